@@ -1,0 +1,1 @@
+"""Is it allowed, and what should happen: the rules of SQS, and the running process."""
