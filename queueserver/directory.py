@@ -1,0 +1,103 @@
+"""Finding the queue that a request means.
+
+Keeps copies of what the database knows, for the hot path only. A copy needs no invalidation:
+every command carries the id and revision it was made for, the database verifies them in the
+command's own transaction, and a copy that is out of date is read anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from protocol.errors import QueueDoesNotExist
+from protocol.names import parse_queue_url, queue_arn
+from queueserver.attributes import Attributes, typed
+from queueserver.operations import Caller
+from storage import queues
+from storage.database import Database
+from storage.queues import Queue, QueueChanged
+
+T = TypeVar("T")
+
+_COPIES = 100_000
+"""How many copies are kept, of about a kilobyte each; then all are thrown away."""
+
+
+class KnownQueue:
+    """A copy of a queue, with its attributes read."""
+
+    __slots__ = ("arn", "attributes", "id", "name", "queue", "retention_ms", "revision")
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.id = queue.id
+        self.revision = queue.revision
+        self.name = queue.name
+        self.arn = queue_arn(queue.region, queue.account, queue.name)
+        self.attributes: Attributes = typed(queue.attributes)
+        self.retention_ms = self.attributes.message_retention_period * 1000
+
+
+class Directory:
+    """The queues of all accounts and regions, by what callers name them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._copies: dict[tuple[str, str, str], KnownQueue] = {}
+
+    async def read(self, caller: Caller, queue_url: str) -> Queue:
+        """Give the queue as the database has it now.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        account, name = parse_queue_url(queue_url)
+        return await self._read((account or caller.account, caller.region, name))
+
+    async def on_queue(
+        self, caller: Caller, queue_url: str, act: Callable[[KnownQueue], Awaitable[T]]
+    ) -> T:
+        """Act on a copy of the queue, and once more for every time it was out of date.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        account, name = parse_queue_url(queue_url)
+        key = (account or caller.account, caller.region, name)
+        while True:
+            queue = self._copies.get(key)
+            if queue is None:
+                queue = await self._copy(key)
+            try:
+                return await act(queue)
+            except QueueChanged:
+                self._copies.pop(key, None)
+
+    async def change(
+        self, caller: Caller, queue_url: str, change: Callable[[Queue], Awaitable[T]]
+    ) -> T:
+        """Change the queue as the database has it now, again if somebody was quicker.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        while True:
+            queue = await self.read(caller, queue_url)
+            try:
+                return await change(queue)
+            except QueueChanged:
+                continue
+
+    async def _read(self, key: tuple[str, str, str]) -> Queue:
+        queue = await self._database.read(queues.find, *key)
+        if queue is None:
+            raise QueueDoesNotExist
+        return queue
+
+    async def _copy(self, key: tuple[str, str, str]) -> KnownQueue:
+        queue = KnownQueue(await self._read(key))
+        if len(self._copies) >= _COPIES:
+            self._copies.clear()
+        self._copies[key] = queue
+        return queue

@@ -1,0 +1,89 @@
+"""What is kept of a message beside its body, and what a receive is told of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from protocol.actions import MessageAttributeValue
+from protocol.digests import md5_of_attributes, md5_of_body
+from storage.messages import Received
+
+
+class Envelope(msgspec.Struct, array_like=True, gc=False):
+    """A message's attributes, digests and origin, as they are written with it once.
+
+    Attributes are by name: type, text and bytes, of which the type says which is there. Fields may
+    only ever be added, and at the end: envelopes outlive the version that wrote them.
+    """
+
+    sender_id: str
+    md5_of_body: str
+    attributes: dict[str, tuple[str, str | None, bytes | None]] | None = None
+    md5_of_attributes: str | None = None
+    trace_header: str | None = None
+
+    @staticmethod
+    def of(
+        sender_id: str,
+        body: str,
+        attributes: Mapping[str, MessageAttributeValue] | None,
+        trace_header: str | None,
+    ) -> Envelope:
+        """Make the envelope of a new message; its attributes have passed every rule."""
+        if not attributes:
+            return Envelope(sender_id, md5_of_body(body), None, None, trace_header)
+        kept = {
+            name: (value.data_type or "", value.string_value, value.binary_value)
+            for name, value in attributes.items()
+        }
+        digest = md5_of_attributes(attributes)
+        return Envelope(sender_id, md5_of_body(body), kept, digest, trace_header)
+
+    def closed(self) -> bytes:
+        """Give the bytes that the database keeps."""
+        return _encode(self)
+
+    @staticmethod
+    def open(content: bytes) -> Envelope:
+        """Read the bytes that the database kept."""
+        return _decode(content)
+
+    def returned_attributes(
+        self, wanted: Callable[[str], bool] | None
+    ) -> tuple[dict[str, MessageAttributeValue] | None, str | None]:
+        """Give the attributes that a receive asked for, and the digest over just these."""
+        if wanted is None or not self.attributes:
+            return None, None
+        returned = {
+            name: MessageAttributeValue(*value)
+            for name, value in self.attributes.items()
+            if wanted(name)
+        }
+        if len(returned) == len(self.attributes):
+            return returned, self.md5_of_attributes
+        return (returned, md5_of_attributes(returned)) if returned else (None, None)
+
+    def system_attributes(self, received: Received, told: frozenset[str]) -> dict[str, str] | None:
+        """Give the system attributes that a receive asked for, as far as the message has them."""
+        known = {
+            "SenderId": self.sender_id,
+            "SentTimestamp": str(received.sent_at_ms),
+            "ApproximateReceiveCount": str(received.receipt.receive_count),
+            "ApproximateFirstReceiveTimestamp": str(received.first_received_at_ms),
+            "MessageGroupId": received.group_id,
+            "AWSTraceHeader": self.trace_header,
+        }
+        found = {name: value for name, value in known.items() if value and name in told}
+        return found or None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+def message_id_text(message_id: bytes) -> str:
+    """Write a message's 16 bytes as the UUID that SQS calls MessageId."""
+    return str(uuid.UUID(bytes=message_id))

@@ -1,0 +1,54 @@
+"""Who calls, and which method answers: the 23 actions are found by their names, once, at start.
+
+Refuses to start with a method that is no action, or an action that two classes claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from protocol.actions import ACTIONS
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who sent a request, and how queue URLs must look to be of use to them.
+
+    `trace_header` is the request's own X-Amzn-Trace-Id, or empty.
+    """
+
+    account: str
+    region: str
+    base_url: str
+    trace_header: str = ""
+
+
+Operation: TypeAlias = Callable[[Caller, Any], Awaitable[msgspec.Struct | None]]
+
+
+def bind(*nouns: object) -> dict[str, Operation]:
+    """Find the one method for each action's name.
+
+    An action without a method is left out, so that it is answered as an unknown one.
+
+    Raises:
+        TypeError: a public method is no action, or two of the nouns have the same one.
+    """
+    methods: dict[str, Operation] = {}
+    for noun in nouns:
+        for name in dir(noun):
+            if name.startswith("_"):
+                continue
+            if name in methods:
+                raise TypeError(f"{name} has two methods, the second in {type(noun).__name__}")
+            methods[name] = getattr(noun, name)
+    bound = {
+        action.name: methods.pop(action.method)
+        for action in ACTIONS.values()
+        if action.method in methods
+    }
+    if methods:
+        raise TypeError(f"no action is called {', '.join(sorted(methods))}")
+    return bound

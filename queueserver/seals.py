@@ -1,0 +1,68 @@
+"""Opaque texts that the server hands out and takes back: receipt handles and page tokens.
+
+A sealed text is base64 of what it says and a keyed digest over that and its purpose, so that one
+that was made up, altered, or taken elsewhere is refused. The alphabet has no `-`: S3's extended
+clients split receipt handles at markers made with it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import hmac
+import struct
+from base64 import b64decode, b64encode
+
+from protocol.errors import ReceiptHandleIsInvalid
+from storage.messages import Receipt, Received
+
+_DIGEST_BYTES = 16
+_MAXIMUM_CHARACTERS = 1_024
+_RECEIPT = struct.Struct(">QQIQ")
+
+
+class Seal:
+    """Seals texts with the database's secret, for one purpose each."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def close(self, purpose: str, content: bytes) -> str:
+        """Make the opaque text for `content`."""
+        return b64encode(content + self._digest(purpose, content)).decode()
+
+    def open(self, purpose: str, text: str) -> bytes | None:
+        """Give the content back, or None if the text was not sealed here for this purpose."""
+        if len(text) > _MAXIMUM_CHARACTERS:
+            return None
+        try:
+            sealed = b64decode(text, validate=True)
+        except (ValueError, binascii.Error):
+            return None
+        content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
+        return content if hmac.compare_digest(digest, self._digest(purpose, content)) else None
+
+    def _digest(self, purpose: str, content: bytes) -> bytes:
+        keyed = hashlib.blake2b(content, key=self._secret, digest_size=_DIGEST_BYTES)
+        keyed.update(purpose.encode())
+        return keyed.digest()
+
+    def receipt_handle(self, queue_arn: str, received: Received) -> str:
+        """Make the handle that one receive of a message is known by."""
+        queue_id, number, receive_count = received.receipt
+        content = _RECEIPT.pack(queue_id, number, receive_count, received.received_at_ms)
+        return self.close(queue_arn, content)
+
+    def receipt(self, queue_arn: str, handle: str) -> tuple[Receipt, int]:
+        """Read a handle: the receipt, and when the message was received in epoch milliseconds.
+
+        Raises:
+            ReceiptHandleIsInvalid: it is not one of this queue's.
+        """
+        content = self.open(queue_arn, handle)
+        if content is None or len(content) != _RECEIPT.size:
+            raise ReceiptHandleIsInvalid(
+                f'The input receipt handle "{handle}" is not a valid receipt handle.'
+            )
+        *receipt, received_at_ms = _RECEIPT.unpack(content)
+        return Receipt(*receipt), received_at_ms

@@ -1,0 +1,291 @@
+"""The HTTP server: one handler from request to response, the order of starting, a graceful stop.
+
+The only module that knows aiohttp. Errors for the wire are caught here and nowhere else; nothing
+reaches a client as a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import re
+import signal
+import sys
+import uuid
+
+import msgspec
+import uvloop
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler
+
+from protocol.actions import CreateQueue, SetQueueAttributes, TagQueue
+from protocol.errors import (
+    InternalFailure,
+    InvalidAction,
+    MalformedInput,
+    RequestEntityTooLarge,
+    ServiceUnavailable,
+    SQSError,
+)
+from protocol.names import queue_url
+from protocol.wire import WireRequest, WireResponse, codec_for
+from queueserver.clock import SystemClock
+from queueserver.config import Config, StartError, mask_password
+from queueserver.directory import Directory
+from queueserver.messages import Messages
+from queueserver.operations import Caller, Operation, bind
+from queueserver.queues import Queues
+from queueserver.upkeep import Upkeep
+from storage.arrivals import Clock
+from storage.database import Database, DatabaseUnavailable, DatabaseUnusable
+
+log = logging.getLogger(__name__)
+
+MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
+"""The longest body: a message of 1 MiB may be written several times as long, escaped."""
+
+_STOP_SECONDS = 8
+"""How long a stop waits for requests that are being answered."""
+
+_CREDENTIAL = re.compile(
+    r"Credential=([^/,\s&%]+)(?:/|%2F)[0-9]{8}(?:/|%2F)([a-z0-9-]+)(?:/|%2F)", re.IGNORECASE
+)
+_ACCOUNT = re.compile(r"[0-9]{12}")
+
+# Whoever reads the answer must not take it for a page, whatever a message says.
+_HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
+
+
+class Server:
+    """One queueserver: make it, `await start()`, and `await stop()` in the end."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._operations: dict[str, Operation] = {}
+        self._database: Database
+        self._upkeep: Upkeep
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Open the database, declare queues, then listen; `url` tells where.
+
+        Raises:
+            StartError: the database or the address cannot be used, or a declared queue is wrong.
+        """
+        try:
+            self._database = await Database.open(self._config.database, self._clock)
+        except DatabaseUnusable as error:
+            raise StartError(str(error)) from error
+        try:
+            directory = Directory(self._database)
+            self._upkeep = Upkeep(self._database, self._clock)
+            queues = Queues(
+                self._database,
+                directory,
+                self._clock,
+                self._upkeep,
+                cooldowns=self._config.cooldowns,
+            )
+            self._operations = bind(queues, Messages(self._database, directory, self._clock))
+            await self._declare_queues(queues)
+            await self._listen()
+        except BaseException:
+            await self._database.close()
+            raise
+        self._upkeep.start()
+
+    async def stop(self) -> None:
+        """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
+        self._database.arrivals.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._upkeep.stop()
+        await self._database.close()
+
+    async def _listen(self) -> None:
+        server = web.Server(
+            self._handle,
+            request_factory=self._make_request,
+            # A receiver that has gone away must leave the line at once.
+            handler_cancellation=True,
+            access_log=None,
+        )
+        runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
+        await runner.setup()
+        host, port = self._config.host, self._config.port
+        try:
+            await web.TCPSite(runner, host, port, backlog=1024).start()
+        except OSError as error:
+            await runner.cleanup()
+            reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror
+            raise StartError(f"cannot listen on {host}:{port}: {reason or error}") from error
+        self._runner = runner
+        bound = runner.addresses[0][1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+
+    async def _declare_queues(self, queues: Queues) -> None:
+        """Make the queues of the configuration file, or bring existing ones to what it says."""
+        caller = Caller(self._config.account, self._config.region, "")
+        for name, declared in self._config.queues.items():
+            url = queue_url("", caller.account, name)
+            try:
+                await queues.create_queue(caller, CreateQueue(queue_name=name))
+                if declared.attributes:
+                    request = SetQueueAttributes(queue_url=url, attributes=declared.attributes)
+                    await queues.set_queue_attributes(caller, request)
+                if declared.tags:
+                    await queues.tag_queue(caller, TagQueue(queue_url=url, tags=declared.tags))
+            except SQSError as error:
+                raise StartError(f"queue {name}: {error.message}") from error
+
+    def _make_request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=MAXIMUM_REQUEST_BYTES
+        )
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if path == "/health":
+            return await self._health()
+        if path == "/_queueserver" or path.startswith("/_queueserver/"):
+            return _own_answer(404, "not found")
+        return await self._answer(request, path)
+
+    async def _health(self) -> web.Response:
+        """Answer whether the database answers."""
+        try:
+            await self._database.ping()
+        except DatabaseUnavailable:
+            return _own_answer(503, "the database does not answer")
+        return _own_answer(200, "ok")
+
+    async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
+        request_id = str(uuid.uuid4())
+        headers = request.headers
+        wire_request = WireRequest(
+            method=request.method,
+            path=path,
+            query=request.rel_url.raw_query_string,
+            content_type=headers.get("Content-Type", ""),
+            target=headers.get("X-Amz-Target", ""),
+            accept=headers.get("Accept", ""),
+            body=b"",
+        )
+        codec = codec_for(wire_request)
+        try:
+            body = await _read_body(request)
+            if body:
+                wire_request = msgspec.structs.replace(wire_request, body=body)
+            action, parameters = codec.read(wire_request)
+            operation = self._operation(action.name)
+            result = await operation(self._caller(request), parameters)
+            answer = codec.write_result(action, result, request_id)
+        except Exception as error:
+            answer = codec.write_error(_as_sqs_error(error, request_id), request_id)
+        return _response(answer, request_id)
+
+    def _operation(self, name: str) -> Operation:
+        operation = self._operations.get(name)
+        if operation is None:
+            raise InvalidAction(f"The action {name} is not valid for this endpoint.")
+        return operation
+
+    def _caller(self, request: web.BaseRequest) -> Caller:
+        """Tell who calls: by signature where there is one, else as the settings say."""
+        config, headers = self._config, request.headers
+        account, region = config.account, config.region
+        signed = headers.get("Authorization") or request.rel_url.raw_query_string
+        match = _CREDENTIAL.search(signed)
+        if match is not None:
+            region = match[2]
+            if _ACCOUNT.fullmatch(match[1]):
+                account = match[1]
+        base_url = config.public_url or _base_url(request)
+        return Caller(account, region, base_url, headers.get("X-Amzn-Trace-Id", ""))
+
+
+def _base_url(request: web.BaseRequest) -> str:
+    """Name this server as the caller did, through any proxy that says how that was."""
+    headers = request.headers
+    scheme = headers.get("X-Forwarded-Proto", "http").partition(",")[0].strip()
+    host = headers.get("X-Forwarded-Host", "").partition(",")[0].strip() or request.host
+    return f"{scheme}://{host}"
+
+
+async def _read_body(request: web.BaseRequest) -> bytes:
+    """Read the whole body, up to `MAXIMUM_REQUEST_BYTES` after any Content-Encoding is undone."""
+    if not request.can_read_body:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        # Several SDKs wait for leave before they send a large body.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        raise RequestEntityTooLarge(
+            f"Request must be shorter than {MAXIMUM_REQUEST_BYTES} bytes."
+        ) from None
+
+
+def _as_sqs_error(error: Exception, request_id: str) -> SQSError:
+    """Find the error that the caller is told; what they must not see goes to the log."""
+    if isinstance(error, SQSError):
+        return error
+    if isinstance(error, DatabaseUnavailable):
+        log.error("request %s: the database is unavailable: %s", request_id, error)
+        return ServiceUnavailable()
+    if isinstance(error, web.RequestPayloadError):
+        return MalformedInput("The request's body could not be read.")
+    log.error("request %s failed", request_id, exc_info=error)
+    return InternalFailure()
+
+
+def _response(answer: WireResponse, request_id: str) -> web.Response:
+    headers = {
+        **_HEADERS,
+        "x-amzn-RequestId": request_id,
+        "Content-Type": answer.content_type,
+    }
+    if answer.query_error is not None:
+        headers["x-amzn-query-error"] = answer.query_error
+    return web.Response(status=answer.status, body=answer.body, headers=headers)
+
+
+def _own_answer(status: int, text: str) -> web.Response:
+    body = msgspec.json.encode({"status": text})
+    return web.Response(status=status, body=body, content_type="application/json", headers=_HEADERS)
+
+
+async def serve(config: Config) -> None:
+    """Run a server until SIGTERM or SIGINT; say on stdout, in one line, when it listens."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(config, SystemClock())
+    await server.start()
+    line = f"queueserver listening on {server.url} ({mask_password(config.database)})"
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    await server.stop()
+
+
+def run(config: Config) -> int:
+    """Run a server on an event loop of its own; return the exit status."""
+    uvloop.run(serve(config))
+    return 0

@@ -1,0 +1,294 @@
+"""Queues: what is known of them, and their creation, change, purge and end.
+
+Refuses to interpret attributes and tags: they are text that the rules wrote and read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage.schema import backlogs, bodies, deletions, leftovers, messages, queues
+from storage.transaction import Transaction
+
+
+class QueueChanged(Exception):
+    """The queue is gone, was purged, or has changed since the caller read it: read it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """One queue as it was when it was read. Times are epoch milliseconds."""
+
+    id: int
+    revision: int
+    account: str
+    region: str
+    name: str
+    created_at_ms: int
+    modified_at_ms: int
+    purged_at_ms: int | None
+    attributes: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many messages a queue has, by what can be done with them now."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+
+def _named(account: str, region: str, name: str) -> sa.ColumnElement[bool]:
+    return sa.and_(queues.c.account == account, queues.c.region == region, queues.c.name == name)
+
+
+def find(connection: sa.Connection, account: str, region: str, name: str) -> Queue | None:
+    """Give the queue of that name, or None."""
+    row = connection.execute(sa.select(queues).where(_named(account, region, name))).first()
+    return Queue(**row._mapping) if row else None
+
+
+def page(
+    connection: sa.Connection, account: str, region: str, prefix: str, after: str, limit: int
+) -> Sequence[str]:
+    """Give up to `limit` names that begin with `prefix` and sort after `after`, by byte."""
+    statement = (
+        sa.select(queues.c.name)
+        .where(queues.c.account == account, queues.c.region == region)
+        .where(queues.c.name >= prefix, queues.c.name > after)
+        .order_by(queues.c.name)
+        .limit(limit)
+    )
+    if prefix:
+        # Names are ASCII, so nothing that begins with the prefix sorts after prefix + DEL.
+        statement = statement.where(queues.c.name < prefix + "\x7f")
+    return connection.scalars(statement).all()
+
+
+def every(connection: sa.Connection, after_id: int, limit: int) -> Sequence[Queue]:
+    """Give up to `limit` queues of all accounts whose id is greater, by id."""
+    statement = sa.select(queues).where(queues.c.id > after_id).order_by(queues.c.id).limit(limit)
+    return [Queue(**row._mapping) for row in connection.execute(statement)]
+
+
+def deleted_at_ms(connection: sa.Connection, account: str, region: str, name: str) -> int | None:
+    """Tell when a queue of that name was last deleted, if that is still remembered."""
+    return connection.scalar(
+        sa.select(deletions.c.deleted_at_ms).where(
+            deletions.c.account == account,
+            deletions.c.region == region,
+            deletions.c.name == name,
+        )
+    )
+
+
+def create(
+    transaction: Transaction,
+    account: str,
+    region: str,
+    name: str,
+    attributes: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> Queue:
+    """Make the queue, or give the one that has the name already, unchanged."""
+    existing = find(transaction.connection, account, region, name)
+    if existing is not None:
+        return existing
+    (queue_id,) = transaction.take_numbers(1)
+    now_ms = transaction.now_ms
+    row: dict[str, Any] = {
+        "id": queue_id,
+        "revision": 1,
+        "account": account,
+        "region": region,
+        "name": name,
+        "created_at_ms": now_ms,
+        "modified_at_ms": now_ms,
+        "purged_at_ms": None,
+        "attributes": dict(attributes),
+        "tags": dict(tags),
+    }
+    transaction.connection.execute(queues.insert(), row)
+    transaction.connection.execute(backlogs.insert(), {"queue_id": queue_id, "messages": 0})
+    return Queue(**row)
+
+
+def change_attributes(
+    transaction: Transaction, queue: Queue, attributes: Mapping[str, str]
+) -> None:
+    """Replace all attributes.
+
+    Raises:
+        QueueChanged: `queue` is no longer what the database has.
+    """
+    _change(transaction, queue, attributes=dict(attributes), modified_at_ms=transaction.now_ms)
+
+
+def change_tags(transaction: Transaction, queue: Queue, tags: Mapping[str, str]) -> None:
+    """Replace all tags, which does not count as a modification of the queue.
+
+    Raises:
+        QueueChanged: `queue` is no longer what the database has.
+    """
+    _change(transaction, queue, tags=dict(tags))
+
+
+def purge(transaction: Transaction, queue: Queue) -> None:
+    """Let go of all messages at once, in constant time: the queue goes on under a new id.
+
+    Raises:
+        QueueChanged: `queue` is no longer what the database has.
+    """
+    (new_id,) = transaction.take_numbers(1)
+    _change(transaction, queue, id=new_id, purged_at_ms=transaction.now_ms)
+    transaction.connection.execute(backlogs.insert(), {"queue_id": new_id, "messages": 0})
+    _abandon(transaction, queue.id)
+
+
+def delete(transaction: Transaction, queue: Queue) -> None:
+    """End the queue and all its messages, in constant time.
+
+    Raises:
+        QueueChanged: `queue` is no longer what the database has.
+    """
+    connection = transaction.connection
+    gone = connection.execute(queues.delete().where(_unchanged(queue)))
+    if gone.rowcount != 1:
+        raise QueueChanged
+    key = {"account": queue.account, "region": queue.region, "name": queue.name}
+    connection.execute(deletions.delete().filter_by(**key))
+    connection.execute(deletions.insert(), {**key, "deleted_at_ms": transaction.now_ms})
+    _abandon(transaction, queue.id)
+
+
+def _unchanged(queue: Queue) -> sa.ColumnElement[bool]:
+    return sa.and_(queues.c.id == queue.id, queues.c.revision == queue.revision)
+
+
+def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
+    changed = transaction.connection.execute(
+        queues.update().where(_unchanged(queue)).values(revision=queue.revision + 1, **values)
+    )
+    if changed.rowcount != 1:
+        raise QueueChanged
+
+
+def _abandon(transaction: Transaction, queue_id: int) -> None:
+    transaction.connection.execute(leftovers.insert(), {"queue_id": queue_id})
+    transaction.gone.append(queue_id)
+
+
+def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int) -> Counts:
+    """Count a queue's messages, at a cost that does not depend on how many are visible.
+
+    All rows are counted as they come and go; what is hidden is counted in the index; what was
+    sent at or before `expired_ms` and not yet freed stands at the head of the table.
+    """
+    state = messages.c
+    total = connection.scalar(sa.select(backlogs.c.messages).where(backlogs.c.queue_id == queue_id))
+    _, hidden, delayed = connection.execute(
+        _tally(now_ms).where(state.queue_id == queue_id, state.visible_at_ms > now_ms)
+    ).one()
+    first_alive = connection.scalar(
+        sa.select(state.id)
+        .where(state.queue_id == queue_id, state.sent_at_ms > expired_ms)
+        .order_by(state.id)
+        .limit(1)
+    )
+    expired = _tally(now_ms).where(state.queue_id == queue_id)
+    if first_alive is not None:
+        expired = expired.where(state.id < first_alive)
+    dead, dead_hidden, dead_delayed = connection.execute(expired).one()
+    in_flight = (hidden - delayed) - (dead_hidden - dead_delayed)
+    visible = (total or 0) - hidden - (dead - dead_hidden)
+    return Counts(visible=visible, in_flight=in_flight, delayed=delayed - dead_delayed)
+
+
+def _tally(now_ms: int) -> sa.Select[int, int, int]:
+    """Count rows, those that are hidden, and those that are hidden and were never received."""
+    is_hidden = messages.c.visible_at_ms > now_ms
+    return sa.select(
+        sa.func.count(),
+        sa.func.count(sa.case((is_hidden, 1))),
+        sa.func.count(sa.case((sa.and_(is_hidden, messages.c.receive_count == 0), 1))),
+    ).select_from(messages)
+
+
+def with_expired_head(
+    connection: sa.Connection, limits: Iterable[tuple[int, int]]
+) -> Sequence[int]:
+    """Of (queue id, expired_ms) pairs, give the queues whose oldest message has expired."""
+    oldest = (
+        sa.select(messages.c.sent_at_ms)
+        .where(messages.c.queue_id == sa.bindparam("queue"))
+        .order_by(messages.c.id)
+        .limit(1)
+    )
+    found = []
+    for queue_id, expired_ms in limits:
+        sent_at_ms = connection.scalar(oldest, {"queue": queue_id})
+        if sent_at_ms is not None and sent_at_ms <= expired_ms:
+            found.append(queue_id)
+    return found
+
+
+def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit: int) -> int:
+    """Free up to `limit` of a queue's oldest messages, those sent at or before `expired_ms`."""
+    state = messages.c
+    oldest = transaction.connection.execute(
+        sa.select(state.id, state.sent_at_ms)
+        .where(state.queue_id == queue_id)
+        .order_by(state.id)
+        .limit(limit)
+    )
+    expired = [row.id for row in oldest if row.sent_at_ms <= expired_ms]
+    erase(transaction, [(queue_id, number) for number in expired])
+    return len(expired)
+
+
+def free_leftovers(transaction: Transaction, limit: int) -> bool:
+    """Free up to `limit` rows that purges and deletions left; False when nothing was left."""
+    connection = transaction.connection
+    queue_id = connection.scalar(sa.select(leftovers.c.queue_id).limit(1))
+    if queue_id is None:
+        return False
+    found = connection.scalars(
+        sa.select(messages.c.id).where(messages.c.queue_id == queue_id).limit(limit)
+    ).all()
+    erase(transaction, [(queue_id, number) for number in found])
+    if len(found) < limit:
+        for table in (leftovers, backlogs):
+            connection.execute(table.delete().where(table.c.queue_id == queue_id))
+    return True
+
+
+def forget_deletions(transaction: Transaction, before_ms: int) -> None:
+    """Forget deletions that lie so far back that no rule asks for them."""
+    transaction.connection.execute(deletions.delete().where(deletions.c.deleted_at_ms < before_ms))
+
+
+def _row_delete(table: sa.Table) -> sa.Delete:
+    return table.delete().where(
+        table.c.queue_id == sa.bindparam("queue"), table.c.id == sa.bindparam("number")
+    )
+
+
+_ERASE_STATE = _row_delete(messages)
+_ERASE_BODY = _row_delete(bodies)
+
+
+def erase(transaction: Transaction, found: Sequence[tuple[int, int]]) -> None:
+    """Erase messages that are known to exist, given as (queue id, number)."""
+    if not found:
+        return
+    rows = [{"queue": queue_id, "number": number} for queue_id, number in found]
+    transaction.connection.execute(_ERASE_STATE, rows)
+    transaction.connection.execute(_ERASE_BODY, rows)
+    for queue_id, _ in found:
+        transaction.count(queue_id, -1)

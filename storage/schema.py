@@ -1,0 +1,173 @@
+"""Tables, indexes, the schema's version, and the recipe for changing them.
+
+State and content are kept apart: `messages` holds the few numbers that every receive rewrites,
+`bodies` holds what the sender said and is written once. Every key begins with the queue.
+
+To change the schema: (1) change the tables below; (2) append to `MIGRATIONS` one function that
+turns a database of the version before into the new one, on both databases; (3) add to the engine
+tests a database of the version before and what must be true of it after opening. The version is
+the number of migrations plus one, so nothing else has to be kept in step.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
+
+metadata = sa.MetaData()
+
+# SQLite makes a column an alias of its fast row id only if it is declared INTEGER, to the letter.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+# Names sort by byte, as SQLite does anyway, whatever the language of the PostgreSQL database.
+_Name = Text().with_variant(Text(collation="C"), "postgresql")
+
+properties = Table(
+    "properties",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""What the database knows of itself: `schema_version`, `secret`, `reserved_numbers`."""
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("revision", _Number, nullable=False),
+    Column("account", _Name, nullable=False),
+    Column("region", _Name, nullable=False),
+    Column("name", _Name, nullable=False),
+    Column("created_at_ms", _Number, nullable=False),
+    Column("modified_at_ms", _Number, nullable=False),
+    Column("purged_at_ms", _Number),
+    Column("attributes", sa.JSON, nullable=False),
+    Column("tags", sa.JSON, nullable=False),
+    Index("queues_by_name", "account", "region", "name", unique=True),
+)
+"""A queue's `id` is new with every creation and every purge: what hangs on the old one is gone at
+once, whatever its size. `revision` changes with every change, so that a copy can be verified."""
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("account", _Name, primary_key=True),
+    Column("region", _Name, primary_key=True),
+    Column("name", _Name, primary_key=True),
+    Column("deleted_at_ms", _Number, nullable=False),
+)
+"""When a name was last deleted, for SQS's rule that it is blocked for 60 seconds."""
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("visible_at_ms", _Number, nullable=False),
+    Column("sent_at_ms", _Number, nullable=False),
+    Column("receive_count", Integer, nullable=False),
+    Column("first_received_at_ms", _Number),
+    # The receive count is there so that in flight and delayed are told apart without the table.
+    Index("messages_by_visibility", "queue_id", "visible_at_ms", "id", "receive_count"),
+    sqlite_with_rowid=False,
+)
+"""A message's state. It is visible when `visible_at_ms <= now`; nothing has to happen for it."""
+
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("queue_id", _Number, nullable=False),
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("group_id", Text),
+    Column("envelope", LargeBinary, nullable=False),
+)
+"""A message's content, written once; `envelope` is the rules' own, opaque here.
+
+SQLite keys it by number alone: its row ids then keep large rows out of the inner pages, and
+appending touches one page whatever the number of queues. PostgreSQL keys it by queue as well."""
+
+_KEY_BY_QUEUE: sa.DDL = sa.DDL(  # type: ignore[no-untyped-call]
+    "ALTER TABLE bodies DROP CONSTRAINT bodies_pkey, ADD PRIMARY KEY (queue_id, id)"
+)
+sa.event.listen(bodies, "after_create", _KEY_BY_QUEUE.execute_if(dialect="postgresql"))
+
+backlogs = Table(
+    "backlogs",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    Column("messages", _Number, nullable=False),
+)
+"""How many rows of `messages` a queue has: counting them would cost what the backlog weighs."""
+
+leftovers = Table(
+    "leftovers",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+)
+"""Ids of purged and deleted queues whose rows nobody can reach any more, to be freed in steps."""
+
+numbers = sa.Sequence("numbers", metadata=metadata)
+"""PostgreSQL's source of ids; SQLite, with one process, reserves blocks in `properties`."""
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = ()
+VERSION = len(MIGRATIONS) + 1
+
+
+class ForeignDatabase(Exception):
+    """The database holds tables, and they are not queueserver's."""
+
+
+class NewerSchema(Exception):
+    """The database was written by a later queueserver than this one."""
+
+
+def version(connection: sa.Connection) -> int:
+    """Give the schema's version, 0 for an empty database.
+
+    Raises:
+        ForeignDatabase: there are tables, but none that says it is queueserver's.
+        NewerSchema: the version is later than `VERSION`.
+    """
+    names = set(sa.inspect(connection).get_table_names())
+    if not names:
+        return 0
+    if not {properties.name, queues.name} <= names:
+        raise ForeignDatabase
+    found = connection.scalar(
+        sa.select(properties.c.value).where(properties.c.name == "schema_version")
+    )
+    if found is None:
+        raise ForeignDatabase
+    if int(found) > VERSION:
+        raise NewerSchema(found)
+    return int(found)
+
+
+def migrate(connection: sa.Connection) -> None:
+    """Bring an empty or an older database to `VERSION`, in the caller's transaction."""
+    found = version(connection)
+    if found == 0:
+        metadata.create_all(connection)
+        # Signs receipt handles; it lives here so that handles outlive a restart.
+        rows = {"schema_version": str(VERSION), "secret": secrets.token_hex(32)}
+        connection.execute(
+            properties.insert(), [{"name": name, "value": value} for name, value in rows.items()]
+        )
+        return
+    for step in MIGRATIONS[found - 1 :]:
+        step(connection)
+    connection.execute(
+        properties.update().where(properties.c.name == "schema_version").values(value=str(VERSION))
+    )
+
+
+def secret(connection: sa.Connection) -> bytes:
+    """Give the 32 random bytes that were drawn when the database was made."""
+    value = connection.execute(
+        sa.select(properties.c.value).where(properties.c.name == "secret")
+    ).scalar_one()
+    return bytes.fromhex(value)

@@ -1,0 +1,76 @@
+"""What a storage function is given: a connection inside a transaction, and what goes with it.
+
+The time is the transaction's, not the function's to ask for. News and changes of counts are
+gathered here while functions run; both leave with the COMMIT and never without it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+
+from storage import schema
+
+_ADD_TO_BACKLOG = (
+    schema.backlogs.update()
+    .where(schema.backlogs.c.queue_id == sa.bindparam("queue"))
+    .values(messages=schema.backlogs.c.messages + sa.bindparam("change"))
+)
+
+
+class Transaction:
+    """One transaction, at one moment.
+
+    Attributes:
+        connection: SQLAlchemy's connection, inside the transaction.
+        now_ms: the moment, in epoch milliseconds.
+        take_numbers: gives the next n numbers: strictly increasing, never given twice.
+        somebody_waits: how many receivers stand in line for a queue id on this server.
+        news: (queue id, visible_at_ms, messages): who waits hears of it after the COMMIT.
+        gone: ids of queues that were purged or deleted: all their receivers must look again.
+    """
+
+    __slots__ = (
+        "_changes",
+        "connection",
+        "gone",
+        "news",
+        "now_ms",
+        "somebody_waits",
+        "take_numbers",
+    )
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        now_ms: int,
+        take_numbers: Callable[[int], Sequence[int]],
+        somebody_waits: Callable[[int], int],
+    ) -> None:
+        self.connection = connection
+        self.now_ms = now_ms
+        self.take_numbers = take_numbers
+        self.somebody_waits = somebody_waits
+        self.news: list[tuple[int, int, int]] = []
+        self.gone: list[int] = []
+        self._changes: Counter[int] = Counter()
+
+    def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
+        """Tell who waits, after the COMMIT, that messages are or will be visible."""
+        self.news.append((queue_id, visible_at_ms, count))
+
+    def count(self, queue_id: int, change: int) -> None:
+        """Note that a queue has `change` more messages than before."""
+        self._changes[queue_id] += change
+
+    def settle(self) -> None:
+        """Write the changed counts; the last thing before COMMIT."""
+        changes = [
+            {"queue": queue_id, "change": change}
+            for queue_id, change in sorted(self._changes.items())
+            if change
+        ]
+        if changes:
+            self.connection.execute(_ADD_TO_BACKLOG, changes)
