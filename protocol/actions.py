@@ -1,0 +1,443 @@
+"""The table: SQS's 23 actions, each declared once, with the shapes they share.
+
+An action is a request structure named after it, a result structure or none, and a row in
+`ACTIONS`. Everything else (wire names, Query names, XML, decoders) follows from the fields, see
+`protocol.shapes`. A member without a default is required. Members that AWS's model requires are
+optional here where SQS words their absence by a rule of its own, for instance with a batch entry's
+index. Refuses values of the wrong kind only: ranges, alphabets and lengths are rules, not form.
+
+SQS leaves empty lists and maps of a result out, so pass None for them.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from protocol.shapes import Integer, QueueUrl, Shape
+
+
+class MessageAttributeValue(Shape):
+    """The value of a message attribute or of a message system attribute.
+
+    `data_type` is `String`, `Number` or `Binary`, with an optional suffix after a dot.
+    """
+
+    data_type: str | None = None
+    string_value: str | None = None
+    binary_value: bytes | None = None
+    string_list_values: list[str] | None = None
+    binary_list_values: list[bytes] | None = None
+
+
+class Message(Shape):
+    """A received message. The digest of attributes covers those returned, not those sent."""
+
+    message_id: str
+    receipt_handle: str
+    md5_of_body: str
+    body: str
+    attributes: dict[str, str] | None = None
+    md5_of_message_attributes: str | None = None
+    message_attributes: dict[str, MessageAttributeValue] | None = None
+
+
+class BatchResultErrorEntry(Shape):
+    """An entry of a batch that failed. `code` is the Query protocol's, in JSON too."""
+
+    id: str
+    sender_fault: bool
+    code: str
+    message: str | None = None
+
+
+class AddPermission(Shape):
+    """Append a statement to a queue's policy."""
+
+    queue_url: QueueUrl
+    label: str
+    actions: list[str]
+    aws_account_ids: list[str] | None = None
+
+
+class CancelMessageMoveTask(Shape):
+    """Stop a message move task."""
+
+    task_handle: str
+
+
+class CancelMessageMoveTaskResult(Shape):
+    """How many messages the task had moved when it was cancelled."""
+
+    approximate_number_of_messages_moved: Integer
+
+
+class ChangeMessageVisibility(Shape):
+    """Let a received message become visible in so many seconds from now."""
+
+    queue_url: QueueUrl
+    receipt_handle: str
+    visibility_timeout: Integer
+
+
+class ChangeMessageVisibilityBatchRequestEntry(Shape):
+    """One message of a ChangeMessageVisibilityBatch."""
+
+    id: str | None = None
+    receipt_handle: str | None = None
+    visibility_timeout: Integer | None = None
+
+
+class ChangeMessageVisibilityBatch(Shape):
+    """Do ChangeMessageVisibility for up to ten messages."""
+
+    queue_url: QueueUrl
+    entries: list[ChangeMessageVisibilityBatchRequestEntry] | None = None
+
+
+class ChangeMessageVisibilityBatchResultEntry(Shape):
+    """An entry that succeeded."""
+
+    id: str
+
+
+class ChangeMessageVisibilityBatchResult(Shape):
+    """What became of each entry."""
+
+    successful: list[ChangeMessageVisibilityBatchResultEntry] | None = None
+    failed: list[BatchResultErrorEntry] | None = None
+
+
+class CreateQueue(Shape):
+    """Create a queue, or find it with the same attributes."""
+
+    queue_name: str
+    attributes: dict[str, str] | None = None
+    tags: dict[str, str] | None = msgspec.field(default=None, name="tags")
+
+
+class CreateQueueResult(Shape):
+    """The queue's URL."""
+
+    queue_url: str
+
+
+class DeleteMessage(Shape):
+    """Delete a received message."""
+
+    queue_url: QueueUrl
+    receipt_handle: str
+
+
+class DeleteMessageBatchRequestEntry(Shape):
+    """One message of a DeleteMessageBatch."""
+
+    id: str | None = None
+    receipt_handle: str | None = None
+
+
+class DeleteMessageBatch(Shape):
+    """Do DeleteMessage for up to ten messages."""
+
+    queue_url: QueueUrl
+    entries: list[DeleteMessageBatchRequestEntry] | None = None
+
+
+class DeleteMessageBatchResultEntry(Shape):
+    """An entry that succeeded."""
+
+    id: str
+
+
+class DeleteMessageBatchResult(Shape):
+    """What became of each entry."""
+
+    successful: list[DeleteMessageBatchResultEntry] | None = None
+    failed: list[BatchResultErrorEntry] | None = None
+
+
+class DeleteQueue(Shape):
+    """Delete a queue with everything in it."""
+
+    queue_url: QueueUrl
+
+
+class GetQueueAttributes(Shape):
+    """Read a queue's attributes; `All` among the names stands for every one."""
+
+    queue_url: QueueUrl
+    attribute_names: list[str] | None = None
+
+
+class GetQueueAttributesResult(Shape):
+    """The attributes that were asked for and are set."""
+
+    attributes: dict[str, str] | None = None
+
+
+class GetQueueUrl(Shape):
+    """Find a queue's URL by its name."""
+
+    queue_name: str
+    queue_owner_aws_account_id: str | None = None
+
+
+class GetQueueUrlResult(Shape):
+    """The queue's URL."""
+
+    queue_url: str
+
+
+class ListDeadLetterSourceQueues(Shape):
+    """List the queues whose dead-letter queue this is."""
+
+    queue_url: QueueUrl
+    next_token: str | None = None
+    max_results: Integer | None = None
+
+
+class ListDeadLetterSourceQueuesResult(Shape):
+    """A page of queue URLs."""
+
+    queue_urls: list[str] | None = msgspec.field(default=None, name="queueUrls")
+    next_token: str | None = None
+
+
+class ListMessageMoveTasks(Shape):
+    """List the latest message move tasks of a queue."""
+
+    source_arn: str
+    max_results: Integer | None = None
+
+
+class ListMessageMoveTasksResultEntry(Shape):
+    """A message move task. `started_timestamp` is in milliseconds since 1970."""
+
+    status: str
+    source_arn: str
+    approximate_number_of_messages_moved: Integer
+    started_timestamp: Integer
+    task_handle: str | None = None
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: Integer | None = None
+    approximate_number_of_messages_to_move: Integer | None = None
+    failure_reason: str | None = None
+
+
+class ListMessageMoveTasksResult(Shape):
+    """The tasks, newest first."""
+
+    results: list[ListMessageMoveTasksResultEntry] | None = None
+
+
+class ListQueueTags(Shape):
+    """Read a queue's tags."""
+
+    queue_url: QueueUrl
+
+
+class ListQueueTagsResult(Shape):
+    """The tags."""
+
+    tags: dict[str, str] | None = None
+
+
+class ListQueues(Shape):
+    """List the caller's queues."""
+
+    queue_name_prefix: str | None = None
+    next_token: str | None = None
+    max_results: Integer | None = None
+
+
+class ListQueuesResult(Shape):
+    """A page of queue URLs."""
+
+    queue_urls: list[str] | None = None
+    next_token: str | None = None
+
+
+class PurgeQueue(Shape):
+    """Delete every message of a queue."""
+
+    queue_url: QueueUrl
+
+
+class ReceiveMessage(Shape):
+    """Take up to ten messages, waiting for them if asked to.
+
+    Query calls both lists of system attributes by one name, so there they are always equal.
+    """
+
+    queue_url: QueueUrl
+    attribute_names: list[str] | None = None
+    message_system_attribute_names: list[str] | None = None
+    message_attribute_names: list[str] | None = None
+    max_number_of_messages: Integer | None = None
+    visibility_timeout: Integer | None = None
+    wait_time_seconds: Integer | None = None
+    receive_request_attempt_id: str | None = None
+
+
+class ReceiveMessageResult(Shape):
+    """The messages."""
+
+    messages: list[Message] | None = None
+
+
+class RemovePermission(Shape):
+    """Remove a statement from a queue's policy."""
+
+    queue_url: QueueUrl
+    label: str
+
+
+class SendMessage(Shape):
+    """Put a message into a queue."""
+
+    queue_url: QueueUrl
+    message_body: str
+    delay_seconds: Integer | None = None
+    message_attributes: dict[str, MessageAttributeValue] | None = None
+    message_system_attributes: dict[str, MessageAttributeValue] | None = None
+    message_deduplication_id: str | None = None
+    message_group_id: str | None = None
+
+
+class SendMessageResult(Shape):
+    """The message's identity, and digests for the sender to check."""
+
+    md5_of_message_body: str
+    message_id: str
+    md5_of_message_attributes: str | None = None
+    md5_of_message_system_attributes: str | None = None
+    sequence_number: str | None = None
+
+
+class SendMessageBatchRequestEntry(Shape):
+    """One message of a SendMessageBatch."""
+
+    id: str | None = None
+    message_body: str | None = None
+    delay_seconds: Integer | None = None
+    message_attributes: dict[str, MessageAttributeValue] | None = None
+    message_system_attributes: dict[str, MessageAttributeValue] | None = None
+    message_deduplication_id: str | None = None
+    message_group_id: str | None = None
+
+
+class SendMessageBatch(Shape):
+    """Do SendMessage for up to ten messages."""
+
+    queue_url: QueueUrl
+    entries: list[SendMessageBatchRequestEntry] | None = None
+
+
+class SendMessageBatchResultEntry(Shape):
+    """An entry that succeeded."""
+
+    id: str
+    message_id: str
+    md5_of_message_body: str
+    md5_of_message_attributes: str | None = None
+    md5_of_message_system_attributes: str | None = None
+    sequence_number: str | None = None
+
+
+class SendMessageBatchResult(Shape):
+    """What became of each entry."""
+
+    successful: list[SendMessageBatchResultEntry] | None = None
+    failed: list[BatchResultErrorEntry] | None = None
+
+
+class SetQueueAttributes(Shape):
+    """Change some of a queue's attributes."""
+
+    queue_url: QueueUrl
+    attributes: dict[str, str] | None = None
+
+
+class StartMessageMoveTask(Shape):
+    """Move a dead-letter queue's messages back, or elsewhere."""
+
+    source_arn: str
+    destination_arn: str | None = None
+    max_number_of_messages_per_second: Integer | None = None
+
+
+class StartMessageMoveTaskResult(Shape):
+    """What to cancel the task by."""
+
+    task_handle: str
+
+
+class TagQueue(Shape):
+    """Add tags to a queue, overwriting equal keys."""
+
+    queue_url: QueueUrl
+    tags: dict[str, str]
+
+
+class UntagQueue(Shape):
+    """Remove tags from a queue."""
+
+    queue_url: QueueUrl
+    tag_keys: list[str]
+
+
+class Action(msgspec.Struct, frozen=True):
+    """A row of the table.
+
+    `method` is the name in snake_case, by which the rules are found. `result` is None where SQS
+    answers with nothing. `on_queue_path` is False where the Query protocol refuses the action on a
+    queue's own path.
+    """
+
+    name: str
+    method: str
+    request: type[msgspec.Struct]
+    result: type[msgspec.Struct] | None
+    on_queue_path: bool
+
+
+def _action(
+    request: type[msgspec.Struct],
+    result: type[msgspec.Struct] | None = None,
+    *,
+    on_queue_path: bool = True,
+) -> Action:
+    name = request.__name__
+    method = re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+    return Action(name, method, request, result, on_queue_path)
+
+
+_ROWS = (
+    _action(AddPermission),
+    _action(CancelMessageMoveTask, CancelMessageMoveTaskResult),
+    _action(ChangeMessageVisibility),
+    _action(ChangeMessageVisibilityBatch, ChangeMessageVisibilityBatchResult),
+    _action(CreateQueue, CreateQueueResult, on_queue_path=False),
+    _action(DeleteMessage),
+    _action(DeleteMessageBatch, DeleteMessageBatchResult),
+    _action(DeleteQueue),
+    _action(GetQueueAttributes, GetQueueAttributesResult),
+    _action(GetQueueUrl, GetQueueUrlResult),
+    _action(ListDeadLetterSourceQueues, ListDeadLetterSourceQueuesResult),
+    _action(ListMessageMoveTasks, ListMessageMoveTasksResult),
+    _action(ListQueueTags, ListQueueTagsResult),
+    _action(ListQueues, ListQueuesResult, on_queue_path=False),
+    _action(PurgeQueue),
+    _action(ReceiveMessage, ReceiveMessageResult),
+    _action(RemovePermission),
+    _action(SendMessage, SendMessageResult),
+    _action(SendMessageBatch, SendMessageBatchResult),
+    _action(SetQueueAttributes),
+    _action(StartMessageMoveTask, StartMessageMoveTaskResult),
+    _action(TagQueue),
+    _action(UntagQueue),
+)
+
+ACTIONS = {row.name: row for row in _ROWS}
+"""The table, by name."""

@@ -1,0 +1,150 @@
+"""Forms: the Query protocol's flat parameters, and the structures that they spell out.
+
+`SendMessageBatchRequestEntry.2.MessageAttribute.1.Value.StringValue=x` is a path into lists and
+maps that count from 1. Refuses parameters by the ten thousand, and what is not UTF-8. Whatever
+else a form may hold has one reading: names without meaning are ignored, the last of equal names
+counts, items are taken in the order of their numbers whatever the gaps, a list of one may drop its
+number, and numbered items win over an unnumbered one.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from protocol.errors import InvalidParameterValue, MalformedInput, missing_parameter
+from protocol.shapes import INTEGERS, ListOf, MapOf, Member, Scalar, Structure, Type, members
+
+_MAX_PARAMETERS = 10_000
+_MAX_DOTS = 8
+_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
+_NUMBER = re.compile(r"[0-9]+")
+_MAX_NUMBER_DIGITS = 9
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+
+
+class Parameter(msgspec.Struct):
+    """A parameter's own text, if it has one, and the parameters below it by their next name."""
+
+    text: str | None = None
+    below: dict[str, Parameter] = {}
+
+    def supply(self, name: str, text: str) -> None:
+        """Give the parameter of that name a text, unless it has one."""
+        parameter = self.below.setdefault(name, Parameter())
+        parameter.text = parameter.text or text
+
+
+def parse(query: str, body: bytes) -> Parameter:
+    """Read a query string and a posted body, which wins, into one tree.
+
+    Raises `MalformedInput`. The tree is hardly deeper than SQS's structures: further dots are part
+    of a name, which then means nothing.
+    """
+    root = Parameter()
+    for name, text in _pairs(query, body):
+        parameter = root
+        for part in name.split(".", _MAX_DOTS):
+            parameter = parameter.below.setdefault(part, Parameter())
+        parameter.text = text
+    return root
+
+
+def _pairs(query: str, body: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        form = query.encode(errors="surrogateescape") + b"&" + body
+        if form.count(b"&") > _MAX_PARAMETERS:
+            raise MalformedInput(f"A request has at most {_MAX_PARAMETERS} parameters.")  # [guess]
+        for pair in form.split(b"&"):
+            name, _, text = pair.partition(b"=")
+            yield _unquoted(name), _unquoted(text)
+    except UnicodeError as error:
+        raise MalformedInput("The request is not valid UTF-8.") from error  # [guess]
+
+
+def _unquoted(text: bytes) -> str:
+    """Undo the escapes of a form. Whole runs at a time: in most languages every letter is one."""
+    text = text.replace(b"+", b" ")
+    if b"%" in text:
+        text = _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace(b"%", b"").decode()), text)
+    return text.decode()
+
+
+def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
+    """Read a structure; raises `InvalidParameterValue` or what a member lacks.
+
+    Lists and maps also answer to JSON's plural names, which users of API Gateway write.
+    """
+    fields = {}
+    for member in members(shape):
+        given = form.below.get(member.query_name) or form.below.get(member.wire_name)
+        value = None if given is None else _value(given, member.type, member)
+        if value is not None:
+            fields[member.field] = value
+        elif member.required:
+            raise missing_parameter(member.wire_name)
+    return shape(**fields)
+
+
+def _value(given: Parameter, type_: Type, member: Member) -> object:
+    """Read a value of any type, or None for one that is not there."""
+    match type_:
+        case Structure(shape):
+            return structure(given, shape)
+        case MapOf(item):
+            return dict(_entry(one, item, member) for one in _items(given))
+        case ListOf(item):
+            values = [_value(one, item, member) for one in _items(given)]
+            return [value for value in values if value is not None]
+        case Scalar("string", filled):
+            return (given.text or None) if filled else given.text
+        case Scalar(kind):
+            return _SCALARS[kind](given.text, member.wire_name) if given.text else None
+
+
+def _items(given: Parameter) -> list[Parameter]:
+    """Put a list's items in order, or find the only one, which may do without a number."""
+    numbered = [(name, one) for name, one in given.below.items() if _NUMBER.fullmatch(name)]
+    if numbered:
+        return [one for _, one in sorted(numbered, key=lambda item: _number(item[0]))]
+    return [given] if given.text or given.below else []
+
+
+def _number(name: str) -> int:
+    if len(name) > _MAX_NUMBER_DIGITS:
+        raise MalformedInput("The number of a list's item is out of range.")  # [guess]
+    return int(name)
+
+
+def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
+    """Read an entry of a map; one without a value holds an empty structure, but no empty text."""
+    nothing = Parameter()
+    name = given.below.get(member.key_name, nothing).text
+    if name is None:
+        raise missing_parameter(f"{member.query_name}.{member.key_name}")
+    value = _value(given.below.get("Value", nothing), item, member)
+    if value is None:
+        raise missing_parameter(f"{member.query_name}.Value")
+    return name, value
+
+
+def _integer(text: str, name: str) -> int:
+    if _INTEGER.fullmatch(text) and int(text) in INTEGERS:
+        return int(text)
+    reason = "Must be an integer."  # [guess]
+    raise InvalidParameterValue(f"Value {text} for parameter {name} is invalid. Reason: {reason}")
+
+
+def _blob(text: str, name: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        reason = "Must be base64."  # [guess]
+        message = f"Value {text} for parameter {name} is invalid. Reason: {reason}"
+        raise InvalidParameterValue(message) from error
+
+
+_SCALARS: dict[str, Callable[[str, str], object]] = {"integer": _integer, "blob": _blob}

@@ -1,0 +1,319 @@
+"""The JSON protocol: what is read, what is refused and in which words, what is written."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from protocol import errors
+from protocol.actions import (
+    ACTIONS,
+    BatchResultErrorEntry,
+    DeleteMessageBatchResult,
+    GetQueueAttributes,
+    ListDeadLetterSourceQueuesResult,
+    ListQueues,
+    MessageAttributeValue,
+    ReceiveMessageResult,
+    SendMessage,
+    SendMessageResult,
+    SetQueueAttributes,
+    TagQueue,
+)
+from protocol.aws_json import JsonCodec
+from protocol.envelope import WireRequest
+
+URL = "http://localhost/000000000000/q"
+
+
+def read(action: str, body: object) -> msgspec.Struct:
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = WireRequest("POST", "/", target=f"AmazonSQS.{action}", body=raw)
+    found, structure = JsonCodec().read(request)
+    assert found is ACTIONS[action]
+    return structure
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "structure"),
+    [
+        pytest.param("ListQueues", b"", ListQueues(), id="no body is an empty object"),
+        pytest.param("ListQueues", b" \r\n", ListQueues(), id="blanks are no body"),
+        pytest.param(
+            "SendMessage",
+            {"QueueUrl": URL, "MessageBody": "a", "Unheard": {"of": [1]}},
+            SendMessage(URL, "a"),
+            id="unknown members are ignored",
+        ),
+        pytest.param(
+            "SendMessage",
+            {"QueueUrl": URL, "MessageBody": "a", "DelaySeconds": None, "MessageAttributes": None},
+            SendMessage(URL, "a"),
+            id="null is absent",
+        ),
+        pytest.param(
+            "SendMessage",
+            {
+                "QueueUrl": URL,
+                "MessageBody": "a",
+                "MessageAttributes": {
+                    "n": {"DataType": "Number", "StringValue": 5, "BinaryValue": None},
+                    "nothing": None,
+                },
+            },
+            SendMessage(URL, "a", None, {"n": MessageAttributeValue("Number", "5")}),
+            id="numbers in an attribute's value become texts",
+        ),
+        pytest.param(
+            "SetQueueAttributes",
+            b'{"QueueUrl":"q","Attributes":'
+            b'{"a":30,"b":1.50,"c":true,"d":false,"e":null,"f":12345678901234567890123}}',
+            SetQueueAttributes(
+                "q",
+                {"a": "30", "b": "1.50", "c": "true", "d": "false", "f": "12345678901234567890123"},
+            ),
+            id="scalars in a map become texts as they were written",
+        ),
+        pytest.param(
+            "TagQueue",
+            {"QueueUrl": URL, "Tags": {"k": 1}},
+            TagQueue(URL, {"k": "1"}),
+            id="tags too",
+        ),
+        pytest.param(
+            "GetQueueAttributes",
+            {"QueueUrl": URL, "AttributeNames": ["All", None]},
+            GetQueueAttributes(URL, ["All"]),
+            id="null in a list is absent",
+        ),
+        pytest.param(
+            "SendMessage",
+            b'{"QueueUrl":"p","QueueUrl":"q","MessageBody":"\\ud83d\\ude00"}',
+            SendMessage("q", "\U0001f600"),
+            id="the last of equal members counts, surrogate pairs are letters",
+        ),
+    ],
+)
+def test_what_sqs_tolerates_is_read(action: str, body: object, structure: msgspec.Struct) -> None:
+    assert read(action, body) == structure
+
+
+MAP = "Start of structure or map found where not expected."
+LIST = "Start of list found where not expected"
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        pytest.param("MessageBody", {}, MAP, id="object for string"),
+        pytest.param("DelaySeconds", {}, MAP, id="object for integer"),
+        pytest.param("MessageBody", [], LIST, id="array for string"),
+        pytest.param("DelaySeconds", [], LIST, id="array for integer"),
+        pytest.param("MessageAttributes", [], LIST, id="array for map"),
+        pytest.param("MessageAttributes", {"a": []}, LIST, id="array for structure"),
+        pytest.param("MessageAttributes", "a", "Expected map or null", id="string for map"),
+        pytest.param(
+            "DelaySeconds", "5", "STRING_VALUE can not be converted to an Integer", id="string"
+        ),
+        pytest.param(
+            "DelaySeconds", True, "TRUE_VALUE can not be converted to an Integer", id="true"
+        ),
+        pytest.param(
+            "DelaySeconds", False, "FALSE_VALUE can not be converted to an Integer", id="false"
+        ),
+        pytest.param(
+            "DelaySeconds", 1.5, "NUMBER_VALUE can not be converted to an Integer", id="fraction"
+        ),
+        pytest.param(
+            "DelaySeconds",
+            2**63,
+            "NUMBER_VALUE can not be converted to an Integer",
+            id="more than 64 bits",
+        ),
+        pytest.param(
+            "MessageBody",
+            5,
+            "NUMBER_VALUE can not be converted to a String",
+            id="number for string",
+        ),
+        pytest.param(
+            "MessageBody", True, "TRUE_VALUE can not be converted to a String", id="true for string"
+        ),
+        pytest.param(
+            "MessageAttributes",
+            {"a": {"DataType": "Binary", "BinaryValue": "%"}},
+            "STRING_VALUE can not be converted to a Blob",
+            id="no base64",
+        ),
+        pytest.param(
+            "MessageAttributes",
+            {"a": {"DataType": "Binary", "BinaryValue": 5}},
+            "NUMBER_VALUE can not be converted to a Blob",
+            id="number for blob",
+        ),
+        pytest.param(
+            "MessageAttributes",
+            {"a": {"StringListValues": {}}},
+            MAP,
+            id="object for list",
+        ),
+        pytest.param(
+            "MessageAttributes",
+            {"a": {"StringListValues": "a"}},
+            "Expected list or null",
+            id="string for list",
+        ),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named_by_its_kind(
+    member: str, value: object, message: str
+) -> None:
+    with pytest.raises(errors.MalformedInput) as raised:
+        read("SendMessage", {"QueueUrl": URL, "MessageBody": "a", member: value})
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        pytest.param([], "Unrecognized collection type class java.lang.String", id="array"),
+        pytest.param({}, MAP, id="object"),
+    ],
+)
+def test_a_map_of_strings_holds_no_collections(value: object, message: str) -> None:
+    with pytest.raises(errors.MalformedInput) as raised:
+        read("SetQueueAttributes", {"QueueUrl": URL, "Attributes": {"a": value}})
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"{", id="cut short"),
+        pytest.param(b"{}x", id="trailing bytes"),
+        pytest.param(b"[]", id="array"),
+        pytest.param(b'"text"', id="string"),
+        pytest.param(b"null", id="null"),
+        pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
+        pytest.param(b'{"QueueUrl":"\xff","MessageBody":"a"}', id="not UTF-8"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800"}', id="high surrogate"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800 tail"}', id="surrogate and text"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\udc00"}', id="low surrogate"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":NaN}', id="NaN"),
+        pytest.param(
+            b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":' + b"9" * 9999 + b"}",
+            id="endless integer",
+        ),
+        pytest.param(
+            b'{"QueueUrl":"q","MessageBody":"a","MessageAttributes":{"a":{"StringValue":'
+            b"1e99999999999999999999}}}",
+            id="endless exponent",
+        ),
+        pytest.param(b'{"x":' + b"[" * 200_000, id="nested without end"),
+        pytest.param(
+            b'{"QueueUrl":"q","MessageBody":"a","x":' + b"[" * 99_999 + b"]" * 99_999 + b"}",
+            id="nested deeply",
+        ),
+    ],
+)
+def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(errors.MalformedInput):
+        read("SendMessage", body)
+
+
+@pytest.mark.parametrize(
+    ("action", "body", "error", "message"),
+    [
+        pytest.param(
+            "SendMessage",
+            {"MessageBody": "a"},
+            errors.QueueDoesNotExist,
+            "The specified queue does not exist.",
+            id="queue URL",
+        ),
+        pytest.param(
+            "SendMessage",
+            {"QueueUrl": "", "MessageBody": "a"},
+            errors.QueueDoesNotExist,
+            "The specified queue does not exist.",
+            id="empty queue URL",
+        ),
+        pytest.param(
+            "CreateQueue",
+            b"",
+            errors.InvalidParameterValue,
+            "Value for parameter QueueName is invalid. Reason: Must specify a queue name.",
+            id="queue name",
+        ),
+        pytest.param(
+            "SendMessage",
+            {"QueueUrl": URL, "MessageBody": None},
+            errors.MissingParameter,
+            "The request must contain the parameter MessageBody.",
+            id="message body",
+        ),
+        pytest.param(
+            "ChangeMessageVisibility",
+            {"QueueUrl": URL, "ReceiptHandle": "h"},
+            errors.MissingParameter,
+            "The request must contain the parameter VisibilityTimeout.",
+            id="visibility timeout",
+        ),
+    ],
+)
+def test_what_is_required_and_missing_is_named(
+    action: str, body: object, error: type[errors.SQSError], message: str
+) -> None:
+    with pytest.raises(error) as raised:
+        read(action, body)
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    "target", ["", "AmazonSQS.Fly", "SendMessage", "AmazonSQS.", "Other.SendMessage"]
+)
+def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
+    with pytest.raises(errors.InvalidAction):
+        JsonCodec().read(WireRequest("POST", "/", target=target, body=b"{}"))
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "body"),
+    [
+        pytest.param("DeleteMessage", None, b"", id="void is no bytes"),
+        pytest.param("ReceiveMessage", ReceiveMessageResult(), b"{}", id="nothing is {}"),
+        pytest.param(
+            "ListDeadLetterSourceQueues",
+            ListDeadLetterSourceQueuesResult([URL]),
+            b'{"queueUrls":["http://localhost/000000000000/q"]}',
+            id="queueUrls is lower-case",
+        ),
+        pytest.param(
+            "SendMessage",
+            SendMessageResult(
+                "5d41402abc4b2a76b9719d911017c592", "219f8380-5770-4cc2-8c3e-5c715e145f5e"
+            ),
+            b'{"MD5OfMessageBody":"5d41402abc4b2a76b9719d911017c592",'
+            b'"MessageId":"219f8380-5770-4cc2-8c3e-5c715e145f5e"}',
+            id="compact, and None is absent",
+        ),
+        pytest.param(
+            "DeleteMessageBatch",
+            DeleteMessageBatchResult(failed=[BatchResultErrorEntry("a", True, "Code")]),
+            b'{"Failed":[{"Id":"a","SenderFault":true,"Code":"Code"}]}',
+            id="batch",
+        ),
+    ],
+)
+def test_results_are_compact_json(action: str, result: msgspec.Struct | None, body: bytes) -> None:
+    response = JsonCodec().write_result(ACTIONS[action], result, "rid")
+    assert (response.status, response.body) == (200, body)
+    assert response.content_type == "application/x-amz-json-1.0"
+    assert response.query_error is None
+
+
+def test_an_error_may_echo_what_is_no_text() -> None:
+    response = JsonCodec().write_error(errors.InvalidParameterValue("Value \ud800\x00"), "rid")
+    assert json.loads(response.body)["message"] == "Value ?\x00"

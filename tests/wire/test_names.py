@@ -1,0 +1,103 @@
+"""Queue URLs and ARNs."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.errors import QueueDoesNotExist
+from protocol.names import Arn, parse_arn, parse_queue_url, queue_arn, queue_url
+
+ACCOUNT = "123456789012"
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        pytest.param(
+            f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/q", (ACCOUNT, "q"), id="canonical"
+        ),
+        pytest.param(f"https://queue.amazonaws.com/{ACCOUNT}/q", (ACCOUNT, "q"), id="legacy host"),
+        pytest.param(
+            f"http://[::1]:9324/{ACCOUNT}/q.fifo", (ACCOUNT, "q.fifo"), id="IPv6 and fifo"
+        ),
+        pytest.param(f"/{ACCOUNT}/q", (ACCOUNT, "q"), id="own path"),
+        pytest.param(f"{ACCOUNT}/q", (ACCOUNT, "q"), id="relative"),
+        pytest.param(f"http://h/{ACCOUNT}/q/", (ACCOUNT, "q"), id="final slash"),
+        pytest.param(f"http://h/{ACCOUNT}/q?x=/1/2#/3", (ACCOUNT, "q"), id="query and fragment"),
+        pytest.param(f"http://h/{ACCOUNT}/my%2Dqueue", (ACCOUNT, "my-queue"), id="percent-encoded"),
+        pytest.param("q", (None, "q"), id="bare name"),
+        pytest.param("http://h:9324/queue/q", (None, "q"), id="ElasticMQ"),
+        pytest.param(
+            f"http://h:4566/queue/us-east-1/{ACCOUNT}/q", (ACCOUNT, "q"), id="LocalStack path"
+        ),
+        pytest.param(
+            f"http://us-east-1.queue.localhost.localstack.cloud:4566/{ACCOUNT}/q",
+            (ACCOUNT, "q"),
+            id="LocalStack host",
+        ),
+        pytest.param("http://h/Q", (None, "Q"), id="one segment, case kept"),
+    ],
+)
+def test_only_the_last_two_segments_of_a_url_matter(
+    text: str, parsed: tuple[str | None, str]
+) -> None:
+    assert parse_queue_url(text) == parsed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("/", id="root"),
+        pytest.param("http://whatever-incorrect-queue-address", id="no path"),
+        pytest.param(f"http://h/{ACCOUNT}/q%00", id="NUL"),
+        pytest.param(f"http://h/{ACCOUNT}/q%2Fr", id="encoded slash"),
+        pytest.param(f"http://h/{ACCOUNT}/%FF", id="not utf-8"),
+        pytest.param(f"http://h/{ACCOUNT}/\ud800", id="surrogate"),
+        pytest.param(f"http://h/{ACCOUNT}/é", id="letter beyond ASCII"),
+        pytest.param(f"http://h/{ACCOUNT}/" + "q" * 81, id="too long"),
+        pytest.param("/" * 100_000, id="slashes"),
+    ],
+)
+def test_what_no_queue_can_be_called_does_not_exist(text: str) -> None:
+    with pytest.raises(QueueDoesNotExist):
+        parse_queue_url(text)
+
+
+@pytest.mark.parametrize("base", ["http://localhost:9324", "http://localhost:9324/"])
+def test_a_queue_url_is_read_back(base: str) -> None:
+    url = queue_url(base, ACCOUNT, "q.fifo")
+    assert url == f"http://localhost:9324/{ACCOUNT}/q.fifo"
+    assert parse_queue_url(url) == (ACCOUNT, "q.fifo")
+
+
+@pytest.mark.parametrize(
+    ("region", "arn"),
+    [
+        pytest.param("us-east-1", f"arn:aws:sqs:us-east-1:{ACCOUNT}:q", id="aws"),
+        pytest.param("cn-north-1", f"arn:aws-cn:sqs:cn-north-1:{ACCOUNT}:q", id="China"),
+        pytest.param(
+            "us-gov-west-1", f"arn:aws-us-gov:sqs:us-gov-west-1:{ACCOUNT}:q", id="GovCloud"
+        ),
+    ],
+)
+def test_an_arn_is_read_back(region: str, arn: str) -> None:
+    assert queue_arn(region, ACCOUNT, "q") == arn
+    parsed = parse_arn(arn)
+    assert parsed is not None
+    assert (parsed.service, parsed.region, parsed.account) == ("sqs", region, ACCOUNT)
+    assert parsed.resource == "q"
+    assert str(parsed) == arn
+
+
+def test_a_resource_may_hold_colons() -> None:
+    assert parse_arn("arn:aws:lambda:r:1:function:f") == Arn(
+        "aws", "lambda", "r", "1", "function:f"
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "arn", "arn:aws:sqs:us-east-1:123456789012", "arn:aws:sqs:r:1:", "urn:aws:s:r:1:q"]
+)
+def test_what_lacks_a_part_is_no_arn(text: str) -> None:
+    assert parse_arn(text) is None

@@ -1,0 +1,492 @@
+"""The Query protocol: endpoints, flattened forms, hostile forms, and XML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import xmltodict
+
+from protocol import errors
+from protocol.actions import (
+    ACTIONS,
+    AddPermission,
+    BatchResultErrorEntry,
+    ChangeMessageVisibilityBatch,
+    ChangeMessageVisibilityBatchRequestEntry,
+    CreateQueue,
+    GetQueueAttributes,
+    GetQueueAttributesResult,
+    GetQueueUrl,
+    ListQueues,
+    ListQueuesResult,
+    ListQueueTagsResult,
+    Message,
+    MessageAttributeValue,
+    ReceiveMessage,
+    ReceiveMessageResult,
+    SendMessage,
+    SendMessageBatch,
+    SendMessageBatchRequestEntry,
+    SendMessageBatchResult,
+    SendMessageBatchResultEntry,
+    SetQueueAttributes,
+    TagQueue,
+    UntagQueue,
+)
+from protocol.aws_query import QueryCodec
+from protocol.envelope import WireRequest
+
+PATH = "/000000000000/q"
+TEXT = MessageAttributeValue("String", "x")
+
+
+def post(form: str | bytes, path: str = PATH, query: str = "") -> msgspec.Struct:
+    body = form.encode() if isinstance(form, str) else form
+    return QueryCodec().read(WireRequest("POST", path, query, body=body))[1]
+
+
+def get(query: str, path: str = PATH) -> msgspec.Struct:
+    return QueryCodec().read(WireRequest("GET", path, query))[1]
+
+
+@pytest.mark.parametrize(
+    ("form", "structure"),
+    [
+        pytest.param(
+            "Action=SendMessage&Version=2012-11-05&MessageBody=a+b%20c%2B%26%3D%C3%A9é%0D%0A",
+            SendMessage(PATH, "a b c+&=éé\r\n"),
+            id="escapes",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=100%&MessageGroupId=null",
+            SendMessage(PATH, "100%", message_group_id="null"),
+            id="a lone percent sign, and null is a text",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&MessageBody=b",
+            SendMessage(PATH, "b"),
+            id="the last of equal names counts",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a=b&&x&DelaySeconds=-1&",
+            SendMessage(PATH, "a=b", -1),
+            id="equals sign in a value, empty pairs",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&DelaySeconds=",
+            SendMessage(PATH, "a"),
+            id="an empty number is absent",
+        ),
+        pytest.param(
+            "Action=GetQueueAttributes&AttributeName.10=c&AttributeName.2=b&AttributeName.1=a",
+            GetQueueAttributes(PATH, ["a", "b", "c"]),
+            id="items in the order of their numbers",
+        ),
+        pytest.param(
+            "Action=GetQueueAttributes&AttributeName=All",
+            GetQueueAttributes(PATH, ["All"]),
+            id="a list of one without number",
+        ),
+        pytest.param(
+            "Action=GetQueueAttributes&AttributeName=",
+            GetQueueAttributes(PATH, []),
+            id="an empty list",
+        ),
+        pytest.param(
+            "Action=GetQueueAttributes&AttributeNames.1=All",
+            GetQueueAttributes(PATH, ["All"]),
+            id="plural name",
+        ),
+        pytest.param(
+            "Action=ReceiveMessage&AttributeName.1=All&MessageAttributeName.1=x.*",
+            ReceiveMessage(PATH, ["All"], ["All"], ["x.*"]),
+            id="one name for both lists of system attributes",
+        ),
+        pytest.param(
+            "Action=SetQueueAttributes&Attribute.1.Name=a&Attribute.1.Value=1"
+            "&Attribute.5.Value=&Attribute.5.Name=b",
+            SetQueueAttributes(PATH, {"a": "1", "b": ""}),
+            id="queue attributes with a gap",
+        ),
+        pytest.param(
+            "Action=SetQueueAttributes&Attribute.Name=a&Attribute.Value=1",
+            SetQueueAttributes(PATH, {"a": "1"}),
+            id="a map of one without number",
+        ),
+        pytest.param(
+            "Action=TagQueue&Tag.1.Key=k&Tag.1.Value=v", TagQueue(PATH, {"k": "v"}), id="tags"
+        ),
+        pytest.param(
+            "Action=UntagQueue&TagKey.1=k&TagKey.2=l", UntagQueue(PATH, ["k", "l"]), id="tag keys"
+        ),
+        pytest.param(
+            "Action=AddPermission&Label=l&AWSAccountId.1=1&ActionName.1=*",
+            AddPermission(PATH, "l", ["*"], ["1"]),
+            id="permission",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&MessageAttribute.1.Name=n"
+            "&MessageAttribute.1.Value.DataType=Binary&MessageAttribute.1.Value.BinaryValue=AP8%3D"
+            "&MessageSystemAttribute.1.Name=s&MessageSystemAttribute.1.Value.DataType=String"
+            "&MessageSystemAttribute.1.Value.StringValue=x",
+            SendMessage(
+                PATH,
+                "a",
+                None,
+                {"n": MessageAttributeValue("Binary", binary_value=b"\x00\xff")},
+                {"s": TEXT},
+            ),
+            id="message attributes",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&MessageAttributes.1.Name=n"
+            "&MessageAttributes.1.Value.DataType=String&MessageAttributes.1.Value.StringValue=x",
+            SendMessage(PATH, "a", None, {"n": TEXT}),
+            id="message attributes, plural",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&MessageAttribute.1.Name=n"
+            "&MessageAttribute.1.Value.StringListValue.1=x"
+            "&MessageAttribute.1.Value.BinaryListValue.1=AA==",
+            SendMessage(
+                PATH,
+                "a",
+                None,
+                {
+                    "n": MessageAttributeValue(
+                        string_list_values=["x"], binary_list_values=[b"\x00"]
+                    )
+                },
+            ),
+            id="list values",
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a&MessageAttribute.1.Name=n",
+            SendMessage(PATH, "a", None, {"n": MessageAttributeValue()}),
+            id="a message attribute without value is for the rules to word",
+        ),
+        pytest.param(
+            "Action=SendMessageBatch&SendMessageBatchRequestEntry.2.Id=b"
+            "&SendMessageBatchRequestEntry.1.Id=a&SendMessageBatchRequestEntry.1.MessageBody=x"
+            "&SendMessageBatchRequestEntry.1.MessageAttribute.1.Name=n"
+            "&SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.DataType=String"
+            "&SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringValue=x",
+            SendMessageBatch(
+                PATH,
+                [
+                    SendMessageBatchRequestEntry("a", "x", None, {"n": TEXT}),
+                    SendMessageBatchRequestEntry("b"),
+                ],
+            ),
+            id="batch",
+        ),
+        pytest.param(
+            "Action=ChangeMessageVisibilityBatch"
+            "&ChangeMessageVisibilityBatchRequestEntry.1.VisibilityTimeout=0",
+            ChangeMessageVisibilityBatch(
+                PATH, [ChangeMessageVisibilityBatchRequestEntry(visibility_timeout=0)]
+            ),
+            id="batch of visibilities",
+        ),
+        pytest.param(
+            "Action=GetQueueUrl&QueueName=r", GetQueueUrl("r"), id="GetQueueUrl on a queue's path"
+        ),
+        pytest.param("Action=SendMessageBatch", SendMessageBatch(PATH), id="no entries"),
+    ],
+)
+def test_forms_are_read_posted_or_in_the_url(form: str, structure: msgspec.Struct) -> None:
+    assert post(form) == structure
+    assert post(b"", query=form) == structure
+    assert get(form) == structure
+
+
+def test_create_queue_reads_attributes_and_tags() -> None:
+    form = "Action=CreateQueue&QueueName=q&Attribute.1.Name=a&Attribute.1.Value=1"
+    assert post(form + "&Tag.1.Key=k&Tag.1.Value=v", "/") == CreateQueue(
+        "q", {"a": "1"}, {"k": "v"}
+    )
+
+
+def test_the_body_wins_over_the_query_string() -> None:
+    merged = post("MessageBody=body", query="Action=SendMessage&MessageBody=query&DelaySeconds=1")
+    assert merged == SendMessage(PATH, "body", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "queue_url"),
+    [
+        pytest.param(PATH, "", PATH, id="path"),
+        pytest.param(PATH, "&QueueUrl=http://h/1/r", "http://h/1/r", id="parameter wins"),
+        pytest.param(PATH, "&QueueUrl=", PATH, id="an empty parameter is absent"),
+        pytest.param("/", "&QueueUrl=r", "r", id="endpoint"),
+        pytest.param("/queue/us-east-1/0/q", "", "/queue/us-east-1/0/q", id="LocalStack"),
+    ],
+)
+def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url: str) -> None:
+    read = post("Action=DeleteQueue" + form, path)
+    assert msgspec.to_builtins(read) == {"QueueUrl": queue_url}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "error", "message"),
+    [
+        pytest.param("GET", PATH, "", errors.NoSuchPath, None, id="GET without action"),
+        pytest.param("GET", "/", "", errors.NoSuchPath, None, id="GET of the endpoint"),
+        pytest.param("POST", "/q", "Action=ListQueues", errors.NoSuchPath, None, id="unknown path"),
+        pytest.param("PUT", PATH, "Action=ListQueues", errors.NoSuchPath, None, id="PUT"),
+        pytest.param(
+            "POST",
+            "/",
+            "",
+            errors.MissingAction,
+            "Action is missing in the request parameters",
+            id="POST without action",
+        ),
+        pytest.param(
+            "POST",
+            "/",
+            "Action=FooBar",
+            errors.InvalidAction,
+            "The action FooBar is not valid for this endpoint.",
+            id="unknown action",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=CreateQueue&QueueName=q",
+            errors.InvalidAction,
+            "The action CreateQueue is not valid for this endpoint.",
+            id="CreateQueue on a queue's path",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=ListQueues",
+            errors.InvalidAction,
+            "The action ListQueues is not valid for this endpoint.",
+            id="ListQueues on a queue's path",
+        ),
+        pytest.param(
+            "POST", "/", "Action=DeleteQueue", errors.QueueDoesNotExist, None, id="no queue"
+        ),
+        pytest.param(
+            "POST",
+            "/",
+            "Action=CreateQueue",
+            errors.InvalidParameterValue,
+            "Value for parameter QueueName is invalid. Reason: Must specify a queue name.",
+            id="no queue name",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SendMessage",
+            errors.MissingParameter,
+            "The request must contain the parameter MessageBody.",
+            id="no message body",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SetQueueAttributes&Attribute.1.Value=1",
+            errors.MissingParameter,
+            "The request must contain the parameter Attribute.Name.",
+            id="attribute without name",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SetQueueAttributes&Attribute.1.Name=a",
+            errors.MissingParameter,
+            "The request must contain the parameter Attribute.Value.",
+            id="attribute without value",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SendMessage&MessageBody=a&DelaySeconds=abc",
+            errors.InvalidParameterValue,
+            "Value abc for parameter DelaySeconds is invalid. Reason: Must be an integer.",
+            id="no integer",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SendMessage&MessageBody=a&DelaySeconds=9223372036854775808",
+            errors.InvalidParameterValue,
+            "Value 9223372036854775808 for parameter DelaySeconds is invalid. "
+            "Reason: Must be an integer.",
+            id="more than 64 bits",
+        ),
+        pytest.param(
+            "POST",
+            PATH,
+            "Action=SendMessage&MessageBody=a&MessageAttribute.1.Name=n"
+            "&MessageAttribute.1.Value.BinaryValue=%25",
+            errors.InvalidParameterValue,
+            "Value % for parameter BinaryValue is invalid. Reason: Must be base64.",
+            id="no base64",
+        ),
+    ],
+)
+def test_what_sqs_refuses_is_refused_in_its_words(
+    method: str, path: str, form: str, error: type[errors.SQSError], message: str | None
+) -> None:
+    request = WireRequest(method, path, body=form.encode())
+    with pytest.raises(error) as raised:
+        QueryCodec().read(request)
+    assert type(raised.value) is error
+    assert raised.value.message == (error.text if message is None else message)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(b"Action=SendMessage&MessageBody=\xff", id="bytes that are not UTF-8"),
+        pytest.param(b"Action=SendMessage&MessageBody=%ff", id="escapes that are not UTF-8"),
+        pytest.param(b"Action=SendMessage&MessageBody=%ED%A0%80", id="escaped surrogate"),
+        pytest.param(b"&" * 10_001, id="too many parameters"),
+        pytest.param(b"Action=UntagQueue&TagKey." + b"9" * 100_000 + b"=x", id="endless number"),
+    ],
+)
+def test_a_hostile_form_is_malformed(form: bytes) -> None:
+    with pytest.raises(errors.MalformedInput):
+        post(form)
+
+
+def test_a_query_string_of_raw_bytes_is_utf_8_or_malformed() -> None:
+    raw = "Action=SendMessage&MessageBody=é".encode().decode("ascii", "surrogateescape")
+    assert get(raw) == SendMessage(PATH, "é")
+    for hostile in ("\udcff", "\ud800"):
+        with pytest.raises(errors.MalformedInput):
+            get(f"Action=SendMessage&MessageBody={hostile}")
+
+
+@pytest.mark.parametrize(
+    ("form", "tag_keys"),
+    [
+        pytest.param("TagKey=a&TagKey.1=b", ["b"], id="numbered items win"),
+        pytest.param("TagKey.1=b&TagKey.1.2.3=c", ["b"], id="an item with items"),
+        pytest.param("TagKey.0=a&TagKey.999999999=b", ["a", "b"], id="any number"),
+        pytest.param("TagKey.01=a&TagKey.1=b", ["a", "b"], id="equal numbers"),
+        pytest.param("TagKey.-1=a&TagKey.²=b&TagKey..=c&TagKey.1=d", ["d"], id="no numbers"),
+        pytest.param("TagKey" + ".1" * 5000 + "=a&TagKey.1=b", ["b"], id="dots without end"),
+    ],
+)
+def test_a_conflicting_form_has_one_reading(form: str, tag_keys: list[str]) -> None:
+    assert post(f"Action=UntagQueue&{form}") == UntagQueue(PATH, tag_keys)
+
+
+def test_a_list_queues_needs_nothing() -> None:
+    assert get("Action=ListQueues", "/") == get("Action=ListQueues", "") == ListQueues()
+
+
+def write(action: str, result: msgspec.Struct | None) -> str:
+    response = QueryCodec().write_result(ACTIONS[action], result, "rid")
+    assert (response.status, response.content_type) == (200, "text/xml")
+    assert response.query_error is None
+    return response.body.decode()
+
+
+def envelope(action: str, content: str) -> str:
+    return (
+        f'<?xml version="1.0"?><{action}Response '
+        f'xmlns="http://queue.amazonaws.com/doc/2012-11-05/">{content}'
+        f"<ResponseMetadata><RequestId>rid</RequestId></ResponseMetadata></{action}Response>"
+    )
+
+
+MESSAGE = Message(
+    "id",
+    "handle",
+    "md5",
+    'a & b < c > d " e\r\n\U0001f600',
+    {"SentTimestamp": "1", "SenderId": "me"},
+    "md5a",
+    {"s": TEXT, "b": MessageAttributeValue("Binary", binary_value=b"\x00\xff")},
+)
+
+
+@pytest.mark.parametrize(
+    ("action", "result", "content"),
+    [
+        pytest.param("DeleteQueue", None, "", id="void"),
+        pytest.param(
+            "ReceiveMessage", ReceiveMessageResult(), "<ReceiveMessageResult/>", id="nothing"
+        ),
+        pytest.param(
+            "ReceiveMessage",
+            ReceiveMessageResult([]),
+            "<ReceiveMessageResult/>",
+            id="an empty list is nothing",
+        ),
+        pytest.param(
+            "ListQueues",
+            ListQueuesResult(["u", "v"], "t"),
+            "<ListQueuesResult><QueueUrl>u</QueueUrl><QueueUrl>v</QueueUrl>"
+            "<NextToken>t</NextToken></ListQueuesResult>",
+            id="flattened list",
+        ),
+        pytest.param(
+            "GetQueueAttributes",
+            GetQueueAttributesResult({"a": "1", "b<": "2"}),
+            "<GetQueueAttributesResult><Attribute><Name>a</Name><Value>1</Value></Attribute>"
+            "<Attribute><Name>b&lt;</Name><Value>2</Value></Attribute></GetQueueAttributesResult>",
+            id="flattened map",
+        ),
+        pytest.param(
+            "ListQueueTags",
+            ListQueueTagsResult({"k": "v"}),
+            "<ListQueueTagsResult><Tag><Key>k</Key><Value>v</Value></Tag></ListQueueTagsResult>",
+            id="tags have keys",
+        ),
+        pytest.param(
+            "SendMessageBatch",
+            SendMessageBatchResult(
+                [SendMessageBatchResultEntry("a", "id", "md5")],
+                [BatchResultErrorEntry("b", False, "Code", "why")],
+            ),
+            "<SendMessageBatchResult><SendMessageBatchResultEntry><Id>a</Id>"
+            "<MessageId>id</MessageId><MD5OfMessageBody>md5</MD5OfMessageBody>"
+            "</SendMessageBatchResultEntry><BatchResultErrorEntry><Id>b</Id>"
+            "<SenderFault>false</SenderFault><Code>Code</Code><Message>why</Message>"
+            "</BatchResultErrorEntry></SendMessageBatchResult>",
+            id="batch",
+        ),
+        pytest.param(
+            "ReceiveMessage",
+            ReceiveMessageResult([MESSAGE]),
+            "<ReceiveMessageResult><Message><MessageId>id</MessageId>"
+            "<ReceiptHandle>handle</ReceiptHandle><MD5OfBody>md5</MD5OfBody>"
+            "<Body>a &amp; b &lt; c &gt; d &quot; e&#xD;\n\U0001f600</Body>"
+            "<Attribute><Name>SentTimestamp</Name><Value>1</Value></Attribute>"
+            "<Attribute><Name>SenderId</Name><Value>me</Value></Attribute>"
+            "<MD5OfMessageAttributes>md5a</MD5OfMessageAttributes>"
+            "<MessageAttribute><Name>s</Name><Value><DataType>String</DataType>"
+            "<StringValue>x</StringValue></Value></MessageAttribute>"
+            "<MessageAttribute><Name>b</Name><Value><DataType>Binary</DataType>"
+            "<BinaryValue>AP8=</BinaryValue></Value></MessageAttribute>"
+            "</Message></ReceiveMessageResult>",
+            id="message",
+        ),
+    ],
+)
+def test_results_are_flat_xml(action: str, result: msgspec.Struct | None, content: str) -> None:
+    assert write(action, result) == envelope(action, content)
+
+
+def test_a_body_survives_an_xml_parser() -> None:
+    told: dict[str, Any] = xmltodict.parse(
+        write("ReceiveMessage", ReceiveMessageResult([MESSAGE])), strip_whitespace=False
+    )
+    message = told["ReceiveMessageResponse"]["ReceiveMessageResult"]["Message"]
+    assert message["Body"] == MESSAGE.body
+
+
+def test_what_xml_cannot_carry_is_replaced() -> None:
+    hostile = "".join(map(chr, (0, 1, 8, 11, 12, 14, 31, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF)))
+    response = QueryCodec().write_error(errors.InvalidAction(f"\t\n{hostile}\x7f"), "rid")
+    told = xmltodict.parse(response.body, strip_whitespace=False)["ErrorResponse"]["Error"]
+    assert told["Message"] == "\t\n" + "\ufffd" * len(hostile) + "\x7f"
