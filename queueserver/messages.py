@@ -307,8 +307,7 @@ def _prepare(
     position: int = 0,
 ) -> _Prepared:
     """Hold a message to every rule but size, and make what the database is given of it."""
-    limits.message_body(entry.message_body, position)
-    body = entry.message_body or ""
+    body = limits.message_body(entry.message_body, position)
     limits.message_attributes(entry.message_attributes)
     limits.message_system_attributes(entry.message_system_attributes)
     if entry.message_deduplication_id is not None:

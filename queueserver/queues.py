@@ -63,6 +63,7 @@ class Queues:
         """Make a queue, or find one that has every attribute that the request names."""
         limits.queue_name(request.queue_name)
         limits.tags(request.tags or {})
+        limits.tag_count(request.queue_name, len(request.tags or {}))
         stored = attributes.parse(request.attributes or {}, {})
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)

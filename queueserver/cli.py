@@ -1,0 +1,143 @@
+"""The command `queueserver`: argv and environment to a Config, and the logs to stderr.
+
+The only module that looks at argv, the environment and the exit status. What keeps the server from
+starting is one line on stderr, and status 2. Refused here: knowing any setting by its name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from queueserver.config import (
+    SETTINGS,
+    Config,
+    ConfigError,
+    Setting,
+    StartError,
+    load,
+    mask_password,
+)
+from queueserver.server import run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the server until it is told to stop; return the exit status."""
+    try:
+        config = load(parse(sys.argv[1:] if argv is None else argv), os.environ)
+        start_logging(config)
+        return run(config)
+    except (ConfigError, StartError) as error:
+        sys.stderr.write(f"queueserver: error: {_one_line(str(error))}\n")
+        return 2
+
+
+def parse(argv: Sequence[str]) -> dict[str, str]:
+    """Return the flags that were given, by their settings' names; values are checked later."""
+    parser = _Parser(
+        prog="queueserver",
+        description="Self-hosted, durable queue server for Amazon SQS's clients.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
+    for setting in SETTINGS:
+        _add(parser, setting)
+    return {name: text for name, text in vars(parser.parse_args(argv)).items() if text is not None}
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Leave the usage to `--help`: a start that fails says why in one line."""
+        raise ConfigError(mask_password(message))
+
+
+def _add(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    text = f"{setting.help} (default: {setting.default or 'none'}; {setting.variable})"
+    text = text.replace("%", "%%")
+    if setting.switch:
+        name = setting.flag.removeprefix("--")
+        parser.add_argument(
+            f"--{name}", dest=setting.name, action="store_const", const="true", help=text
+        )
+        parser.add_argument(
+            f"--no-{name}",
+            dest=setting.name,
+            action="store_const",
+            const="false",
+            help=f"the opposite of --{name}",
+        )
+    else:
+        metavar = setting.name.rpartition("_")[2].upper()
+        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=text)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("queueserver")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+# Logs
+
+
+def start_logging(config: Config) -> None:
+    """Send log lines of the configured level and format to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if config.log_format == "json" else TextLines())
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler], force=True)
+
+
+class TextLines(logging.Formatter):
+    """One line for each record: moment (UTC), level, logger, message.
+
+    What a client sent cannot pass for a record of its own: control characters are escaped, and the
+    lines of a traceback are indented.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        message = _one_line(record.getMessage())
+        line = f"{_moment(record)} {record.levelname} {record.name}: {message}"
+        if record.exc_info:
+            trace = self.formatException(record.exc_info).splitlines()
+            line = "\n".join((line, *(f"    {_one_line(row)}" for row in trace)))
+        return line
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object for each record: time, level, logger, message, and exception if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render a record."""
+        members = {
+            "time": _moment(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return json.dumps(members)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _one_line(text: str) -> str:
+    """Escape what a terminal or a reader of lines would obey instead of show."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )

@@ -1,0 +1,312 @@
+"""Each setting once: its name, default, help, and what it may be; and the file of settings.
+
+A flag goes before the environment, that before the file, that before the default. Everything is
+checked here, at the start, and the first bad value is told in one line. Refused here: argv and the
+process's environment, which `cli` hands in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from protocol.errors import SQSError
+from queueserver import attributes, limits
+
+
+class ConfigError(Exception):
+    """A setting that the server cannot start with, in one line."""
+
+
+class StartError(Exception):
+    """What else keeps the server from starting, such as a port in use, in one line."""
+
+
+class DeclaredQueue(msgspec.Struct, frozen=True):
+    """A queue that the file declares: attributes by SQS's names, as CreateQueue takes them."""
+
+    attributes: dict[str, str]
+    tags: dict[str, str]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings, checked. `public_url` has no slash at its end."""
+
+    host: str
+    port: int
+    database: str
+    account: str
+    region: str
+    public_url: str | None
+    cooldowns: bool
+    log_level: str
+    log_format: str
+    queues: Mapping[str, DeclaredQueue]
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A setting: `read` makes its value of a text, or raises ValueError.
+
+    `allowed` says what `read` takes. A `switch` is a flag without a value. All settings but the
+    file's own name can stand in the file.
+    """
+
+    name: str
+    default: str | None
+    help: str
+    allowed: str
+    read: Callable[[str], object]
+    switch: bool = False
+    in_file: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The command line's name for it."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment's name for it."""
+        return "QUEUESERVER_" + self.name.upper()
+
+
+_SWITCH_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        return choices[choices.index(text.lower())]
+
+    return read
+
+
+def _port(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
+        raise ValueError(text)
+    return int(text)
+
+
+def _switch(text: str) -> bool:
+    word = text.lower()
+    if word not in _SWITCH_WORDS:
+        raise ValueError(text)
+    return _SWITCH_WORDS[word]
+
+
+def _public_url(text: str) -> str:
+    """A query, a fragment or a password would end up in every queue URL handed out."""
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError(text)
+    if re.search(r"[?#@\s\x00-\x1f]", text):
+        raise ValueError(text)
+    return text.rstrip("/")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "host",
+        "127.0.0.1",
+        "address to bind",
+        "a host name or an address",
+        _matching(r"[A-Za-z0-9._:%-]+"),
+    ),
+    Setting("port", "9324", "port to bind; 0 picks a free one", "a number from 0 to 65535", _port),
+    Setting(
+        "database",
+        "sqlite:///queueserver.db",
+        "where queues and messages are kept; sqlite:// alone keeps them in memory",
+        "sqlite:///PATH, sqlite:// or postgresql://USER:PASSWORD@HOST:PORT/NAME",
+        _matching(r"sqlite://(/[^\r\n]+)?|postgresql://[^\s]+"),
+    ),
+    Setting(
+        "config",
+        None,
+        "TOML file with settings, and with queues to declare at the start",
+        "the path of a readable TOML file",
+        Path,
+        in_file=False,
+    ),
+    Setting(
+        "account",
+        "000000000000",
+        "account of callers whose access key is not itself a 12-digit account id",
+        "12 digits",
+        _matching(r"[0-9]{12}"),
+    ),
+    Setting(
+        "region",
+        "us-east-1",
+        "region of callers whose signature names none",
+        "lower-case letters, digits and hyphens, such as us-east-1",
+        _matching(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"),
+    ),
+    Setting(
+        "public_url",
+        None,
+        "base of the queue URLs handed out, instead of the address that a request was sent to",
+        "an http or https URL without user, query or fragment",
+        _public_url,
+    ),
+    Setting(
+        "cooldowns",
+        "false",
+        "keep SQS's waits of 60 s between two purges and before a deleted name is free again",
+        "true or false",
+        _switch,
+        switch=True,
+    ),
+    Setting(
+        "log_level",
+        "info",
+        "the least that is logged",
+        "debug, info, warning or error",
+        _choice("debug", "info", "warning", "error"),
+    ),
+    Setting(
+        "log_format",
+        "text",
+        "how log lines look: text for people, json for machines",
+        "text or json",
+        _choice("text", "json"),
+    ),
+)
+
+_SETTINGS = {setting.name: setting for setting in SETTINGS}
+
+
+def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
+    """Put the settings together: flag before environment before file before default.
+
+    `flags` has the given flags by their settings' names. An empty variable counts as unset. Raises
+    ConfigError, naming the setting, where its value came from and what is allowed.
+    """
+    values = dict(_defaults())
+    origins = dict.fromkeys(values, "the default")
+    queues: dict[str, DeclaredQueue] = {}
+    given = {**_from_environment(environment), **_from_flags(flags)}
+    if "config" in given:
+        origin, path = given.pop("config")
+        document = _document(path, origin)
+        queues = _queues(document.pop("queues", {}), path)
+        given = {**_from_file(document, path), **given}
+    for name, (origin, text) in given.items():
+        values[name], origins[name] = text, origin
+    read = {
+        name: None if text is None else _read(_SETTINGS[name], text, origins[name])
+        for name, text in values.items()
+    }
+    return msgspec.convert({**read, "queues": queues}, Config)
+
+
+def mask_password(url: str) -> str:
+    """Return a database URL that may be printed: any password in it is three stars.
+
+    Masks up to the last `@`, as an unescaped one inside a password must not show its second half.
+    """
+    url = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
+    return re.sub(r"([?&]\w*password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
+
+
+def _defaults() -> Iterator[tuple[str, str | None]]:
+    return ((setting.name, setting.default) for setting in SETTINGS if setting.in_file)
+
+
+def _from_flags(flags: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {name: (_SETTINGS[name].flag, text) for name, text in flags.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {
+        setting.name: (setting.variable, environment[setting.variable])
+        for setting in SETTINGS
+        if environment.get(setting.variable)
+    }
+
+
+def _from_file(document: Mapping[str, Any], path: str) -> dict[str, tuple[str, str]]:
+    given = {}
+    for key, value in document.items():
+        name = key.replace("-", "_")
+        if name not in _SETTINGS or not _SETTINGS[name].in_file:
+            raise ConfigError(f"{path}: there is no setting {key!r}")
+        if name in given:
+            raise ConfigError(f"{path}: {name} is set twice")
+        given[name] = (path, _text(value, f"{path}: {key}"))
+    return given
+
+
+def _read(setting: Setting, text: str, origin: str) -> object:
+    try:
+        return setting.read(text)
+    except ValueError:
+        raise ConfigError(
+            f"{setting.name} from {origin}: {mask_password(text)!r} is not {setting.allowed}"
+        ) from None
+
+
+def _document(path: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except ValueError as error:  # not UTF-8, not TOML, or no path at all
+        reason = str(error)
+    raise ConfigError(f"config from {origin}: cannot read {path!r}: {reason}")
+
+
+def _text(value: object, where: str) -> str:
+    """Turn what TOML knows as text, integer or boolean into the text that everybody else sends."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value)
+    raise ConfigError(f"{where} must be a text, an integer or a boolean")
+
+
+def _table(value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} must be a table")
+    return value
+
+
+def _queues(value: object, path: str) -> dict[str, DeclaredQueue]:
+    declared = _table(value, f"{path}: queues").items()
+    return {name: _queue(name, queue, f"{path}: queues.{name}") for name, queue in declared}
+
+
+def _queue(name: str, value: object, where: str) -> DeclaredQueue:
+    """Read one queue and examine it with SQS's own rules, so that no bad one waits for a client."""
+    members = _table(value, where)
+    tags = _table(members.pop("tags", {}), f"{where}.tags")
+    queue = DeclaredQueue(
+        {key: _text(member, f"{where}.{key}") for key, member in members.items()},
+        {key: _text(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
+    )
+    try:
+        limits.queue_name(name)
+        attributes.parse(queue.attributes, {})
+        if queue.tags:
+            limits.tags(queue.tags)
+            limits.tag_count(name, len(queue.tags))
+    except SQSError as error:
+        raise ConfigError(f"{where}: {error.message}") from None
+    return queue

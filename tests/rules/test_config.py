@@ -1,0 +1,266 @@
+"""The settings: where each may come from, which source wins, and how a bad value is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load, mask_password
+
+DEFAULTS = Config(
+    host="127.0.0.1",
+    port=9324,
+    database="sqlite:///queueserver.db",
+    account="000000000000",
+    region="us-east-1",
+    public_url=None,
+    cooldowns=False,
+    log_level="info",
+    log_format="text",
+    queues={},
+)
+
+VALUES: dict[str, tuple[str, object]] = {
+    "host": ("0.0.0.0", "0.0.0.0"),
+    "port": ("0", 0),
+    "database": ("postgresql://u:p@db:5432/q", "postgresql://u:p@db:5432/q"),
+    "account": ("123456789012", "123456789012"),
+    "region": ("eu-central-1", "eu-central-1"),
+    "public_url": ("https://sqs.example.com/base/", "https://sqs.example.com/base"),
+    "cooldowns": ("true", True),
+    "log_level": ("DEBUG", "debug"),
+    "log_format": ("json", "json"),
+}
+
+EVERY_SETTING = pytest.mark.parametrize("name", VALUES)
+
+
+def variable(name: str) -> str:
+    return f"QUEUESERVER_{name.upper()}"
+
+
+def error(flags: dict[str, str], environment: dict[str, str] | None = None) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(flags, environment or {})
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "queueserver.toml"
+
+
+def test_every_setting_is_examined_here() -> None:
+    assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
+    assert {*Config.__struct_fields__} == {*VALUES, "queues"}
+
+
+def test_nothing_given_is_all_defaults() -> None:
+    assert load({}, {}) == DEFAULTS
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    assert load({}, {variable(name): "" for name in [*VALUES, "config"]}) == DEFAULTS
+
+
+@EVERY_SETTING
+def test_a_flag_goes_before_everything(name: str, file: Path) -> None:
+    text, value = VALUES[name]
+    file.write_text(f"{name} = 'file'\n")
+    config = load({name: text, "config": str(file)}, {variable(name): "variable"})
+    assert getattr(config, name) == value
+
+
+@EVERY_SETTING
+def test_the_environment_goes_before_the_file(name: str, file: Path) -> None:
+    text, value = VALUES[name]
+    file.write_text(f"{name} = 'file'\n")
+    config = load({}, {variable(name): text, variable("config"): str(file)})
+    assert getattr(config, name) == value
+
+
+@EVERY_SETTING
+@pytest.mark.parametrize("dashes", [False, True], ids=["underscores", "dashes"])
+def test_the_file_goes_before_the_default(name: str, dashes: bool, file: Path) -> None:
+    text, value = VALUES[name]
+    key = name.replace("_", "-") if dashes else name
+    file.write_text(f'{key} = "{text}"\n')
+    config = load({"config": str(file)}, {})
+    assert getattr(config, name) == value
+    assert getattr(DEFAULTS, name) != value
+
+
+def test_the_file_may_use_numbers_and_booleans(file: Path) -> None:
+    file.write_text("port = 80\ncooldowns = true\naccount = 123456789012\n")
+    config = load({"config": str(file)}, {})
+    assert (config.port, config.cooldowns, config.account) == (80, True, "123456789012")
+
+
+def test_the_file_of_the_flag_goes_before_that_of_the_environment(file: Path) -> None:
+    file.write_text("port = 80\n")
+    config = load({"config": str(file)}, {variable("config"): "/nowhere"})
+    assert config.port == 80
+
+
+BAD = [
+    *[("host", text) for text in ("", "a b", "a/b", "é")],
+    *[("port", text) for text in ("", "x", "-1", "65536", "80.0", " 80", "٨٠", "9" * 5_000)],
+    *[("database", text) for text in ("", "queue.db", "mysql://h/d", "sqlite://queue.db")],
+    *[("database", text) for text in ("sqlite:///", "postgresql://", "postgres://h/d")],
+    *[("account", text) for text in ("", "12345678901", "1234567890123", "12345678901x")],
+    *[("region", text) for text in ("", "US-EAST-1", "us east", "-us", "us--east", "a" * 64)],
+    *[("public_url", text) for text in ("", "sqs.example.com", "ftp://h", "http://", "http:///x")],
+    *[("public_url", text) for text in ("http://h?q", "http://h#f", "http://u:p@h", "http://h:x")],
+    *[("public_url", text) for text in ("http://h\n", "http://h h", "http://[::1")],
+    *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
+    *[("log_level", text) for text in ("", "verbose", "critical")],
+    *[("log_format", text) for text in ("", "xml", "jsonl")],
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [pytest.param(*row, id=f"{row[0]} {row[1][:20]!r}") for row in BAD]
+)
+def test_a_bad_value_is_told_with_its_source_and_what_is_allowed(
+    name: str, text: str, file: Path
+) -> None:
+    setting = next(setting for setting in SETTINGS if setting.name == name)
+    shown = repr(mask_password(text))
+    flag = "--" + name.replace("_", "-")
+    assert error({name: text}) == f"{name} from {flag}: {shown} is not {setting.allowed}"
+    if text:
+        told = error({}, {variable(name): text})
+        assert told == f"{name} from {variable(name)}: {shown} is not {setting.allowed}"
+        quoted = text.replace("\n", "\\n")
+        file.write_text(f'{name} = "{quoted}"\n')
+        told = error({"config": str(file)})
+        assert told == f"{name} from {file}: {shown} is not {setting.allowed}"
+
+
+@pytest.mark.parametrize("text", ["sqlite://", "sqlite:////data/q.db", "sqlite:///a b.db"])
+def test_sqlite_is_a_path_or_memory(text: str) -> None:
+    assert load({"database": text}, {}).database == text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *[(text, True) for text in ("true", "Yes", "1", "ON")],
+        *[(text, False) for text in ("false", "No", "0", "off")],
+    ],
+)
+def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
+    assert load({"cooldowns": text}, {}).cooldowns is value
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        pytest.param("prot = 80", "there is no setting 'prot'", id="unknown setting"),
+        pytest.param('config = "x"', "there is no setting 'config'", id="the file's own name"),
+        pytest.param("port = 80.5", "port must be a text, an integer or a boolean", id="float"),
+        pytest.param("port = [80]", "port must be a text, an integer or a boolean", id="list"),
+        pytest.param('log-level="info"\nlog_level="info"', "log_level is set twice", id="twice"),
+        pytest.param("queues = 1", "queues must be a table", id="queues no table"),
+        pytest.param("queues.q = 1", "queues.q must be a table", id="queue no table"),
+        pytest.param("queues.q.tags = 1", "queues.q.tags must be a table", id="tags no table"),
+        pytest.param(
+            "queues.q.DelaySeconds = 1.5",
+            "queues.q.DelaySeconds must be a text, an integer or a boolean",
+            id="attribute a float",
+        ),
+        pytest.param(
+            "queues.q.tags.team = []",
+            "queues.q.tags.team must be a text, an integer or a boolean",
+            id="tag a list",
+        ),
+        pytest.param("queues.q.Foo = 1", "queues.q: Unknown Attribute Foo.", id="attribute"),
+        pytest.param(
+            "queues.q.DelaySeconds = 901",
+            "queues.q: Invalid value for the parameter DelaySeconds.",
+            id="attribute's value",
+        ),
+        pytest.param(
+            'queues."a b" = {}',
+            "queues.a b: Can only include alphanumeric characters, hyphens, or underscores. "
+            "1 to 80 in length",
+            id="name of a queue",
+        ),
+        pytest.param(
+            'queues.q.tags."aws:x" = 1',
+            "queues.q: Tag keys that begin with aws: are reserved.",
+            id="tag",
+        ),
+        pytest.param(
+            "[queues.q.tags]\n" + "".join(f"t{n} = 1\n" for n in range(51)),
+            "queues.q: Too many tags added for queue q.",
+            id="too many tags",
+        ),
+    ],
+)
+def test_what_the_file_may_not_say_is_told_by_name(document: str, words: str, file: Path) -> None:
+    file.write_text(document)
+    assert error({"config": str(file)}) == f"{file}: {words}"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "No such file or directory", id="missing"),
+        pytest.param(b"port = ", "Invalid value", id="no TOML"),
+        pytest.param(b"# \xff", "codec can't decode", id="not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told(content: bytes | None, reason: str, file: Path) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    told = error({}, {variable("config"): str(file)})
+    assert told.startswith(f"config from QUEUESERVER_CONFIG: cannot read '{file}': ")
+    assert reason in told
+
+
+def test_the_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
+    file.write_text(
+        "[queues.orders]\n"
+        "VisibilityTimeout = 60\n"
+        "DelaySeconds = '5'\n"
+        "SqsManagedSseEnabled = true\n"
+        "[queues.orders.tags]\n"
+        "team = 'shop'\n"
+        "[queues.plain]\n"
+    )
+    assert load({"config": str(file)}, {}).queues == {
+        "orders": DeclaredQueue(
+            {"VisibilityTimeout": "60", "DelaySeconds": "5", "SqsManagedSseEnabled": "true"},
+            {"team": "shop"},
+        ),
+        "plain": DeclaredQueue({}, {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("sqlite:///queueserver.db", "sqlite:///queueserver.db"),
+        ("sqlite:///a:b@c.db", "sqlite:///a:b@c.db"),
+        ("postgresql://host:5432/name", "postgresql://host:5432/name"),
+        ("postgresql://user@host:5432/name", "postgresql://user@host:5432/name"),
+        ("postgresql://user:secret@host:5432/name", "postgresql://user:***@host:5432/name"),
+        ("postgresql://user:s:e/c?r@e#t@host/name", "postgresql://user:***@host/name"),
+        ("postgresql://user:se\ncret@host/name", "postgresql://user:***@host/name"),
+        ("postgresql://:secret@host/name", "postgresql://:***@host/name"),
+        (
+            "postgresql://h/n?user=u&password=s&ssl=on",
+            "postgresql://h/n?user=u&password=***&ssl=on",
+        ),
+        ("mysql://user:secret@host/name", "mysql://user:***@host/name"),
+    ],
+)
+def test_a_password_is_never_printed(url: str, masked: str) -> None:
+    assert mask_password(url) == masked
+
+
+def test_a_refused_database_does_not_show_its_password() -> None:
+    assert "secret" not in error({"database": "mysql://user:secret@host/name"})

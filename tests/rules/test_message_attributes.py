@@ -1,0 +1,297 @@
+"""What a message attribute may be, how its refusal reads, and which ones a receive shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.actions import MessageAttributeValue as Value
+from protocol.errors import SQSError
+from queueserver import limits
+
+IPV = "InvalidParameterValue"
+RESERVED = (
+    "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
+    "These strings are reserved for internal use."
+)
+NAME = "Message (user) attribute name"
+LISTS = "Message attribute list values in SendMessage operation are not supported."
+SUPPORTED = "You must use only the following supported type prefixes: Binary, Number, String."
+
+
+def text(value: str, data_type: str = "String") -> Value:
+    return Value(data_type=data_type, string_value=value)
+
+
+def refusal(attributes: dict[str, Value], *, system: bool = False) -> tuple[str, str]:
+    rule = limits.message_system_attributes if system else limits.message_attributes
+    with pytest.raises(SQSError) as caught:
+        rule(attributes)
+    return caught.value.code, caught.value.message
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param(None, id="none"),
+        pytest.param({}, id="empty"),
+        pytest.param({f"a{n}": text("x") for n in range(10)}, id="ten"),
+        pytest.param({"a-b_c.D.9": text("x")}, id="alphabet of names"),
+        pytest.param({"attr.1øßä": text("x")}, id="letters beyond ASCII"),
+        pytest.param({"n" * 256: text("x")}, id="longest name"),
+        pytest.param({"AWSome": text("x"), "Amazonas": text("x")}, id="nearly reserved"),
+        pytest.param({"a": text("x", "String." + "t" * 249)}, id="longest type"),
+        pytest.param({"a": text("x", "String.")}, id="type with an empty suffix"),
+        pytest.param({"a": text("1", "Number.int")}, id="number with a suffix"),
+        pytest.param({"a": Value(data_type="Binary.gif", binary_value=b"\x00")}, id="binary"),
+        pytest.param({"a": text("\t\n\r é😀\x7f")}, id="characters of a value"),
+        pytest.param(
+            {"a": Value(data_type="String", string_value="x", string_list_values=[])},
+            id="an empty list is no value",
+        ),
+    ],
+)
+def test_these_message_attributes_pass(attributes: dict[str, Value] | None) -> None:
+    limits.message_attributes(attributes)
+
+
+def test_a_message_has_ten_attributes_at_most() -> None:
+    attributes = {f"a{n}": text("x") for n in range(11)}
+    words = "Number of message attributes [11] exceeds the allowed maximum [10]."
+    assert refusal(attributes) == (IPV, words)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        pytest.param(
+            "", "The request must contain non-empty message (user) attribute names.", id="empty"
+        ),
+        pytest.param("n" * 257, f"{NAME} must be shorter than 256 bytes.", id="long"),
+        pytest.param("é" * 129, f"{NAME} must be shorter than 256 bytes.", id="long in UTF-8"),
+        *(
+            pytest.param(
+                f"a{character}",
+                f"{NAME} 'a{character}' is invalid. You must use only the following characters: "
+                "a-z, A-Z, 0-9, underscore (_), hyphen (-), and period (.).",
+                id=f"character {character!r}",
+            )
+            for character in '!"§(? \n'
+        ),
+        pytest.param(".a", f"{NAME} must not begin with character '.'.", id="dot first"),
+        pytest.param("a.", f"{NAME} must not end with character '.'.", id="dot last"),
+        pytest.param("a..b", f"{NAME} must not have successive '.' characters.", id="two dots"),
+        pytest.param("AWS.x", RESERVED, id="AWS"),
+        pytest.param("aMaZoN.x", RESERVED, id="Amazon in any case"),
+    ],
+)
+def test_other_names_are_refused(name: str, words: str) -> None:
+    assert refusal({name: text("x")}) == (IPV, words)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        pytest.param(
+            Value(),
+            "The message {kind} attribute '{name}' must contain a non-empty message attribute "
+            "value.",
+            id="nothing",
+        ),
+        pytest.param(
+            Value(string_value="x"),
+            "The message {kind} attribute '{name}' must contain a non-empty message attribute "
+            "type.",
+            id="no type",
+        ),
+        pytest.param(
+            text("x", ""),
+            "The message {kind} attribute '{name}' must contain a non-empty message attribute "
+            "type.",
+            id="empty type",
+        ),
+        pytest.param(
+            text("x", "Text"),
+            f"The type of message {{kind}} attribute '{{name}}' is invalid. {SUPPORTED}",
+            id="unknown type",
+        ),
+        pytest.param(
+            text("x", "Strings"),
+            f"The type of message {{kind}} attribute '{{name}}' is invalid. {SUPPORTED}",
+            id="suffix without a dot",
+        ),
+        pytest.param(
+            text("x", "string"),
+            f"The type of message {{kind}} attribute '{{name}}' is invalid. {SUPPORTED}",
+            id="lower case",
+        ),
+        pytest.param(
+            text("x", "String.\x00"),
+            f"The type of message {{kind}} attribute '{{name}}' is invalid. {SUPPORTED}",
+            id="control character in the type",
+        ),
+        pytest.param(
+            text("x", "String." + "t" * 250),
+            "Message {kind} attribute type must be shorter than 256 bytes.",
+            id="long type",
+        ),
+        pytest.param(
+            text(""),
+            "Message {kind} attribute '{name}' must contain a non-empty value of type 'String'.",
+            id="empty value",
+        ),
+        pytest.param(
+            Value(data_type="Binary"),
+            "Message {kind} attribute '{name}' must contain a non-empty value of type 'Binary'.",
+            id="missing value",
+        ),
+        pytest.param(
+            Value(data_type="String", string_value="x", binary_value=b"x"),
+            "Message {kind} attribute '{name}' must have a single value.",
+            id="two values",
+        ),
+        pytest.param(
+            Value(data_type="String", binary_value=b"x"),
+            "Message {kind} attribute '{name}' with type 'String' must use field 'String'.",
+            id="string in the wrong field",
+        ),
+        pytest.param(
+            Value(data_type="Number.int", binary_value=b"1"),
+            "Message {kind} attribute '{name}' with type 'Number' must use field 'String'.",
+            id="number in the wrong field",
+        ),
+        pytest.param(
+            text("x", "Binary"),
+            "Message {kind} attribute '{name}' with type 'Binary' must use field 'Binary'.",
+            id="binary in the wrong field",
+        ),
+        pytest.param(
+            text("x", "Number"),
+            "Can't cast the value of message {kind} attribute '{name}' to a number.",
+            id="no number",
+        ),
+        pytest.param(
+            text("\x00"),
+            "Invalid characters found in the value of message {kind} attribute '{name}'. "
+            "Valid unicode characters are "
+            "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+            id="forbidden character",
+        ),
+    ],
+)
+def test_other_values_are_refused_of_the_message_and_of_the_system(
+    value: Value, words: str
+) -> None:
+    own = words.format(kind="(user)", name="Hello")
+    assert refusal({"Good": text("x"), "Hello": value}) == (IPV, own)
+    systems = words.format(kind="system", name="AWSTraceHeader")
+    assert refusal({"AWSTraceHeader": value}, system=True) == (IPV, systems)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(Value(data_type="String", string_list_values=["x"]), id="strings"),
+        pytest.param(Value(data_type="Binary", binary_list_values=[b"x"]), id="blobs"),
+    ],
+)
+def test_lists_are_not_supported(value: Value) -> None:
+    code = "AWS.SimpleQueueService.UnsupportedOperation"
+    assert refusal({"a": value}) == (code, LISTS)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *["0", "-0", "+1", "007", "3.14", "1.", ".5", "-.5e-3", "1E+10", "1e126", "-1e126"],
+        *["1e-128", "0.1e-127", "9.99e125", "1" + "0" * 126, "0." + "0" * 127 + "1"],
+        *["1" * 38, "1" * 38 + "e88", "0" * 5_000 + "1", "1." + "0" * 5_000, "0e" + "9" * 5_000],
+        *["1e" + "0" * 5_000 + "1", "1000e-131", "0.001e129"],
+    ],
+    ids=lambda number: f"{number[:24]} ({len(number)})",
+)
+def test_a_number_has_38_digits_between_1e_minus_128_and_1e126(number: str) -> None:
+    limits.message_attributes({"a": text(number, "Number")})
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *["", " 1", "1 ", "1\n", "0x1", "1_000", "1,5", "NaN", "Infinity", "--1", "+", ".", "e5"],
+        *["1e", "1e+", "1e1.5", "1.2.3", "٣", "1" * 39, "1." + "0" * 37 + "1"],
+        *["1" * 1_000_000 + "x", "1" * 1_000_000],
+    ],
+    ids=lambda number: f"{number[:24]!r} ({len(number)})",
+)
+def test_other_texts_are_no_numbers(number: str) -> None:
+    words = "Can't cast the value of message (user) attribute 'a' to a number."
+    if not number:
+        words = "Message (user) attribute 'a' must contain a non-empty value of type 'Number'."
+    assert refusal({"a": text(number, "Number")}) == (IPV, words)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        *["1.1e126", "2e126", "1e127", "-1e127", "1e-129", "9e-129", "1" + "0" * 127],
+        *["1e" + "9" * 100_000, "1e-" + "9" * 100_000, "0." + "0" * 128 + "1"],
+        "0." + "0" * 1_000_000 + "1e9999999999",
+    ],
+    ids=lambda number: f"{number[:24]} ({len(number)})",
+)
+def test_numbers_out_of_range_are_refused(number: str) -> None:
+    words = f"Number attribute value {number} should be in range (-10**128..10**126)"
+    assert refusal({"a": text(number, "Number")}) == (IPV, words)
+
+
+def test_the_only_system_attribute_is_a_trace_header_of_type_string() -> None:
+    limits.message_system_attributes(None)
+    limits.message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
+    words = "Message system attribute name 'Hello' is invalid."
+    assert refusal({"Hello": text("x")}, system=True) == (IPV, words)
+    words = (
+        "The type of message system attribute 'AWSTraceHeader' is invalid. "
+        "You must use only the following supported type prefixes: String."
+    )
+    assert refusal({"AWSTraceHeader": text("1", "Number")}, system=True) == (IPV, words)
+
+
+ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        pytest.param(["All"], ATTRIBUTES, id="All"),
+        pytest.param(["*"], ATTRIBUTES, id="star"),
+        pytest.param(["nothing", ".*"], ATTRIBUTES, id="dot star"),
+        pytest.param(["Hello"], ["Hello"], id="exact, case-sensitive"),
+        pytest.param(["Hel.*"], ["Hello", "Help.Me"], id="prefix without a dot"),
+        pytest.param(["Help.*", "General"], ["General", "Help.Me"], id="prefix and exact"),
+        pytest.param(["Hel*", "all", "!", ""], [], id="names that none can have"),
+    ],
+)
+def test_a_receive_shows_the_attributes_it_names(names: list[str], shown: list[str]) -> None:
+    test = limits.attribute_filter(names)
+    assert test is not None
+    assert [name for name in ATTRIBUTES if test(name)] == shown
+
+
+@pytest.mark.parametrize("names", [None, []])
+def test_a_receive_that_names_no_attributes_shows_none(names: list[str] | None) -> None:
+    assert limits.attribute_filter(names) is None
+    assert limits.system_attributes(names) == frozenset()
+
+
+def test_system_attributes_are_shown_by_name_or_all() -> None:
+    assert limits.system_attributes(["SenderId", "Foo", "senderid"]) == {"SenderId"}
+    assert limits.system_attributes(["Foo", "All"]) == {
+        "ApproximateFirstReceiveTimestamp",
+        "ApproximateReceiveCount",
+        "AWSTraceHeader",
+        "DeadLetterQueueSourceArn",
+        "MessageDeduplicationId",
+        "MessageGroupId",
+        "SenderId",
+        "SentTimestamp",
+        "SequenceNumber",
+    }
