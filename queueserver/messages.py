@@ -21,7 +21,8 @@ from queueserver.envelope import Envelope, message_id_text
 from queueserver.operations import Caller
 from queueserver.seals import Seal
 from storage.arrivals import Clock
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database
+from storage.faults import DatabaseUnavailable
 from storage.messages import (
     ChangeVisibility,
     Delete,

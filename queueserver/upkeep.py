@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from queueserver.attributes import typed
 from storage import queues
 from storage.arrivals import Clock
-from storage.database import Database, DatabaseUnavailable
+from storage.database import Database
+from storage.faults import DatabaseUnavailable
 from storage.queues import Queue
 
 log = logging.getLogger(__name__)

@@ -1,31 +1,28 @@
-"""Where a function runs and what a transaction is; the only file that knows the dialect.
+"""Where a function runs and what a transaction is: one writer, and group commit.
 
-All writes go through one writer. It drains everything that is pending into one transaction, so
-that the disk is synced once for all of them, and answers nobody before the COMMIT. If a drain
-fails, its commands are run again one at a time, so that a bad one harms only itself.
+The writer drains everything that is pending into one transaction, so that the disk is synced once
+for all of them, and answers nobody before the COMMIT. If a drain fails, its commands are run again
+one at a time, so that a bad one harms only itself. Refuses to know which database it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.exc import IntegrityError
 
-from storage import messages, schema
+from storage import messages
 from storage.arrivals import Arrivals, Clock
+from storage.faults import PASSING, DatabaseUnavailable, DatabaseUnusable, explain
 from storage.messages import Command
+from storage.postgresql import PostgresqlEngine
+from storage.sqlite import SqliteEngine
 from storage.transaction import Transaction
 
 P = ParamSpec("P")
@@ -36,23 +33,36 @@ log = logging.getLogger(__name__)
 _DRAIN_LIMIT = 1000
 """Commands in one transaction at most: bounds what a single COMMIT keeps others waiting for."""
 
-_RESERVED_BLOCK = 10_000
-"""Numbers that SQLite reserves at a time; a restart skips what is left of the block."""
-
 _COLLISIONS = 3
 """How often a write that met another server's row is tried again, and then sees that row."""
 
-_READERS = 4
 
-_WRITER = "queueserver_writer"
+class Engine(Protocol):
+    """What each kind of database does in its own way; its errors are SQLAlchemy's and the OS's."""
 
+    async def prepare(self) -> bytes:
+        """Make or migrate the tables; give the database's secret."""
+        ...
 
-class DatabaseUnusable(Exception):
-    """The database cannot be opened; the text is one clear line, without passwords."""
+    async def transact(self, function: Callable[[sa.Connection], T], /) -> T:
+        """Run a function in a transaction of the one writer, and commit."""
+        ...
 
+    async def read(self, function: Callable[[sa.Connection], T], /) -> T:
+        """Run a function that only reads, beside the writer where that is possible."""
+        ...
 
-class DatabaseUnavailable(Exception):
-    """The database does not answer now, or not any more; trying again may help."""
+    def take_numbers(self, connection: sa.Connection, count: int, /) -> Sequence[int]:
+        """Take the next numbers, increasing and never given twice, within a transaction."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the database."""
+        ...
+
+    def where(self) -> str:
+        """Name the database in an error, without its password."""
+        ...
 
 
 class _Pending(NamedTuple):
@@ -68,19 +78,14 @@ class Database:
     Make one with `await Database.open(url, clock)`.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Clock, lock: int | None) -> None:
+    def __init__(self, engine: Engine, clock: Clock, secret: bytes) -> None:
         self._engine = engine
         self._clock = clock
-        self._lock = lock
-        self._is_sqlite = engine.dialect.name == "sqlite"
-        self._reads_by_writer = isinstance(engine.pool, StaticPool)
         self._pending: deque[_Pending] = deque()
         self._wake = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
         self._closing = False
-        self._connection: AsyncConnection | None = None
-        self._next_number = self._reserved_number = 0
-        self.secret = b""
+        self._writer = asyncio.create_task(self._write_forever(), name="database writer")
+        self.secret = secret
         self.arrivals = Arrivals(clock)
 
     @classmethod
@@ -91,48 +96,36 @@ class Database:
             DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
         """
         address = sa.make_url(url)
-        lock = _lock_file(address) if address.get_backend_name() == "sqlite" else None
-        engine = _create_engine(address)
-        database = cls(engine, clock, lock)
+        is_sqlite = address.get_backend_name() == "sqlite"
+        engine: Engine = SqliteEngine(address) if is_sqlite else PostgresqlEngine(address)
         try:
-            await database._prepare()
+            secret = await engine.prepare()
         except BaseException as error:
-            await database.close()
-            line = _explain(error, address)
+            await engine.close()
+            line = explain(error, engine.where())
             if line is None:
                 raise
             raise DatabaseUnusable(line) from error
-        database._writer = asyncio.create_task(database._write_forever(), name="database writer")
-        return database
+        return cls(engine, clock, secret)
 
     async def close(self) -> None:
         """Commit what was accepted, then let go of the database."""
-        if self._writer is not None:
-            self._wake.set()
-            while self._pending:
-                await asyncio.gather(
-                    *(item.future for item in self._pending), return_exceptions=True
-                )
-            self._writer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._writer
-        await self._disconnect()
-        await self._engine.dispose()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._closing = True
+        self._wake.set()
+        await self._writer
+        await self._engine.close()
 
     async def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
-        """Run a function that only reads, in a transaction of its own, beside the writer."""
-        if self._reads_by_writer:
-            # One connection is the whole database: reading beside a write would read half of it.
-            return await self.write(lambda tx: function(tx.connection, *args, **kw))
+        """Run a function that only reads, in a transaction of its own.
+
+        Raises:
+            DatabaseUnavailable: the database did not answer.
+        """
         try:
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(function, *args, **kw)
-        except (OperationalError, InterfaceError, OSError) as error:
+            return await self._engine.read(lambda connection: function(connection, *args, **kw))
+        except PASSING as error:
             raise DatabaseUnavailable(str(error)) from error
 
     async def ping(self) -> None:
@@ -141,7 +134,7 @@ class Database:
         Raises:
             DatabaseUnavailable: there was none.
         """
-        await self.read(lambda connection: connection.execute(sa.select(sa.literal(1))))
+        await self.read(lambda connection: connection.scalar(sa.select(sa.literal(1))))
 
     async def write(
         self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
@@ -160,7 +153,11 @@ class Database:
         return result
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
-        """Hand a command to the next drain; the future has its result after the COMMIT."""
+        """Hand a command to the next drain; the future has its result after the COMMIT.
+
+        Raises:
+            DatabaseUnavailable: the database is being closed.
+        """
         return self._enqueue(command)
 
     def _enqueue(self, work: Command | Callable[[Transaction], Any]) -> asyncio.Future[Any]:
@@ -172,7 +169,7 @@ class Database:
         return future
 
     async def _write_forever(self) -> None:
-        while not self._closing:
+        while self._pending or not self._closing:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
@@ -205,18 +202,22 @@ class Database:
                 _answer(item.future, result)
 
     async def _commit(self, work: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
-        """Run work in a transaction of the writer's connection, then deliver its news."""
+        """Run work in one transaction; its news is delivered with the COMMIT, or never."""
+
+        def transact(connection: sa.Connection) -> tuple[Transaction, Sequence[Any]]:
+            transaction = Transaction(
+                connection,
+                self._clock.now_ms(),
+                lambda count: self._engine.take_numbers(connection, count),
+                self.arrivals.waiting,
+            )
+            results = work(transaction)
+            transaction.settle()
+            return transaction, results
+
         try:
-            if self._connection is None:
-                connection = await self._engine.connect()
-                self._connection = await connection.execution_options(**{_WRITER: True})
-            results, transaction = await self._connection.run_sync(self._transact, work)
-        except BaseException as error:
-            # Numbers reserved by a transaction that failed are reserved again, in the next one.
-            self._reserved_number = self._next_number
-            if not isinstance(error, OperationalError | InterfaceError | OSError):
-                raise
-            await self._disconnect()
+            transaction, results = await self._engine.transact(transact)
+        except PASSING as error:
             raise DatabaseUnavailable(str(error)) from error
         for queue_id in transaction.gone:
             self.arrivals.wake_all(queue_id)
@@ -224,80 +225,12 @@ class Database:
             self.arrivals.announce(queue_id, visible_at_ms, count)
         return results
 
-    def _transact(
-        self, connection: sa.Connection, work: Callable[[Transaction], Sequence[Any]]
-    ) -> tuple[Sequence[Any], Transaction]:
-        with connection.begin():
-            transaction = Transaction(
-                connection,
-                self._clock.now_ms(),
-                lambda count: self._take_numbers(connection, count),
-                self.arrivals.waiting,
-            )
-            return work(transaction), transaction
-
-    def _take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
-        """Take the next numbers: strictly increasing, and never again after any crash."""
-        if not self._is_sqlite:
-            series = sa.func.generate_series(1, count).table_valued("n")
-            return connection.scalars(
-                sa.select(schema.numbers.next_value()).select_from(series)
-            ).all()
-        if self._next_number + count > self._reserved_number:
-            self._reserve_numbers(connection, count)
-        first = self._next_number
-        self._next_number += count
-        return range(first, first + count)
-
-    def _reserve_numbers(self, connection: sa.Connection, count: int) -> None:
-        """Note in this very transaction how far numbers are used up, before any of them is."""
-        value = schema.properties.c.value
-        is_ours = schema.properties.c.name == "reserved_numbers"
-        stored = int(connection.scalar(sa.select(value).where(is_ours)) or 1)
-        self._next_number = max(self._next_number, stored)
-        self._reserved_number = self._next_number + count + _RESERVED_BLOCK
-        row = {"value": str(self._reserved_number)}
-        if not connection.execute(schema.properties.update().where(is_ours), row).rowcount:
-            row["name"] = "reserved_numbers"
-            connection.execute(schema.properties.insert(), row)
-
-    async def _prepare(self) -> None:
-        """Make sure that the database is ours before anything in it is touched."""
-        async with self._engine.connect() as connection:
-            await connection.run_sync(schema.version)
-            await connection.rollback()
-            if self._is_sqlite:
-                await connection.run_sync(_set_journal)
-            else:
-                # Several servers may start at once; the first makes the tables.
-                await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(schema.migrate)
-            self.secret = await connection.run_sync(schema.secret)
-            await connection.commit()
-
-    async def _disconnect(self) -> None:
-        if self._connection is not None and not self._reads_by_writer:
-            connection, self._connection = self._connection, None
-            with contextlib.suppress(Exception):
-                await connection.invalidate()
-            with contextlib.suppress(Exception):
-                await connection.close()
-
-
-_MIGRATION_LOCK = 0x7175657565  # "queue"
-
 
 def _work_of(batch: list[_Pending]) -> Callable[[Transaction], Sequence[Any]]:
     first = batch[0].work
     if callable(first):
         function = first
-
-        def run_function(transaction: Transaction) -> Sequence[Any]:
-            result = function(transaction)
-            transaction.settle()
-            return [result]
-
-        return run_function
+        return lambda transaction: [function(transaction)]
     commands: list[Any] = [item.work for item in batch]
     return lambda transaction: messages.apply(transaction, commands)
 
@@ -314,95 +247,3 @@ def _answer(future: asyncio.Future[Any], result: object) -> None:
         future.set_exception(result)
     else:
         future.set_result(result)
-
-
-def _create_engine(address: sa.URL) -> AsyncEngine:
-    if address.get_backend_name() != "sqlite":
-        engine = create_async_engine(
-            address.set(drivername="postgresql+asyncpg"), pool_size=_READERS + 1, max_overflow=0
-        )
-        sa.event.listen(engine.sync_engine, "connect", _set_planner)
-        return engine
-    in_memory = not address.database
-    engine = create_async_engine(
-        address.set(drivername="sqlite+aiosqlite"),
-        # Transactions are begun below, by us: the driver's own guess is wrong for reads.
-        connect_args={"isolation_level": None},
-        **({"poolclass": StaticPool} if in_memory else {"pool_size": _READERS + 1}),
-    )
-    sa.event.listen(engine.sync_engine, "connect", _set_pragmas)
-    sa.event.listen(engine.sync_engine, "begin", _begin)
-    return engine
-
-
-def _set_planner(connection: DBAPIConnection, _record: object) -> None:
-    """Make every hot statement walk an index from its head.
-
-    The tables' statistics are always out of date, because a queue fills and empties faster than
-    they are taken; judging by them, the planner would now and then sort a whole backlog.
-    """
-    cursor = connection.cursor()
-    for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin"):
-        cursor.execute(f"SET enable_{what} = off")
-    cursor.execute("SET jit = off")
-    cursor.close()
-    connection.commit()
-
-
-def _set_pragmas(connection: DBAPIConnection, _record: object) -> None:
-    cursor = connection.cursor()
-    for pragma in ("synchronous=FULL", "busy_timeout=5000", "cache_size=-65536"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _set_journal(connection: sa.Connection) -> None:
-    """Write ahead: readers go on beside the writer, and a COMMIT is one append and one sync."""
-    raw = connection.connection.cursor()
-    raw.execute("PRAGMA journal_mode=WAL")
-    raw.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    """Take the write lock at once where there will be writing; never half-way through."""
-    writes = connection.get_execution_options().get(_WRITER)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-
-def _lock_file(address: sa.URL) -> int | None:
-    """Lock a SQLite file against other servers for as long as this process lives.
-
-    The lock is on the file itself, so that no second path to it gets around it, and is flock's,
-    which is apart from SQLite's own. The descriptor stays open until the database is closed.
-    """
-    if not address.database:
-        return None
-    path = Path(address.database)
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise DatabaseUnusable(f"cannot open {path}: {error.strerror}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise DatabaseUnusable(f"{path} is in use by another queueserver") from error
-    return descriptor
-
-
-def _explain(error: BaseException, address: sa.URL) -> str | None:
-    """Word in one line why the database cannot be used, or None if it is not the database."""
-    where = (
-        address.database or "memory"
-        if address.get_backend_name() == "sqlite"
-        else (address.render_as_string(hide_password=True))
-    )
-    if isinstance(error, schema.ForeignDatabase):
-        return f"{where} holds tables that are not queueserver's: give it a database of its own"
-    if isinstance(error, schema.NewerSchema):
-        return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
-    if isinstance(error, DBAPIError):
-        return f"cannot use {where}: {' '.join(str(error.orig).split())}"
-    if isinstance(error, OSError):
-        return f"cannot reach {where}: {error.strerror or error}"
-    return None

@@ -139,7 +139,6 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     _delete_and_change(transaction, kinds[Delete], kinds[ChangeVisibility], results)
     _send(transaction, kinds[Send], results)
     _receive(transaction, kinds[Receive], results)
-    transaction.settle()
     return [results.get(id(command)) for command in commands]
 
 

@@ -1,0 +1,32 @@
+"""What can be wrong with the database itself, as the process is told of it."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from storage import schema
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot be opened; the text is one clear line, without passwords."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database does not answer now, or not any more; trying again may help."""
+
+
+PASSING = (OperationalError, InterfaceError, OSError)
+"""Errors that say nothing about the work that met them."""
+
+
+def explain(error: BaseException, where: str) -> str | None:
+    """Word in one line why a database cannot be used, or None if it is not the database."""
+    if isinstance(error, schema.ForeignDatabase):
+        return f"{where} holds tables that are not queueserver's: give it a database of its own"
+    if isinstance(error, schema.NewerSchema):
+        return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
+    if isinstance(error, DBAPIError):
+        return f"cannot use {where}: {' '.join(str(error.orig).split())}"
+    if isinstance(error, OSError):
+        return f"cannot reach {where}: {error.strerror or error}"
+    return None
