@@ -14,6 +14,8 @@ from protocol.errors import QueueDoesNotExist
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_REGION = r"([a-z]{2}(?:-[a-z]+)+-[0-9])"
+_REGIONAL_HOST = re.compile(rf"(?:sqs(?:-fips)?\.{_REGION}|{_REGION}\.queue)\.")
 _ARN = re.compile(r"arn:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):(\S+)")
 
 
@@ -33,6 +35,15 @@ def parse_queue_url(text: str) -> tuple[str | None, str]:
         raise QueueDoesNotExist
     account = segments[-2] if len(segments) > 1 else ""
     return (account if _ACCOUNT.fullmatch(account) else None), name
+
+
+def region_of_host(host: str) -> str | None:
+    """Find the region that a host's name tells, or None: `sqs.eu-west-1.anything` and its kin.
+
+    AWS's own hosts do, those of its older clients (`eu-west-1.queue.anything`), and LocalStack's.
+    """
+    match = _REGIONAL_HOST.match(host)
+    return (match[1] or match[2]) if match else None
 
 
 def queue_url(base_url: str, account: str, name: str) -> str:

@@ -45,6 +45,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     public_url: str | None
     cooldowns: bool
+    in_flight_limit: int
     log_level: str
     log_format: str
     queues: Mapping[str, DeclaredQueue]
@@ -100,6 +101,12 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 def _port(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
+        raise ValueError(text)
+    return int(text)
+
+
+def _in_flight_limit(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= 1_000_000_000:
         raise ValueError(text)
     return int(text)
 
@@ -173,6 +180,13 @@ SETTINGS: tuple[Setting, ...] = (
         "true or false",
         _switch,
         switch=True,
+    ),
+    Setting(
+        "in_flight_limit",
+        "120000",
+        "how many messages of a queue may be received and not yet deleted or visible again",
+        "a number from 1 to 1000000000",
+        _in_flight_limit,
     ),
     Setting(
         "log_level",
@@ -302,8 +316,8 @@ def _queue(name: str, value: object, where: str) -> DeclaredQueue:
         {key: _text(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
     )
     try:
-        limits.queue_name(name)
-        attributes.parse(queue.attributes, {})
+        stored = attributes.parse(queue.attributes, {}, creating=True)
+        limits.queue_name(name, fifo=attributes.is_fifo(stored))
         if queue.tags:
             limits.tags(queue.tags)
             limits.tag_count(name, len(queue.tags))

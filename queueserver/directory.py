@@ -17,6 +17,7 @@ from queueserver.operations import Caller
 from storage import queues
 from storage.database import Database
 from storage.queues import Queue, QueueChanged
+from storage.redrive import Redrive
 
 T = TypeVar("T")
 
@@ -27,16 +28,38 @@ _COPIES = 100_000
 class KnownQueue:
     """A copy of a queue, with its attributes read."""
 
-    __slots__ = ("arn", "attributes", "id", "name", "queue", "retention_ms", "revision")
+    __slots__ = (
+        "arn",
+        "attributes",
+        "id",
+        "kind",
+        "name",
+        "queue",
+        "redrive",
+        "retention_ms",
+        "revision",
+    )
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
         self.id = queue.id
         self.revision = queue.revision
+        self.kind = queue.kind
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
         self.attributes: Attributes = typed(queue.attributes)
         self.retention_ms = self.attributes.message_retention_period * 1000
+        self.redrive = _redrive(self.arn, self.attributes)
+
+
+def _redrive(arn: str, attributes: Attributes) -> Redrive | None:
+    policy = attributes.redrive_policy
+    if policy is None:
+        return None
+    target = policy.target
+    return Redrive(
+        policy.max_receive_count, target.account, target.region, target.resource, source=arn
+    )
 
 
 class Directory:

@@ -9,7 +9,7 @@ import msgspec
 
 from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes, md5_of_body
-from storage.messages import Received
+from storage.receives import Received
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -24,6 +24,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     attributes: dict[str, tuple[str, str | None, bytes | None]] | None = None
     md5_of_attributes: str | None = None
     trace_header: str | None = None
+    deduplication_id: str | None = None
 
     @staticmethod
     def of(
@@ -31,16 +32,18 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
         body: str,
         attributes: Mapping[str, MessageAttributeValue] | None,
         trace_header: str | None,
+        deduplication_id: str | None,
     ) -> Envelope:
         """Make the envelope of a new message; its attributes have passed every rule."""
+        origin = (trace_header, deduplication_id)
         if not attributes:
-            return Envelope(sender_id, md5_of_body(body), None, None, trace_header)
+            return Envelope(sender_id, md5_of_body(body), None, None, *origin)
         kept = {
             name: (value.data_type or "", value.string_value, value.binary_value)
             for name, value in attributes.items()
         }
         digest = md5_of_attributes(attributes)
-        return Envelope(sender_id, md5_of_body(body), kept, digest, trace_header)
+        return Envelope(sender_id, md5_of_body(body), kept, digest, *origin)
 
     def closed(self) -> bytes:
         """Give the bytes that the database keeps."""
@@ -74,7 +77,12 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
             "ApproximateReceiveCount": str(received.receipt.receive_count),
             "ApproximateFirstReceiveTimestamp": str(received.first_received_at_ms),
             "MessageGroupId": received.group_id,
+            "MessageDeduplicationId": self.deduplication_id,
+            "SequenceNumber": (
+                sequence_number(received.receipt.number) if received.is_ordered else None
+            ),
             "AWSTraceHeader": self.trace_header,
+            "DeadLetterQueueSourceArn": received.dead_letter_source,
         }
         found = {name: value for name, value in known.items() if value and name in told}
         return found or None
@@ -87,3 +95,8 @@ _decode = msgspec.msgpack.Decoder(Envelope).decode
 def message_id_text(message_id: bytes) -> str:
     """Write a message's 16 bytes as the UUID that SQS calls MessageId."""
     return str(uuid.UUID(bytes=message_id))
+
+
+def sequence_number(number: int) -> str:
+    """Write a message's number as FIFO queues show it: 20 digits, in the order of sending."""
+    return str(10**19 + number)

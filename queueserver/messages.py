@@ -7,50 +7,43 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from protocol import actions
 from protocol.actions import Message
-from protocol.digests import md5_of_attributes
-from protocol.errors import InvalidParameterValue, MissingParameter, SQSError
-from queueserver import limits
+from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, SQSError
+from queueserver import limits, message_attributes
 from queueserver.directory import Directory, KnownQueue
-from queueserver.envelope import Envelope, message_id_text
+from queueserver.drafts import Draft, draft, require_fifo_members
+from queueserver.envelope import Envelope, message_id_text, sequence_number
 from queueserver.operations import Caller
 from queueserver.seals import Seal
 from storage.arrivals import Clock
+from storage.attempts import Attempt, AttemptSpent
 from storage.database import Database
 from storage.faults import DatabaseUnavailable
-from storage.messages import (
-    ChangeVisibility,
-    Delete,
-    NewMessage,
-    Receipt,
-    Receive,
-    Received,
-    Release,
-    Send,
-)
+from storage.fifo import Sent
+from storage.messages import ChangeVisibility, Delete, Outcome, Release, Send
+from storage.queues import STANDARD
+from storage.receives import InFlightLimit, Receipt, Receive, Received
 
 T = TypeVar("T")
 E = TypeVar("E", bound=limits.BatchEntry)
 
-
-class _Prepared(NamedTuple):
-    """A message that may be sent, and the digests that its sender is told."""
-
-    new: NewMessage
-    md5_of_body: str
-    md5_of_attributes: str | None
-    md5_of_system_attributes: str | None
+_TOO_MANY_IN_FLIGHT = (
+    "Too many messages have been received without being deleted.\n"
+    "Please delete your received messages or let them timeout before receiving more."
+)
 
 
 class Messages:
     """What SQS does with messages; each public method is the action of its name."""
 
-    def __init__(self, database: Database, directory: Directory, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, directory: Directory, clock: Clock, *, in_flight_limit: int
+    ) -> None:
+        self._in_flight_limit = in_flight_limit
         self._database = database
         self._directory = directory
         self._clock = clock
@@ -62,15 +55,16 @@ class Messages:
         """Put a message into a queue."""
 
         async def send(queue: KnownQueue) -> actions.SendMessageResult:
-            prepared = _prepare(caller, queue, request)
+            ready = draft(caller, queue, request)
             size = limits.message_bytes(request.message_body, request.message_attributes)
             limits.message_size(size, queue.attributes.maximum_message_size)
-            await self._database.submit(Send(queue.id, queue.revision, [prepared.new]))
+            (sent,) = await self._send(queue, [ready])
             return actions.SendMessageResult(
-                md5_of_message_body=prepared.md5_of_body,
-                message_id=message_id_text(prepared.new.message_id),
-                md5_of_message_attributes=prepared.md5_of_attributes,
-                md5_of_message_system_attributes=prepared.md5_of_system_attributes,
+                md5_of_message_body=ready.md5_of_body,
+                message_id=message_id_text(sent.message_id),
+                md5_of_message_attributes=ready.md5_of_attributes,
+                md5_of_message_system_attributes=ready.md5_of_system_attributes,
+                sequence_number=_sequence_number(queue, sent),
             )
 
         return await self._directory.on_queue(caller, request.queue_url, send)
@@ -88,30 +82,41 @@ class Messages:
                 for entry in entries
             ]
             limits.batch_size(sum(sizes))
+            if queue.attributes.fifo_queue:
+                for entry in entries:
+                    require_fifo_members(queue, entry, in_batch=True)
             maximum = queue.attributes.maximum_message_size
 
-            def prepare(position: int, entry: actions.SendMessageBatchRequestEntry) -> _Prepared:
-                prepared = _prepare(caller, queue, entry, position)
+            def prepare(position: int, entry: actions.SendMessageBatchRequestEntry) -> Draft:
+                ready = draft(caller, queue, entry, position)
                 limits.entry_size(sizes[position - 1], maximum)
-                return prepared
+                return ready
 
             accepted, failed = _sort_out(entries, prepare)
-            if accepted:
-                new_messages = [prepared.new for _, prepared in accepted]
-                await self._database.submit(Send(queue.id, queue.revision, new_messages))
+            sent = await self._send(queue, [ready for _, ready in accepted])
             successful = [
                 actions.SendMessageBatchResultEntry(
                     id=entry.id or "",
-                    message_id=message_id_text(prepared.new.message_id),
-                    md5_of_message_body=prepared.md5_of_body,
-                    md5_of_message_attributes=prepared.md5_of_attributes,
-                    md5_of_message_system_attributes=prepared.md5_of_system_attributes,
+                    message_id=message_id_text(one.message_id),
+                    md5_of_message_body=ready.md5_of_body,
+                    md5_of_message_attributes=ready.md5_of_attributes,
+                    md5_of_message_system_attributes=ready.md5_of_system_attributes,
+                    sequence_number=_sequence_number(queue, one),
                 )
-                for entry, prepared in accepted
+                for (entry, ready), one in zip(accepted, sent, strict=True)
             ]
             return actions.SendMessageBatchResult(successful or None, failed or None)
 
         return await self._directory.on_queue(caller, request.queue_url, send)
+
+    async def _send(self, queue: KnownQueue, drafts: Sequence[Draft]) -> Sequence[Sent]:
+        if not drafts:
+            return ()
+        new = [ready.new for ready in drafts]
+        sent: Sequence[Sent] = await self._database.submit(
+            Send(queue.id, queue.revision, queue.kind, new)
+        )
+        return sent
 
     async def receive_message(
         self, caller: Caller, request: actions.ReceiveMessage
@@ -123,8 +128,10 @@ class Messages:
         if request.visibility_timeout is not None:
             limits.visibility_timeout_of_receive(request.visibility_timeout)
         names = request.message_system_attribute_names
-        told = limits.system_attributes(request.attribute_names if names is None else names)
-        wanted = limits.attribute_filter(request.message_attribute_names)
+        told = message_attributes.system_attributes(
+            request.attribute_names if names is None else names
+        )
+        wanted = message_attributes.attribute_filter(request.message_attribute_names)
         started_ms = self._clock.now_ms()
 
         async def receive(queue: KnownQueue) -> actions.ReceiveMessageResult:
@@ -143,19 +150,37 @@ class Messages:
             request.wait_time_seconds, queue.attributes.receive_message_wait_time_seconds
         )
 
+        attempt = _attempt(queue, request, maximum)
+
         def look() -> Receive:
             return Receive(
-                queue.id, queue.revision, maximum, timeout_s * 1000, queue.retention_ms, wait_s > 0
+                queue_id=queue.id,
+                revision=queue.revision,
+                kind=queue.kind,
+                maximum=maximum,
+                visibility_timeout_ms=timeout_s * 1000,
+                retention_ms=queue.retention_ms,
+                in_line=wait_s > 0,
+                in_flight_limit=self._in_flight_limit,
+                redrive=queue.redrive,
+                attempt=attempt,
             )
 
         if wait_s == 0:
-            return await self._claim(look())
+            try:
+                return await self._claim(look())
+            except InFlightLimit:
+                if queue.kind == STANDARD:
+                    raise OverLimit(_TOO_MANY_IN_FLIGHT) from None
+                return ()
         deadline_ms = started_ms + wait_s * 1000
         arrivals = self._database.arrivals
         with arrivals.join(queue.id) as place:
             while True:
                 place.clear()
-                received = await self._claim(look())
+                received: Sequence[Received] = ()
+                with contextlib.suppress(InFlightLimit):
+                    received = await self._claim(look())
                 if received or arrivals.closed or self._clock.now_ms() >= deadline_ms:
                     return received
                 await place.sleep_until(deadline_ms)
@@ -169,6 +194,9 @@ class Messages:
             command.withdraw()
             claim.add_done_callback(self._give_back)
             raise
+        except AttemptSpent:
+            name = command.attempt.attempt_id if command.attempt else ""
+            raise limits.attempt_over(name) from None
         return received
 
     def _give_back(self, claim: asyncio.Future[Sequence[Received]]) -> None:
@@ -203,8 +231,10 @@ class Messages:
         """Delete a message by any handle it was ever received by; fine if it is gone already."""
 
         async def delete(queue: KnownQueue) -> None:
-            receipt, _ = self._seal.receipt(queue.arn, request.receipt_handle)
-            await self._database.submit(Delete(queue.id, queue.revision, [receipt]))
+            receipt, _ = self._receipt(queue, request.receipt_handle)
+            (outcome,) = await self._delete(queue, [receipt])
+            if outcome is Outcome.EXPIRED:
+                raise limits.expired_receipt(request.receipt_handle)
 
         await self._directory.on_queue(caller, request.queue_url, delete)
 
@@ -219,15 +249,26 @@ class Messages:
             accepted, failed = _sort_out(
                 entries, lambda _, entry: self._receipt(queue, entry.receipt_handle)[0]
             )
-            if accepted:
-                receipts = [receipt for _, receipt in accepted]
-                await self._database.submit(Delete(queue.id, queue.revision, receipts))
-            successful = [
-                actions.DeleteMessageBatchResultEntry(entry.id or "") for entry, _ in accepted
-            ]
+            successful = []
+            outcomes = await self._delete(queue, [receipt for _, receipt in accepted])
+            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
+                if outcome is Outcome.EXPIRED:
+                    failed.append(
+                        _failure(entry.id, limits.expired_receipt(entry.receipt_handle or ""))
+                    )
+                else:
+                    successful.append(actions.DeleteMessageBatchResultEntry(entry.id or ""))
             return actions.DeleteMessageBatchResult(successful or None, failed or None)
 
         return await self._directory.on_queue(caller, request.queue_url, delete)
+
+    async def _delete(self, queue: KnownQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+        if not receipts:
+            return ()
+        outcomes: Sequence[Outcome] = await self._database.submit(
+            Delete(queue.id, queue.revision, queue.kind, receipts)
+        )
+        return outcomes
 
     async def change_message_visibility(
         self, caller: Caller, request: actions.ChangeMessageVisibility
@@ -237,9 +278,10 @@ class Messages:
         async def change(queue: KnownQueue) -> None:
             limits.visibility_timeout(request.visibility_timeout)
             wanted = self._change(queue, request.receipt_handle, request.visibility_timeout)
-            (exists,) = await self._change_visibility(queue, [wanted])
-            if not exists:
-                raise _no_such_message(request.receipt_handle)
+            (outcome,) = await self._change_visibility(queue, [wanted])
+            error = _why_unchanged(outcome, request.receipt_handle)
+            if error is not None:
+                raise error
 
         await self._directory.on_queue(caller, request.queue_url, change)
 
@@ -266,28 +308,28 @@ class Messages:
                 return self._change(queue, entry.receipt_handle, entry.visibility_timeout or 0)
 
             accepted, failed = _sort_out(entries, prepare)
-            exist: Sequence[bool] = ()
-            if accepted:
-                exist = await self._change_visibility(queue, [wanted for _, wanted in accepted])
+            outcomes = await self._change_visibility(queue, [wanted for _, wanted in accepted])
             successful = []
-            for (entry, _), exists in zip(accepted, exist, strict=True):
-                if exists:
-                    successful.append(
-                        actions.ChangeMessageVisibilityBatchResultEntry(entry.id or "")
-                    )
+            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
+                error = _why_unchanged(outcome, entry.receipt_handle)
+                if error is not None:
+                    failed.append(_failure(entry.id, error))
                 else:
-                    failed.append(_failure(entry.id, _no_such_message(entry.receipt_handle)))
+                    done = actions.ChangeMessageVisibilityBatchResultEntry(entry.id or "")
+                    successful.append(done)
             return actions.ChangeMessageVisibilityBatchResult(successful or None, failed or None)
 
         return await self._directory.on_queue(caller, request.queue_url, change)
 
     async def _change_visibility(
         self, queue: KnownQueue, changes: Sequence[tuple[Receipt, int]]
-    ) -> Sequence[bool]:
-        exist: Sequence[bool] = await self._database.submit(
-            ChangeVisibility(queue.id, queue.revision, queue.retention_ms, changes)
+    ) -> Sequence[Outcome]:
+        if not changes:
+            return ()
+        outcomes: Sequence[Outcome] = await self._database.submit(
+            ChangeVisibility(queue.id, queue.revision, queue.kind, queue.retention_ms, changes)
         )
-        return exist
+        return outcomes
 
     def _change(self, queue: KnownQueue, handle: str | None, timeout_s: int) -> tuple[Receipt, int]:
         """Read a handle, and hold the new timeout against what is left of its twelve hours."""
@@ -299,60 +341,6 @@ class Messages:
         if not handle:
             raise MissingParameter("The request must contain the parameter ReceiptHandle.")
         return self._seal.receipt(queue.arn, handle)
-
-
-def _prepare(
-    caller: Caller,
-    queue: KnownQueue,
-    entry: actions.SendMessage | actions.SendMessageBatchRequestEntry,
-    position: int = 0,
-) -> _Prepared:
-    """Hold a message to every rule but size, and make what the database is given of it."""
-    body = limits.message_body(entry.message_body, position)
-    limits.message_attributes(entry.message_attributes)
-    limits.message_system_attributes(entry.message_system_attributes)
-    if entry.message_deduplication_id is not None:
-        raise _no_deduplication(entry.message_deduplication_id, position)
-    if entry.message_group_id is not None:
-        limits.message_group_id(entry.message_group_id)
-    delay_s = queue.attributes.delay_seconds
-    if entry.delay_seconds is not None:
-        limits.delay_seconds(entry.delay_seconds)
-        delay_s = entry.delay_seconds
-    envelope = Envelope.of(
-        caller.account, body, entry.message_attributes, _trace_header(caller, entry)
-    )
-    new = NewMessage(
-        uuid.uuid4().bytes, body, envelope.closed(), entry.message_group_id, delay_s * 1000
-    )
-    system = entry.message_system_attributes
-    return _Prepared(
-        new,
-        envelope.md5_of_body,
-        envelope.md5_of_attributes,
-        md5_of_attributes(system) if system else None,
-    )
-
-
-def _no_deduplication(deduplication_id: str, position: int) -> InvalidParameterValue:
-    """Word that only FIFO queues deduplicate; a batch's entry is told in fewer words."""
-    reason = "The request include parameter that is not valid for this queue type"
-    if position:
-        return InvalidParameterValue(reason)
-    return InvalidParameterValue(
-        f"Value {deduplication_id} for parameter MessageDeduplicationId is invalid. "
-        f"Reason: {reason}."
-    )
-
-
-def _trace_header(
-    caller: Caller, entry: actions.SendMessage | actions.SendMessageBatchRequestEntry
-) -> str | None:
-    """Choose the message's trace header: its own system attribute, else the request's header."""
-    system = entry.message_system_attributes
-    if system and limits.TRACE_HEADER in system:
-        return system[limits.TRACE_HEADER].string_value
-    return caller.trace_header or None
 
 
 def _sort_out(
@@ -375,11 +363,29 @@ def _failure(entry_id: str | None, error: SQSError) -> actions.BatchResultErrorE
     )
 
 
-def _no_such_message(handle: str | None) -> InvalidParameterValue:
-    return InvalidParameterValue(
-        f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist "
-        "or is not available for visibility timeout change."
-    )
+def _why_unchanged(outcome: Outcome, handle: str | None) -> InvalidParameterValue | None:
+    """Word why a visibility timeout could not be changed, if it could not."""
+    if outcome is Outcome.EXPIRED:
+        return limits.expired_receipt(handle or "")
+    if outcome is Outcome.MISSING:
+        return InvalidParameterValue(
+            f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not "
+            "exist or is not available for visibility timeout change."
+        )
+    return None
+
+
+def _attempt(queue: KnownQueue, request: actions.ReceiveMessage, maximum: int) -> Attempt | None:
+    """Name the receive, on a FIFO queue; standard queues ignore such names."""
+    name = request.receive_request_attempt_id
+    if name is None or not queue.attributes.fifo_queue:
+        return None
+    limits.receive_request_attempt_id(name)
+    return Attempt(name, [maximum, request.visibility_timeout])
+
+
+def _sequence_number(queue: KnownQueue, sent: Sent) -> str | None:
+    return sequence_number(sent.number) if queue.attributes.fifo_queue else None
 
 
 def _given(value: int | None, default: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,7 +16,8 @@ from protocol.errors import (
     QueueNameExists,
 )
 from protocol.names import queue_arn, queue_url
-from queueserver import attributes, limits
+from queueserver import attributes, limits, policies, redrive_policies
+from queueserver.attributes import typed
 from queueserver.directory import Directory
 from queueserver.operations import Caller
 from queueserver.seals import Seal
@@ -31,9 +32,9 @@ COOLDOWN_MS = 60_000
 
 
 class _Page(msgspec.Struct, array_like=True):
-    """What a page token says: what was asked for, and the last name that was given."""
+    """What a page token says: of what it is a page, and the last name that was given."""
 
-    prefix: str
+    of: str
     max_results: int
     last: str
 
@@ -61,15 +62,19 @@ class Queues:
         self, caller: Caller, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
-        limits.queue_name(request.queue_name)
+        requested = request.attributes or {}
+        limits.queue_name(request.queue_name, fifo="FifoQueue" in requested)
         limits.tags(request.tags or {})
         limits.tag_count(request.queue_name, len(request.tags or {}))
-        stored = attributes.parse(request.attributes or {}, {})
+        stored = attributes.parse(requested, {}, creating=True)
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
             await self._refuse_deleted_recently(*key)
-            queue = await self._database.write(queues.create, *key, stored, request.tags or {})
+            await self._check_redrive(requested, stored, key)
+            queue = await self._database.write(
+                queues.create, *key, _kind(stored), stored, request.tags or {}, _target(stored)
+            )
         _refuse_difference(request, queue)
         return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
 
@@ -103,6 +108,8 @@ class Queues:
         if not request.queue_name:
             limits.queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or caller.account
+        if not limits.characters_allowed(account + request.queue_name):
+            raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
         queue = await self._database.read(queues.find, account, caller.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
@@ -115,27 +122,36 @@ class Queues:
         limit = limits.max_results(request.max_results)
         limits.next_token(request.next_token, request.max_results)
         page = _Page(request.queue_name_prefix or "", limit, "")
+        purpose = f"ListQueues {caller.account} {caller.region}"
         if request.next_token:
-            page.last = self._last_of(caller, request.next_token, page)
+            page.last = self._last_of(purpose, request.next_token, page)
+        if not limits.characters_allowed(page.of):
+            return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
-            queues.page, caller.account, caller.region, page.prefix, page.last, limit + 1
+            queues.page, caller.account, caller.region, page.of, page.last, limit + 1
         )
-        more = len(names) > limit
-        names = names[:limit]
-        token = None
-        if more and request.max_results is not None:
-            page.last = names[-1]
-            token = self._seal.close(_page_purpose(caller), msgspec.json.encode(page))
+        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
         urls = [_url(caller, caller.account, name) for name in names]
         return actions.ListQueuesResult(urls or None, token)
 
-    def _last_of(self, caller: Caller, token: str, asked: _Page) -> str:
-        content = self._seal.open(_page_purpose(caller), token)
+    def _turn(
+        self, page: _Page, names: Sequence[str], purpose: str, *, paged: bool
+    ) -> tuple[Sequence[str], str | None]:
+        """Cut one page off, and make the token for the next if pages were asked for."""
+        more = len(names) > page.max_results
+        names = names[: page.max_results]
+        if not more or not paged:
+            return names, None
+        page.last = names[-1]
+        return names, self._seal.close(purpose, msgspec.json.encode(page))
+
+    def _last_of(self, purpose: str, token: str, asked: _Page) -> str:
+        content = self._seal.open(purpose, token)
         if content is None:
             raise InvalidParameterValue("Invalid or expired next token.")
         page = msgspec.json.decode(content, type=_Page)
-        if (page.prefix, page.max_results) != (asked.prefix, asked.max_results):
+        if (page.of, page.max_results) != (asked.of, asked.max_results):
             raise InvalidParameterValue(
                 "Invalid NextToken value. If you are passing in NextToken, "
                 "you must not change the other request parameters."
@@ -150,7 +166,7 @@ class Queues:
         counts = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             now_ms = self._clock.now_ms()
-            retention_s = attributes.typed(queue.attributes).message_retention_period
+            retention_s = typed(queue.attributes).message_retention_period
             counts = await self._database.read(
                 queues.count, queue.id, now_ms, now_ms - retention_s * 1000
             )
@@ -173,10 +189,90 @@ class Queues:
         async def change(queue: Queue) -> None:
             if not request.attributes:
                 raise MissingParameter("The request must contain the parameter Attribute.Name.")
-            stored = attributes.parse(request.attributes, queue.attributes)
-            await self._database.write(queues.change_attributes, queue, stored)
+            stored = attributes.parse(request.attributes, queue.attributes, creating=False)
+            key = (queue.account, queue.region, queue.name)
+            await self._check_redrive(request.attributes, stored, key)
+            delay_s = typed(stored).delay_seconds
+            is_same = delay_s == typed(queue.attributes).delay_seconds
+            await self._database.write(
+                queues.change_attributes,
+                queue,
+                stored,
+                _target(stored),
+                None if is_same else delay_s * 1000,
+            )
 
         await self._directory.change(caller, request.queue_url, change)
+
+    async def _check_redrive(
+        self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]
+    ) -> None:
+        """Hold a new redrive policy against what is true of the dead-letter queue it names."""
+        text = requested.get("RedrivePolicy")
+        policy = typed(stored).redrive_policy
+        if not text or policy is None:
+            return
+        account, region, name = key
+        arn = policy.target
+        if arn.account != account:
+            raise redrive_policies.other_account(text)
+        target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
+        if target is None or arn.region != region:
+            raise redrive_policies.no_such_target(text)
+        if (target.kind == queues.STANDARD) != (_kind(stored) == queues.STANDARD):
+            raise redrive_policies.type_mismatch(text)
+        allowed = typed(target.attributes).redrive_allow_policy
+        if allowed is not None and not allowed.allows(queue_arn(region, account, name)):
+            raise redrive_policies.not_allowed(text)
+
+    async def list_dead_letter_source_queues(
+        self, caller: Caller, request: actions.ListDeadLetterSourceQueues
+    ) -> actions.ListDeadLetterSourceQueuesResult:
+        """List the queues whose dead-letter queue this is, by name."""
+        limit = limits.max_results(request.max_results)
+        limits.next_token(request.next_token, request.max_results)
+        queue = await self._directory.read(caller, request.queue_url)
+        arn = queue_arn(queue.region, queue.account, queue.name)
+        page = _Page(arn, limit, "")
+        purpose = f"ListDeadLetterSourceQueues {arn}"
+        if request.next_token:
+            page.last = self._last_of(purpose, request.next_token, page)
+        names = await self._database.read(
+            queues.sources, arn, queue.account, queue.region, page.last, limit + 1
+        )
+        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
+        urls = [_url(caller, queue.account, name) for name in names]
+        return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
+
+    async def add_permission(self, caller: Caller, request: actions.AddPermission) -> None:
+        """Append a statement to the queue's policy."""
+
+        async def change(queue: Queue) -> None:
+            policy = policies.add_permission(
+                queue.attributes.get("Policy"),
+                queue_arn(queue.region, queue.account, queue.name),
+                request.label,
+                request.aws_account_ids or [],
+                request.actions,
+            )
+            await self._set_policy(queue, policy)
+
+        await self._directory.change(caller, request.queue_url, change)
+
+    async def remove_permission(self, caller: Caller, request: actions.RemovePermission) -> None:
+        """Remove a statement from the queue's policy, and the policy with the last one."""
+
+        async def change(queue: Queue) -> None:
+            policy = policies.remove_permission(queue.attributes.get("Policy"), request.label)
+            await self._set_policy(queue, policy)
+
+        await self._directory.change(caller, request.queue_url, change)
+
+    async def _set_policy(self, queue: Queue, policy: str | None) -> None:
+        stored = {name: value for name, value in queue.attributes.items() if name != "Policy"}
+        if policy is not None:
+            stored["Policy"] = policy
+        await self._database.write(queues.change_attributes, queue, stored, _target(stored))
 
     async def tag_queue(self, caller: Caller, request: actions.TagQueue) -> None:
         """Add tags, overwriting those with the same key."""
@@ -232,5 +328,17 @@ def _url(caller: Caller, account: str, name: str) -> str:
     return queue_url(caller.base_url, account, name)
 
 
-def _page_purpose(caller: Caller) -> str:
-    return f"ListQueues {caller.account} {caller.region}"
+def _kind(stored: Mapping[str, str]) -> str:
+    """Tell what kind of queue attributes make, which holds for good.
+
+    AWS goes on deduplicating as it was created to, whatever DeduplicationScope is set to later.
+    """
+    if stored.get("FifoQueue") != "true":
+        return queues.STANDARD
+    by_group = stored.get("DeduplicationScope") == "messageGroup"
+    return queues.FIFO_BY_GROUP if by_group else queues.FIFO
+
+
+def _target(stored: Mapping[str, str]) -> str | None:
+    policy = typed(stored).redrive_policy
+    return str(policy.target) if policy else None

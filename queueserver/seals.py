@@ -14,7 +14,7 @@ import struct
 from base64 import b64decode, b64encode
 
 from protocol.errors import ReceiptHandleIsInvalid
-from storage.messages import Receipt, Received
+from storage.receives import Receipt, Received
 
 _DIGEST_BYTES = 16
 _MAXIMUM_CHARACTERS = 1_024

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 
 from queueserver.attributes import typed
-from storage import queues
+from storage import attempts, fifo, queues
 from storage.arrivals import Clock
 from storage.database import Database
 from storage.faults import DatabaseUnavailable
@@ -71,6 +71,9 @@ class Upkeep:
         """Free everything that can be freed now."""
         while await self._database.write(queues.free_leftovers, _STEP):
             pass
+        for forget in (fifo.forget, attempts.forget):
+            while await self._database.write(forget, _STEP) == _STEP:
+                pass
         forgotten_ms = self._clock.now_ms() - _DELETIONS_KEPT_MS
         await self._database.write(queues.forget_deletions, forgotten_ms)
         after_id = 0

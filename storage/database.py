@@ -17,9 +17,10 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, Type
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from storage import messages
+from storage import fifo, messages
 from storage.arrivals import Arrivals, Clock
-from storage.faults import PASSING, DatabaseUnavailable, DatabaseUnusable, explain
+from storage.estimates import Estimates
+from storage.faults import DatabaseUnavailable, DatabaseUnusable, explain, is_passing
 from storage.messages import Command
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
@@ -85,6 +86,7 @@ class Database:
         self._wake = asyncio.Event()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever(), name="database writer")
+        self._estimates = Estimates()
         self.secret = secret
         self.arrivals = Arrivals(clock)
 
@@ -123,10 +125,14 @@ class Database:
         Raises:
             DatabaseUnavailable: the database did not answer.
         """
+        if self._closing:
+            raise DatabaseUnavailable("the database is being closed")
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
-        except PASSING as error:
-            raise DatabaseUnavailable(str(error)) from error
+        except Exception as error:
+            if is_passing(error):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
 
     async def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -210,15 +216,19 @@ class Database:
                 self._clock.now_ms(),
                 lambda count: self._engine.take_numbers(connection, count),
                 self.arrivals.waiting,
+                self._estimates,
             )
             results = work(transaction)
+            fifo.settle(transaction)
             transaction.settle()
             return transaction, results
 
         try:
             transaction, results = await self._engine.transact(transact)
-        except PASSING as error:
-            raise DatabaseUnavailable(str(error)) from error
+        except Exception as error:
+            if is_passing(error):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
         for queue_id in transaction.gone:
             self.arrivals.wake_all(queue_id)
         for queue_id, visible_at_ms, count in transaction.news:

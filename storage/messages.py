@@ -8,103 +8,84 @@ none has been answered, so any order among them is a true one.
 
 from __future__ import annotations
 
+import enum
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import fifo, queues, receives
+from storage.fifo import Candidate, Sent
 from storage.queues import QueueChanged, erase
-from storage.schema import bodies, messages, queues
+from storage.receives import Receipt, Receive, Received
+from storage.schema import bodies, messages
+from storage.schema import queues as queue_table
 from storage.transaction import Transaction
-
-_CLEARING_ROUNDS = 10
-_CLEARED_PER_ROUND = 500
-"""How much one claim makes way through expired messages before it leaves the rest to the next."""
 
 
 class NewMessage(NamedTuple):
-    """A message to be sent: `message_id` is 16 bytes, `envelope` whatever the rules put there."""
+    """A message to be sent: `message_id` is 16 bytes, `envelope` whatever the rules put there.
+
+    Only a FIFO queue's messages have a deduplication id, and they all have one, and a group.
+    """
 
     message_id: bytes
     body: str
     envelope: bytes
     group_id: str | None
     delay_ms: int
+    deduplication_id: str | None = None
 
 
-class Receipt(NamedTuple):
-    """What a receipt handle says: which message, by which receive."""
+class Outcome(enum.Enum):
+    """What became of one receipt of a Delete or ChangeVisibility."""
 
-    queue_id: int
-    number: int
-    receive_count: int
-
-
-class Received(NamedTuple):
-    """A message as one receive is given it. Times are epoch milliseconds."""
-
-    receipt: Receipt
-    message_id: bytes
-    body: str
-    envelope: bytes
-    group_id: str | None
-    sent_at_ms: int
-    first_received_at_ms: int
-    received_at_ms: int
+    DONE = enum.auto()
+    MISSING = enum.auto()
+    """There is no such message (any more); a delete has nothing left to do."""
+    EXPIRED = enum.auto()
+    """On a FIFO queue, the receipt's time is over, or the message was received again since."""
 
 
 @dataclass(slots=True, eq=False)
 class Send:
-    """Messages for one queue, in order; the result is their numbers."""
+    """Messages for one queue, in order; the result is a `Sent` for each."""
 
     queue_id: int
     revision: int
+    kind: str
     messages: Sequence[NewMessage]
 
 
 @dataclass(slots=True, eq=False)
-class Receive:
-    """A claim on up to `maximum` messages; the result is what was claimed, perhaps nothing.
+class Delete:
+    """The end of messages, by receipt; the result is an Outcome for each.
 
-    `in_line` tells that the receiver has a place in the queue's line, so that others in line must
-    hear of what this look leaves behind.
+    On a standard queue any receipt of a message ends it, whatever happened since.
     """
 
     queue_id: int
     revision: int
-    maximum: int
-    visibility_timeout_ms: int
-    retention_ms: int
-    in_line: bool
-
-    def withdraw(self) -> None:
-        """Want nothing any more; has no effect on a claim that was made already."""
-        self.maximum = 0
-
-
-@dataclass(slots=True, eq=False)
-class Delete:
-    """The end of messages, by receipt. Whether one existed changes nothing; no result."""
-
-    queue_id: int
-    revision: int
+    kind: str
     receipts: Sequence[Receipt]
 
 
 @dataclass(slots=True, eq=False)
 class ChangeVisibility:
-    """New visibility timeouts, from now on; the result tells for each whether the message exists.
+    """New visibility timeouts, from now on, by receipt; the result is an Outcome for each.
 
-    Any receipt of the message will do, and whether it is in flight does not matter: so does AWS
-    on standard queues.
+    On a standard queue any receipt of a message will do, and whether it is in flight does not
+    matter: so does AWS.
     """
 
     queue_id: int
     revision: int
+    kind: str
     retention_ms: int
     changes: Sequence[tuple[Receipt, int]]
 
@@ -115,8 +96,6 @@ class Release:
 
     claims: Sequence[Received]
 
-
-ClaimedRow: TypeAlias = sa.Row[*tuple[Any, ...]]
 
 Command: TypeAlias = Send | Receive | Delete | ChangeVisibility | Release
 
@@ -133,19 +112,22 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     for command in commands:
         if isinstance(command, Release) or revisions.get(command.queue_id) == command.revision:
             kinds[type(command)].append(command)
+            if isinstance(command, Receive | ChangeVisibility):
+                transaction.retention_ms[command.queue_id] = command.retention_ms
         else:
             results[id(command)] = QueueChanged()
     _release(transaction, kinds[Release])
     _delete_and_change(transaction, kinds[Delete], kinds[ChangeVisibility], results)
     _send(transaction, kinds[Send], results)
-    _receive(transaction, kinds[Receive], results)
+    fifo.settle(transaction)
+    receives.receive(transaction, kinds[Receive], results)
     return [results.get(id(command)) for command in commands]
 
 
 _REVISIONS = (
-    sa.select(queues.c.id, queues.c.revision)
-    .where(queues.c.id.in_(bindparam("ids", expanding=True)))
-    .order_by(queues.c.id)
+    sa.select(queue_table.c.id, queue_table.c.revision)
+    .where(queue_table.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(queue_table.c.id)
     .with_for_update(read=True, key_share=True)
 )
 
@@ -161,53 +143,104 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[in
     return {row.id: row.revision for row in rows}
 
 
-def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int, Any]) -> None:
-    if not commands:
-        return
-    numbers = iter(transaction.take_numbers(sum(len(c.messages) for c in commands)))
-    states: list[dict[str, Any]] = []
-    contents: list[dict[str, Any]] = []
-    now_ms = transaction.now_ms
-    for command in commands:
-        queue_id = command.queue_id
-        given = results[id(command)] = []
-        for message in command.messages:
-            number = next(numbers)
-            given.append(number)
-            states.append(
-                {
-                    "queue_id": queue_id,
-                    "id": number,
-                    "visible_at_ms": now_ms + message.delay_ms,
-                    "sent_at_ms": now_ms,
-                    "receive_count": 0,
-                    "first_received_at_ms": None,
-                }
-            )
-            contents.append(
-                {
-                    "queue_id": queue_id,
-                    "id": number,
-                    "message_id": message.message_id,
-                    "body": message.body,
-                    "group_id": message.group_id,
-                    "envelope": message.envelope,
-                }
-            )
-            transaction.announce(queue_id, now_ms + message.delay_ms)
-        transaction.count(queue_id, len(command.messages))
-    transaction.connection.execute(_INSERT_STATE, states)
-    transaction.connection.execute(_INSERT_BODY, contents)
-
-
 _INSERT_STATE = messages.insert()
 _INSERT_BODY = bodies.insert()
 
+
+def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int, Any]) -> None:
+    if not commands:
+        return
+    states: list[dict[str, Any]] = []
+    contents: list[dict[str, Any]] = []
+    verdicts = iter(_admit(transaction, commands))
+    for command in commands:
+        results[id(command)] = sent = []
+        for message in command.messages:
+            identity, is_new = next(verdicts)
+            sent.append(identity)
+            if is_new:
+                states.append(_state(transaction, command, message, identity.number))
+                contents.append(_content(command, message, identity.number))
+    if not states:
+        return
+    transaction.connection.execute(_INSERT_STATE, states)
+    transaction.connection.execute(_INSERT_BODY, contents)
+    for state in states:
+        transaction.count(state["queue_id"], 1)
+        transaction.announce(state["queue_id"], state["visible_at_ms"])
+    arrived = [
+        (state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
+        for state in states
+        if state["group_id"] is not None
+    ]
+    if arrived:
+        fifo.join(transaction, arrived)
+
+
+def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sent, bool]]:
+    """Give every message its number, or the one that it had when it was sent before."""
+    every = [(command, message) for command in commands for message in command.messages]
+    candidates = [
+        Candidate(command.queue_id, _known_as(command, message), message.message_id)
+        for command, message in every
+        if message.deduplication_id is not None
+    ]
+    verdicts = iter(fifo.admit(transaction, candidates) if candidates else ())
+    numbers = iter(transaction.take_numbers(len(every) - len(candidates)))
+    return [
+        (Sent(next(numbers), message.message_id), True)
+        if message.deduplication_id is None
+        else next(verdicts)
+        for _, message in every
+    ]
+
+
+def _known_as(command: Send, message: NewMessage) -> str:
+    """Name what a duplicate has in common; neither groups nor ids have spaces in them."""
+    if command.kind == queues.FIFO_BY_GROUP:
+        return f"{message.group_id} {message.deduplication_id}"
+    return message.deduplication_id or ""
+
+
+def _state(
+    transaction: Transaction, command: Send, message: NewMessage, number: int
+) -> dict[str, Any]:
+    is_standard = command.kind == queues.STANDARD
+    return {
+        "queue_id": command.queue_id,
+        "id": number,
+        "visible_at_ms": transaction.now_ms + message.delay_ms,
+        "sent_at_ms": transaction.now_ms,
+        "receive_count": 0,
+        "first_received_at_ms": None,
+        "group_id": None if is_standard else message.group_id,
+        "tenant_id": message.group_id if is_standard else None,
+    }
+
+
+def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
+    return {
+        "queue_id": command.queue_id,
+        "id": number,
+        "message_id": message.message_id,
+        "body": message.body,
+        "envelope": message.envelope,
+        "dead_letter_source": None,
+    }
+
+
 _FIND = (
-    sa.select(messages.c.queue_id, messages.c.id, messages.c.sent_at_ms)
-    .where(sa.tuple_(messages.c.queue_id, messages.c.id).in_(bindparam("keys", expanding=True)))
+    sa.select(
+        messages.c.id,
+        messages.c.group_id,
+        messages.c.sent_at_ms,
+        messages.c.visible_at_ms,
+        messages.c.receive_count,
+    )
+    .where(messages.c.queue_id == bindparam("queue"))
+    .where(messages.c.id.in_(bindparam("numbers", expanding=True)))
     # One order for all servers, so that two of them never wait for each other.
-    .order_by(messages.c.queue_id, messages.c.id)
+    .order_by(messages.c.id)
     .with_for_update()
 )
 
@@ -224,170 +257,81 @@ def _delete_and_change(
     changes: Sequence[ChangeVisibility],
     results: dict[int, Any],
 ) -> None:
-    """Run what goes by receipt: one look at all messages named, then one statement for each kind.
+    """Run what goes by receipt: look at all messages named, then one statement for each kind.
 
     A delete and a change of the same message are concurrent; the delete wins.
     """
-    deleted = {receipt[:2] for command in deletes for receipt in command.receipts}
-    changed = {receipt[:2] for command in changes for receipt, _ in command.changes}
-    keys = sorted(deleted | changed)
+    keys = {receipt[:2] for command in deletes for receipt in command.receipts}
+    keys |= {receipt[:2] for command in changes for receipt, _ in command.changes}
     if not keys:
         return
-    sent_at_ms = {
-        (row.queue_id, row.id): row.sent_at_ms
-        for row in transaction.connection.execute(_FIND, {"keys": keys})
-    }
-    erase(transaction, [key for key in keys if key in deleted and key in sent_at_ms])
-    rows = []
+    found = _find(transaction, keys)
+    gone = {}
+    for delete in deletes:
+        outcomes = [_outcome(transaction, delete, receipt, found) for receipt in delete.receipts]
+        results[id(delete)] = outcomes
+        for receipt, outcome in zip(delete.receipts, outcomes, strict=True):
+            if outcome is Outcome.DONE:
+                gone[receipt[:2]] = found[receipt[:2]]
+    erase(transaction, [(queue_id, row) for (queue_id, _), row in sorted(gone.items())])
+    for key in gone:
+        del found[key]
+    hidden = []
     for command in changes:
-        expired_ms = transaction.now_ms - command.retention_ms
-        found = results[id(command)] = []
+        results[id(command)] = outcomes = []
         for receipt, timeout_ms in command.changes:
-            key = receipt[:2]
-            alive = key not in deleted and sent_at_ms.get(key, expired_ms) > expired_ms
-            found.append(alive)
-            if alive:
+            outcome = _outcome(transaction, command, receipt, found)
+            outcomes.append(outcome)
+            if outcome is Outcome.DONE:
                 until_ms = transaction.now_ms + timeout_ms
-                rows.append({"queue": key[0], "number": key[1], "until": until_ms})
-                transaction.announce(key[0], until_ms)
-    if rows:
-        transaction.connection.execute(_HIDE, rows)
+                hidden.append({"queue": receipt[0], "number": receipt[1], "until": until_ms})
+                transaction.announce(receipt[0], until_ms)
+                _touch(transaction, receipt[0], found[receipt[:2]].group_id)
+    if hidden:
+        transaction.connection.execute(_HIDE, hidden)
 
 
-_CLAIM = (
-    sa.select(
-        messages.c.id,
-        messages.c.sent_at_ms,
-        messages.c.receive_count,
-        messages.c.first_received_at_ms,
-        bodies.c.message_id,
-        bodies.c.body,
-        bodies.c.envelope,
-        bodies.c.group_id,
-    )
-    .join(bodies, sa.and_(bodies.c.queue_id == messages.c.queue_id, bodies.c.id == messages.c.id))
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(of=messages, skip_locked=True)
-)
+def _find(
+    transaction: Transaction, keys: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], fifo.Row]:
+    """Read the states of those of the messages named that exist.
 
-_VISIBLE_HEAD = (
-    sa.select(messages.c.id, messages.c.sent_at_ms)
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(_CLEARED_PER_ROUND)
-    .with_for_update(skip_locked=True)
-)
-
-_TAKE = (
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
-    .values(
-        visible_at_ms=bindparam("until"),
-        receive_count=messages.c.receive_count + 1,
-        first_received_at_ms=bindparam("first"),
-    )
-)
-
-_HEAD = (
-    sa.select(messages.c.visible_at_ms)
-    .where(messages.c.queue_id == bindparam("queue"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(1)
-)
-
-
-def _receive(
-    transaction: Transaction, commands: Sequence[Receive], results: dict[int, Any]
-) -> None:
-    """Claim once for all receives of a queue, and deal out what was claimed."""
-    by_queue: dict[int, list[Receive]] = defaultdict(list)
-    for command in commands:
-        by_queue[command.queue_id].append(command)
-    taken: list[dict[str, Any]] = []
-    for queue_id, claimants in by_queue.items():
-        rows = _claim(transaction, queue_id, claimants)
-        supply = iter(rows)
-        for command in claimants:
-            results[id(command)] = [
-                _hand_over(transaction, command, row, taken)
-                for row in islice(supply, command.maximum)
-            ]
-    if taken:
-        transaction.connection.execute(_TAKE, taken)
-    for queue_id, claimants in by_queue.items():
-        _hand_on(transaction, queue_id, claimants, results)
-
-
-def _claim(
-    transaction: Transaction, queue_id: int, claimants: Sequence[Receive]
-) -> list[ClaimedRow]:
-    """Take visible messages from the head of the index, clearing expired ones out of the way."""
-    expired_ms = transaction.now_ms - claimants[0].retention_ms
-    parameters = {
-        "queue": queue_id,
-        "now": transaction.now_ms,
-        "wanted": sum(command.maximum for command in claimants),
+    One statement for each queue: given pairs of queue and number, SQLite and PostgreSQL would read
+    the whole table.
+    """
+    return {
+        (queue_id, row.id): row
+        for queue_id, pairs in groupby(sorted(keys), itemgetter(0))
+        for row in transaction.connection.execute(
+            _FIND, {"queue": queue_id, "numbers": [number for _, number in pairs]}
+        )
     }
-    for _ in range(_CLEARING_ROUNDS):
-        rows = transaction.connection.execute(_CLAIM, parameters).all()
-        if all(row.sent_at_ms > expired_ms for row in rows):
-            return list(rows)
-        _clear_expired(transaction, queue_id, expired_ms)
-    return [
-        row
-        for row in transaction.connection.execute(_CLAIM, parameters)
-        if row.sent_at_ms > expired_ms
-    ]
 
 
-def _clear_expired(transaction: Transaction, queue_id: int, expired_ms: int) -> None:
-    """Erase what has expired among the first messages that a claim would meet."""
-    head = transaction.connection.execute(
-        _VISIBLE_HEAD, {"queue": queue_id, "now": transaction.now_ms}
-    )
-    erase(transaction, [(queue_id, row.id) for row in head if row.sent_at_ms <= expired_ms])
-
-
-def _hand_over(
-    transaction: Transaction, command: Receive, row: ClaimedRow, taken: list[dict[str, Any]]
-) -> Received:
-    now_ms = transaction.now_ms
-    first_ms = row.first_received_at_ms if row.first_received_at_ms is not None else now_ms
-    taken.append(
-        {
-            "queue": command.queue_id,
-            "number": row.id,
-            "until": now_ms + command.visibility_timeout_ms,
-            "first": first_ms,
-        }
-    )
-    return Received(
-        Receipt(command.queue_id, row.id, row.receive_count + 1),
-        row.message_id,
-        row.body,
-        row.envelope,
-        row.group_id,
-        row.sent_at_ms,
-        first_ms,
-        now_ms,
-    )
-
-
-def _hand_on(
+def _outcome(
     transaction: Transaction,
-    queue_id: int,
-    claimants: Sequence[Receive],
-    results: dict[int, Any],
-) -> None:
-    """Tell who is still in line what this look saw: there is more, or when there will be."""
-    served = sum(1 for command in claimants if command.in_line and results[id(command)])
-    if transaction.somebody_waits(queue_id) <= served:
-        return
-    head_ms = transaction.connection.scalar(_HEAD, {"queue": queue_id})
-    if head_ms is not None:
-        transaction.announce(queue_id, head_ms)
+    command: Delete | ChangeVisibility,
+    receipt: Receipt,
+    found: dict[tuple[int, int], fifo.Row],
+) -> Outcome:
+    """Hold a receipt against what is known of its message now."""
+    row = found.get(receipt[:2])
+    # A purge gives the queue a new id: rows that still wait to be freed are gone already.
+    if row is None or receipt.queue_id != command.queue_id:
+        return Outcome.MISSING
+    if isinstance(command, ChangeVisibility):
+        expired_ms = transaction.now_ms - command.retention_ms
+        if row.sent_at_ms <= expired_ms:
+            return Outcome.MISSING
+    is_current = row.receive_count == receipt.receive_count
+    if command.kind == queues.STANDARD or (is_current and row.visible_at_ms > transaction.now_ms):
+        return Outcome.DONE
+    return Outcome.EXPIRED
+
+
+def _touch(transaction: Transaction, queue_id: int, group_id: str | None) -> None:
+    if group_id is not None:
+        transaction.touched.add((queue_id, group_id))
 
 
 _RELEASE = (
@@ -409,18 +353,19 @@ _RELEASE = (
 
 
 def _release(transaction: Transaction, commands: Sequence[Release]) -> None:
-    rows = [
-        {
-            "queue": claim.receipt.queue_id,
-            "number": claim.receipt.number,
-            "claim": claim.receipt.receive_count,
-            "now": transaction.now_ms,
-        }
-        for command in commands
-        for claim in command.claims
-    ]
-    if not rows:
+    claims = sorted((claim for command in commands for claim in command.claims), key=_by_receipt)
+    if not claims:
         return
+    rows = []
+    for claim in claims:
+        queue_id, number, receive_count = claim.receipt
+        row = {"queue": queue_id, "number": number, "claim": receive_count}
+        rows.append({**row, "now": transaction.now_ms})
+        transaction.announce(queue_id, transaction.now_ms)
+        if claim.is_ordered:
+            _touch(transaction, queue_id, claim.group_id)
     transaction.connection.execute(_RELEASE, rows)
-    for row in rows:
-        transaction.announce(row["queue"], transaction.now_ms)
+
+
+def _by_receipt(claim: Received) -> Receipt:
+    return claim.receipt

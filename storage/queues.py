@@ -5,14 +5,30 @@ Refuses to interpret attributes and tags: they are text that the rules wrote and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage.schema import backlogs, bodies, deletions, leftovers, messages, queues
+from storage import fifo
+from storage.schema import (
+    attempts,
+    backlogs,
+    bodies,
+    deduplications,
+    deletions,
+    groups,
+    leftovers,
+    messages,
+    queues,
+)
 from storage.transaction import Transaction
+
+STANDARD = "standard"
+FIFO = "fifo"
+FIFO_BY_GROUP = "fifo_by_group"
+"""The kinds of queues; the last deduplicates within each message group."""
 
 
 class QueueChanged(Exception):
@@ -25,6 +41,7 @@ class Queue:
 
     id: int
     revision: int
+    kind: str
     account: str
     region: str
     name: str
@@ -33,6 +50,7 @@ class Queue:
     purged_at_ms: int | None
     attributes: Mapping[str, str]
     tags: Mapping[str, str]
+    dead_letter_target: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +72,15 @@ def find(connection: sa.Connection, account: str, region: str, name: str) -> Que
     return Queue(**row._mapping) if row else None
 
 
+def hold(transaction: Transaction, account: str, region: str, name: str) -> Queue | None:
+    """Give the queue of that name; it is neither purged nor deleted before the COMMIT."""
+    statement = sa.select(queues).where(_named(account, region, name))
+    row = transaction.connection.execute(
+        statement.with_for_update(read=True, key_share=True)
+    ).first()
+    return Queue(**row._mapping) if row else None
+
+
 def page(
     connection: sa.Connection, account: str, region: str, prefix: str, after: str, limit: int
 ) -> Sequence[str]:
@@ -68,6 +95,20 @@ def page(
     if prefix:
         # Names are ASCII, so nothing that begins with the prefix sorts after prefix + DEL.
         statement = statement.where(queues.c.name < prefix + "\x7f")
+    return connection.scalars(statement).all()
+
+
+def sources(
+    connection: sa.Connection, target: str, account: str, region: str, after: str, limit: int
+) -> Sequence[str]:
+    """Give up to `limit` names of queues whose dead-letter queue is `target`, by byte."""
+    statement = (
+        sa.select(queues.c.name)
+        .where(queues.c.dead_letter_target == target)
+        .where(queues.c.account == account, queues.c.region == region, queues.c.name > after)
+        .order_by(queues.c.name)
+        .limit(limit)
+    )
     return connection.scalars(statement).all()
 
 
@@ -93,8 +134,10 @@ def create(
     account: str,
     region: str,
     name: str,
+    kind: str,
     attributes: Mapping[str, str],
     tags: Mapping[str, str],
+    dead_letter_target: str | None = None,
 ) -> Queue:
     """Make the queue, or give the one that has the name already, unchanged."""
     existing = find(transaction.connection, account, region, name)
@@ -105,6 +148,7 @@ def create(
     row: dict[str, Any] = {
         "id": queue_id,
         "revision": 1,
+        "kind": kind,
         "account": account,
         "region": region,
         "name": name,
@@ -113,6 +157,7 @@ def create(
         "purged_at_ms": None,
         "attributes": dict(attributes),
         "tags": dict(tags),
+        "dead_letter_target": dead_letter_target,
     }
     transaction.connection.execute(queues.insert(), row)
     transaction.connection.execute(backlogs.insert(), {"queue_id": queue_id, "messages": 0})
@@ -120,14 +165,28 @@ def create(
 
 
 def change_attributes(
-    transaction: Transaction, queue: Queue, attributes: Mapping[str, str]
+    transaction: Transaction,
+    queue: Queue,
+    attributes: Mapping[str, str],
+    dead_letter_target: str | None = None,
+    delay_ms: int | None = None,
 ) -> None:
-    """Replace all attributes.
+    """Replace all attributes, and with them the dead-letter queue, as the rules name it.
+
+    A FIFO queue's delay holds for the messages that it has already, too.
 
     Raises:
         QueueChanged: `queue` is no longer what the database has.
     """
-    _change(transaction, queue, attributes=dict(attributes), modified_at_ms=transaction.now_ms)
+    _change(
+        transaction,
+        queue,
+        attributes=dict(attributes),
+        dead_letter_target=dead_letter_target,
+        modified_at_ms=transaction.now_ms,
+    )
+    if queue.kind != STANDARD and delay_ms is not None:
+        fifo.delay(transaction, queue.id, delay_ms)
 
 
 def change_tags(transaction: Transaction, queue: Queue, tags: Mapping[str, str]) -> None:
@@ -242,18 +301,20 @@ def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit
     """Free up to `limit` of a queue's oldest messages, those sent at or before `expired_ms`."""
     state = messages.c
     oldest = transaction.connection.execute(
-        sa.select(state.id, state.sent_at_ms)
+        sa.select(state.id, state.group_id, state.sent_at_ms)
         .where(state.queue_id == queue_id)
         .order_by(state.id)
         .limit(limit)
+        # What another server is just freeing or deleting must not be counted as gone twice.
+        .with_for_update(skip_locked=True)
     )
-    expired = [row.id for row in oldest if row.sent_at_ms <= expired_ms]
-    erase(transaction, [(queue_id, number) for number in expired])
+    expired = [(queue_id, row) for row in oldest if row.sent_at_ms <= expired_ms]
+    erase(transaction, expired)
     return len(expired)
 
 
 def free_leftovers(transaction: Transaction, limit: int) -> bool:
-    """Free up to `limit` rows that purges and deletions left; False when nothing was left."""
+    """Free up to `limit` messages that purges and deletions left; False when nothing was left."""
     connection = transaction.connection
     queue_id = connection.scalar(sa.select(leftovers.c.queue_id).limit(1))
     if queue_id is None:
@@ -261,11 +322,21 @@ def free_leftovers(transaction: Transaction, limit: int) -> bool:
     found = connection.scalars(
         sa.select(messages.c.id).where(messages.c.queue_id == queue_id).limit(limit)
     ).all()
-    erase(transaction, [(queue_id, number) for number in found])
-    if len(found) < limit:
+    _erase_rows(transaction, [(queue_id, number) for number in found])
+    if len(found) < limit and all(_free_keys(connection, queue_id, limit)):
         for table in (leftovers, backlogs):
             connection.execute(table.delete().where(table.c.queue_id == queue_id))
     return True
+
+
+def _free_keys(connection: sa.Connection, queue_id: int, limit: int) -> Iterator[bool]:
+    """Free what a FIFO queue's id leaves beside messages; tell of each table if that was all."""
+    for table in (groups, deduplications, attempts):
+        (key,) = (column for column in table.primary_key.columns if column.name != "queue_id")
+        is_its = table.c.queue_id == queue_id
+        some = sa.select(key).where(is_its).limit(limit)
+        gone = connection.execute(table.delete().where(is_its, key.in_(some)))
+        yield gone.rowcount < limit
 
 
 def forget_deletions(transaction: Transaction, before_ms: int) -> None:
@@ -283,12 +354,19 @@ _ERASE_STATE = _row_delete(messages)
 _ERASE_BODY = _row_delete(bodies)
 
 
-def erase(transaction: Transaction, found: Sequence[tuple[int, int]]) -> None:
-    """Erase messages that are known to exist, given as (queue id, number)."""
+def erase(transaction: Transaction, found: Sequence[tuple[int, sa.Row[*tuple[Any, ...]]]]) -> None:
+    """Erase messages that are known to exist, given as queue id and state."""
     if not found:
         return
-    rows = [{"queue": queue_id, "number": number} for queue_id, number in found]
-    transaction.connection.execute(_ERASE_STATE, rows)
-    transaction.connection.execute(_ERASE_BODY, rows)
-    for queue_id, _ in found:
+    _erase_rows(transaction, [(queue_id, row.id) for queue_id, row in found])
+    for queue_id, row in found:
         transaction.count(queue_id, -1)
+        if row.group_id is not None:
+            transaction.touched.add((queue_id, row.group_id))
+
+
+def _erase_rows(transaction: Transaction, found: Sequence[tuple[int, int]]) -> None:
+    rows = [{"queue": queue_id, "number": number} for queue_id, number in found]
+    if rows:
+        transaction.connection.execute(_ERASE_STATE, rows)
+        transaction.connection.execute(_ERASE_BODY, rows)

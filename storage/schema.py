@@ -37,6 +37,7 @@ queues = Table(
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=False),
     Column("revision", _Number, nullable=False),
+    Column("kind", Text, nullable=False),
     Column("account", _Name, nullable=False),
     Column("region", _Name, nullable=False),
     Column("name", _Name, nullable=False),
@@ -45,10 +46,13 @@ queues = Table(
     Column("purged_at_ms", _Number),
     Column("attributes", sa.JSON, nullable=False),
     Column("tags", sa.JSON, nullable=False),
+    Column("dead_letter_target", Text),
+    Index("queues_by_dead_letter_target", "dead_letter_target", "account", "region", "name"),
     Index("queues_by_name", "account", "region", "name", unique=True),
 )
 """A queue's `id` is new with every creation and every purge: what hangs on the old one is gone at
-once, whatever its size. `revision` changes with every change, so that a copy can be verified."""
+once, whatever its size. `revision` changes with every change, so that a copy can be verified.
+`kind` is settled at creation: `standard`, `fifo`, or `fifo_by_group` (deduplication by group)."""
 
 deletions = Table(
     "deletions",
@@ -69,11 +73,94 @@ messages = Table(
     Column("sent_at_ms", _Number, nullable=False),
     Column("receive_count", Integer, nullable=False),
     Column("first_received_at_ms", _Number),
+    # A message's group is in one of two columns, by what it means for the queue's kind, so that
+    # each has an index of its own and messages without a group are in neither.
+    Column("group_id", Text),
+    Column("tenant_id", Text),
     # The receive count is there so that in flight and delayed are told apart without the table.
     Index("messages_by_visibility", "queue_id", "visible_at_ms", "id", "receive_count"),
     sqlite_with_rowid=False,
 )
 """A message's state. It is visible when `visible_at_ms <= now`; nothing has to happen for it."""
+
+_is_ordered = messages.c.group_id.is_not(None)
+Index(
+    "messages_by_group",
+    messages.c.queue_id,
+    messages.c.group_id,
+    messages.c.id,
+    sqlite_where=_is_ordered,
+    postgresql_where=_is_ordered,
+)
+_is_shared = messages.c.tenant_id.is_not(None)
+Index(
+    "messages_by_tenant",
+    messages.c.queue_id,
+    messages.c.tenant_id,
+    messages.c.visible_at_ms,
+    messages.c.id,
+    sqlite_where=_is_shared,
+    postgresql_where=_is_shared,
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    Column("group_id", Text, primary_key=True),
+    Column("head_id", _Number, nullable=False),
+    Column("available_at_ms", _Number, nullable=False),
+    Index("groups_by_availability", "queue_id", "available_at_ms", "group_id"),
+    sqlite_with_rowid=False,
+)
+"""The message groups of FIFO queues that have messages: the first message of each, and from when
+on a receive may take from the group. A blocked group is one row, whatever waits behind it."""
+
+deduplications = Table(
+    "deduplications",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    # The deduplication id, after the group and a space where each group has ids of its own.
+    Column("key", Text, primary_key=True),
+    Column("message_id", LargeBinary, nullable=False),
+    Column("number", _Number, nullable=False),
+    Column("sent_at_ms", _Number, nullable=False),
+    Index("deduplications_by_age", "sent_at_ms"),
+    sqlite_with_rowid=False,
+)
+"""What FIFO queues were sent in the last five minutes, also if it is deleted since."""
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    Column("attempt_id", Text, primary_key=True),
+    Column("made_at_ms", _Number, nullable=False),
+    Column("parameters", sa.JSON, nullable=False),
+    Column("claims", sa.JSON, nullable=False),
+    Index("attempts_by_age", "made_at_ms"),
+    sqlite_with_rowid=False,
+)
+"""Receives of FIFO queues that named themselves, and what they were given, to be given again."""
+
+move_tasks = Table(
+    "move_tasks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account", _Name, nullable=False),
+    Column("region", _Name, nullable=False),
+    Column("source", _Name, nullable=False),
+    Column("destination", Text),
+    Column("per_second", Integer),
+    Column("status", Text, nullable=False),
+    Column("moved", _Number, nullable=False),
+    Column("to_move", _Number, nullable=False),
+    Column("failure", Text),
+    Column("number", _Number, nullable=False),
+    Column("started_at_ms", _Number, nullable=False),
+    Index("move_tasks_by_source", "account", "region", "source", "number"),
+)
+"""Message move tasks, as far as they have come; `number` is what was sent last when it began."""
 
 bodies = Table(
     "bodies",
@@ -82,10 +169,12 @@ bodies = Table(
     Column("id", _Number, primary_key=True, autoincrement=False),
     Column("message_id", LargeBinary, nullable=False),
     Column("body", Text, nullable=False),
-    Column("group_id", Text),
     Column("envelope", LargeBinary, nullable=False),
+    Column("dead_letter_source", Text),
 )
 """A message's content, written once; `envelope` is the rules' own, opaque here.
+
+`dead_letter_source` is set when the message is moved to a dead-letter queue, and never before.
 
 SQLite keys it by number alone: its row ids then keep large rows out of the inner pages, and
 appending touches one page whatever the number of queues. PostgreSQL keys it by queue as well."""

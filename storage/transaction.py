@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from storage import schema
+from storage.estimates import Estimates
 
 _ADD_TO_BACKLOG = (
     schema.backlogs.update()
@@ -27,7 +28,10 @@ class Transaction:
         connection: SQLAlchemy's connection, inside the transaction.
         now_ms: the moment, in epoch milliseconds.
         take_numbers: gives the next n numbers: strictly increasing, never given twice.
+        estimates: what this process remembers of queues.
         somebody_waits: how many receivers stand in line for a queue id on this server.
+        touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
+        retention_ms: what is known of queues' retention, by queue id.
         news: (queue id, visible_at_ms, messages): who waits hears of it after the COMMIT.
         gone: ids of queues that were purged or deleted: all their receivers must look again.
     """
@@ -35,11 +39,14 @@ class Transaction:
     __slots__ = (
         "_changes",
         "connection",
+        "estimates",
         "gone",
         "news",
         "now_ms",
+        "retention_ms",
         "somebody_waits",
         "take_numbers",
+        "touched",
     )
 
     def __init__(
@@ -48,13 +55,17 @@ class Transaction:
         now_ms: int,
         take_numbers: Callable[[int], Sequence[int]],
         somebody_waits: Callable[[int], int],
+        estimates: Estimates,
     ) -> None:
         self.connection = connection
         self.now_ms = now_ms
         self.take_numbers = take_numbers
         self.somebody_waits = somebody_waits
+        self.estimates = estimates
         self.news: list[tuple[int, int, int]] = []
         self.gone: list[int] = []
+        self.touched: set[tuple[int, str]] = set()
+        self.retention_ms: dict[int, int] = {}
         self._changes: Counter[int] = Counter()
 
     def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:

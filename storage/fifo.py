@@ -1,0 +1,404 @@
+"""FIFO queues: what is a duplicate, and which messages may be received now.
+
+A group delivers the messages at its head up to the first that is in flight or delayed. `groups`
+has one row for each group: its first message, and from when on the group delivers. So a receive
+meets only groups that deliver, in the order in which they became able to, and a group that was
+just served stands behind those that were not. Refuses to take anything: that is `messages`' part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage.schema import deduplications, groups, messages
+from storage.transaction import Transaction
+
+DEDUPLICATION_MS = 300_000
+"""How long an id is known, counted from the send that brought it first."""
+
+Row: TypeAlias = sa.Row[*tuple[Any, ...]]
+
+STATE = (
+    messages.c.id,
+    messages.c.group_id,
+    messages.c.tenant_id,
+    messages.c.visible_at_ms,
+    messages.c.sent_at_ms,
+    messages.c.receive_count,
+    messages.c.first_received_at_ms,
+)
+"""What must be known of a message to decide whether it may be received, and to receive it."""
+
+
+class Sent(NamedTuple):
+    """What a send is told of its message, or of the one that it duplicates."""
+
+    number: int
+    message_id: bytes
+
+
+class Candidate(NamedTuple):
+    """A message that a FIFO queue may have been sent before, by what it is known by there."""
+
+    queue_id: int
+    key: str
+    message_id: bytes
+
+
+# One statement for each queue, here and below: given pairs of queue and key, SQLite would read the
+# whole table.
+_KNOWN = (
+    sa.select(deduplications)
+    .where(
+        deduplications.c.queue_id == bindparam("queue"),
+        deduplications.c.key.in_(bindparam("keys", expanding=True)),
+    )
+    .with_for_update()
+)
+
+_FORGET = deduplications.delete().where(
+    deduplications.c.queue_id == bindparam("queue"), deduplications.c.key == bindparam("known_as")
+)
+
+
+def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tuple[Sent, bool]]:
+    """Tell for each candidate what it is known as, and whether it is new.
+
+    A candidate is also held against those before it. Deduplication ids count for five minutes from
+    the first send, whatever has become of its message.
+    """
+    known = _known(transaction, {candidate[:2] for candidate in candidates})
+    verdicts: list[tuple[Sent, bool]] = []
+    rows: list[dict[str, Any]] = []
+    numbers = transaction.take_numbers(len(candidates))
+    for candidate, number in zip(candidates, numbers, strict=True):
+        key = candidate[:2]
+        if key in known:
+            verdicts.append((known[key], False))
+            continue
+        sent = known[key] = Sent(number, candidate.message_id)
+        verdicts.append((sent, True))
+        rows.append(
+            {
+                "queue_id": candidate.queue_id,
+                "key": candidate.key,
+                "message_id": candidate.message_id,
+                "number": number,
+                "sent_at_ms": transaction.now_ms,
+            }
+        )
+    if rows:
+        transaction.connection.execute(deduplications.insert(), rows)
+    return verdicts
+
+
+def _known(
+    transaction: Transaction, candidates: Collection[tuple[int, str]]
+) -> dict[tuple[int, str], Sent]:
+    """Find what was sent within five minutes, and forget what was sent before."""
+    known: dict[tuple[int, str], Sent] = {}
+    stale: list[dict[str, Any]] = []
+    for queue_id, keys in _by_queue(candidates):
+        rows = transaction.connection.execute(_KNOWN, {"queue": queue_id, "keys": keys})
+        for row in rows:
+            if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
+                known[queue_id, row.key] = Sent(row.number, row.message_id)
+            else:
+                stale.append({"queue": queue_id, "known_as": row.key})
+    if stale:
+        transaction.connection.execute(_FORGET, stale)
+    return known
+
+
+def _by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Part pairs of queue id and key by queue, in one order for all servers."""
+    for queue_id, found in groupby(sorted(pairs), itemgetter(0)):
+        yield queue_id, [key for _, key in found]
+
+
+_GROUPS_OF = sa.select(groups.c.group_id).where(
+    groups.c.queue_id == bindparam("queue"),
+    groups.c.group_id.in_(bindparam("groups", expanding=True)),
+)
+
+
+def join(transaction: Transaction, arrived: Sequence[tuple[int, str, int, int]]) -> None:
+    """Note new messages, given as (queue id, group, number, visible_at_ms) in their order.
+
+    A message of a group that is there already is behind its head and changes nothing.
+    """
+    first: dict[tuple[int, str], tuple[int, int]] = {}
+    for queue_id, group_id, number, visible_at_ms in arrived:
+        first.setdefault((queue_id, group_id), (number, visible_at_ms))
+    for queue_id, group_ids in _by_queue(list(first)):
+        parameters = {"queue": queue_id, "groups": group_ids}
+        for group_id in transaction.connection.scalars(_GROUPS_OF, parameters):
+            del first[queue_id, group_id]
+    if first:
+        transaction.connection.execute(
+            groups.insert(),
+            [
+                {"queue_id": key[0], "group_id": key[1], "head_id": head, "available_at_ms": at_ms}
+                for key, (head, at_ms) in first.items()
+            ],
+        )
+
+
+_AVAILABLE = (
+    sa.select(groups.c.group_id, groups.c.head_id, groups.c.available_at_ms)
+    .where(
+        groups.c.queue_id == bindparam("queue"),
+        groups.c.available_at_ms <= bindparam("now"),
+        sa.tuple_(groups.c.available_at_ms, groups.c.group_id)
+        > sa.tuple_(bindparam("last_at"), bindparam("last_group")),
+    )
+    .order_by(groups.c.available_at_ms, groups.c.group_id)
+    .limit(bindparam("wanted", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+def _following() -> sa.Select[*tuple[Any, ...]]:
+    """Read the first messages of groups, so many of each, one step in the index for each."""
+    queue_id: sa.BindParameter[int] = bindparam("queue")
+    walk = (
+        sa.select(groups.c.group_id, groups.c.head_id.label("id"), sa.literal(1).label("depth"))
+        .where(
+            groups.c.queue_id == queue_id,
+            groups.c.group_id.in_(bindparam("groups", expanding=True)),
+        )
+        .cte("walk", recursive=True)
+    )
+    after = messages.alias("after")
+    successor = (
+        sa.select(after.c.id)
+        .where(
+            after.c.queue_id == queue_id,
+            after.c.group_id == walk.c.group_id,
+            after.c.id > walk.c.id,
+        )
+        .order_by(after.c.id)
+        .limit(1)
+        .correlate(walk)
+        .scalar_subquery()
+    )
+    walk = walk.union_all(
+        sa.select(walk.c.group_id, successor, walk.c.depth + 1).where(
+            walk.c.depth < bindparam("depth", type_=sa.Integer), walk.c.id.is_not(None)
+        )
+    )
+    return sa.select(*STATE).join_from(
+        walk, messages, sa.and_(messages.c.queue_id == queue_id, messages.c.id == walk.c.id)
+    )
+
+
+_FOLLOWING = _following()
+
+
+def choose(
+    transaction: Transaction,
+    queue_id: int,
+    maxima: Sequence[int],
+    keep: Callable[[Row], bool],
+) -> tuple[list[list[Row]], list[Row]]:
+    """Choose for each receiver, by how many it takes, which messages it may have.
+
+    A receiver takes what the first group delivers, then what the next does; a group serves one
+    receiver, because what that one takes blocks it. `keep` says whether a message is still one to
+    be received; one that is not makes way for the next. These are the second part of the result.
+    """
+    met: list[Row] = []
+    chosen: list[list[Row]] = [[] for _ in maxima]
+    receivers = [place for place, maximum in enumerate(maxima) if maximum]
+    last: tuple[int, str] = (-1, "")
+    while receivers:
+        found = transaction.connection.execute(
+            _AVAILABLE,
+            {
+                "queue": queue_id,
+                "now": transaction.now_ms,
+                "last_at": last[0],
+                "last_group": last[1],
+                "wanted": len(receivers),
+            },
+        ).all()
+        if not found:
+            break
+        last = (found[-1].available_at_ms, found[-1].group_id)
+        depth = max(maxima[place] - len(chosen[place]) for place in receivers)
+        by_group = _read(transaction, queue_id, [row.group_id for row in found], depth)
+        asked = len(receivers)
+        for group in found:
+            if not receivers:
+                break
+            place = receivers[0]
+            room = maxima[place] - len(chosen[place])
+            for row in _deliverable(transaction, by_group[group.group_id], room, keep):
+                (chosen[place] if keep(row) else met).append(row)
+            if len(chosen[place]) >= maxima[place]:
+                receivers.pop(0)
+        if len(found) < asked:
+            break
+    return chosen, met
+
+
+def _read(
+    transaction: Transaction, queue_id: int, group_ids: Sequence[str], depth: int
+) -> dict[str, list[Row]]:
+    by_group: dict[str, list[Row]] = {group_id: [] for group_id in group_ids}
+    parameters = {"queue": queue_id, "groups": group_ids, "depth": depth}
+    for row in transaction.connection.execute(_FOLLOWING, parameters):
+        by_group[row.group_id].append(row)
+    for rows in by_group.values():
+        rows.sort(key=lambda row: row.id)
+    return by_group
+
+
+def _deliverable(
+    transaction: Transaction, rows: Iterable[Row], room: int, keep: Callable[[Row], bool]
+) -> Iterator[Row]:
+    """Go from the head to the first message that is hidden, or until `room` is full.
+
+    What is not kept takes no room, and hides nothing.
+    """
+    for row in rows:
+        if keep(row):
+            if row.visible_at_ms > transaction.now_ms or not room:
+                break
+            room -= 1
+        yield row
+
+
+_FIRST = messages.alias("first")
+_HEADS = (
+    sa.select(
+        groups.c.queue_id,
+        groups.c.group_id,
+        groups.c.head_id,
+        groups.c.available_at_ms,
+        messages.c.id,
+        messages.c.visible_at_ms,
+        messages.c.sent_at_ms,
+    )
+    .join_from(
+        groups,
+        messages,
+        sa.and_(
+            messages.c.queue_id == groups.c.queue_id,
+            messages.c.id
+            == sa.select(_FIRST.c.id)
+            .where(_FIRST.c.queue_id == groups.c.queue_id, _FIRST.c.group_id == groups.c.group_id)
+            .order_by(_FIRST.c.id)
+            .limit(1)
+            .correlate(groups)
+            .scalar_subquery(),
+        ),
+        isouter=True,
+    )
+    .where(
+        groups.c.queue_id == bindparam("queue"),
+        groups.c.group_id.in_(bindparam("groups", expanding=True)),
+    )
+)
+
+_MOVE_HEAD = (
+    groups.update()
+    .where(groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group"))
+    .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
+)
+
+_END = groups.delete().where(
+    groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
+)
+
+
+def settle(transaction: Transaction) -> None:
+    """Bring the rows of touched groups to what has become of their messages."""
+    touched = list(_by_queue(transaction.touched))
+    transaction.touched.clear()
+    moved, ended = [], []
+    for row in chain.from_iterable(
+        transaction.connection.execute(_HEADS, {"queue": queue_id, "groups": group_ids})
+        for queue_id, group_ids in touched
+    ):
+        key = {"queue": row.queue_id, "group": row.group_id}
+        if row.id is None:
+            ended.append(key)
+            continue
+        at_ms = _available_at_ms(transaction, row)
+        if (row.id, at_ms) != (row.head_id, row.available_at_ms):
+            moved.append({**key, "head": row.id, "at": at_ms})
+            transaction.announce(row.queue_id, at_ms)
+    if moved:
+        transaction.connection.execute(_MOVE_HEAD, moved)
+    if ended:
+        transaction.connection.execute(_END, ended)
+
+
+def _available_at_ms(transaction: Transaction, row: Row) -> int:
+    """Tell from when on a group delivers, which also settles its turn among the others.
+
+    A hidden head blocks the group until it is visible again, or has expired. A group that can
+    deliver now goes behind those that could before: it has just been served.
+    """
+    now_ms = transaction.now_ms
+    if row.visible_at_ms > now_ms:
+        retention_ms = transaction.retention_ms.get(row.queue_id)
+        if retention_ms is None:
+            return int(row.visible_at_ms)
+        return min(int(row.visible_at_ms), int(row.sent_at_ms) + retention_ms)
+    if row.id != row.head_id:
+        return now_ms
+    before_ms = int(row.available_at_ms)
+    return max(int(row.visible_at_ms), before_ms if before_ms <= now_ms else 0)
+
+
+_NEXT = (
+    sa.select(groups.c.available_at_ms)
+    .where(groups.c.queue_id == bindparam("queue"))
+    .order_by(groups.c.available_at_ms, groups.c.group_id)
+    .limit(1)
+)
+
+
+def next_at_ms(transaction: Transaction, queue_id: int) -> int | None:
+    """Tell when the next group delivers, or did; None if the queue is empty."""
+    return transaction.connection.scalar(_NEXT, {"queue": queue_id})
+
+
+def delay(transaction: Transaction, queue_id: int, delay_ms: int) -> None:
+    """Delay all messages that were never received by so much, counted from when they were sent."""
+    transaction.connection.execute(
+        messages.update()
+        .where(messages.c.queue_id == queue_id, messages.c.receive_count == 0)
+        .values(visible_at_ms=messages.c.sent_at_ms + delay_ms)
+    )
+    of_head = (
+        sa.select(messages.c.visible_at_ms)
+        .where(messages.c.queue_id == groups.c.queue_id, messages.c.id == groups.c.head_id)
+        .scalar_subquery()
+    )
+    transaction.connection.execute(
+        groups.update().where(groups.c.queue_id == queue_id).values(available_at_ms=of_head)
+    )
+    transaction.announce(queue_id, transaction.now_ms)
+
+
+def forget(transaction: Transaction, limit: int) -> int:
+    """Free up to `limit` deduplication ids that do not count any more."""
+    old = (
+        sa.select(deduplications.c.queue_id, deduplications.c.key)
+        .where(deduplications.c.sent_at_ms <= transaction.now_ms - DEDUPLICATION_MS)
+        .order_by(deduplications.c.sent_at_ms)
+        .limit(limit)
+    )
+    rows = [{"queue": row[0], "known_as": row[1]} for row in transaction.connection.execute(old)]
+    if rows:
+        transaction.connection.execute(_FORGET, rows)
+    return len(rows)

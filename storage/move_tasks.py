@@ -1,0 +1,244 @@
+"""Message move tasks: what is known of them, and one step of their work.
+
+A step moves some messages and notes how many in the same transaction, so a task that is
+interrupted goes on where it was. Refuses to decide how quickly: that is the runner's part.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import fifo, queues, redrive
+from storage.fifo import STATE, Row
+from storage.queues import Queue
+from storage.schema import bodies, messages
+from storage.schema import move_tasks as tasks
+from storage.transaction import Transaction
+
+RUNNING = "RUNNING"
+CANCELLING = "CANCELLING"
+CANCELLED = "CANCELLED"
+COMPLETED = "COMPLETED"
+FAILED = "FAILED"
+
+_ACTIVE = (RUNNING, CANCELLING)
+_KEPT = 10
+"""Of how many tasks of a queue, the latest, anything is known."""
+
+
+class TaskIsRunning(Exception):
+    """The queue has a task that has not ended yet."""
+
+
+class TaskHasEnded(Exception):
+    """The task is not running, so it cannot be cancelled."""
+
+
+class NoSource(Exception):
+    """A message does not say which queue it came from."""
+
+
+class NoDestination(Exception):
+    """The queue that messages should move to is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it was when it was read.
+
+    `source` is a queue's name, `destination` a queue as the rules name it or None for each
+    message's own source. `number` is the last message's that the task may meet.
+    """
+
+    id: str
+    account: str
+    region: str
+    source: str
+    destination: str | None
+    per_second: int | None
+    status: str
+    moved: int
+    to_move: int
+    failure: str | None
+    number: int
+    started_at_ms: int
+
+
+def _of_source(account: str, region: str, source: str) -> sa.ColumnElement[bool]:
+    return sa.and_(tasks.c.account == account, tasks.c.region == region, tasks.c.source == source)
+
+
+def start(
+    transaction: Transaction,
+    task_id: str,
+    queue: Queue,
+    destination: str | None,
+    per_second: int | None,
+    to_move: int,
+) -> None:
+    """Begin a task on a queue, and forget all but its latest.
+
+    Raises:
+        TaskIsRunning: the queue has one that has not ended.
+    """
+    of_source = _of_source(queue.account, queue.region, queue.name)
+    # Whoever else wants to begin one waits here, and then sees this one.
+    queues.hold(transaction, queue.account, queue.region, queue.name)
+    latest = transaction.connection.execute(
+        sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
+    ).all()
+    if any(row.status in _ACTIVE for row in latest):
+        raise TaskIsRunning
+    forgotten = [row.id for row in latest[_KEPT - 1 :]]
+    if forgotten:
+        transaction.connection.execute(tasks.delete().where(tasks.c.id.in_(forgotten)))
+    (number,) = transaction.take_numbers(1)
+    transaction.connection.execute(
+        tasks.insert(),
+        {
+            "id": task_id,
+            "account": queue.account,
+            "region": queue.region,
+            "source": queue.name,
+            "destination": destination,
+            "per_second": per_second,
+            "status": RUNNING,
+            "moved": 0,
+            "to_move": to_move,
+            "failure": None,
+            "number": number,
+            "started_at_ms": transaction.now_ms,
+        },
+    )
+
+
+def latest(
+    connection: sa.Connection, account: str, region: str, source: str, limit: int
+) -> Sequence[Task]:
+    """Give up to `limit` tasks of a queue, the latest first."""
+    statement = (
+        sa.select(tasks)
+        .where(_of_source(account, region, source))
+        .order_by(tasks.c.number.desc())
+        .limit(limit)
+    )
+    return [Task(**row._mapping) for row in connection.execute(statement)]
+
+
+def active(connection: sa.Connection) -> Sequence[Task]:
+    """Give all tasks that have not ended."""
+    statement = sa.select(tasks).where(tasks.c.status.in_(_ACTIVE)).order_by(tasks.c.number)
+    return [Task(**row._mapping) for row in connection.execute(statement)]
+
+
+def find(connection: sa.Connection, task_id: str) -> Task | None:
+    """Give a task, or None."""
+    row = connection.execute(sa.select(tasks).where(tasks.c.id == task_id)).first()
+    return Task(**row._mapping) if row else None
+
+
+def cancel(transaction: Transaction, task_id: str) -> int:
+    """Ask a task to end; tell how many messages it has moved.
+
+    Raises:
+        TaskHasEnded: it has ended, or was asked already.
+    """
+    changed = transaction.connection.execute(
+        tasks.update()
+        .where(tasks.c.id == task_id, tasks.c.status == RUNNING)
+        .values(status=CANCELLING)
+    )
+    task = find(transaction.connection, task_id)
+    if changed.rowcount != 1 or task is None:
+        raise TaskHasEnded
+    return task.moved
+
+
+def end(transaction: Transaction, task_id: str, status: str, failure: str | None = None) -> None:
+    """Note how a task ended."""
+    transaction.connection.execute(
+        tasks.update()
+        .where(tasks.c.id == task_id, tasks.c.status.in_(_ACTIVE))
+        .values(status=status, failure=failure)
+    )
+
+
+def step(
+    transaction: Transaction,
+    task_id: str,
+    limit: int,
+    locate: Callable[[str], tuple[str, str, str] | None],
+) -> bool:
+    """Move up to `limit` visible messages; False when the task has ended, and why is noted.
+
+    `locate` turns a queue as the rules name it into account, region and name.
+
+    Raises:
+        NoSource: a message has no source and the task no destination.
+        NoDestination: the queue to move to is gone.
+    """
+    task = find(transaction.connection, task_id)
+    if task is None or task.status not in _ACTIVE:
+        return False
+    if task.status == CANCELLING:
+        end(transaction, task_id, CANCELLED)
+        return False
+    source = queues.hold(transaction, task.account, task.region, task.source)
+    rows = _movable(transaction, source, task, limit) if source else []
+    if source is None or not rows:
+        end(transaction, task_id, COMPLETED)
+        return False
+    for place, found in _by_destination(transaction, source.id, task, rows).items():
+        located = locate(place)
+        target = queues.hold(transaction, *located) if located else None
+        if target is None:
+            raise NoDestination
+        redrive.send_on(transaction, source.id, target, found)
+    transaction.connection.execute(
+        tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + len(rows))
+    )
+    return True
+
+
+def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
+    """Find visible messages that were there when the task began, in their order."""
+    if source.kind != queues.STANDARD:
+        chosen, _ = fifo.choose(transaction, source.id, [limit], lambda row: True)
+        return [row for row in chosen[0] if row.id <= task.number]
+    return transaction.connection.execute(
+        sa.select(*STATE)
+        .where(
+            messages.c.queue_id == source.id,
+            messages.c.id <= task.number,
+            messages.c.visible_at_ms <= transaction.now_ms,
+        )
+        .order_by(messages.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+
+
+def _by_destination(
+    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[Row]
+) -> Mapping[str, list[Row]]:
+    if task.destination is not None:
+        return {task.destination: list(rows)}
+    sources: dict[int, Any] = {
+        row.id: row.dead_letter_source
+        for row in transaction.connection.execute(
+            sa.select(bodies.c.id, bodies.c.dead_letter_source).where(
+                bodies.c.queue_id == queue_id, bodies.c.id.in_([row.id for row in rows])
+            )
+        )
+    }
+    places: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if sources[row.id] is None:
+            raise NoSource
+        places[sources[row.id]].append(row)
+    return places

@@ -1,0 +1,436 @@
+"""Receiving: which visible messages there are, who gets them, and what happens to the rest.
+
+All receives of a queue in a drain make one claim, and what it finds is dealt out. A message that
+has expired is erased where it is met; one that was received often enough goes to the dead-letter
+queue in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage import attempts, fairness, fifo, queues, redrive
+from storage.attempts import Attempt, AttemptSpent, Claim, Made
+from storage.fifo import STATE, Row
+from storage.queues import erase
+from storage.redrive import Redrive
+from storage.schema import bodies, messages
+from storage.transaction import Transaction
+
+_CLEARING_ROUNDS = 10
+_CLEARED_PER_ROUND = 500
+"""How much one claim makes way through messages that it must not give, before it gives up."""
+
+
+class Receipt(NamedTuple):
+    """What a receipt handle says: which message, by which receive."""
+
+    queue_id: int
+    number: int
+    receive_count: int
+
+
+class InFlightLimit(Exception):
+    """So many messages of the queue are in flight that no more are given."""
+
+
+class Received(NamedTuple):
+    """A message as one receive is given it. Times are epoch milliseconds.
+
+    `is_ordered` tells that the group is one of a FIFO queue.
+    """
+
+    receipt: Receipt
+    message_id: bytes
+    body: str
+    envelope: bytes
+    group_id: str | None
+    is_ordered: bool
+    sent_at_ms: int
+    first_received_at_ms: int
+    received_at_ms: int
+    dead_letter_source: str | None
+
+
+@dataclass(slots=True, eq=False)
+class Receive:
+    """A claim on up to `maximum` messages; the result is what was claimed, perhaps nothing.
+
+    `in_line` tells that the receiver has a place in the queue's line, so that others in line must
+    hear of what this look leaves behind.
+    """
+
+    queue_id: int
+    revision: int
+    kind: str
+    maximum: int
+    visibility_timeout_ms: int
+    retention_ms: int
+    in_line: bool
+    in_flight_limit: int
+    redrive: Redrive | None = None
+    attempt: Attempt | None = None
+
+    def withdraw(self) -> None:
+        """Want nothing any more; has no effect on a claim that was made already."""
+        self.maximum = 0
+
+
+def receive(transaction: Transaction, commands: Sequence[Receive], results: dict[int, Any]) -> None:
+    """Claim once for all receives of a queue, deal out, and tell who waits what is left."""
+    by_queue: dict[int, list[Receive]] = defaultdict(list)
+    for command in commands:
+        if command.attempt is None or not _repeat(transaction, command, results):
+            by_queue[command.queue_id].append(command)
+    taken: list[dict[str, Any]] = []
+    for queue_id, claimants in by_queue.items():
+        taken += _serve(transaction, queue_id, claimants, results)
+    if taken:
+        transaction.connection.execute(_TAKE, taken)
+    fifo.settle(transaction)
+    for queue_id, claimants in by_queue.items():
+        _hand_on(transaction, queue_id, claimants, results)
+
+
+def _serve(
+    transaction: Transaction,
+    queue_id: int,
+    claimants: Sequence[Receive],
+    results: dict[int, Any],
+) -> list[dict[str, Any]]:
+    """Claim for all receives of one queue; give what is to be noted of the messages taken."""
+    room = _room(transaction, queue_id, claimants)
+    if room <= 0:
+        results.update((id(command), InFlightLimit()) for command in claimants)
+        return []
+    maxima = []
+    for command in claimants:
+        maxima.append(min(command.maximum, room))
+        room -= maxima[-1]
+    claim = _claim_standard if claimants[0].kind == queues.STANDARD else _claim_fifo
+    taken: list[dict[str, Any]] = []
+    claimed = claim(transaction, queue_id, claimants[0], maxima)
+    for command, rows in zip(claimants, claimed, strict=True):
+        received = [_hand_over(transaction, command, *row) for row in rows]
+        results[id(command)] = received
+        taken += [_taken(command, message) for message in received]
+        if received:
+            _record(transaction, command, received, transaction.now_ms)
+    transaction.estimates.of(queue_id).in_flight += len(taken)
+    return taken
+
+
+_IN_FLIGHT = sa.select(sa.func.count()).where(
+    messages.c.queue_id == bindparam("queue"),
+    messages.c.visible_at_ms > bindparam("now"),
+    messages.c.receive_count > 0,
+)
+
+
+def _room(transaction: Transaction, queue_id: int, claimants: Sequence[Receive]) -> int:
+    """Tell how many more messages SQS lets be in flight.
+
+    Claims are added up, and what is in flight is counted only when the sum comes to the limit.
+    """
+    wanted = sum(command.maximum for command in claimants)
+    limit = claimants[0].in_flight_limit
+    estimate = transaction.estimates.of(queue_id)
+    if not estimate.is_counted or estimate.in_flight + wanted > limit:
+        parameters = {"queue": queue_id, "now": transaction.now_ms}
+        estimate.in_flight = transaction.connection.execute(_IN_FLIGHT, parameters).scalar_one()
+        estimate.is_counted = True
+    return limit - estimate.in_flight
+
+
+_CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
+
+_CLAIM = (
+    sa.select(*STATE, *_CONTENT)
+    .join_from(
+        messages,
+        bodies,
+        sa.and_(bodies.c.queue_id == messages.c.queue_id, bodies.c.id == messages.c.id),
+    )
+    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(bindparam("wanted", type_=sa.Integer))
+    .with_for_update(of=messages, skip_locked=True)
+)
+
+_VISIBLE_HEAD = (
+    sa.select(*STATE)
+    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(_CLEARED_PER_ROUND)
+    .with_for_update(skip_locked=True)
+)
+
+
+def _claim_standard(
+    transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
+) -> list[list[tuple[Row, Row]]]:
+    """Take visible messages from the head of the index, clearing others out of the way."""
+    parameters = {
+        "queue": queue_id,
+        "now": transaction.now_ms,
+        "wanted": sum(maxima),
+    }
+    clearing = _Clearing(transaction, claimant)
+    for _ in range(_CLEARING_ROUNDS):
+        rows = transaction.connection.execute(_CLAIM, parameters).all()
+        if all(map(clearing.keeps, rows)):
+            break
+        head = transaction.connection.execute(_VISIBLE_HEAD, parameters)
+        clearing.clear([row for row in head if not clearing.keeps(row)])
+    kept = [(row, row) for row in rows if clearing.keeps(row)]
+    if any(row.tenant_id is not None for row in rows):
+        kept = _treat_fairly(transaction, queue_id, kept, clearing)
+    supply = iter(kept)
+    return [list(islice(supply, maximum)) for maximum in maxima]
+
+
+def _treat_fairly(
+    transaction: Transaction,
+    queue_id: int,
+    found: list[tuple[Row, Row]],
+    clearing: _Clearing,
+) -> list[tuple[Row, Row]]:
+    """Give other tenants' messages in place of those of noisy ones, where there are any."""
+    noisy = fairness.noisy_tenants(transaction, queue_id)
+    if any(row.tenant_id in noisy for row, _ in found):
+        rows = fairness.choose(transaction, queue_id, noisy, len(found))
+        found = _with_content(transaction, queue_id, [row for row in rows if clearing.keeps(row)])
+    fairness.note_claims(transaction, queue_id, (row for row, _ in found))
+    return found
+
+
+_CONTENT_OF = sa.select(bodies.c.id, *_CONTENT).where(
+    bodies.c.queue_id == bindparam("queue"), bodies.c.id.in_(bindparam("numbers", expanding=True))
+)
+
+
+def _claim_fifo(
+    transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
+) -> list[list[tuple[Row, Row]]]:
+    """Take what the groups deliver, clearing what must not be given out of their way."""
+    clearing = _Clearing(transaction, claimant)
+    for _ in range(_CLEARING_ROUNDS):
+        chosen, met = fifo.choose(transaction, queue_id, maxima, clearing.keeps)
+        clearing.clear(met)
+        if any(chosen) or not met:
+            break
+        fifo.settle(transaction)
+    supply = iter(_with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
+    return [list(islice(supply, len(rows))) for rows in chosen]
+
+
+def _with_content(
+    transaction: Transaction, queue_id: int, rows: Sequence[Row]
+) -> list[tuple[Row, Row]]:
+    """Read the content of messages that were chosen by their state alone."""
+    if not rows:
+        return []
+    parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
+    content = {row.id: row for row in transaction.connection.execute(_CONTENT_OF, parameters)}
+    return [(row, content[row.id]) for row in rows]
+
+
+class _Clearing:
+    """What a claim must not give: expired messages, and exhausted ones if they have a place to go.
+
+    All claimants of a queue were made from the same revision of it, so they agree.
+    """
+
+    def __init__(self, transaction: Transaction, claimant: Receive) -> None:
+        self._transaction = transaction
+        self._queue_id = claimant.queue_id
+        self._redrive = claimant.redrive
+        self._expired_ms = transaction.now_ms - claimant.retention_ms
+
+    def keeps(self, row: Row) -> bool:
+        """Tell whether a message may be given, when it is visible."""
+        return not self._has_expired(row) and not self._is_exhausted(row)
+
+    def clear(self, rows: Sequence[Row]) -> None:
+        """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
+        erase(self._transaction, [(self._queue_id, r) for r in rows if self._has_expired(r)])
+        exhausted = [r for r in rows if not self._has_expired(r)]
+        if not exhausted or self._redrive is None:
+            return
+        if not redrive.bury(self._transaction, self._queue_id, self._redrive, exhausted):
+            self._redrive = None
+
+    def _has_expired(self, row: Row) -> bool:
+        return bool(row.sent_at_ms <= self._expired_ms)
+
+    def _is_exhausted(self, row: Row) -> bool:
+        return (
+            self._redrive is not None
+            and row.receive_count >= self._redrive.maximum_receives
+            and row.visible_at_ms <= self._transaction.now_ms
+        )
+
+
+_TAKE = (
+    messages.update()
+    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
+    .values(
+        visible_at_ms=bindparam("until"),
+        receive_count=messages.c.receive_count + 1,
+        first_received_at_ms=bindparam("first"),
+    )
+)
+
+
+def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
+    if state.group_id is not None:
+        transaction.touched.add((command.queue_id, state.group_id))
+    return _received(command, state, content, state.receive_count + 1, transaction.now_ms)
+
+
+def _received(
+    command: Receive, state: Row, content: Row, receive_count: int, received_at_ms: int
+) -> Received:
+    first_ms = state.first_received_at_ms
+    return Received(
+        Receipt(command.queue_id, state.id, receive_count),
+        content.message_id,
+        content.body,
+        content.envelope,
+        state.group_id or state.tenant_id,
+        state.group_id is not None,
+        state.sent_at_ms,
+        received_at_ms if first_ms is None else first_ms,
+        received_at_ms,
+        content.dead_letter_source,
+    )
+
+
+def _taken(command: Receive, received: Received) -> dict[str, Any]:
+    return {
+        "queue": command.queue_id,
+        "number": received.receipt.number,
+        "until": received.received_at_ms + command.visibility_timeout_ms,
+        "first": received.first_received_at_ms,
+    }
+
+
+_HEAD = (
+    sa.select(messages.c.visible_at_ms)
+    .where(messages.c.queue_id == bindparam("queue"))
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(1)
+)
+
+
+_NEXT_LAPSE = (
+    sa.select(messages.c.visible_at_ms)
+    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms > bindparam("now"))
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(1)
+)
+
+
+def _hand_on(
+    transaction: Transaction,
+    queue_id: int,
+    claimants: Sequence[Receive],
+    results: dict[int, Any],
+) -> None:
+    """Tell who is still in line what this look saw: there is more, or when there will be."""
+    at_limit = isinstance(results[id(claimants[0])], InFlightLimit)
+    served = 0
+    if not at_limit:
+        served = sum(1 for command in claimants if command.in_line and results[id(command)])
+    if transaction.somebody_waits(queue_id) <= served:
+        return
+    connection = transaction.connection
+    if at_limit:
+        # What is visible is of no use before something in flight has lapsed.
+        parameters = {"queue": queue_id, "now": transaction.now_ms}
+        head_ms = connection.scalar(_NEXT_LAPSE, parameters)
+    elif claimants[0].kind == queues.STANDARD:
+        head_ms = connection.scalar(_HEAD, {"queue": queue_id})
+    else:
+        head_ms = fifo.next_at_ms(transaction, queue_id)
+    if head_ms is not None:
+        transaction.announce(queue_id, head_ms)
+
+
+_STATE_OF = (
+    sa.select(*STATE)
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.id.in_(bindparam("numbers", expanding=True)),
+    )
+    .order_by(messages.c.id)
+    .with_for_update()
+)
+
+_HIDE_AGAIN = (
+    messages.update()
+    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
+    .values(visible_at_ms=bindparam("until"))
+)
+
+
+def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any]) -> bool:
+    """Give a repeated attempt what it was given before; False if it is a new one."""
+    if command.attempt is None:
+        return False
+    try:
+        made = attempts.find(transaction, command.queue_id, command.attempt)
+        if made is None:
+            return False
+        results[id(command)] = _claim_again(transaction, command, made)
+    except AttemptSpent as error:
+        results[id(command)] = error
+    return True
+
+
+def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received]:
+    """Hide an attempt's messages anew, if each is still as the attempt left it.
+
+    The receipts are those of the first time: they carry when that was.
+    """
+    queue_id = command.queue_id
+    parameters = {"queue": queue_id, "numbers": [claim.number for claim in made.claims]}
+    states = {row.id: row for row in transaction.connection.execute(_STATE_OF, parameters)}
+    for claim in made.claims:
+        row = states.get(claim.number)
+        expected = (claim.receive_count, claim.hidden_until_ms)
+        if row is None or (row.receive_count, row.visible_at_ms) != expected:
+            raise AttemptSpent
+        if row.visible_at_ms <= transaction.now_ms:
+            raise AttemptSpent
+    rows = [states[claim.number] for claim in made.claims]
+    received = [
+        _received(command, state, content, state.receive_count, made.made_at_ms)
+        for state, content in _with_content(transaction, queue_id, rows)
+    ]
+    until_ms = transaction.now_ms + command.visibility_timeout_ms
+    transaction.connection.execute(
+        _HIDE_AGAIN, [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows]
+    )
+    transaction.touched.update((queue_id, row.group_id) for row in rows)
+    _record(transaction, command, received, made.made_at_ms)
+    return received
+
+
+def _record(
+    transaction: Transaction, command: Receive, received: Sequence[Received], made_at_ms: int
+) -> None:
+    if command.attempt is not None:
+        until_ms = transaction.now_ms + command.visibility_timeout_ms
+        claims = [
+            Claim(message.receipt.number, message.receipt.receive_count, until_ms)
+            for message in received
+        ]
+        attempts.record(transaction, command.queue_id, command.attempt, made_at_ms, claims)
