@@ -1,8 +1,9 @@
 """The queue attributes, one row each: how a value is read, its default, and when it is shown.
 
 A queue's stored form is a `dict[str, str]` of the attributes that were set explicitly, normalised;
-defaults are never stored, so that a row's default counts wherever nothing was set. Refused here:
-counting messages and telling the time. What is computed comes in as `facts`.
+defaults are never stored, so that a row's default counts wherever nothing was set. `FifoQueue` is
+stored with FIFO queues, and tells them apart. Refused here: counting messages, telling the time,
+and finding the queues that a redrive policy names. What is computed comes in as `facts`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from protocol.errors import InvalidAttributeName, InvalidAttributeValue
+from protocol.errors import (
+    InvalidAttributeName,
+    InvalidAttributeValue,
+    InvalidParameterValue,
+    OverLimit,
+)
 from queueserver import limits
+from queueserver.policies import parse_policy
+from queueserver.redrive_policies import (
+    RedriveAllowPolicy,
+    RedrivePolicy,
+    parse_redrive_allow_policy,
+    parse_redrive_policy,
+)
 
 Parse = Callable[[str], str | None]
 """Normalises a value. None clears the attribute; ValueError says that no queue can have it."""
@@ -24,12 +37,14 @@ class Row(msgspec.Struct, frozen=True):
 
     `parse` is None for what only SQS can set. A row with a `default` is always shown, another one
     when it is set; `shown_with` names the attribute without which it stays hidden nevertheless.
+    `on_standard` is what a standard queue answers to an attribute that only FIFO queues have.
     """
 
     name: str
     parse: Parse | None = None
     default: str | None = None
     shown_with: str | None = None
+    on_standard: str | None = None
 
 
 def _whole_number(lowest: int, highest: int) -> Parse:
@@ -46,6 +61,18 @@ def _boolean(value: str) -> str:
     if value.lower() not in {"true", "false"}:
         raise ValueError(value)
     return value.lower()
+
+
+def _choice(*choices: str) -> Parse:
+    def parse(value: str) -> str:
+        return choices[choices.index(value)]
+
+    return parse
+
+
+def _unless_empty(read: Callable[[str], str]) -> Parse:
+    """SQS's documents are cleared by no text at all."""
+    return lambda value: read(value) if value else None
 
 
 def _key_id(value: str) -> str | None:
@@ -99,23 +126,35 @@ ROWS = (
         default="300",
         shown_with="KmsMasterKeyId",
     ),
+    Row("Policy", _unless_empty(parse_policy)),
+    Row("RedrivePolicy", _unless_empty(lambda value: parse_redrive_policy(value).text)),
+    Row("RedriveAllowPolicy", _unless_empty(lambda value: parse_redrive_allow_policy(value).text)),
+    Row("FifoQueue", _boolean, on_standard="Unknown Attribute FifoQueue."),
+    Row(
+        "ContentBasedDeduplication",
+        _boolean,
+        default="false",
+        shown_with="FifoQueue",
+        on_standard="Unknown Attribute ContentBasedDeduplication.",
+    ),
+    Row(
+        "DeduplicationScope",
+        _choice("queue", "messageGroup"),
+        default="queue",
+        shown_with="FifoQueue",
+        on_standard="You can specify the DeduplicationScope only when FifoQueue is set to true.",
+    ),
+    Row(
+        "FifoThroughputLimit",
+        _choice("perQueue", "perMessageGroupId"),
+        default="perQueue",
+        shown_with="FifoQueue",
+        on_standard="You can specify the FifoThroughputLimit only when FifoQueue is set to true.",
+    ),
 )
 
 _ROWS = {row.name: row for row in ROWS}
 _DEFAULTS = {row.name: row.default for row in ROWS if row.default is not None}
-
-_NEVER_SET = frozenset(
-    {
-        "ContentBasedDeduplication",
-        "DeduplicationScope",
-        "FifoQueue",
-        "FifoThroughputLimit",
-        "Policy",
-        "RedriveAllowPolicy",
-        "RedrivePolicy",
-    }
-)
-"""Attributes that may be asked for, and that no queue here has: an answer leaves them out."""
 
 
 class Attributes(msgspec.Struct, frozen=True, rename="pascal"):
@@ -126,20 +165,42 @@ class Attributes(msgspec.Struct, frozen=True, rename="pascal"):
     message_retention_period: int
     receive_message_wait_time_seconds: int
     visibility_timeout: int
+    fifo_queue: bool = False
+    content_based_deduplication: bool = False
+    redrive_policy: RedrivePolicy | None = None
+    redrive_allow_policy: RedriveAllowPolicy | None = None
 
 
 def typed(stored: Mapping[str, str]) -> Attributes:
     """Build the typed view of a queue's stored form."""
-    return msgspec.convert({**_DEFAULTS, **stored}, Attributes, strict=False)
+    values: dict[str, object] = {**_DEFAULTS, **stored}
+    if "RedrivePolicy" in stored:
+        values["RedrivePolicy"] = parse_redrive_policy(stored["RedrivePolicy"])
+    if "RedriveAllowPolicy" in stored:
+        values["RedriveAllowPolicy"] = parse_redrive_allow_policy(stored["RedriveAllowPolicy"])
+    return msgspec.convert(values, Attributes, strict=False)
 
 
-def parse(requested: Mapping[str, str], current: Mapping[str, str]) -> dict[str, str]:
+def is_fifo(attributes: Mapping[str, str]) -> bool:
+    """Tell a FIFO queue by its stored form, or by the request that creates it."""
+    return attributes.get("FifoQueue", "").lower() == "true"
+
+
+def parse(
+    requested: Mapping[str, str], current: Mapping[str, str], *, creating: bool
+) -> dict[str, str]:
     """Return the stored form that `requested` makes of `current`, which stays as it is.
 
-    Raises InvalidAttributeName for what SQS does not know or does not let anybody set, and for two
-    kinds of encryption at once; InvalidAttributeValue for a value out of range or form.
+    Raises InvalidAttributeName for what SQS does not know or does not let anybody set, or not on a
+    queue of this type, and for two kinds of encryption at once; InvalidAttributeValue for a value
+    out of range or form; what the policies' own rules raise; InvalidParameterValue for a throughput
+    limit per message group where deduplication is not.
     """
-    changes = {name: _normalised(name, value) for name, value in requested.items()}
+    fifo = is_fifo(requested if creating else current)
+    changes = {
+        name: _normalised(name, value, fifo=fifo, creating=creating)
+        for name, value in requested.items()
+    }
     key, managed = changes.get("KmsMasterKeyId"), changes.get("SqsManagedSseEnabled")
     if key is not None and managed == "true":
         raise InvalidAttributeName(
@@ -152,27 +213,45 @@ def parse(requested: Mapping[str, str], current: Mapping[str, str]) -> dict[str,
     elif managed == "true":
         changes |= {"KmsMasterKeyId": None, "KmsDataKeyReusePeriodSeconds": None}
     merged = {**current, **changes}
+    per_group = merged.get("FifoThroughputLimit") == "perMessageGroupId"
+    if per_group and merged.get("DeduplicationScope") != "messageGroup":
+        raise InvalidParameterValue(
+            "The perMessageGroupId value is allowed only when the value for DeduplicationScope is "
+            "messageGroup"
+        )
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _normalised(name: str, value: str) -> str | None:
+def _normalised(name: str, value: str, *, fifo: bool, creating: bool) -> str | None:
     row = _ROWS.get(name)
     if row is None or row.parse is None:
         raise InvalidAttributeName(f"Unknown Attribute {name}.")
     try:
-        return row.parse(value)
+        normalised = row.parse(value)
     except ValueError:
         raise InvalidAttributeValue(f"Invalid value for the parameter {name}.") from None
+    except OverLimit as error:
+        # The same policy, with the same words, is another error to a queue that is not there yet.
+        raise InvalidParameterValue(error.message) if creating else error from None
+    if row.on_standard is not None and not fifo:
+        raise InvalidAttributeName(row.on_standard)
+    if name == "FifoQueue" and normalised == "false":
+        raise InvalidAttributeValue(
+            "Invalid value for the parameter FifoQueue. "
+            "Reason: Modifying queue type is not supported."
+        )
+    return normalised
 
 
 def first_difference(requested: Mapping[str, str], stored: Mapping[str, str]) -> str | None:
     """Name the first requested attribute whose value differs from the existing queue's.
 
     CreateQueue compares only what its request gives, with the current values: defaults count.
-    Raises as `parse` does.
+    Raises as `parse` does when creating.
     """
+    fifo = is_fifo(requested)
     for name, value in requested.items():
-        wanted = _normalised(name, value)
+        wanted = _normalised(name, value, fifo=fifo, creating=True)
         if wanted != stored.get(name, _DEFAULTS.get(name)):
             return name
     return None
@@ -193,7 +272,7 @@ def describe(
     """
     wanted = frozenset(names or ())
     for name in names or ():
-        if name not in _ROWS and name not in _NEVER_SET and name != "All":
+        if name not in _ROWS and name != "All":
             raise InvalidAttributeName(f"Unknown Attribute {name}.")
     values = {**_DEFAULTS, **stored, **facts}
     return {

@@ -302,8 +302,8 @@ def _queue(name: str, value: object, where: str) -> DeclaredQueue:
         {key: _text(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
     )
     try:
-        limits.queue_name(name)
-        attributes.parse(queue.attributes, {})
+        stored = attributes.parse(queue.attributes, {}, creating=True)
+        limits.queue_name(name, fifo=attributes.is_fifo(stored))
         if queue.tags:
             limits.tags(queue.tags)
             limits.tag_count(name, len(queue.tags))

@@ -1,17 +1,17 @@
 """Every number and character rule of SQS: pure functions that return, or raise SQS's own error.
 
 Each rule states its number once, as a constant, and its text once, as AWS sends it. Refused here:
-state, time, queue types and anything that needs to know more than the value at hand. What a valid
-request pays for is one cheap test; only a refused value is looked at again to find the words.
+state, time, and anything that needs to know more than the values at hand. What a valid request
+pays for is one cheap test; only a refused value is looked at again to find the words.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from protocol.actions import MessageAttributeValue
+from protocol.actions import ACTIONS, MessageAttributeValue
 from protocol.errors import (
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
@@ -19,10 +19,12 @@ from protocol.errors import (
     InvalidBatchEntryId,
     InvalidMessageContents,
     InvalidParameterValue,
+    MissingParameter,
+    OverLimit,
     TooManyEntriesInBatchRequest,
-    UnsupportedOperation,
     missing_parameter,
 )
+from protocol.names import Arn, parse_arn
 
 MINIMUM_MESSAGE_SIZE_BYTES = 1_024
 MAXIMUM_MESSAGE_BYTES = 1_048_576
@@ -37,45 +39,44 @@ MAXIMUM_RETENTION_SECONDS = 1_209_600
 MINIMUM_KMS_REUSE_SECONDS = 60
 MAXIMUM_KMS_REUSE_SECONDS = 86_400
 MAXIMUM_KMS_KEY_ID_CHARACTERS = 2_048
-MAXIMUM_MESSAGE_ATTRIBUTES = 10
-MAXIMUM_ATTRIBUTE_NAME_BYTES = 256
-MAXIMUM_ATTRIBUTE_TYPE_BYTES = 256
-MAXIMUM_NUMBER_DIGITS = 38
-MINIMUM_NUMBER_EXPONENT = -128
-MAXIMUM_NUMBER_EXPONENT = 126
 MAXIMUM_TAGS = 50
 MAXIMUM_TAG_KEY_CHARACTERS = 128
 MAXIMUM_TAG_VALUE_CHARACTERS = 256
 MAXIMUM_LIST_RESULTS = 1_000
+MAXIMUM_RECEIVE_COUNT = 1_000
+MAXIMUM_SOURCE_QUEUES = 10
+MAXIMUM_MOVE_TASK_RESULTS = 10
+MAXIMUM_MOVED_PER_SECOND = 500
+MAXIMUM_POLICY_BYTES = 8_192
+MAXIMUM_POLICY_STATEMENTS = 20
+MAXIMUM_POLICY_PRINCIPALS = 50
+MAXIMUM_POLICY_CONDITIONS = 10
+MAXIMUM_STATEMENT_ACTIONS = 7
 
-SYSTEM_ATTRIBUTE_NAMES = frozenset(
+GRANTABLE_ACTIONS = frozenset(
     {
-        "ApproximateFirstReceiveTimestamp",
-        "ApproximateReceiveCount",
-        "AWSTraceHeader",
-        "DeadLetterQueueSourceArn",
-        "MessageDeduplicationId",
-        "MessageGroupId",
-        "SenderId",
-        "SentTimestamp",
-        "SequenceNumber",
+        "ChangeMessageVisibility",
+        "DeleteMessage",
+        "GetQueueAttributes",
+        "GetQueueUrl",
+        "ListDeadLetterSourceQueues",
+        "PurgeQueue",
+        "ReceiveMessage",
+        "SendMessage",
     }
 )
-"""The system attributes that a received message can show."""
-
-TRACE_HEADER = "AWSTraceHeader"
+"""What AddPermission can let others do, each action with its batch; the rest is the owner's."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of a queue, of a batch's entry
+_NAME_RULE = "alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
 _FIFO_ID = re.compile(r"[!-~]{1,128}")  # ASCII letters, digits and punctuation
+_FIFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
-_ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)[\w-]+(?:\.[\w-]+)*")
-_ATTRIBUTE_NAME_CHARACTERS = re.compile(r"[\w.-]+")
-# The digits are matched by pieces that cannot overlap, so hostile input costs one pass.
-_NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?)([0-9]+))?")
 
 _CONTROL_CHARACTERS = bytes({*range(0x20)} - {0x09, 0x0A, 0x0D})
 _NONCHARACTERS = ("\ufffe".encode(), "\uffff".encode())
-_CHARACTER_RANGES = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
+_WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this queue type"
 
 
 class BatchEntry(Protocol):
@@ -86,7 +87,8 @@ class BatchEntry(Protocol):
         """The caller's name for the entry."""
 
 
-def _invalid(parameter: str, value: object, reason: str) -> InvalidParameterValue:
+def invalid(parameter: str, value: object, reason: str) -> InvalidParameterValue:
+    """Word a refused value as SQS does most of the time; the caller raises it."""
     return InvalidParameterValue(
         f"Value {value} for parameter {parameter} is invalid. Reason: {reason}"
     )
@@ -107,7 +109,8 @@ def characters_allowed(text: str) -> bool:
     return text.isascii() or not any(character in encoded for character in _NONCHARACTERS)
 
 
-def _utf8_bytes(text: str) -> int:
+def utf8_bytes(text: str) -> int:
+    """Return how long `text` is in UTF-8; a lone surrogate counts three."""
     if text.isascii():
         return len(text)
     return len(text.encode("utf-8", "surrogatepass"))
@@ -116,14 +119,17 @@ def _utf8_bytes(text: str) -> int:
 # Queues
 
 
-def queue_name(name: str) -> None:
-    """Refuse a name that no standard queue can have."""
+def queue_name(name: str, *, fifo: bool = False) -> None:
+    """Refuse a name that no queue of that type can have: FIFO queues alone end in `.fifo`."""
     if not name:
         raise InvalidParameterValue("Queue name cannot be empty")
-    if not _NAME.fullmatch(name):
+    if fifo and not _FIFO_NAME.fullmatch(name):
         raise InvalidParameterValue(
-            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or "
+            "underscores, must end with .fifo suffix and be 1 to 80 in length"
         )
+    if not fifo and not _NAME.fullmatch(name):
+        raise InvalidParameterValue(f"Can only include {_NAME_RULE}")
 
 
 def max_results(value: int | None) -> int:
@@ -132,8 +138,13 @@ def max_results(value: int | None) -> int:
         return MAXIMUM_LIST_RESULTS
     if not 1 <= value <= MAXIMUM_LIST_RESULTS:
         reason = f"MaxResults must be an integer between 1 and {MAXIMUM_LIST_RESULTS}."
-        raise InvalidParameterValue(f"Value for parameter MaxResults is invalid. Reason: {reason}")
+        raise _unnamed_value("MaxResults", reason)
     return value
+
+
+def _unnamed_value(parameter: str, reason: str) -> InvalidParameterValue:
+    """Word a refusal that does not repeat the value, as SQS does of lists and move tasks."""
+    return InvalidParameterValue(f"Value for parameter {parameter} is invalid. Reason: {reason}")
 
 
 def next_token(token: str | None, max_results: int | None) -> None:
@@ -200,11 +211,11 @@ def message_bytes(body: str, attributes: Mapping[str, MessageAttributeValue] | N
 
     System attributes, message group and deduplication id are free.
     """
-    size = _utf8_bytes(body)
+    size = utf8_bytes(body)
     if attributes:
         for name, value in attributes.items():
-            size += _utf8_bytes(name) + _utf8_bytes(value.data_type or "")
-            size += len(value.binary_value or b"") + _utf8_bytes(value.string_value or "")
+            size += utf8_bytes(name) + utf8_bytes(value.data_type or "")
+            size += len(value.binary_value or b"") + utf8_bytes(value.string_value or "")
     return size
 
 
@@ -235,7 +246,7 @@ def delay_seconds(value: int) -> None:
     """Refuse a message's delay outside 0 to 900 s."""
     if not 0 <= value <= MAXIMUM_DELAY_SECONDS:
         reason = f"DelaySeconds must be >= 0 and <= {MAXIMUM_DELAY_SECONDS}."
-        raise _invalid("DelaySeconds", value, reason)
+        raise invalid("DelaySeconds", value, reason)
 
 
 def max_number_of_messages(value: int | None) -> int:
@@ -244,7 +255,7 @@ def max_number_of_messages(value: int | None) -> int:
         return 1
     if not 1 <= value <= MAXIMUM_MESSAGES_PER_RECEIVE:
         reason = f"Must be between 1 and {MAXIMUM_MESSAGES_PER_RECEIVE}, if provided."
-        raise _invalid("MaxNumberOfMessages", value, reason)
+        raise invalid("MaxNumberOfMessages", value, reason)
     return value
 
 
@@ -252,21 +263,21 @@ def wait_time_seconds(value: int) -> None:
     """Refuse a receive that would wait less than 0 s or more than 20 s."""
     if not 0 <= value <= MAXIMUM_WAIT_TIME_SECONDS:
         reason = f"Must be >= 0 and <= {MAXIMUM_WAIT_TIME_SECONDS}, if provided."
-        raise _invalid("WaitTimeSeconds", value, reason)
+        raise invalid("WaitTimeSeconds", value, reason)
 
 
 def visibility_timeout_of_receive(value: int) -> None:
     """Refuse a receive's visibility timeout outside 0 s to 12 h."""
     if not 0 <= value <= MAXIMUM_VISIBILITY_SECONDS:
         reason = f"Must be >= 0 and <= {MAXIMUM_VISIBILITY_SECONDS}, if provided."
-        raise _invalid("VisibilityTimeout", value, reason)
+        raise invalid("VisibilityTimeout", value, reason)
 
 
 def visibility_timeout(value: int) -> None:
     """Refuse ChangeMessageVisibility a timeout outside 0 s to 12 h."""
     if not 0 <= value <= MAXIMUM_VISIBILITY_SECONDS:
         reason = f"Must be between 0 and {MAXIMUM_VISIBILITY_SECONDS}."
-        raise _invalid("VisibilityTimeout", value, reason)
+        raise invalid("VisibilityTimeout", value, reason)
 
 
 def visibility_timeout_of_entry(value: int) -> None:
@@ -274,7 +285,7 @@ def visibility_timeout_of_entry(value: int) -> None:
     if not 0 <= value <= MAXIMUM_VISIBILITY_SECONDS:
         bounds = f"between 0 and {MAXIMUM_VISIBILITY_SECONDS}"
         reason = f"VisibilityTimeout must be an integer {bounds}."
-        raise _invalid("VisibilityTimeout", value, reason)
+        raise invalid("VisibilityTimeout", value, reason)
 
 
 def total_visibility(elapsed_ms: int, value: int) -> None:
@@ -282,28 +293,32 @@ def total_visibility(elapsed_ms: int, value: int) -> None:
     if elapsed_ms + value * 1_000 > MAXIMUM_VISIBILITY_SECONDS * 1_000:
         limit = f"[{MAXIMUM_VISIBILITY_SECONDS} seconds]"
         reason = f"Total VisibilityTimeout for the message is beyond the limit {limit}."
-        raise _invalid("VisibilityTimeout", value, reason)
+        raise invalid("VisibilityTimeout", value, reason)
 
 
-def message_group_id(value: str) -> None:
+def message_group_id(value: str, *, in_batch: bool = False) -> None:
     """Refuse a message group that SQS's alphabet or length rules out."""
-    _fifo_id("MessageGroupId", value)
+    _fifo_id("MessageGroupId", value, in_batch=in_batch)
 
 
-def message_deduplication_id(value: str) -> None:
+def message_deduplication_id(value: str, *, in_batch: bool = False) -> None:
     """Refuse a deduplication id that SQS's alphabet or length rules out."""
-    _fifo_id("MessageDeduplicationId", value)
+    _fifo_id("MessageDeduplicationId", value, in_batch=in_batch)
 
 
 def receive_request_attempt_id(value: str) -> None:
     """Refuse an attempt id that SQS's alphabet or length rules out [guess: the same words]."""
-    _fifo_id("ReceiveRequestAttemptId", value)
+    _fifo_id("ReceiveRequestAttemptId", value, in_batch=False)
 
 
-def _fifo_id(parameter: str, value: str) -> None:
-    if not _FIFO_ID.fullmatch(value):
-        alphabet = "can only include alphanumeric and punctuation characters. 1 to 128 in length."
-        raise _invalid(parameter, value, f"{parameter} {alphabet}")
+def _fifo_id(parameter: str, value: str, *, in_batch: bool) -> None:
+    """Refuse an id; a batch's entry is told in fewer words, and without the period."""
+    if _FIFO_ID.fullmatch(value):
+        return
+    alphabet = "can only include alphanumeric and punctuation characters. 1 to 128 in length"
+    if in_batch:
+        raise InvalidParameterValue(f"{parameter} {alphabet}")
+    raise invalid(parameter, value, f"{parameter} {alphabet}.")
 
 
 def batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -> None:
@@ -334,157 +349,126 @@ def batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -> None
         raise BatchEntryIdsNotDistinct(f"Id {repeated} repeated.")
 
 
-# Message attributes
+# FIFO queues
 
 
-def message_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
-    """Refuse what SQS refuses of a message's own attributes."""
-    if not attributes:
-        return
-    if len(attributes) > MAXIMUM_MESSAGE_ATTRIBUTES:
-        raise InvalidParameterValue(
-            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum "
-            f"[{MAXIMUM_MESSAGE_ATTRIBUTES}]."
-        )
-    for name, value in attributes.items():
-        if not _ATTRIBUTE_NAME.fullmatch(name) or _utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
-            raise InvalidParameterValue(_why_name_is_refused(name))
-        _attribute_value("(user)", name, value)
+def fifo_delay(value: int) -> None:
+    """Refuse a message of a FIFO queue any delay of its own; 0 leaves it to the queue."""
+    delay_seconds(value)
+    if value:
+        raise invalid("DelaySeconds", value, f"{_WRONG_QUEUE_TYPE}.")
 
 
-def message_system_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
-    """Refuse everything but an `AWSTraceHeader` of type String."""
-    for name, value in (attributes or {}).items():
-        if name != TRACE_HEADER:
-            raise InvalidParameterValue(f"Message system attribute name '{name}' is invalid.")
-        _attribute_value("system", name, value)
-        if value.data_type != "String":
-            raise InvalidParameterValue(_unsupported_type("system", name, "String"))
+def fifo_message(
+    group_id: str | None, deduplication_id: str | None, content_based: bool, *, in_batch: bool
+) -> None:
+    """Refuse a FIFO queue a message without group, or one that it could not know again.
 
-
-def _why_name_is_refused(name: str) -> str:
-    if not name:
-        return "The request must contain non-empty message (user) attribute names."
-    subject = "Message (user) attribute name"
-    if _utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
-        return f"{subject} must be shorter than {MAXIMUM_ATTRIBUTE_NAME_BYTES} bytes."
-    if not _ATTRIBUTE_NAME_CHARACTERS.fullmatch(name):
-        return (
-            f"{subject} '{name}' is invalid. You must use only the following characters: "
-            "a-z, A-Z, 0-9, underscore (_), hyphen (-), and period (.)."
-        )
-    if name.startswith("."):
-        return f"{subject} must not begin with character '.'."
-    if name.endswith("."):
-        return f"{subject} must not end with character '.'."
-    if ".." in name:
-        return f"{subject} must not have successive '.' characters."
-    return (
-        "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
-        "These strings are reserved for internal use."
-    )
-
-
-def _attribute_value(kind: str, name: str, value: MessageAttributeValue) -> None:
-    if value.string_list_values or value.binary_list_values:
-        raise UnsupportedOperation(
-            "Message attribute list values in SendMessage operation are not supported."
-        )
-    base = _attribute_base(kind, name, value)
-    subject = f"Message {kind} attribute '{name}'"
-    field = "Binary" if base == "Binary" else "String"
-    text, blob = value.string_value, value.binary_value
-    expected, other = (blob, text) if field == "Binary" else (text, blob)
-    if expected and other:
-        raise InvalidParameterValue(f"{subject} must have a single value.")
-    if other:
-        raise InvalidParameterValue(f"{subject} with type '{base}' must use field '{field}'.")
-    if not expected:
-        raise InvalidParameterValue(f"{subject} must contain a non-empty value of type '{base}'.")
-    if text and not characters_allowed(text):
-        raise InvalidParameterValue(  # [guess]
-            f"Invalid characters found in the value of message {kind} attribute '{name}'. "
-            f"Valid unicode characters are {_CHARACTER_RANGES}"
-        )
-    if base == "Number" and text:
-        _number(kind, name, text)
-
-
-def _attribute_base(kind: str, name: str, value: MessageAttributeValue) -> str:
-    """Return the type without its custom suffix: String, Number or Binary."""
-    data_type = value.data_type
-    if not data_type:
-        part = "value" if value.string_value is None and value.binary_value is None else "type"
-        raise InvalidParameterValue(
-            f"The message {kind} attribute '{name}' must contain a non-empty "
-            f"message attribute {part}."
-        )
-    base = data_type.partition(".")[0]
-    if base not in {"String", "Number", "Binary"} or not characters_allowed(data_type):
-        raise InvalidParameterValue(_unsupported_type(kind, name, "Binary, Number, String"))
-    if _utf8_bytes(data_type) > MAXIMUM_ATTRIBUTE_TYPE_BYTES:
-        raise InvalidParameterValue(
-            f"Message {kind} attribute type must be shorter than "
-            f"{MAXIMUM_ATTRIBUTE_TYPE_BYTES} bytes."
-        )
-    return base
-
-
-def _unsupported_type(kind: str, name: str, prefixes: str) -> str:
-    return (
-        f"The type of message {kind} attribute '{name}' is invalid. You must use only the "
-        f"following supported type prefixes: {prefixes}."
-    )
-
-
-def _number(kind: str, name: str, text: str) -> None:
-    """Refuse what is no decimal number of at most 38 digits between 10^-128 and 10^126.
-
-    Works on the text alone: no integer or Decimal is ever built from a caller's million digits.
+    A batch is refused whole for it, before any of its entries: hence the other error there. What
+    is given is held against its alphabet elsewhere.
     """
-    match = _NUMBER.fullmatch(text)
-    whole, fraction = ("", "") if match is None else (match[1] or "", match[2] or match[3] or "")
-    digits = (whole + fraction).lstrip("0")
-    significant = digits.rstrip("0")
-    if match is None or len(significant) > MAXIMUM_NUMBER_DIGITS:
+    if group_id is None:
+        error = InvalidParameterValue if in_batch else MissingParameter
+        raise error("The request must contain the parameter MessageGroupId.")
+    if deduplication_id is None and not content_based:
         raise InvalidParameterValue(
-            f"Can't cast the value of message {kind} attribute '{name}' to a number."
+            "The queue should either have ContentBasedDeduplication enabled or "
+            "MessageDeduplicationId provided explicitly"
         )
-    if not significant:
+
+
+def standard_message(deduplication_id: str | None, *, in_batch: bool) -> None:
+    """Refuse a standard queue a deduplication id; a batch's entry is told in fewer words."""
+    if deduplication_id is None:
         return
-    exponent_digits = (match[5] or "").lstrip("0")
-    # Ten digits outweigh any number of leading zeros that fits into a message.
-    exponent = int(exponent_digits[:10] or "0") * (-1 if match[4] == "-" else 1)
-    leading = len(digits) - len(fraction) - 1 + exponent
-    largest = leading == MAXIMUM_NUMBER_EXPONENT and significant == "1"
-    if not (MINIMUM_NUMBER_EXPONENT <= leading < MAXIMUM_NUMBER_EXPONENT or largest):
+    if in_batch:
+        raise InvalidParameterValue(_WRONG_QUEUE_TYPE)
+    raise invalid("MessageDeduplicationId", deduplication_id, f"{_WRONG_QUEUE_TYPE}.")
+
+
+def expired_receipt(handle: str) -> InvalidParameterValue:
+    """Word that a FIFO queue's message is no longer hidden by the receive of this handle."""
+    return invalid("ReceiptHandle", handle, "The receipt handle has expired.")
+
+
+def attempt_over(attempt_id: str) -> InvalidParameterValue:
+    """Word that a receive cannot be repeated: its messages have been deleted or changed since."""
+    reason = (
+        "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
+    )
+    return invalid("ReceiveRequestAttemptId", attempt_id, reason)
+
+
+# Message move tasks
+
+
+def move_task_arn(parameter: str, text: str) -> Arn:
+    """Split `text`, which is SourceArn or DestinationArn; refuse what does not look like an ARN.
+
+    What is returned is safe to look up. An ARN of another service names no queue.
+    """
+    arn = parse_arn(text)
+    if arn is None or not characters_allowed(text):
         raise InvalidParameterValue(
-            f"Number attribute value {text} should be in range (-10**128..10**126)"
+            f"You must use this format to specify the {parameter}: "
+            "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
         )
+    return arn
 
 
-# What a receive shows
+def max_results_of_move_tasks(value: int | None) -> int:
+    """Return how many tasks a list may show, which is 1 unless the caller says so."""
+    if value is None:
+        return 1
+    if not 1 <= value <= MAXIMUM_MOVE_TASK_RESULTS:
+        reason = f"You must enter a number that's between 1 and {MAXIMUM_MOVE_TASK_RESULTS}."
+        raise _unnamed_value("MaxResults", reason)
+    return value
 
 
-def attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool] | None:
-    """Return the test for the message attributes that a receive shows; None shows none.
+def max_number_of_messages_per_second(value: int) -> None:
+    """Refuse a task that would move fewer than 1 or more than 500 messages a second."""
+    if not 1 <= value <= MAXIMUM_MOVED_PER_SECOND:
+        reason = f"You must enter a number that's between 1 and {MAXIMUM_MOVED_PER_SECOND}."
+        raise _unnamed_value("MaxNumberOfMessagesPerSecond", reason)
 
-    `All`, `*` and `.*` show every one, `prefix.*` those that start with the prefix (AWS asks for
-    no dot after it), anything else the one of that name. A name that none can have matches none.
+
+# Permissions
+
+
+def permission_label(label: str) -> None:
+    """Refuse a label that no permission can have [guess: the words for its alphabet]."""
+    if not label:
+        raise missing_parameter("Label")
+    if not _NAME.fullmatch(label):
+        raise invalid("Label", label, f"Can only include {_NAME_RULE}.")
+
+
+def permission_accounts(account_ids: Sequence[str]) -> None:
+    """Refuse a permission for nobody, or for what is no account's 12-digit id."""
+    if not account_ids or not all(map(_ACCOUNT_ID.fullmatch, account_ids)):
+        raise invalid("PrincipalId", f"[{', '.join(account_ids)}]", "Unable to verify.")
+
+
+def permission_actions(names: Sequence[str]) -> None:
+    """Refuse a permission for nothing, for too much, or for what nobody or only the owner can do.
+
+    `*` stands for every action.
     """
     if not names:
-        return None
-    if not {"All", "*", ".*"}.isdisjoint(names):
-        return lambda _: True
-    exact = frozenset(names)
-    prefixes = tuple(name[:-2] for name in names if name.endswith(".*"))
-    return lambda name: name in exact or name.startswith(prefixes)
+        raise missing_parameter("Actions")
+    quota(len(names), "Actions", MAXIMUM_STATEMENT_ACTIONS)
+    for name in names:
+        if name in GRANTABLE_ACTIONS or name == "*":
+            continue
+        reason = "Please refer to the appropriate WSDL for a list of valid actions."
+        # A batch needs no permission of its own, so that none can be given for it.
+        if name in ACTIONS and not name.endswith("Batch"):
+            reason = "Only the queue owner is allowed to invoke this action."
+        raise invalid("ActionName", f"SQS:{name}", reason)
 
 
-def system_attributes(names: Sequence[str] | None) -> frozenset[str]:
-    """Return the system attributes that a receive shows; unknown names are ignored."""
-    if not names:
-        return frozenset()
-    if "All" in names:
-        return SYSTEM_ATTRIBUTE_NAMES
-    return SYSTEM_ATTRIBUTE_NAMES.intersection(names)
+def quota(count: int, what: str, maximum: int) -> None:
+    """Refuse AddPermission a policy with more of something than a policy may hold."""
+    if count > maximum:
+        raise OverLimit(f"{count} {what} were found, maximum allowed is {maximum}.")

@@ -15,7 +15,7 @@ from protocol import actions
 from protocol.actions import Message
 from protocol.digests import md5_of_attributes
 from protocol.errors import InvalidParameterValue, MissingParameter, SQSError
-from queueserver import limits
+from queueserver import limits, message_attributes
 from queueserver.directory import Directory, KnownQueue
 from queueserver.envelope import Envelope, message_id_text
 from queueserver.operations import Caller
@@ -123,8 +123,10 @@ class Messages:
         if request.visibility_timeout is not None:
             limits.visibility_timeout_of_receive(request.visibility_timeout)
         names = request.message_system_attribute_names
-        told = limits.system_attributes(request.attribute_names if names is None else names)
-        wanted = limits.attribute_filter(request.message_attribute_names)
+        told = message_attributes.system_attributes(
+            request.attribute_names if names is None else names
+        )
+        wanted = message_attributes.attribute_filter(request.message_attribute_names)
         started_ms = self._clock.now_ms()
 
         async def receive(queue: KnownQueue) -> actions.ReceiveMessageResult:
@@ -309,8 +311,8 @@ def _prepare(
 ) -> _Prepared:
     """Hold a message to every rule but size, and make what the database is given of it."""
     body = limits.message_body(entry.message_body, position)
-    limits.message_attributes(entry.message_attributes)
-    limits.message_system_attributes(entry.message_system_attributes)
+    message_attributes.message_attributes(entry.message_attributes)
+    message_attributes.message_system_attributes(entry.message_system_attributes)
     if entry.message_deduplication_id is not None:
         raise _no_deduplication(entry.message_deduplication_id, position)
     if entry.message_group_id is not None:
@@ -350,8 +352,8 @@ def _trace_header(
 ) -> str | None:
     """Choose the message's trace header: its own system attribute, else the request's header."""
     system = entry.message_system_attributes
-    if system and limits.TRACE_HEADER in system:
-        return system[limits.TRACE_HEADER].string_value
+    if system and message_attributes.TRACE_HEADER in system:
+        return system[message_attributes.TRACE_HEADER].string_value
     return caller.trace_header or None
 
 

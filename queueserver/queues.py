@@ -64,7 +64,7 @@ class Queues:
         limits.queue_name(request.queue_name)
         limits.tags(request.tags or {})
         limits.tag_count(request.queue_name, len(request.tags or {}))
-        stored = attributes.parse(request.attributes or {}, {})
+        stored = attributes.parse(request.attributes or {}, {}, creating=True)
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
@@ -103,6 +103,8 @@ class Queues:
         if not request.queue_name:
             limits.queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or caller.account
+        if not limits.characters_allowed(account + request.queue_name):
+            raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
         queue = await self._database.read(queues.find, account, caller.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
@@ -117,6 +119,8 @@ class Queues:
         page = _Page(request.queue_name_prefix or "", limit, "")
         if request.next_token:
             page.last = self._last_of(caller, request.next_token, page)
+        if not limits.characters_allowed(page.prefix):
+            return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
             queues.page, caller.account, caller.region, page.prefix, page.last, limit + 1
@@ -173,7 +177,7 @@ class Queues:
         async def change(queue: Queue) -> None:
             if not request.attributes:
                 raise MissingParameter("The request must contain the parameter Attribute.Name.")
-            stored = attributes.parse(request.attributes, queue.attributes)
+            stored = attributes.parse(request.attributes, queue.attributes, creating=False)
             await self._database.write(queues.change_attributes, queue, stored)
 
         await self._directory.change(caller, request.queue_url, change)

@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
@@ -41,7 +41,8 @@ from queueserver.operations import Caller, Operation, bind
 from queueserver.queues import Queues
 from queueserver.upkeep import Upkeep
 from storage.arrivals import Clock
-from storage.database import Database, DatabaseUnavailable, DatabaseUnusable
+from storage.database import Database
+from storage.faults import DatabaseUnavailable, DatabaseUnusable
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,10 @@ _STOP_SECONDS = 8
 """How long a stop waits for requests that are being answered."""
 
 _CREDENTIAL = re.compile(
-    r"Credential=([^/,\s&%]+)(?:/|%2F)[0-9]{8}(?:/|%2F)([a-z0-9-]+)(?:/|%2F)", re.IGNORECASE
+    r"Credential=([^/,\s&%]+)(?:/|%2F)[0-9]{8}(?:/|%2F)([a-z0-9-]{1,63})(?:/|%2F)", re.IGNORECASE
 )
 _ACCOUNT = re.compile(r"[0-9]{12}")
+_HOST = re.compile(r"[!-~]+")
 
 # Whoever reads the answer must not take it for a page, whatever a message says.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
@@ -214,24 +216,28 @@ class Server:
             region = match[2]
             if _ACCOUNT.fullmatch(match[1]):
                 account = match[1]
-        base_url = config.public_url or _base_url(request)
-        return Caller(account, region, base_url, headers.get("X-Amzn-Trace-Id", ""))
+        base_url = config.public_url or self._base_url(request)
+        trace_header = headers.get("X-Amzn-Trace-Id", "")
+        # Bytes that are no text cannot be kept; a trace is not worth refusing a message for.
+        return Caller(account, region, base_url, trace_header if trace_header.isascii() else "")
 
-
-def _base_url(request: web.BaseRequest) -> str:
-    """Name this server as the caller did, through any proxy that says how that was."""
-    headers = request.headers
-    scheme = headers.get("X-Forwarded-Proto", "http").partition(",")[0].strip()
-    host = headers.get("X-Forwarded-Host", "").partition(",")[0].strip() or request.host
-    return f"{scheme}://{host}"
+    def _base_url(self, request: web.BaseRequest) -> str:
+        """Name this server as the caller did, through any proxy that says how that was."""
+        headers = request.headers
+        host = headers.get("X-Forwarded-Host", "").partition(",")[0].strip() or request.host
+        if not _HOST.fullmatch(host):
+            return self.url
+        scheme = headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
+        return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
 async def _read_body(request: web.BaseRequest) -> bytes:
     """Read the whole body, up to `MAXIMUM_REQUEST_BYTES` after any Content-Encoding is undone."""
     if not request.can_read_body:
         return b""
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        # Several SDKs wait for leave before they send a large body.
+    expects = request.headers.get("Expect", "").lower() == "100-continue"
+    if expects and request.version >= HttpVersion11:
+        # Several SDKs wait for leave before they send a large body; HTTP/1.0 knows no such answer.
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
         return await request.read()

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import messages
 from storage.arrivals import Arrivals, Clock
-from storage.faults import PASSING, DatabaseUnavailable, DatabaseUnusable, explain
+from storage.faults import DatabaseUnavailable, DatabaseUnusable, explain, is_passing
 from storage.messages import Command
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
@@ -123,10 +123,14 @@ class Database:
         Raises:
             DatabaseUnavailable: the database did not answer.
         """
+        if self._closing:
+            raise DatabaseUnavailable("the database is being closed")
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
-        except PASSING as error:
-            raise DatabaseUnavailable(str(error)) from error
+        except Exception as error:
+            if is_passing(error):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
 
     async def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -217,8 +221,10 @@ class Database:
 
         try:
             transaction, results = await self._engine.transact(transact)
-        except PASSING as error:
-            raise DatabaseUnavailable(str(error)) from error
+        except Exception as error:
+            if is_passing(error):
+                raise DatabaseUnavailable(str(error)) from error
+            raise
         for queue_id in transaction.gone:
             self.arrivals.wake_all(queue_id)
         for queue_id, visible_at_ms, count in transaction.news:

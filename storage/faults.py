@@ -15,8 +15,15 @@ class DatabaseUnavailable(Exception):
     """The database does not answer now, or not any more; trying again may help."""
 
 
-PASSING = (OperationalError, InterfaceError, OSError)
-"""Errors that say nothing about the work that met them."""
+def is_passing(error: BaseException) -> bool:
+    """Tell whether an error says nothing about the work that met it.
+
+    A connection that was lost in mid-operation must not be taken for the work's fault: the COMMIT
+    may have been done, and work that is run again would then be done twice.
+    """
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | InterfaceError | OSError)
 
 
 def explain(error: BaseException, where: str) -> str | None:

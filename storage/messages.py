@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -204,10 +205,11 @@ _INSERT_STATE = messages.insert()
 _INSERT_BODY = bodies.insert()
 
 _FIND = (
-    sa.select(messages.c.queue_id, messages.c.id, messages.c.sent_at_ms)
-    .where(sa.tuple_(messages.c.queue_id, messages.c.id).in_(bindparam("keys", expanding=True)))
+    sa.select(messages.c.id, messages.c.sent_at_ms)
+    .where(messages.c.queue_id == bindparam("queue"))
+    .where(messages.c.id.in_(bindparam("numbers", expanding=True)))
     # One order for all servers, so that two of them never wait for each other.
-    .order_by(messages.c.queue_id, messages.c.id)
+    .order_by(messages.c.id)
     .with_for_update()
 )
 
@@ -224,7 +226,7 @@ def _delete_and_change(
     changes: Sequence[ChangeVisibility],
     results: dict[int, Any],
 ) -> None:
-    """Run what goes by receipt: one look at all messages named, then one statement for each kind.
+    """Run what goes by receipt: look at all messages named, then one statement for each kind.
 
     A delete and a change of the same message are concurrent; the delete wins.
     """
@@ -233,10 +235,7 @@ def _delete_and_change(
     keys = sorted(deleted | changed)
     if not keys:
         return
-    sent_at_ms = {
-        (row.queue_id, row.id): row.sent_at_ms
-        for row in transaction.connection.execute(_FIND, {"keys": keys})
-    }
+    sent_at_ms = _find(transaction, keys)
     erase(transaction, [key for key in keys if key in deleted and key in sent_at_ms])
     rows = []
     for command in changes:
@@ -244,7 +243,12 @@ def _delete_and_change(
         found = results[id(command)] = []
         for receipt, timeout_ms in command.changes:
             key = receipt[:2]
-            alive = key not in deleted and sent_at_ms.get(key, expired_ms) > expired_ms
+            # A purge gives the queue a new id: rows that still wait to be freed are gone already.
+            alive = (
+                receipt.queue_id == command.queue_id
+                and key not in deleted
+                and sent_at_ms.get(key, expired_ms) > expired_ms
+            )
             found.append(alive)
             if alive:
                 until_ms = transaction.now_ms + timeout_ms
@@ -252,6 +256,23 @@ def _delete_and_change(
                 transaction.announce(key[0], until_ms)
     if rows:
         transaction.connection.execute(_HIDE, rows)
+
+
+def _find(
+    transaction: Transaction, keys: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], int]:
+    """Tell when those of the messages named that exist were sent; `keys` are sorted.
+
+    One statement for each queue: given pairs of queue and number, SQLite and PostgreSQL would read
+    the whole table.
+    """
+    return {
+        (queue_id, row.id): row.sent_at_ms
+        for queue_id, pairs in groupby(keys, itemgetter(0))
+        for row in transaction.connection.execute(
+            _FIND, {"queue": queue_id, "numbers": [number for _, number in pairs]}
+        )
+    }
 
 
 _CLAIM = (
@@ -411,13 +432,12 @@ _RELEASE = (
 def _release(transaction: Transaction, commands: Sequence[Release]) -> None:
     rows = [
         {
-            "queue": claim.receipt.queue_id,
-            "number": claim.receipt.number,
-            "claim": claim.receipt.receive_count,
+            "queue": receipt.queue_id,
+            "number": receipt.number,
+            "claim": receipt.receive_count,
             "now": transaction.now_ms,
         }
-        for command in commands
-        for claim in command.claims
+        for receipt in sorted(claim.receipt for command in commands for claim in command.claims)
     ]
     if not rows:
         return

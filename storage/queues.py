@@ -246,6 +246,8 @@ def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit
         .where(state.queue_id == queue_id)
         .order_by(state.id)
         .limit(limit)
+        # What another server is just freeing or deleting must not be counted as gone twice.
+        .with_for_update(skip_locked=True)
     )
     expired = [row.id for row in oldest if row.sent_at_ms <= expired_ms]
     erase(transaction, [(queue_id, number) for number in expired])
