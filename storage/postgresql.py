@@ -26,7 +26,11 @@ class PostgresqlEngine:
     def __init__(self, address: sa.URL) -> None:
         self._address = address
         self._engine = create_async_engine(
-            address.set(drivername="postgresql+asyncpg"), pool_size=_READERS + 1, max_overflow=0
+            address.set(drivername="postgresql+asyncpg"),
+            pool_size=_READERS + 1,
+            max_overflow=0,
+            # Errors end in the log, and message bodies must not.
+            hide_parameters=True,
         )
         sa.event.listen(self._engine.sync_engine, "connect", _set_planner)
         # A read of several statements sees one moment, as it does on SQLite.

@@ -42,6 +42,7 @@ class SqliteEngine:
         self._engine = sa.create_engine(
             address.set(drivername="sqlite+pysqlite"),
             poolclass=StaticPool,
+            hide_parameters=True,
             # The one connection is made by whoever comes first, and then used by the thread alone.
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
@@ -126,6 +127,7 @@ def _create_readers(address: sa.URL) -> AsyncEngine:
         address.set(drivername="sqlite+aiosqlite"),
         pool_size=_READERS,
         max_overflow=0,
+        hide_parameters=True,
         connect_args={"isolation_level": None},
     )
     _prepare_connections(readers.sync_engine, "BEGIN")

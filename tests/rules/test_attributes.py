@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from protocol.errors import SQSError
+from protocol.names import Arn
 from queueserver import attributes
+from queueserver.redrive_policies import RedriveAllowPolicy, RedrivePolicy
 
 FACTS = {
     "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q",
@@ -35,11 +39,38 @@ ONE_ENCRYPTION = (
     "You can use one type of server-side encryption (SSE) at one time. "
     "You can either enable KMS SSE or SQS SSE."
 )
+FIFO = {"FifoQueue": "true"}
+STANDARD = {"DelaySeconds": "5"}
+FIFO_DEFAULTS = {
+    "FifoQueue": "true",
+    "ContentBasedDeduplication": "false",
+    "DeduplicationScope": "queue",
+    "FifoThroughputLimit": "perQueue",
+}
+PER_GROUP = {"FifoThroughputLimit": "perMessageGroupId"}
+BY_GROUP = {"DeduplicationScope": "messageGroup"}
+DLQ = "arn:aws:sqs:us-east-1:000000000000:dlq"
+REDRIVE = f'{{"deadLetterTargetArn":"{DLQ}","maxReceiveCount":3}}'
+ALLOW = f'{{"redrivePermission":"byQueue","sourceQueueArns":["{DLQ}"]}}'
+POLICY = (
+    '{"Statement": {"Effect":"Allow", "Principal":"*", "Action":"sqs:*", "Resource": "*"},'
+    ' "Id":"é"}'
+)
 
 
-def refusal(requested: dict[str, str]) -> tuple[str, str]:
+def created(requested: dict[str, str]) -> dict[str, str]:
+    return attributes.parse(requested, {}, creating=True)
+
+
+def changed(requested: dict[str, str], current: dict[str, str]) -> dict[str, str]:
+    return attributes.parse(requested, current, creating=False)
+
+
+def refusal(
+    requested: dict[str, str], current: dict[str, str] = STANDARD, *, creating: bool = False
+) -> tuple[str, str]:
     with pytest.raises(SQSError) as caught:
-        attributes.parse(requested, {"DelaySeconds": "5"})
+        attributes.parse(requested, {} if creating else current, creating=creating)
     return caught.value.code, caught.value.message
 
 
@@ -47,7 +78,7 @@ def refusal(requested: dict[str, str]) -> tuple[str, str]:
 def test_a_number_keeps_to_its_range(name: str) -> None:
     lowest, highest = RANGES[name]
     for value in (lowest, highest):
-        assert attributes.parse({name: str(value)}, {}) == {name: str(value)}
+        assert created({name: str(value)}) == {name: str(value)}
     for value in (lowest - 1, highest + 1):
         text = f"Invalid value for the parameter {name}."
         assert refusal({name: str(value)}) == ("InvalidAttributeValue", text)
@@ -64,24 +95,38 @@ def test_a_number_is_nothing_but_digits(value: str) -> None:
 
 
 def test_a_number_is_stored_without_leading_zeros() -> None:
-    assert attributes.parse({"DelaySeconds": "007"}, {}) == {"DelaySeconds": "7"}
+    assert created({"DelaySeconds": "007"}) == {"DelaySeconds": "7"}
 
 
 @pytest.mark.parametrize("value", ["true", "True", "TRUE"])
-def test_a_boolean_is_stored_in_lower_case(value: str) -> None:
-    stored = attributes.parse({"SqsManagedSseEnabled": value}, {})
-    assert stored == {"SqsManagedSseEnabled": "true"}
+@pytest.mark.parametrize("name", ["SqsManagedSseEnabled", "FifoQueue", "ContentBasedDeduplication"])
+def test_a_boolean_is_stored_in_lower_case(name: str, value: str) -> None:
+    assert created({**FIFO, name: value}) == {**FIFO, name: "true"}
 
 
-@pytest.mark.parametrize("value", ["", "yes", "1", " true"])
-def test_a_boolean_is_true_or_false(value: str) -> None:
-    text = "Invalid value for the parameter SqsManagedSseEnabled."
-    assert refusal({"SqsManagedSseEnabled": value}) == ("InvalidAttributeValue", text)
+CHOICES = {
+    "ContentBasedDeduplication": ["true", "false"],
+    "DeduplicationScope": ["queue", "messageGroup"],
+    "FifoQueue": ["true"],
+    "FifoThroughputLimit": ["perQueue", "perMessageGroupId"],
+    "SqsManagedSseEnabled": ["true", "false"],
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_is_one_of_its_words(name: str) -> None:
+    base = {**FIFO, **BY_GROUP}
+    for value in CHOICES[name]:
+        assert changed({name: value}, base) == {**base, name: value}
+    for value in ("", "yes", "1", " true", "Queue", "perqueue"):
+        text = f"Invalid value for the parameter {name}."
+        assert refusal({name: value}, base) == ("InvalidAttributeValue", text)
+        assert refusal({**FIFO, name: value}, creating=True) == ("InvalidAttributeValue", text)
 
 
 @pytest.mark.parametrize("value", ["k" * 2_049, "a\x00b", "\ufffe"], ids=["long", "NUL", "FFFE"])
 def test_a_key_is_a_text_of_2048_characters(value: str) -> None:
-    assert attributes.parse({"KmsMasterKeyId": "k" * 2_048}, {})["KmsMasterKeyId"] == "k" * 2_048
+    assert created({"KmsMasterKeyId": "k" * 2_048})["KmsMasterKeyId"] == "k" * 2_048
     text = "Invalid value for the parameter KmsMasterKeyId."
     assert refusal({"KmsMasterKeyId": value}) == ("InvalidAttributeValue", text)
 
@@ -94,8 +139,10 @@ def test_unknown_and_read_only_attributes_cannot_be_set(name: str) -> None:
 
 def test_a_change_keeps_the_other_attributes_and_the_original() -> None:
     current = {"DelaySeconds": "5", "VisibilityTimeout": "1"}
-    changed = attributes.parse({"DelaySeconds": "6"}, current)
-    assert changed == {"DelaySeconds": "6", "VisibilityTimeout": "1"}
+    assert changed({"DelaySeconds": "6"}, current) == {
+        "DelaySeconds": "6",
+        "VisibilityTimeout": "1",
+    }
     assert current == {"DelaySeconds": "5", "VisibilityTimeout": "1"}
 
 
@@ -144,12 +191,143 @@ KEY = {"KmsMasterKeyId": "k", "KmsDataKeyReusePeriodSeconds": "60", "SqsManagedS
 def test_a_queue_has_one_encryption(
     requested: dict[str, str], current: dict[str, str], stored: dict[str, str]
 ) -> None:
-    assert attributes.parse(requested, current) == stored
+    assert changed(requested, current) == stored
 
 
 def test_two_encryptions_in_one_request_are_refused() -> None:
     requested = {"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "True"}
     assert refusal(requested) == ("InvalidAttributeName", ONE_ENCRYPTION)
+
+
+NOT_ON_STANDARD = {
+    "FifoQueue": "Unknown Attribute FifoQueue.",
+    "ContentBasedDeduplication": "Unknown Attribute ContentBasedDeduplication.",
+    "DeduplicationScope": (
+        "You can specify the DeduplicationScope only when FifoQueue is set to true."
+    ),
+    "FifoThroughputLimit": (
+        "You can specify the FifoThroughputLimit only when FifoQueue is set to true."
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_ON_STANDARD)
+def test_a_standard_queue_has_none_of_a_fifo_queues_attributes(name: str) -> None:
+    for value in CHOICES[name]:
+        expected = ("InvalidAttributeName", NOT_ON_STANDARD[name])
+        assert refusal({name: value}) == expected
+        if name != "FifoQueue":
+            assert refusal({name: value}, creating=True) == expected
+
+
+@pytest.mark.parametrize("value", ["false", "False"])
+def test_a_queue_that_is_not_fifo_does_not_say_so(value: str) -> None:
+    expected = ("InvalidAttributeName", "Unknown Attribute FifoQueue.")
+    assert refusal({"FifoQueue": value}, creating=True) == expected
+    assert refusal({"FifoQueue": value}) == expected
+
+
+def test_the_type_of_a_queue_is_for_ever() -> None:
+    assert changed({"FifoQueue": "True"}, FIFO) == FIFO
+    text = (
+        "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."
+    )
+    assert refusal({"FifoQueue": "False"}, FIFO) == ("InvalidAttributeValue", text)
+
+
+@pytest.mark.parametrize(
+    ("values", "fifo"),
+    [({}, False), ({"FifoQueue": "false"}, False), (FIFO, True), ({"FifoQueue": "True"}, True)],
+)
+def test_a_fifo_queue_is_known_by_its_attribute(values: dict[str, str], fifo: bool) -> None:
+    assert attributes.is_fifo(values) is fifo
+
+
+@pytest.mark.parametrize(
+    ("requested", "current"),
+    [
+        pytest.param({**PER_GROUP, **BY_GROUP}, FIFO, id="both at once"),
+        pytest.param(PER_GROUP, {**FIFO, **BY_GROUP}, id="one after the other"),
+        pytest.param({"FifoThroughputLimit": "perQueue"}, {**FIFO, **BY_GROUP}, id="scope alone"),
+    ],
+)
+def test_the_throughput_limit_follows_the_deduplication_scope(
+    requested: dict[str, str], current: dict[str, str]
+) -> None:
+    assert changed(requested, current) == {**current, **requested}
+
+
+@pytest.mark.parametrize(
+    ("requested", "current"),
+    [
+        pytest.param(PER_GROUP, FIFO, id="no scope"),
+        pytest.param({**PER_GROUP, "DeduplicationScope": "queue"}, FIFO, id="scope queue"),
+        pytest.param(
+            {"DeduplicationScope": "queue"},
+            {**FIFO, **PER_GROUP, **BY_GROUP},
+            id="scope taken back",
+        ),
+    ],
+)
+def test_a_limit_per_group_needs_deduplication_per_group(
+    requested: dict[str, str], current: dict[str, str]
+) -> None:
+    text = (
+        "The perMessageGroupId value is allowed only when the value for DeduplicationScope is "
+        "messageGroup"
+    )
+    assert refusal(requested, current) == ("InvalidParameterValue", text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "stored"),
+    [
+        pytest.param("Policy", POLICY, POLICY, id="a policy as given"),
+        pytest.param(
+            "RedrivePolicy",
+            f'{{ "maxReceiveCount" : "3", "deadLetterTargetArn" : "{DLQ}" }}',
+            REDRIVE,
+            id="a redrive policy normalised",
+        ),
+        pytest.param(
+            "RedriveAllowPolicy",
+            f'{{ "sourceQueueArns" : ["{DLQ}"], "redrivePermission" : "byQueue" }}',
+            ALLOW,
+            id="a redrive allow policy normalised",
+        ),
+    ],
+)
+def test_a_document_is_set_and_cleared_by_no_text(name: str, value: str, stored: str) -> None:
+    assert created({name: value}) == {name: stored}
+    assert changed({name: value}, STANDARD) == {**STANDARD, name: stored}
+    assert changed({name: ""}, {**STANDARD, name: stored}) == STANDARD
+    assert created({name: ""}) == {}
+    assert attributes.first_difference({name: value}, {name: stored}) is None
+    assert attributes.first_difference({name: value}, {}) == name
+    assert attributes.first_difference({name: ""}, {name: stored}) == name
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Policy", "InvalidAttributeValue"),
+        ("RedrivePolicy", "InvalidParameterValue"),
+        ("RedriveAllowPolicy", "InvalidParameterValue"),
+    ],
+)
+def test_a_bad_document_is_refused_in_its_own_words(name: str, code: str) -> None:
+    for creating in (True, False):
+        refused_as, text = refusal({name: "nonsense"}, creating=creating)
+        assert refused_as == code
+        assert text.startswith(f"Invalid value for the parameter {name}.")
+
+
+def test_too_large_a_policy_is_another_error_at_creation() -> None:
+    document = json.loads(POLICY)
+    policy = {"Policy": json.dumps({"Statement": [document["Statement"]] * 22})}
+    text = "22 statements were found in the submitted policy, max allowed is 20"
+    assert refusal(policy) == ("OverLimit", text)
+    assert refusal(policy, creating=True) == ("InvalidParameterValue", text)
 
 
 def test_the_typed_view_has_defaults_and_what_was_set() -> None:
@@ -159,8 +337,25 @@ def test_the_typed_view_has_defaults_and_what_was_set() -> None:
         message_retention_period=345_600,
         receive_message_wait_time_seconds=0,
         visibility_timeout=30,
+        fifo_queue=False,
+        content_based_deduplication=False,
+        redrive_policy=None,
+        redrive_allow_policy=None,
     )
     assert attributes.typed({"VisibilityTimeout": "7", **KEY}).visibility_timeout == 7
+
+
+def test_the_typed_view_of_a_fifo_queue_with_redrive() -> None:
+    requested = {**FIFO, **BY_GROUP, "ContentBasedDeduplication": "true"}
+    view = attributes.typed(
+        created({**requested, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW})
+    )
+    assert view.fifo_queue is True
+    assert view.content_based_deduplication is True
+    assert view.redrive_policy == RedrivePolicy(
+        Arn("aws", "sqs", "us-east-1", "000000000000", "dlq"), 3
+    )
+    assert view.redrive_allow_policy == RedriveAllowPolicy("byQueue", (DLQ,))
 
 
 @pytest.mark.parametrize(
@@ -196,6 +391,43 @@ def test_all_shows_what_was_set() -> None:
     stored = {"DelaySeconds": "9", **KEY}
     shown = attributes.describe(["All"], stored, FACTS)
     assert shown == {**FACTS, **DEFAULTS, **stored}
+
+
+def test_all_shows_a_fifo_queues_attributes_too() -> None:
+    assert attributes.describe(["All"], FIFO, FACTS) == {**FACTS, **DEFAULTS, **FIFO_DEFAULTS}
+    stored = {**FIFO, **BY_GROUP, **PER_GROUP, "ContentBasedDeduplication": "true"}
+    assert attributes.describe(["All"], stored, FACTS) == {**FACTS, **DEFAULTS, **stored}
+    assert attributes.describe(list(stored), FIFO, FACTS) == FIFO_DEFAULTS
+
+
+def test_documents_are_shown_when_set() -> None:
+    stored = {"Policy": POLICY, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW}
+    assert attributes.describe(["All"], stored, {}) == {**DEFAULTS, **stored}
+    assert attributes.describe(list(stored), stored, {}) == stored
+
+
+@pytest.mark.parametrize(
+    ("requested", "difference"),
+    [
+        pytest.param({**FIFO, "ContentBasedDeduplication": "False"}, None, id="a default"),
+        pytest.param({"FifoQueue": "True", **BY_GROUP}, None, id="equal"),
+        pytest.param(
+            {**FIFO, "DeduplicationScope": "queue"}, "DeduplicationScope", id="changed since"
+        ),
+        pytest.param(
+            {**FIFO, "ContentBasedDeduplication": "true"}, "ContentBasedDeduplication", id="not set"
+        ),
+    ],
+)
+def test_creating_a_fifo_queue_again_compares_its_attributes(
+    requested: dict[str, str], difference: str | None
+) -> None:
+    assert attributes.first_difference(requested, {**FIFO, **BY_GROUP}) == difference
+
+
+def test_creating_a_queue_again_is_held_to_the_same_rules() -> None:
+    with pytest.raises(SQSError, match=r"^Unknown Attribute FifoQueue\.$"):
+        attributes.first_difference({"FifoQueue": "false"}, FIFO)
 
 
 def test_the_reuse_period_is_shown_with_a_key_only() -> None:

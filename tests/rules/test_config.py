@@ -189,6 +189,12 @@ def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
             id="name of a queue",
         ),
         pytest.param(
+            "queues.q.FifoQueue = true",
+            "queues.q: The name of a FIFO queue can only include alphanumeric characters, "
+            "hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length",
+            id="name of a FIFO queue",
+        ),
+        pytest.param(
             'queues.q.tags."aws:x" = 1',
             "queues.q: Tag keys that begin with aws: are reserved.",
             id="tag",
@@ -230,6 +236,8 @@ def test_the_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
         "[queues.orders.tags]\n"
         "team = 'shop'\n"
         "[queues.plain]\n"
+        "[queues.'ordered.fifo']\n"
+        "FifoQueue = true\n"
     )
     assert load({"config": str(file)}, {}).queues == {
         "orders": DeclaredQueue(
@@ -237,6 +245,7 @@ def test_the_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
             {"team": "shop"},
         ),
         "plain": DeclaredQueue({}, {}),
+        "ordered.fifo": DeclaredQueue({"FifoQueue": "true"}, {}),
     }
 
 

@@ -19,6 +19,16 @@ BAD_ENTRY_ID = (
     "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
     "It can be at most 80 letters long."
 )
+BAD_FIFO_NAME = (
+    "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+    "must end with .fifo suffix and be 1 to 80 in length"
+)
+NOT_FOR_THIS_TYPE = "The request include parameter that is not valid for this queue type"
+NO_GROUP = "The request must contain the parameter MessageGroupId."
+NO_DEDUPLICATION = (
+    "The queue should either have ContentBasedDeduplication enabled or "
+    "MessageDeduplicationId provided explicitly"
+)
 KEY_LENGTH = "Tag keys must be between 1 and 128 characters in length."
 TAG_ALPHABET = "unicode letters, digits, whitespace, or one of these symbols: _ . : / = + - @"
 ENTRY = "SendMessageBatchRequestEntry"
@@ -54,6 +64,28 @@ def test_a_queue_name_has_1_to_80_letters_digits_hyphens_underscores(name: str) 
 )
 def test_other_queue_names_are_refused(name: str, text: str) -> None:
     assert refusal(lambda: limits.queue_name(name)) == (IPV, text)
+
+
+@pytest.mark.parametrize("name", ["q.fifo", "A-z_09.fifo", "x" * 75 + ".fifo"])
+def test_a_fifo_queues_name_has_80_characters_with_its_suffix(name: str) -> None:
+    limits.queue_name(name, fifo=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("", "Queue name cannot be empty", id="empty"),
+        pytest.param("q", BAD_FIFO_NAME, id="no suffix"),
+        pytest.param("q.FIFO", BAD_FIFO_NAME, id="suffix in capitals"),
+        pytest.param(".fifo", BAD_FIFO_NAME, id="nothing but the suffix"),
+        pytest.param("q.fifo.fifo", BAD_FIFO_NAME, id="suffix twice"),
+        pytest.param("x" * 76 + ".fifo", BAD_FIFO_NAME, id="too long"),
+        pytest.param("a b.fifo", BAD_FIFO_NAME, id="space"),
+        pytest.param("q.fifo\n", BAD_FIFO_NAME, id="newline at the end"),
+    ],
+)
+def test_other_names_of_fifo_queues_are_refused(name: str, text: str) -> None:
+    assert refusal(lambda: limits.queue_name(name, fifo=True)) == (IPV, text)
 
 
 ALLOWED = [0x09, 0x0A, 0x0D, 0x20, 0x7F, 0x80, 0x9F, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x10FFFF]
@@ -226,6 +258,21 @@ def test_an_id_has_1_to_128_letters_digits_and_punctuation(
         assert refusal(lambda bad=bad: rule(bad)) == (IPV, text)  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("rule", "parameter"),
+    [
+        pytest.param(limits.message_group_id, "MessageGroupId", id="group"),
+        pytest.param(limits.message_deduplication_id, "MessageDeduplicationId", id="deduplication"),
+    ],
+)
+def test_a_bad_id_of_a_batchs_entry_is_told_in_fewer_words(
+    rule: Callable[..., None], parameter: str
+) -> None:
+    rule(ALPHABET, in_batch=True)
+    words = "can only include alphanumeric and punctuation characters. 1 to 128 in length"
+    assert refusal(lambda: rule("a b", in_batch=True)) == (IPV, f"{parameter} {words}")
+
+
 def test_an_empty_id_leaves_two_spaces_in_the_text() -> None:
     _, text = refusal(lambda: limits.message_group_id(""))
     assert text.startswith("Value  for parameter MessageGroupId is invalid.")
@@ -359,3 +406,58 @@ def test_a_token_needs_max_results() -> None:
     limits.next_token("token", 1)
     text = "MaxResults is a mandatory parameter when you provide a value for NextToken."
     assert refusal(lambda: limits.next_token("token", None)) == (IPV, text)
+
+
+def test_a_fifo_queues_message_has_no_delay_of_its_own() -> None:
+    limits.fifo_delay(0)
+    for value in (1, 900):
+        text = invalid("DelaySeconds", value, f"{NOT_FOR_THIS_TYPE}.")
+        assert refusal(lambda value=value: limits.fifo_delay(value)) == (IPV, text)  # type: ignore[misc]
+    for value in (-1, 901):
+        text = invalid("DelaySeconds", value, "DelaySeconds must be >= 0 and <= 900.")
+        assert refusal(lambda value=value: limits.fifo_delay(value)) == (IPV, text)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("in_batch", [False, True])
+@pytest.mark.parametrize(
+    ("deduplication_id", "content_based"), [("d", False), ("d", True), (None, True)]
+)
+def test_a_fifo_queues_message_has_a_group_and_can_be_known_again(
+    deduplication_id: str | None, content_based: bool, in_batch: bool
+) -> None:
+    limits.fifo_message("g", deduplication_id, content_based, in_batch=in_batch)
+
+
+@pytest.mark.parametrize(
+    ("group_id", "in_batch", "code", "text"),
+    [
+        pytest.param(None, False, "MissingParameter", NO_GROUP, id="no group"),
+        pytest.param(None, True, IPV, NO_GROUP, id="no group in a batch"),
+        pytest.param("g", False, IPV, NO_DEDUPLICATION, id="nothing to know it by"),
+        pytest.param("g", True, IPV, NO_DEDUPLICATION, id="nothing to know it by in a batch"),
+    ],
+)
+def test_a_fifo_queue_refuses_other_messages(
+    group_id: str | None, in_batch: bool, code: str, text: str
+) -> None:
+    rule = lambda: limits.fifo_message(group_id, None, False, in_batch=in_batch)  # noqa: E731
+    assert refusal(rule) == (code, text)
+
+
+def test_a_standard_queue_does_not_deduplicate() -> None:
+    for in_batch in (False, True):
+        limits.standard_message(None, in_batch=in_batch)
+    text = invalid("MessageDeduplicationId", "d", f"{NOT_FOR_THIS_TYPE}.")
+    assert refusal(lambda: limits.standard_message("d", in_batch=False)) == (IPV, text)
+    expected = (IPV, NOT_FOR_THIS_TYPE)
+    assert refusal(lambda: limits.standard_message("d", in_batch=True)) == expected
+
+
+def test_what_time_refuses_is_worded_by_the_value() -> None:
+    reason = "The receipt handle has expired."
+    assert limits.expired_receipt("h").message == invalid("ReceiptHandle", "h", reason)
+    reason = (
+        "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
+    )
+    text = invalid("ReceiveRequestAttemptId", "a", reason)
+    assert limits.attempt_over("a").message == text

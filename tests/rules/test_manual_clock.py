@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from clock import ManualClock
+from tests.clock import ManualClock
 
 
 async def turn() -> None:

@@ -1,0 +1,107 @@
+"""A whole server on a loop and thread of its own, and a clock that knows who sleeps by it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import uvloop
+
+from queueserver.config import Config, DeclaredQueue
+from queueserver.server import Server
+from storage.arrivals import Clock, Place
+from tests.clock import ManualClock
+
+PATIENCE_SECONDS = 20.0
+"""How long a test waits for what must happen at once: only a failure ever takes so long."""
+
+
+def config(
+    database: str, *, cooldowns: bool = False, queues: Mapping[str, DeclaredQueue] | None = None
+) -> Config:
+    """Give the settings of a server under test: the defaults, on a free port."""
+    return Config(
+        host="127.0.0.1",
+        port=0,
+        database=database,
+        account="000000000000",
+        region="us-east-1",
+        public_url=None,
+        cooldowns=cooldowns,
+        log_level="info",
+        log_format="text",
+        queues=queues or {},
+    )
+
+
+class SleepersClock(ManualClock):
+    """A clock by which a test can tell that a receiver waits, without asking for the time.
+
+    A receiver that found nothing asks to be woken at its deadline, and takes that back when it
+    leaves: so many of these alarms for a moment are so many receivers that wait until then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed = threading.Condition()
+        self._sleepers: Counter[int] = Counter()
+
+    def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
+        cancel = super().call_at(when_ms, callback)
+        if not isinstance(getattr(callback, "__self__", None), Place):
+            return cancel  # upkeep's, or the next moment of a line
+        self._count(when_ms, 1)
+
+        def wake() -> None:
+            cancel()
+            self._count(when_ms, -1)
+
+        return wake
+
+    def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
+        """Block until exactly `count` sleep until `seconds` from now."""
+        when_ms = self.now_ms() + round(seconds * 1_000)
+        with self._changed:
+            came_about = self._changed.wait_for(
+                lambda: self._sleepers[when_ms] == count, PATIENCE_SECONDS
+            )
+        assert came_about, f"{self._sleepers[when_ms]} sleep until then, not {count}"
+
+    def _count(self, when_ms: int, change: int) -> None:
+        with self._changed:
+            self._sleepers[when_ms] += change
+            self._changed.notify_all()
+
+
+class LiveServer:
+    """A server that listens from the moment that it is made until it is stopped."""
+
+    def __init__(self, settings: Config, clock: Clock) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._server = Server(settings, clock)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server")
+        self._thread.start()
+        try:
+            self._run(self._server.start())
+        except BaseException:
+            self._end()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self._server.url
+
+    def close(self) -> None:
+        self._run(self._server.stop())
+        self._end()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_SECONDS)
+        self._loop.close()

@@ -1,0 +1,117 @@
+"""Requests that no SDK would send, and their answers as they came."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from tests.api.live_server import PATIENCE_SECONDS
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ERROR = re.compile(
+    r'<\?xml version="1.0"\?>'
+    r'<ErrorResponse xmlns="http://queue.amazonaws.com/doc/2012-11-05/">'
+    r"<Error><Type>(Sender|Receiver)</Type><Code>([^<]*)</Code><Message>([^<]*)</Message>"
+    r"<Detail/></Error><RequestId>([^<]*)</RequestId></ErrorResponse>"
+)
+
+
+class Answer(NamedTuple):
+    """A response, its header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def json_headers(action: str) -> dict[str, str]:
+    return {
+        "Content-Type": "application/x-amz-json-1.0",
+        "X-Amz-Target": f"AmazonSQS.{action}",
+    }
+
+
+def connection(url: str) -> http.client.HTTPConnection:
+    address = urlsplit(url)
+    return http.client.HTTPConnection(
+        address.hostname or "", address.port, timeout=PATIENCE_SECONDS
+    )
+
+
+def exchange(
+    url: str,
+    method: str = "POST",
+    path: str = "/",
+    headers: Mapping[str, str] | None = None,
+    body: str | bytes | Iterable[bytes] = b"",
+) -> Answer:
+    """Send a request and read its answer; a body of several pieces is sent in chunks."""
+    client = connection(url)
+    try:
+        client.request(method, path, body, headers or {}, encode_chunked=True)
+        return answer_on(client)
+    finally:
+        client.close()
+
+
+def answer_on(client: http.client.HTTPConnection) -> Answer:
+    response = client.getresponse()
+    headers = {name.lower(): value for name, value in response.getheaders()}
+    return Answer(response.status, headers, response.read())
+
+
+def open_socket(url: str, content: bytes) -> socket.socket:
+    """Connect and send bytes; the answer is the caller's to read, or not."""
+    address = urlsplit(url)
+    client = socket.create_connection((address.hostname or "", address.port or 0))
+    client.settimeout(PATIENCE_SECONDS)
+    client.sendall(content)
+    return client
+
+
+def request_bytes(action: str, **parameters: object) -> bytes:
+    """Write down a JSON request as it goes over the wire."""
+    body = json.dumps(parameters).encode()
+    lines = [
+        "POST / HTTP/1.1",
+        "Host: localhost",
+        *(f"{name}: {value}" for name, value in json_headers(action).items()),
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Told(NamedTuple):
+    """What an error says, in whichever protocol: type is JSON's alone."""
+
+    status: int
+    type: str | None
+    code: str
+    text: str
+
+
+def told(answer: Answer) -> Told:
+    """Read an error, and see that it is whole: envelope, types, fault and request id."""
+    request_id = answer.headers["x-amzn-requestid"]
+    assert _REQUEST_ID.fullmatch(request_id)
+    if answer.headers["content-type"] == "text/xml":
+        found = _ERROR.fullmatch(answer.body.decode())
+        assert found, answer.body
+        fault, code, text, named_id = found.groups()
+        assert named_id == request_id
+        error = Told(answer.status, None, code, text)
+    else:
+        assert answer.headers["content-type"] == "application/x-amz-json-1.0"
+        document = json.loads(answer.body)
+        code, fault = answer.headers["x-amzn-query-error"].split(";")
+        error = Told(answer.status, document.pop("__type"), code, document.pop("message"))
+        assert not document
+    assert fault == ("Receiver" if answer.status >= 500 else "Sender")
+    return error

@@ -1,0 +1,435 @@
+"""What HTTP itself may bring: every answer is SQS's own, whatever was asked, and however."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import zlib
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.api.live_server import LiveServer
+from tests.api.raw_http import (
+    FORM,
+    Answer,
+    Told,
+    answer_on,
+    connection,
+    exchange,
+    json_headers,
+    open_socket,
+    told,
+)
+from tests.api.sqs_clients import Sqs, bodies
+
+SERVER_LIMIT_BYTES = 8 * 1024 * 1024
+SQS_NAMESPACE, COMMON_NAMESPACE = "com.amazonaws.sqs", "com.amazon.coral.service"
+NO_SUCH_QUEUE = "The specified queue does not exist."
+UNBUILT: dict[str, dict[str, Any]] = {
+    "AddPermission": {
+        "QueueUrl": "q",
+        "Label": "label",
+        "AWSAccountIds": ["111122223333"],
+        "Actions": ["SendMessage"],
+    },
+    "CancelMessageMoveTask": {"TaskHandle": "x"},
+    "ListDeadLetterSourceQueues": {"QueueUrl": "q"},
+    "ListMessageMoveTasks": {"SourceArn": "arn:aws:sqs:us-east-1:000000000000:q"},
+    "RemovePermission": {"QueueUrl": "q", "Label": "label"},
+    "StartMessageMoveTask": {"SourceArn": "arn:aws:sqs:us-east-1:000000000000:q"},
+}
+
+
+def ask(server: LiveServer, protocol: str, action: str, **parameters: object) -> Answer:
+    """Ask for an action in a protocol, with parameters that a form can have as they are."""
+    if protocol == "json":
+        return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
+    lists = {"AWSAccountIds": "AWSAccountId.1", "Actions": "ActionName.1"}
+    form = {lists.get(name, name): value for name, value in parameters.items()}
+    return exchange(
+        server.url, headers=FORM, body=urlencode({"Action": action, **form}, doseq=True)
+    )
+
+
+# Errors, whole
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters", "status", "kind", "code", "text"),
+    [
+        pytest.param(
+            "DeleteMessage",
+            {"ReceiptHandle": "garbage"},
+            404,
+            f"{SQS_NAMESPACE}#ReceiptHandleIsInvalid",
+            "ReceiptHandleIsInvalid",
+            'The input receipt handle "garbage" is not a valid receipt handle.',
+            id="handle",
+        ),
+        pytest.param(
+            "SendMessage",
+            {},
+            400,
+            f"{COMMON_NAMESPACE}#MissingRequiredParameterException",
+            "MissingParameter",
+            "The request must contain the parameter MessageBody.",
+            id="missing parameter",
+        ),
+        pytest.param(
+            "ReceiveMessage",
+            {"MaxNumberOfMessages": 0},
+            400,
+            f"{COMMON_NAMESPACE}#InvalidParameterValueException",
+            "InvalidParameterValue",
+            "Value 0 for parameter MaxNumberOfMessages is invalid. "
+            "Reason: Must be between 1 and 10, if provided.",
+            id="value out of range",
+        ),
+    ],
+)
+def test_an_error_is_told_whole_in_both_protocols(
+    server: LiveServer,
+    protocol: str,
+    queue: str,
+    action: str,
+    parameters: dict[str, Any],
+    status: int,
+    kind: str,
+    code: str,
+    text: str,
+) -> None:
+    answer = ask(server, protocol, action, QueueUrl=queue, **parameters)
+    if protocol == "query":
+        assert told(answer) == (status, None, code, text.replace('"', "&quot;"))
+    else:
+        assert told(answer) == (status, kind, code, text)
+
+
+def test_a_queue_that_is_not_there_is_worded_by_protocol(server: LiveServer, protocol: str) -> None:
+    error = told(ask(server, protocol, "SendMessage", QueueUrl="no-such-queue", MessageBody="x"))
+    code = "AWS.SimpleQueueService.NonExistentQueue"
+    if protocol == "json":
+        assert error == (400, f"{SQS_NAMESPACE}#QueueDoesNotExist", code, NO_SUCH_QUEUE)
+    else:
+        text = "The specified queue does not exist for this wsdl version."
+        assert error == (400, None, code, text)
+
+
+def test_a_request_without_a_queue_means_one_that_does_not_exist(
+    server: LiveServer, protocol: str
+) -> None:
+    error = told(ask(server, protocol, "ReceiveMessage"))
+    assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+
+
+@pytest.mark.parametrize("action", UNBUILT)
+def test_an_action_that_is_not_built_is_answered_as_an_unknown_one(
+    server: LiveServer, protocol: str, action: str, request: pytest.FixtureRequest
+) -> None:
+    if protocol == "json":
+        reason = "JSON words an unknown target without its name, and an unbuilt action with it"
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+    unknown = told(ask(server, protocol, "FooBar"))
+    assert (unknown.status, unknown.code) == (400, "InvalidAction")
+    if protocol == "json":
+        assert unknown.type == f"{COMMON_NAMESPACE}#UnknownOperationException"
+    unbuilt = told(ask(server, protocol, action, **UNBUILT[action]))
+    assert unbuilt == unknown._replace(text=unknown.text.replace("FooBar", action))
+
+
+# Bodies that cannot be read
+
+
+MALFORMED = Told(
+    400,
+    f"{COMMON_NAMESPACE}#SerializationException",
+    "MalformedInput",
+    "The request could not be parsed.",
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"QueueUrl":', id="cut off"),
+        pytest.param(b"[1]", id="an array"),
+        pytest.param(b'"text"', id="a text"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\xff"}', id="bad UTF-8"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":' + b"[" * 100_000, id="endless nesting"),
+        pytest.param(b'{"DelaySeconds":' + b"9" * 10_000 + b"}", id="endless number"),
+        pytest.param(b"Action=ListQueues", id="a form"),
+    ],
+)
+def test_json_that_cannot_be_read_is_refused(server: LiveServer, body: bytes) -> None:
+    assert told(exchange(server.url, headers=json_headers("SendMessage"), body=body)) == MALFORMED
+
+
+def test_a_value_of_another_kind_is_refused_by_its_kind(server: LiveServer, queue: str) -> None:
+    body = json.dumps({"QueueUrl": queue, "MessageBody": 7})
+    error = told(exchange(server.url, headers=json_headers("SendMessage"), body=body))
+    assert error == MALFORMED._replace(text="NUMBER_VALUE can not be converted to a String")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        pytest.param(b"Action=SendMessage&MessageBody=%FF", "MalformedInput", id="bad UTF-8"),
+        pytest.param(b"Action=ListQueues" + b"&a=1" * 10_001, "MalformedInput", id="endless"),
+        pytest.param(b"", "MissingAction", id="nothing"),
+        pytest.param(b'{"QueueNamePrefix":"x"}', "MissingAction", id="json"),
+    ],
+)
+def test_a_form_that_cannot_be_read_is_refused(server: LiveServer, body: bytes, code: str) -> None:
+    error = told(exchange(server.url, headers=FORM, body=body))
+    assert (error.status, error.code) == (400, code)
+
+
+@pytest.mark.parametrize(("spare", "status"), [(0, 400), (-1, 413)])
+def test_a_body_up_to_the_server_s_limit_is_read(
+    server: LiveServer, protocol: str, queue: str, spare: int, status: int
+) -> None:
+    headers = json_headers("SendMessage") if protocol == "json" else FORM
+    whole = {"QueueUrl": queue, "MessageBody": ""}
+    empty = (
+        json.dumps(whole) if protocol == "json" else urlencode({"Action": "SendMessage", **whole})
+    )
+    filling = "x" * (SERVER_LIMIT_BYTES - spare - len(empty))
+    body = f'{empty[:-2]}{filling}"}}' if protocol == "json" else empty + filling
+    assert len(body) == SERVER_LIMIT_BYTES - spare
+    error = told(exchange(server.url, headers=headers, body=body))
+    code = "InvalidParameterValue" if status == 400 else "RequestEntityTooLarge"
+    assert (error.status, error.code) == (status, code)
+
+
+# How bodies travel
+
+
+def test_a_chunked_body_is_read(server: LiveServer, sqs: Sqs, queue: str) -> None:
+    body = json.dumps({"QueueUrl": queue, "MessageBody": "in pieces"}).encode()
+    pieces = (body[start : start + 7] for start in range(0, len(body), 7))
+    headers = {**json_headers("SendMessage"), "Transfer-Encoding": "chunked"}
+    assert exchange(server.url, headers=headers, body=pieces).status == 200
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["in pieces"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [pytest.param("gzip", gzip.compress), pytest.param("deflate", zlib.compress)],
+)
+def test_a_compressed_body_is_read(
+    server: LiveServer, sqs: Sqs, queue: str, encoding: str, encode: Callable[[bytes], bytes]
+) -> None:
+    body = encode(json.dumps({"QueueUrl": queue, "MessageBody": "small"}).encode())
+    headers = {**json_headers("SendMessage"), "Content-Encoding": encoding}
+    assert exchange(server.url, headers=headers, body=body).status == 200
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["small"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        pytest.param(b"no gzip at all", 400, "MalformedInput", id="garbage"),
+        pytest.param(gzip.compress(b"{}" * 999)[:-9], 400, "MalformedInput", id="cut off"),
+        pytest.param(
+            gzip.compress(b" " * 50_000_000, 1), 413, "RequestEntityTooLarge", id="a bomb"
+        ),
+    ],
+)
+def test_a_compressed_body_that_is_none_or_too_long_is_refused(
+    server: LiveServer, body: bytes, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "aiohttp.server")
+    headers = {**json_headers("ListQueues"), "Content-Encoding": "gzip"}
+    error = told(exchange(server.url, headers=headers, body=body))
+    assert (error.status, error.code) == (status, code)
+
+
+def test_who_asks_for_leave_to_send_a_body_gets_it(
+    server: LiveServer, sqs: Sqs, queue: str
+) -> None:
+    body = json.dumps({"QueueUrl": queue, "MessageBody": "may I?"}).encode()
+    lines = [
+        "POST / HTTP/1.1",
+        "Host: localhost",
+        "Expect: 100-continue",
+        f"Content-Length: {len(body)}",
+        *(f"{name}: {value}" for name, value in json_headers("SendMessage").items()),
+    ]
+    with open_socket(server.url, "\r\n".join([*lines, "", ""]).encode()) as client:
+        assert client.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(body)
+        assert client.recv(1_000).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["may I?"]
+
+
+def test_a_connection_serves_many_requests_errors_and_all(server: LiveServer) -> None:
+    client = connection(server.url)
+    statuses = []
+    for action in ("ListQueues", "FooBar", "ListQueues"):
+        client.request("POST", "/", b"{}", json_headers(action))
+        statuses.append(answer_on(client).status)
+    client.close()
+    assert statuses == [200, 400, 200]
+
+
+# Methods and paths
+
+
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
+@pytest.mark.parametrize("path", ["/", "/000000000000/q", "/health-not"])
+def test_other_methods_lead_nowhere(server: LiveServer, method: str, path: str) -> None:
+    answer = exchange(server.url, method, path, json_headers("ListQueues"), b"{}")
+    assert_leads_nowhere(answer, with_body=method != "HEAD")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "//", "/favicon.ico", "/000000000000/q", "/a/b/c/d", "/%00", "/%ff/%ff", "/?a=b"],
+)
+def test_a_get_without_an_action_leads_nowhere(server: LiveServer, path: str) -> None:
+    assert_leads_nowhere(exchange(server.url, "GET", path, {"Accept": "text/html"}))
+
+
+def assert_leads_nowhere(answer: Answer, *, with_body: bool = True) -> None:
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "text/xml"
+    assert answer.headers["x-amzn-requestid"]
+    assert answer.body == (b"<UnknownOperationException/>" if with_body else b"")
+
+
+@pytest.mark.parametrize("action", ["CreateQueue", "ListQueues"])
+def test_on_a_queue_s_path_only_its_own_actions_are_valid(server: LiveServer, action: str) -> None:
+    error = told(exchange(server.url, "GET", f"/000000000000/q?Action={action}"))
+    text = f"The action {action} is not valid for this endpoint."
+    assert error == (400, None, "InvalidAction", text)
+
+
+def test_an_answer_of_json_is_empty_for_an_action_without_a_result(
+    server: LiveServer, queue: str
+) -> None:
+    answer = ask(server, "json", "PurgeQueue", QueueUrl=queue)
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-type"] == "application/x-amz-json-1.0"
+    assert answer.headers["content-length"] == "0"
+    assert ask(server, "json", "ReceiveMessage", QueueUrl=queue).body == b"{}"
+
+
+def test_an_answer_of_query_has_its_envelope_with_or_without_a_result(
+    server: LiveServer, queue: str
+) -> None:
+    for action, result in (("PurgeQueue", ""), ("ReceiveMessage", "<ReceiveMessageResult/>")):
+        answer = ask(server, "query", action, QueueUrl=queue)
+        request_id = answer.headers["x-amzn-requestid"]
+        assert answer.headers["content-type"] == "text/xml"
+        assert answer.body.decode() == (
+            f'<?xml version="1.0"?><{action}Response '
+            f'xmlns="http://queue.amazonaws.com/doc/2012-11-05/">{result}'
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+            f"</{action}Response>"
+        )
+
+
+# Headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("X-Amzn-Trace-Id", "\xff\xfe", id="a trace of bytes"),
+        pytest.param("X-Amzn-Trace-Id", "Ä", id="a trace of letters"),
+        pytest.param("Host", "\xff", id="host"),
+        pytest.param("X-Forwarded-Host", "\xff", id="forwarded host"),
+        pytest.param("X-Forwarded-Proto", "\xff", id="forwarded scheme"),
+        pytest.param("Accept", "\xff", id="accept"),
+        pytest.param("Expect", "\xff", id="expect"),
+        pytest.param("Authorization", "Credential=\xff/x/\xff/", id="no signature"),
+        pytest.param(
+            "Authorization", f"Credential=a/20260101/{'long-' * 1_000}/sqs/", id="endless region"
+        ),
+    ],
+)
+@pytest.mark.parametrize("protocol", ["json", "query"], indirect=True)
+def test_headers_that_mean_nothing_harm_nothing(
+    server: LiveServer, protocol: str, name: str, value: str
+) -> None:
+    queue = "headers"
+    parameters = {"QueueName": queue}
+    bytes_of = {name: value.encode("latin-1")}
+    headers: dict[str, Any] = {**json_headers("CreateQueue"), **bytes_of}
+    body = json.dumps(parameters)
+    if protocol == "query":
+        headers = {**FORM, **bytes_of}
+        body = urlencode({"Action": "CreateQueue", **parameters})
+    answer = exchange(server.url, headers=headers, body=body)
+    assert answer.status == 200, answer.body
+    assert b"/000000000000/headers" in answer.body
+
+
+def test_bytes_in_the_trace_header_do_not_keep_a_message_from_being_sent(
+    server: LiveServer, sqs: Sqs, queue: str
+) -> None:
+    body = json.dumps({"QueueUrl": queue, "MessageBody": "x"})
+    headers: dict[str, Any] = {**json_headers("SendMessage"), "X-Amzn-Trace-Id": b"\xff\xfe"}
+    assert exchange(server.url, headers=headers, body=body).status == 200
+    (message,) = sqs.receive_message(QueueUrl=queue, AttributeNames=["All"])["Messages"]
+    assert "AWSTraceHeader" not in message["Attributes"]
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        pytest.param(b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
+        pytest.param(b"GET / HTTP/1.1\r\nno header\r\n\r\n", id="header"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="endless header"),
+        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="endless path"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            id="two lengths",
+        ),
+    ],
+)
+def test_what_is_no_http_gets_400_and_the_door(
+    server: LiveServer, request_line: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "aiohttp.server")
+    answer = b""
+    with open_socket(server.url, request_line) as client:
+        while piece := client.recv(65_536):
+            answer += piece
+    head, _, text = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.0 400 "), head
+    assert b"text/html" not in head
+    assert b"Traceback" not in text
+
+
+# What is the server's own
+
+
+def test_health_is_told_to_whoever_asks(server: LiveServer) -> None:
+    answer = exchange(server.url, "GET", "/health")
+    assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+def test_the_server_s_own_paths_are_not_sqs_s(server: LiveServer) -> None:
+    answer = exchange(server.url, "POST", "/_queueserver/x", json_headers("ListQueues"), b"{}")
+    assert (answer.status, answer.body) == (404, b'{"status":"not found"}')
+
+
+def test_no_answer_is_taken_for_a_page(server: LiveServer) -> None:
+    for path in ("/health", "/?Action=<script>", "/_queueserver/x", "/"):
+        headers = exchange(server.url, "GET", path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["server"] == "queueserver"
+        assert "html" not in headers["content-type"]
+
+
+def test_the_address_is_one_that_answers(server: LiveServer) -> None:
+    address = urlsplit(server.url)
+    assert (address.scheme, address.hostname, address.path) == ("http", "127.0.0.1", "")

@@ -1,0 +1,287 @@
+"""The process: how it starts, what it prints, how it stops, and what survives its death."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.exceptions import BotoCoreError
+
+from tests.api.databases import execute
+from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.raw_http import exchange, open_socket, request_bytes
+from tests.api.server_process import ServerProcess, failed_start
+from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+
+SENT = 1_000
+
+
+def client(clients: Clients, url: str) -> Sqs:
+    return clients.get("json", url, "test", "us-east-1")
+
+
+def make_queue(clients: Clients, url: str, name: str = "q") -> str:
+    created: str = client(clients, url).create_queue(QueueName=name)["QueueUrl"]
+    return created
+
+
+# Start
+
+
+def test_it_prints_one_line_when_it_listens(tmp_path: Path) -> None:
+    with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
+        port = urlsplit(server.url).port
+        assert server.line == f"queueserver listening on http://127.0.0.1:{port} (sqlite:///q.db)\n"
+        assert exchange(server.url, "GET", "/health").status == 200
+        assert server.stop() == (0, "", "")
+
+
+def test_it_prints_no_password(tmp_path: Path, postgresql: str) -> None:
+    address = urlsplit(postgresql)
+    _, _, host = address.netloc.rpartition("@")
+    user = address.username or "postgres"
+    password = address.password or "hidden"
+    url = address._replace(netloc=f"{user}:{password}@{host}").geturl()
+    with ServerProcess("--database", url, directory=tmp_path) as server:
+        assert server.database == address._replace(netloc=f"{user}:***@{host}").geturl()
+        assert password not in server.line
+        assert server.stop() == (0, "", "")
+
+
+def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text(
+        'account = "111111111111"\nregion = "eu-west-1"\ndatabase = "sqlite:///file.db"\n'
+    )
+    settings = {
+        "QUEUESERVER_CONFIG": "settings.toml",
+        "QUEUESERVER_REGION": "eu-west-2",
+        "QUEUESERVER_DATABASE": "sqlite:///environment.db",
+    }
+    flags = ("--database", "sqlite://")
+    with ServerProcess(*flags, directory=tmp_path, settings=settings) as server:
+        assert server.database == "sqlite://"
+        path = "/?Action=CreateQueue&QueueName=q"
+        assert b"/111111111111/q<" in exchange(server.url, "GET", path).body
+        path = "/111111111111/q?Action=GetQueueAttributes&AttributeName.1=QueueArn"
+        answer = exchange(server.url, "GET", path)
+        assert b"<Value>arn:aws:sqs:eu-west-2:111111111111:q</Value>" in answer.body
+
+
+def test_declared_queues_are_there_and_as_declared(
+    tmp_path: Path, clients: Clients, own_database: str
+) -> None:
+    file = tmp_path / "settings.toml"
+    flags = ("--database", own_database, "--config", str(file))
+    file.write_text(
+        '[queues.jobs]\nVisibilityTimeout = 120\ntags = { team = "a" }\n[queues.mails]\n'
+    )
+    with ServerProcess(*flags, directory=tmp_path) as server:
+        sqs = client(clients, server.url)
+        assert len(sqs.list_queues()["QueueUrls"]) == 2
+        sqs.send_message(QueueUrl="jobs", MessageBody="kept")
+        assert server.stop()[0] == 0
+    file.write_text('[queues.jobs]\nVisibilityTimeout = 60\nDelaySeconds = "1"\n')
+    with ServerProcess(*flags, directory=tmp_path) as server:
+        sqs = client(clients, server.url)
+        names = ["VisibilityTimeout", "DelaySeconds"]
+        answer = sqs.get_queue_attributes(QueueUrl="jobs", AttributeNames=names)
+        assert answer["Attributes"] == {"VisibilityTimeout": "60", "DelaySeconds": "1"}
+        assert sqs.list_queue_tags(QueueUrl="jobs")["Tags"] == {"team": "a"}
+        assert bodies(sqs.receive_message(QueueUrl="jobs")) == ["kept"]
+        assert len(sqs.list_queues()["QueueUrls"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param(["--port", "70000"], "'70000' is not a number from 0 to 65535", id="port"),
+        pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="flag"),
+        pytest.param(["--database", "mysql://x"], "'mysql://x' is not sqlite:///PATH", id="kind"),
+        pytest.param(["--database", "sqlite:///no/such/q.db"], "No such file", id="directory"),
+        pytest.param(["--database", "sqlite:///text"], "file is not a database", id="no database"),
+        pytest.param(["--database", "sqlite:///folder"], "s a directory", id="a directory"),
+        pytest.param(
+            ["--database", "postgresql://u:hidden@127.0.0.1:1/q"], "127.0.0.1", id="nobody there"
+        ),
+        pytest.param(["--database", "sqlite://", "--config", "no.toml"], "No such", id="config"),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "192.0.2.1"], "192.0.2.1", id="not our address"
+        ),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "no such host"], "host", id="no address at all"
+        ),
+    ],
+)
+def test_what_keeps_it_from_starting_is_said_in_one_line(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
+    (tmp_path / "folder").mkdir()
+    line = failed_start(*arguments, directory=tmp_path)
+    assert line.startswith("queueserver: error: ")
+    assert words in line
+    assert "hidden" not in line
+
+
+def test_a_queue_that_no_queue_can_be_keeps_it_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text("[queues.jobs]\nVisibilityTimeout = 43201\n")
+    line = failed_start("--config", "bad.toml", "--database", "sqlite://", directory=tmp_path)
+    assert "queues.jobs: Invalid value for the parameter VisibilityTimeout." in line
+
+
+def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = failed_start("--database", "sqlite://", "--port", port, directory=tmp_path)
+    expected = f"cannot listen on 127.0.0.1:{port}: address already in use"
+    assert line == f"queueserver: error: {expected}"
+
+
+def test_one_file_has_one_server(tmp_path: Path) -> None:
+    flags = ("--database", "sqlite:///q.db", "--port", "0")
+    with ServerProcess(*flags, directory=tmp_path) as server:
+        line = failed_start(*flags, directory=tmp_path)
+        assert line == "queueserver: error: q.db is in use by another queueserver"
+        assert exchange(server.url, "GET", "/health").status == 200
+
+
+def test_one_postgresql_database_has_many_servers(
+    tmp_path: Path, clients: Clients, postgresql: str
+) -> None:
+    with (
+        ServerProcess("--database", postgresql, directory=tmp_path) as first,
+        ServerProcess("--database", postgresql, directory=tmp_path) as second,
+    ):
+        make_queue(clients, first.url)
+        here, there = client(clients, first.url), client(clients, second.url)
+        for number in range(5):
+            here.send_message(QueueUrl="q", MessageBody=f"here {number}")
+            there.send_message(QueueUrl="q", MessageBody=f"there {number}")
+        taken = there.receive_message(QueueUrl="q", MaxNumberOfMessages=10)["Messages"]
+        assert len(taken) == 10
+        assert "Messages" not in here.receive_message(QueueUrl="q")
+        for message in taken:
+            here.change_message_visibility(
+                QueueUrl="q", ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+            )
+        there.purge_queue(QueueUrl="q")
+        assert "Messages" not in here.receive_message(QueueUrl="q")
+        here.delete_queue(QueueUrl="q")
+        refused = refusal(there.send_message, QueueUrl="q", MessageBody="x")
+        assert refused.code == "AWS.SimpleQueueService.NonExistentQueue"
+
+
+# Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_and_who_waits_is_answered(
+    tmp_path: Path, clients: Clients, own_database: str, number: signal.Signals
+) -> None:
+    with ServerProcess("--database", own_database, directory=tmp_path) as server:
+        make_queue(clients, server.url)
+        request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
+        waiting = [open_socket(server.url, request) for _ in range(5)]
+        idle = open_socket(server.url, b"")
+        assert exchange(server.url, "GET", "/health").status == 200
+        assert server.stop(number) == (0, "", "")
+        for receiver in waiting:
+            answer = receiver.recv(65_536)
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert answer.endswith(b"\r\n\r\n{}")
+            receiver.close()
+        idle.close()
+
+
+# Death
+
+
+def test_what_was_acknowledged_survives_kill_9(
+    tmp_path: Path, clients: Clients, own_database: str
+) -> None:
+    flags = ("--database", own_database)
+    with ServerProcess(*flags, directory=tmp_path) as server:
+        make_queue(clients, server.url)
+        acknowledged = send_until_killed(client(clients, server.url), server)
+    assert len(acknowledged) >= SENT
+    with ServerProcess(*flags, directory=tmp_path) as server:
+        received = list(drain(client(clients, server.url)))
+    assert len(set(received)) == len(received), "a message came twice"
+    assert acknowledged - set(received) == set(), "an acknowledged message is lost"
+
+
+def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
+    """Send singles and batches from all sides, kill the server, and tell what it acknowledged."""
+    acknowledged: set[str] = set()
+    enough = threading.Event()
+
+    def note(*bodies: str) -> None:
+        acknowledged.update(bodies)
+        if len(acknowledged) >= SENT:
+            enough.set()
+
+    def send_singles(sender: int) -> None:
+        for number in range(100_000):
+            body = f"single {sender} {number}"
+            sqs.send_message(QueueUrl="q", MessageBody=body)
+            note(body)
+
+    def send_batches(sender: int) -> None:
+        for number in range(100_000):
+            entries = [
+                {"Id": str(n), "MessageBody": f"batch {sender} {number} {n}"} for n in range(10)
+            ]
+            answer = sqs.send_message_batch(QueueUrl="q", Entries=entries)
+            assert len(answer["Successful"]) == 10
+            note(*(entry["MessageBody"] for entry in entries))
+
+    with ThreadPoolExecutor(8) as threads:
+        sending = [threads.submit(send_singles, sender) for sender in range(6)]
+        sending += [threads.submit(send_batches, sender) for sender in range(2)]
+        assert enough.wait(PATIENCE_SECONDS)
+        assert server.stop(signal.SIGKILL)[0] == -signal.SIGKILL
+        for sender in sending:
+            assert isinstance(sender.exception(PATIENCE_SECONDS), BotoCoreError)
+    return acknowledged
+
+
+def drain(sqs: Sqs) -> Iterator[str]:
+    """Receive everything there is."""
+    while received := bodies(
+        sqs.receive_message(QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=600)
+    ):
+        yield from received
+
+
+# A database that fails
+
+
+def test_a_database_that_is_away_is_told_and_found_again(
+    tmp_path: Path, clients: Clients, postgresql: str, postgres_url: str
+) -> None:
+    name = urlsplit(postgresql).path.removeprefix("/")
+    with ServerProcess("--database", postgresql, directory=tmp_path) as server:
+        queue = make_queue(clients, server.url)
+        send = client(clients, server.url).send_message
+        send(QueueUrl=queue, MessageBody="before")
+        execute(
+            postgres_url,
+            f"ALTER DATABASE {name} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+        )
+        answer = exchange(server.url, "GET", "/health")
+        assert (answer.status, answer.body) == (503, b'{"status":"the database does not answer"}')
+        refused = refusal(send, QueueUrl=queue, MessageBody="while it is away")
+        assert (refused.status, refused.code) == (503, "ServiceUnavailable")
+
+        execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        assert exchange(server.url, "GET", "/health").status == 200
+        send(QueueUrl=queue, MessageBody="after")
+        assert sorted(drain(client(clients, server.url))) == ["after", "before"]
+        assert server.stop()[0] == 0

@@ -1,0 +1,249 @@
+"""Long polls over real sockets: who is woken, by what, and who takes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import resource
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
+from tests.api.raw_http import exchange, json_headers, open_socket, request_bytes
+from tests.api.sqs_clients import Sqs, bodies, refusal
+
+RECEIVERS = 1_000
+
+Waiting: TypeAlias = Future[dict[str, Any]]
+Wait: TypeAlias = Callable[..., Waiting]
+
+
+@pytest.fixture
+def wait(sqs: Sqs, queue: str, clock: SleepersClock) -> Iterator[Wait]:
+    """Give a way to start long polls of 20 s, each of which sleeps before it is returned."""
+    with ThreadPoolExecutor() as threads:
+        waiting: list[Waiting] = []
+
+        def start(**parameters: object) -> Waiting:
+            request = {"QueueUrl": queue, "WaitTimeSeconds": 20, **parameters}
+            waiting.append(threads.submit(sqs.receive_message, **request))
+            clock.wait_for_sleepers(20, sum(1 for poll in waiting if not poll.done()))
+            return waiting[-1]
+
+        yield start
+        clock.advance(20)
+
+
+def received(poll: Waiting) -> list[str]:
+    return bodies(poll.result(PATIENCE_SECONDS))
+
+
+def test_a_send_wakes_a_receiver(sqs: Sqs, queue: str, wait: Wait) -> None:
+    poll = wait()
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    assert received(poll) == ["x"]
+
+
+def test_who_has_waited_longest_is_served_first(sqs: Sqs, queue: str, wait: Wait) -> None:
+    first, second = wait(), wait()
+    for poll in (first, second):
+        sqs.send_message(QueueUrl=queue, MessageBody="x")
+        assert received(poll) == ["x"]
+
+
+def test_a_batch_wakes_as_many_as_it_can_serve(sqs: Sqs, queue: str, wait: Wait) -> None:
+    polls = [wait() for _ in range(3)]
+    sqs.send_message_batch(
+        QueueUrl=queue, Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(3)]
+    )
+    assert sorted(body for poll in polls for body in received(poll)) == ["0", "1", "2"]
+
+
+def test_a_long_poll_does_not_wait_for_what_is_there(sqs: Sqs, queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=20)
+    assert bodies(answer) == ["x"]
+
+
+def test_a_receiver_wakes_when_a_delay_is_over(
+    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="before", DelaySeconds=5)
+    poll = wait()
+    clock.advance(5)
+    assert received(poll) == ["before"]
+    poll = wait()
+    sqs.send_message(QueueUrl=queue, MessageBody="while it waits", DelaySeconds=7)
+    clock.advance(7)
+    assert received(poll) == ["while it waits"]
+
+
+def test_a_receiver_wakes_when_a_visibility_timeout_is_over(
+    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    sqs.receive_message(QueueUrl=queue, VisibilityTimeout=5)
+    poll = wait(AttributeNames=["ApproximateReceiveCount"])
+    clock.advance(5)
+    assert received(poll) == ["x"]
+    (message,) = poll.result()["Messages"]
+    assert message["Attributes"] == {"ApproximateReceiveCount": "2"}
+
+
+def test_a_receiver_wakes_when_a_message_is_shown_again(sqs: Sqs, queue: str, wait: Wait) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    poll = wait()
+    sqs.change_message_visibility(
+        QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
+    )
+    assert received(poll) == ["x"]
+
+
+def test_a_receiver_sleeps_on_when_a_visibility_timeout_grows(
+    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=5)["Messages"]
+    poll = wait()
+    sqs.change_message_visibility(
+        QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=10
+    )
+    clock.advance(5)
+    clock.wait_for_sleepers(15)
+    assert not poll.done()
+    clock.advance(5)
+    assert received(poll) == ["x"]
+
+
+def test_an_empty_poll_ends_at_its_deadline(wait: Wait, clock: SleepersClock) -> None:
+    poll = wait()
+    clock.advance(19.999)
+    clock.wait_for_sleepers(0.001)
+    assert not poll.done()
+    clock.advance(0.001)
+    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+
+
+def test_the_queue_s_own_wait_counts_where_the_request_names_none(
+    sqs: Sqs, queue: str, clock: SleepersClock
+) -> None:
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"ReceiveMessageWaitTimeSeconds": "3"})
+    with ThreadPoolExecutor() as threads:
+        poll = threads.submit(sqs.receive_message, QueueUrl=queue)
+        clock.wait_for_sleepers(3)
+        assert "Messages" not in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=0)
+        clock.advance(3)
+        assert "Messages" not in poll.result(PATIENCE_SECONDS)
+
+
+def test_a_purge_disturbs_nobody_who_waits(sqs: Sqs, queue: str, wait: Wait) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="old", DelaySeconds=5)
+    poll = wait()
+    sqs.purge_queue(QueueUrl=queue)
+    sqs.send_message(QueueUrl=queue, MessageBody="new")
+    assert received(poll) == ["new"]
+
+
+def test_after_a_purge_a_poll_still_ends_at_its_deadline(
+    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+) -> None:
+    poll = wait()
+    sqs.purge_queue(QueueUrl=queue)
+    clock.advance(20)
+    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+
+
+def test_a_change_of_attributes_disturbs_nobody_who_waits(sqs: Sqs, queue: str, wait: Wait) -> None:
+    poll = wait()
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "0"})
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    assert received(poll) == ["x"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
+
+
+def test_a_receiver_is_told_when_its_queue_is_deleted(sqs: Sqs, queue: str, wait: Wait) -> None:
+    poll = wait()
+    sqs.delete_queue(QueueUrl=queue)
+    refused = refusal(lambda: poll.result(PATIENCE_SECONDS))
+    assert (refused.status, refused.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+
+
+def test_a_receiver_that_has_gone_takes_nothing(
+    sqs: Sqs, server: LiveServer, queue: str, clock: SleepersClock, wait: Wait
+) -> None:
+    request = request_bytes("ReceiveMessage", QueueUrl=queue, WaitTimeSeconds=20)
+    gone = open_socket(server.url, request)
+    clock.wait_for_sleepers(20)
+    gone.close()
+    clock.wait_for_sleepers(20, 0)
+    poll = wait(AttributeNames=["ApproximateReceiveCount"])
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = poll.result(PATIENCE_SECONDS)["Messages"]
+    assert message["Attributes"] == {"ApproximateReceiveCount": "1"}
+
+
+def test_a_receiver_that_goes_as_a_message_comes_takes_nothing(
+    sqs: Sqs, server: LiveServer, queue: str, clock: SleepersClock
+) -> None:
+    request = request_bytes("ReceiveMessage", QueueUrl=queue, WaitTimeSeconds=20)
+    for number in range(10):
+        gone = open_socket(server.url, request)
+        clock.wait_for_sleepers(20)
+        gone.close()
+        sqs.send_message(QueueUrl=queue, MessageBody=str(number))
+        (message,) = sqs.receive_message(
+            QueueUrl=queue, AttributeNames=["ApproximateReceiveCount"]
+        )["Messages"]
+        assert message["Body"] == str(number)
+        assert message["Attributes"] == {"ApproximateReceiveCount": "1"}
+
+
+async def test_a_thousand_receivers_are_answered_when_the_server_stops(
+    own_database: str,
+) -> None:
+    clock = SleepersClock()
+    server = LiveServer(config(own_database), clock)
+    address = urlsplit(server.url)
+
+    async def receive(request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(request)
+        await writer.drain()
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+            await writer.wait_closed()
+
+    with room_for_connections():
+        try:
+            body = json.dumps({"QueueName": "q"})
+            create = exchange(server.url, headers=json_headers("CreateQueue"), body=body)
+            assert create.status == 200
+            request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
+            polls = [asyncio.create_task(receive(request)) for _ in range(RECEIVERS)]
+            await asyncio.to_thread(clock.wait_for_sleepers, 20, RECEIVERS)
+        finally:
+            await asyncio.to_thread(server.close)
+        answers = await asyncio.gather(*polls)
+    assert len(answers) == RECEIVERS
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\n{}")
+
+
+@contextlib.contextmanager
+def room_for_connections() -> Iterator[None]:
+    """Raise the limit of open files: both ends of every connection are in this process."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(limits[0], 4_096), limits[1]), limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

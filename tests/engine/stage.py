@@ -1,0 +1,198 @@
+"""A database with one queue in it and a clock that tests move, and what was said to the database.
+
+The actions here are the engine's commands with the queue's id and revision filled in, so that a
+test reads as what happens to messages. Times are in seconds, as in SQS; the engine's are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from storage import queues
+from storage.database import Database
+from storage.fifo import Sent
+from storage.messages import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
+from storage.queues import STANDARD, Queue
+from storage.receives import Receipt, Receive, Received
+from tests.clock import ManualClock
+
+ACCOUNT, REGION = "000000000000", "us-east-1"
+RETENTION_S = 345_600
+
+
+def new_message(body: str, delay_s: float = 0) -> NewMessage:
+    return NewMessage(bytes(16), body, b"envelope", None, round(delay_s * 1000))
+
+
+async def turn(times: int = 10) -> None:
+    """Let everything run that is due on the loop, and what that makes due."""
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+class Stage:
+    """One open database, and the queue that the play is about."""
+
+    def __init__(self, url: str, clock: ManualClock, database: Database) -> None:
+        self.url = url
+        self.clock = clock
+        self.database = database
+        self.retention_s = RETENTION_S
+        self.queue: Queue
+
+    @classmethod
+    async def open(cls, url: str, clock: ManualClock | None = None) -> Stage:
+        clock = clock or ManualClock()
+        stage = cls(url, clock, await Database.open(url, clock))
+        stage.queue = await stage.create("orders")
+        return stage
+
+    async def reopen(self) -> None:
+        await self.database.close()
+        self.database = await Database.open(self.url, self.clock)
+
+    async def create(self, name: str) -> Queue:
+        return await self.database.write(queues.create, ACCOUNT, REGION, name, STANDARD, {}, {})
+
+    async def find(self, name: str = "orders") -> Queue | None:
+        return await self.database.read(queues.find, ACCOUNT, REGION, name)
+
+    async def refresh(self) -> None:
+        found = await self.find()
+        assert found is not None
+        self.queue = found
+
+    def sending(self, *messages: NewMessage) -> Send:
+        return Send(self.queue.id, self.queue.revision, self.queue.kind, messages)
+
+    def receiving(
+        self, maximum: int = 10, timeout_s: float = 30, *, in_line: bool = False
+    ) -> Receive:
+        return Receive(
+            self.queue.id,
+            self.queue.revision,
+            self.queue.kind,
+            maximum,
+            round(timeout_s * 1000),
+            self.retention_s * 1000,
+            in_line,
+            in_flight_limit=120_000,
+        )
+
+    def deleting(self, *receipts: Receipt) -> Delete:
+        return Delete(self.queue.id, self.queue.revision, self.queue.kind, receipts)
+
+    def changing(self, *changes: tuple[Receipt, float]) -> ChangeVisibility:
+        return ChangeVisibility(
+            self.queue.id,
+            self.queue.revision,
+            self.queue.kind,
+            self.retention_s * 1000,
+            [(receipt, round(timeout_s * 1000)) for receipt, timeout_s in changes],
+        )
+
+    async def send(self, *bodies: str, delay_s: float = 0) -> list[int]:
+        messages = [new_message(body, delay_s) for body in bodies]
+        sent: list[Sent] = await self.database.submit(self.sending(*messages))
+        return [one.number for one in sent]
+
+    async def receive(self, maximum: int = 10, timeout_s: float = 30) -> list[Received]:
+        received: list[Received] = await self.database.submit(self.receiving(maximum, timeout_s))
+        return received
+
+    async def receive_one(self, timeout_s: float = 30) -> Received:
+        (received,) = await self.receive(1, timeout_s)
+        return received
+
+    async def bodies(self, maximum: int = 10, timeout_s: float = 30) -> list[str]:
+        return [received.body for received in await self.receive(maximum, timeout_s)]
+
+    async def delete(self, *receipts: Receipt) -> None:
+        await self.database.submit(self.deleting(*receipts))
+
+    async def change(self, receipt: Receipt, timeout_s: float) -> bool:
+        (outcome,) = await self.database.submit(self.changing((receipt, timeout_s)))
+        assert outcome in {Outcome.DONE, Outcome.MISSING}
+        return outcome is Outcome.DONE
+
+    async def release(self, *claims: Received) -> None:
+        await self.database.submit(Release(claims))
+
+    async def purge(self) -> None:
+        await self.database.write(queues.purge, self.queue)
+        await self.refresh()
+
+    def expired_ms(self) -> int:
+        return self.clock.now_ms() - self.retention_s * 1000
+
+    async def counts(self) -> tuple[int, int, int]:
+        """Count visible, in flight, and delayed."""
+        counts = await self.database.read(
+            queues.count, self.queue.id, self.clock.now_ms(), self.expired_ms()
+        )
+        return counts.visible, counts.in_flight, counts.delayed
+
+    async def rows(self) -> dict[str, int]:
+        """Count the rows of every table that grows with messages."""
+
+        def count(connection: sa.Connection) -> dict[str, int]:
+            tables = ("messages", "bodies", "backlogs", "leftovers")
+            return {
+                table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+                for table in tables
+            }
+
+        return await self.database.read(count)
+
+
+@dataclass
+class Said:
+    """What was said to databases: statements with their parameters, and ends of transactions."""
+
+    statements: list[tuple[str, Any]] = field(default_factory=list)
+    commits: int = 0
+    rollbacks: int = 0
+
+    def texts(self) -> list[str]:
+        return [text for text, _ in self.statements]
+
+
+_listeners: list[Said] = []
+
+
+@contextmanager
+def listening() -> Iterator[Said]:
+    """Gather what is said to any database meanwhile."""
+    said = Said()
+    _listeners.append(said)
+    try:
+        yield said
+    finally:
+        _listeners.remove(said)
+
+
+# A connection remembers whether anybody listened when it was made: so listen from the beginning.
+@sa.event.listens_for(sa.Engine, "before_cursor_execute")
+def _statement(
+    _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool
+) -> None:
+    for said in _listeners:
+        said.statements.append((text, parameters[0] if many else parameters))
+
+
+@sa.event.listens_for(sa.Engine, "commit")
+def _commit(_connection: sa.Connection) -> None:
+    for said in _listeners:
+        said.commits += 1
+
+
+@sa.event.listens_for(sa.Engine, "rollback")
+def _rollback(_connection: sa.Connection) -> None:
+    for said in _listeners:
+        said.rollbacks += 1

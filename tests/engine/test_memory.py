@@ -1,0 +1,66 @@
+"""The database in memory, for test suites of others: one connection that does everything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+from stage import Stage
+
+from storage import queues
+
+
+@pytest_asyncio.fixture
+async def memory() -> AsyncIterator[Stage]:
+    stage = await Stage.open("sqlite://")
+    yield stage
+    await stage.database.close()
+
+
+async def test_messages_come_and_go_in_memory(memory: Stage) -> None:
+    await memory.send("a", "b")
+    await memory.send("delayed", delay_s=10)
+    assert await memory.counts() == (2, 0, 1)
+    first = await memory.receive_one()
+    assert first.body == "a"
+    await memory.delete(first.receipt)
+    memory.clock.advance(10)
+    assert await memory.bodies() == ["b", "delayed"]
+    assert await memory.counts() == (0, 2, 0)
+    await memory.purge()
+    while await memory.database.write(queues.free_leftovers, 10):
+        pass
+    assert await memory.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+
+
+async def test_reads_and_writes_in_memory_take_turns(memory: Stage) -> None:
+    async def cycle(body: str) -> None:
+        for _ in range(10):
+            await memory.send(body)
+            await memory.find()
+            (received,) = await memory.receive(1)
+            visible, in_flight, delayed = await memory.counts()
+            assert 0 <= visible + in_flight + delayed <= 20
+            await memory.delete(received.receipt)
+            assert await memory.find() is not None
+
+    await asyncio.gather(*(cycle(f"{position}") for position in range(20)))
+    assert await memory.counts() == (0, 0, 0)
+
+
+async def test_a_read_in_memory_does_not_see_half_a_write(memory: Stage) -> None:
+    seen = await asyncio.gather(
+        *(memory.send(*"abc") if turn % 2 else memory.counts() for turn in range(40))
+    )
+    assert {sum(counts) % 3 for counts in seen[::2]} == {0}
+
+
+async def test_databases_in_memory_are_apart_and_end_with_the_process(memory: Stage) -> None:
+    other = await Stage.open("sqlite://")
+    await memory.send("a")
+    assert await other.bodies() == []
+    await other.database.close()
+    again = await Stage.open("sqlite://")
+    assert await again.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    await again.database.close()

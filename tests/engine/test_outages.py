@@ -1,0 +1,187 @@
+"""Databases that fail for a while: nobody is told of success, nothing is done twice."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.util import await_only
+from stage import Stage, new_message
+
+from storage.faults import DatabaseUnavailable
+from storage.transaction import Transaction
+
+_KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type LIKE 'client%'"""
+
+
+async def cut_off(url: str) -> None:
+    """End every connection to a database, as a restart of PostgreSQL does."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(_KILL)
+    await connection.close()
+
+
+async def test_writes_go_on_after_connections_were_lost(two_servers: tuple[Stage, Stage]) -> None:
+    stage, _ = two_servers
+    await stage.send("a")
+    await cut_off(stage.url)
+    with pytest.raises(DatabaseUnavailable):
+        await stage.send("b")
+    await stage.send("c")
+    assert await stage.bodies() == ["a", "c"]
+
+
+async def test_reads_go_on_after_connections_were_lost(two_servers: tuple[Stage, Stage]) -> None:
+    stage, _ = two_servers
+    await stage.counts()
+    await cut_off(stage.url)
+    with pytest.raises(DatabaseUnavailable):
+        await stage.counts()
+    assert await stage.counts() == (0, 0, 0)
+
+
+async def test_a_connection_lost_in_a_read_is_no_fault_of_the_read(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+
+    def lose(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(DatabaseUnavailable):
+        await stage.database.read(lose)
+    assert await stage.counts() == (0, 0, 0)
+
+
+async def test_a_drain_that_loses_its_connection_is_not_run_again(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+    lost = []
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def lose(connection: sa.Connection, _cursor: object, text: str, *_: object) -> None:
+        if "INSERT INTO bodies" in text and not lost:
+            lost.append(text)
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    try:
+        results = await asyncio.gather(*(stage.send("x") for _ in range(3)), return_exceptions=True)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", lose)
+    assert [type(result) for result in results] == [DatabaseUnavailable] * 3
+    assert await stage.counts() == (0, 0, 0)
+    await stage.send("y")
+    assert await stage.bodies() == ["y"]
+
+
+async def test_news_that_was_never_committed_reaches_nobody(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+
+    def lose(transaction: Transaction) -> None:
+        transaction.announce(stage.queue.id, 0)
+        transaction.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with stage.database.arrivals.join(stage.queue.id) as place:
+        sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
+        with pytest.raises(DatabaseUnavailable):
+            await stage.database.write(lose)
+        await stage.database.ping()
+        assert not sleep.done()
+        stage.clock.advance(1)
+        await sleep
+
+
+async def test_a_full_disk_fails_sends_until_there_is_room(sqlite: str) -> None:
+    stage = await Stage.open(sqlite)
+    await stage.send("a")
+
+    def limit_pages(transaction: Transaction, extra: int) -> None:
+        (pages,) = transaction.connection.exec_driver_sql("PRAGMA page_count").one()
+        transaction.connection.exec_driver_sql(f"PRAGMA max_page_count={pages + extra}").all()
+
+    await stage.database.write(limit_pages, 0)
+    big = new_message("x" * 100_000)
+    sends = [stage.database.submit(stage.sending(big)) for _ in range(3)]
+    results = await asyncio.gather(*sends, return_exceptions=True)
+    assert [type(result) for result in results] == [DatabaseUnavailable] * 3
+    assert await stage.counts() == (1, 0, 0)
+    assert await stage.bodies() == ["a"]
+    await stage.database.write(limit_pages, 1_000)
+    await stage.database.submit(stage.sending(big))
+    assert await stage.counts() == (1, 1, 0)
+    await stage.database.close()
+
+
+async def test_a_file_that_somebody_else_keeps_locked_fails_sends_until_it_is_free(
+    sqlite: str,
+) -> None:
+    stage = await Stage.open(sqlite)
+    await stage.database.write(
+        lambda tx: tx.connection.exec_driver_sql("PRAGMA busy_timeout=0").all()
+    )
+    with_shell = sqlite3.connect(Path(sqlite.removeprefix("sqlite:///")), isolation_level=None)
+    with_shell.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailable):
+        await stage.send("a")
+    assert await stage.counts() == (0, 0, 0)
+    with_shell.execute("ROLLBACK")
+    with_shell.close()
+    await stage.send("b")
+    assert await stage.bodies() == ["b"]
+    await stage.database.close()
+
+
+async def test_messages_that_another_server_is_claiming_are_passed_over(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    await one.send(*"abcd")
+
+    def claim_while_the_other_does(transaction: Transaction) -> list[str]:
+        transaction.connection.execute(
+            sa.text("SELECT 1 FROM messages ORDER BY id LIMIT 2 FOR UPDATE")
+        )
+        received: list[str] = await_only(asyncio.wait_for(other.bodies(3), timeout=5))
+        return received
+
+    assert await one.database.write(claim_while_the_other_does) == ["c", "d"]
+    assert await one.bodies() == ["a", "b"]
+
+
+async def test_two_servers_never_receive_the_same_message(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    await two_servers[0].send(*map(str, range(10)))
+    await two_servers[1].database.submit(
+        two_servers[1].sending(*[new_message(str(number)) for number in range(10, 200)])
+    )
+
+    async def drain(stage: Stage) -> list[str]:
+        mine: list[str] = []
+        while bodies := await stage.bodies(7):
+            mine += bodies
+        return mine
+
+    received = await asyncio.gather(*map(drain, two_servers))
+    assert sorted(map(int, received[0] + received[1])) == list(range(200))
+
+
+async def test_a_purge_waits_for_what_another_server_is_sending(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    for _ in range(10):
+        one, other = two_servers
+        await one.refresh()
+        other.queue = one.queue
+        await asyncio.gather(*(one.send("x") for _ in range(3)), other.purge())
+        await one.refresh()
+        visible, _, _ = await one.counts()
+        assert visible == len(await one.bodies())

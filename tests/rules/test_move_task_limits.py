@@ -1,0 +1,82 @@
+"""What the message move tasks' own parameters may be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from protocol.errors import SQSError
+from protocol.names import Arn
+from queueserver import limits
+
+IPV = "InvalidParameterValue"
+
+
+def refusal(rule: Callable[[], object]) -> tuple[str, str]:
+    with pytest.raises(SQSError) as caught:
+        rule()
+    return caught.value.code, caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "resource"),
+    [
+        pytest.param("arn:aws:sqs:us-east-1:000000000000:q.fifo", "q.fifo", id="a queue"),
+        pytest.param("arn:aws:sns:us-east-1:000000000000:t:1", "t:1", id="something else"),
+        pytest.param("arn:aws:s3:::bucket", "bucket", id="no region, no account"),
+    ],
+)
+def test_an_arn_has_six_parts(text: str, resource: str) -> None:
+    arn = limits.move_task_arn("SourceArn", text)
+    assert isinstance(arn, Arn)
+    assert (str(arn), arn.resource) == (text, resource)
+
+
+@pytest.mark.parametrize("parameter", ["SourceArn", "DestinationArn"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "q",
+        "arn:aws:sqs:us-east-1:0",
+        "arn:aws:sqs:us-east-1:0:",
+        "arn:aws:sqs:r:0:q\x00",
+        "ARN",
+    ],
+    ids=repr,
+)
+def test_what_is_no_arn_is_refused(parameter: str, text: str) -> None:
+    expected = (
+        f"You must use this format to specify the {parameter}: "
+        "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
+    )
+    assert refusal(lambda: limits.move_task_arn(parameter, text)) == (IPV, expected)
+
+
+@pytest.mark.parametrize(
+    ("rule", "parameter", "highest"),
+    [
+        pytest.param(limits.max_results_of_move_tasks, "MaxResults", 10, id="tasks of a list"),
+        pytest.param(
+            limits.max_number_of_messages_per_second,
+            "MaxNumberOfMessagesPerSecond",
+            500,
+            id="messages a second",
+        ),
+    ],
+)
+def test_a_number_keeps_to_its_range(
+    rule: Callable[[int], object], parameter: str, highest: int
+) -> None:
+    rule(1)
+    rule(highest)
+    reason = f"You must enter a number that's between 1 and {highest}."
+    text = f"Value for parameter {parameter} is invalid. Reason: {reason}"
+    for value in (0, -1, highest + 1, 10**18):
+        assert refusal(lambda value=value: rule(value)) == (IPV, text)  # type: ignore[misc]
+
+
+def test_a_list_shows_the_latest_task_unless_told_otherwise() -> None:
+    assert limits.max_results_of_move_tasks(None) == 1
+    assert limits.max_results_of_move_tasks(7) == 7

@@ -1,0 +1,320 @@
+"""Redrive policies: what they may say, how they read back, and the words for every refusal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from protocol.errors import SQSError
+from protocol.names import Arn
+from queueserver import redrive_policies
+from queueserver.redrive_policies import (
+    RedriveAllowPolicy,
+    RedrivePolicy,
+    parse_redrive_allow_policy,
+    parse_redrive_policy,
+)
+
+DLQ = "arn:aws:sqs:us-east-1:000000000000:dlq"
+TARGET = Arn("aws", "sqs", "us-east-1", "000000000000", "dlq")
+IPV = "InvalidParameterValue"
+NOT_JSON = (
+    "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid JSON map."
+)
+UNSUPPORTED = (
+    "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the "
+    "redrive allow policy, as it\u2019s in an unsupported format."
+)
+UNREADABLE = [
+    pytest.param("", id="nothing"),
+    pytest.param("nonsense", id="no JSON"),
+    pytest.param("{", id="half a map"),
+    pytest.param("{} {}", id="two maps"),
+    pytest.param("[]", id="list"),
+    pytest.param('"text"', id="text"),
+    pytest.param("null", id="null"),
+    pytest.param("[" * 100_000, id="endless lists"),
+    pytest.param('{"a":' * 100_000, id="endless maps"),
+    pytest.param('{"maxReceiveCount":' + "9" * 5_000 + "}", id="endless digits"),
+    pytest.param('{"maxReceiveCount":1e999}', id="endless exponent"),
+    pytest.param('{"maxReceiveCount":NaN}', id="NaN"),
+    pytest.param('{"a\x00":1}', id="NUL"),
+]
+
+
+def redrive(count: object, target: object = DLQ, **others: object) -> str:
+    return json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": count, **others})
+
+
+def allow(permission: object, *arns: object, **others: object) -> str:
+    named = {"sourceQueueArns": arns} if arns else {}
+    return json.dumps({"redrivePermission": permission, **named, **others})
+
+
+def refusal(text: str) -> tuple[str, str]:
+    with pytest.raises(SQSError) as caught:
+        parse_redrive_policy(text)
+    return caught.value.code, caught.value.message
+
+
+def allow_refusal(text: str) -> tuple[str, str]:
+    with pytest.raises(SQSError) as caught:
+        parse_redrive_allow_policy(text)
+    return caught.value.code, caught.value.message
+
+
+def invalid(text: str, reason: str) -> str:
+    return f"Value {text} for parameter RedrivePolicy is invalid. Reason: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        pytest.param(redrive(1), 1, id="number"),
+        pytest.param(redrive("3"), 3, id="text of digits"),
+        pytest.param(redrive("0007"), 7, id="leading zeros"),
+        pytest.param(redrive(1_000), 1_000, id="most"),
+        pytest.param(
+            f'\n{{"maxReceiveCount" : 5,\t"deadLetterTargetArn" : "{DLQ}" }} ', 5, id="spaces"
+        ),
+        pytest.param(
+            '{"maxReceiveCount":5,"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:'
+            '\\u0064lq"}',
+            5,
+            id="escapes",
+        ),
+    ],
+)
+def test_a_redrive_policy_has_a_target_and_a_count(text: str, count: int) -> None:
+    assert parse_redrive_policy(text) == RedrivePolicy(TARGET, count)
+
+
+def test_a_redrive_policy_reads_back_normalised() -> None:
+    text = f'{{"deadLetterTargetArn":"{DLQ}","maxReceiveCount":1}}'
+    assert RedrivePolicy(TARGET, 1).text == text
+    assert parse_redrive_policy(text).text == text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "arn:aws-cn:sqs:cn-north-1:000000000000:q.fifo",
+        "arn:aws:sqs:eu-west-1:111111111111:é😀",
+        "arn:aws:sqs:::q",
+    ],
+)
+def test_any_queues_arn_can_be_the_target(target: str) -> None:
+    policy = parse_redrive_policy(redrive(1, target))
+    assert str(policy.target) == target
+    assert parse_redrive_policy(policy.text) == policy
+
+
+@pytest.mark.parametrize("text", UNREADABLE)
+def test_a_redrive_policy_is_a_json_map(text: str) -> None:
+    assert refusal(text) == (IPV, NOT_JSON)
+
+
+def test_a_name_that_comes_twice_is_refused() -> None:
+    text = f'{{"maxReceiveCount":1,"deadLetterTargetArn":"{DLQ}","maxReceiveCount":2}}'
+    assert refusal(text) == (IPV, NOT_JSON)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            "{}",
+            "Redrive policy does not contain mandatory attribute: maxReceiveCount.",
+            id="empty",
+        ),
+        pytest.param(
+            f'{{ "deadLetterTargetArn" : "{DLQ}" }}',
+            "Redrive policy does not contain mandatory attribute: maxReceiveCount.",
+            id="no count, and repeated as it was sent",
+        ),
+        pytest.param(
+            '{"maxReceiveCount":1}',
+            "Redrive policy does not contain mandatory attribute: deadLetterTargetArn.",
+            id="no target",
+        ),
+        pytest.param(
+            redrive(1, other=1),
+            "Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn].",
+            id="another name",
+        ),
+        *(
+            pytest.param(
+                redrive(1, target),
+                "Dead-letter target ARN should be fully qualified ARN.",
+                id=f"target {target!r}",
+            )
+            for target in (
+                *(
+                    "",
+                    "dlq",
+                    "http://localhost/000000000000/dlq",
+                    "arn:aws:sqs:us-east-1:1",
+                    DLQ + " ",
+                ),
+                *(DLQ + "\x00", DLQ + "\ud800", DLQ + "\uffff", None, 1, True, [DLQ], {"a": DLQ}),
+            )
+        ),
+        pytest.param(
+            redrive(1, "arn:aws:sns:us-east-1:000000000000:topic"),
+            "Only SQS queues are valid resources for deadLetterTargetArn.",
+            id="not SQS",
+        ),
+        *(
+            pytest.param(
+                redrive(count),
+                f"Invalid value for maxReceiveCount: {written}, "
+                "valid values are from 1 to 1000 both inclusive.",
+                id=f"count {str(count)[:24]!r}",
+            )
+            for count, written in (
+                *((0, "0"), (1_001, "1001"), (-36, "-36"), (10**100, "1" + "0" * 100)),
+                *((1.0, "1.0"), (1.5, "1.5"), (True, "true"), (False, "false"), (None, "null")),
+                *(("", ""), ("0", "0"), ("-1", "-1"), ("+1", "+1"), (" 1", " 1"), ("1\n", "1\n")),
+                *(("1.0", "1.0"), ("٣", "٣"), ("9" * 9_000, "9" * 9_000), ("abc", "abc")),
+                *(([1], ""), ({"a": 1}, "")),
+            )
+        ),
+    ],
+)
+def test_other_redrive_policies_are_refused(text: str, reason: str) -> None:
+    assert refusal(text) == (IPV, invalid(text, reason))
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"),
+    [
+        pytest.param(
+            redrive_policies.no_such_target,
+            "Dead letter target does not exist.",
+            id="no such queue",
+        ),
+        pytest.param(
+            redrive_policies.type_mismatch,
+            "Dead-letter queue must be same type of queue as the source..",
+            id="FIFO and standard",
+        ),
+        pytest.param(
+            redrive_policies.other_account,
+            "Dead-letter target owner should be same as the source.",
+            id="another account",
+        ),
+        pytest.param(
+            redrive_policies.not_allowed,
+            "Amazon SQS can't use the queue as a dead-letter queue. "
+            "The redrive allow policy of the queue doesn't allow it.",
+            id="not allowed",
+        ),
+    ],
+)
+def test_what_facts_refuse_is_worded_with_the_policy(
+    word: Callable[[str], SQSError], reason: str
+) -> None:
+    error = word("{raw}")
+    assert (error.code, error.message) == (IPV, invalid("{raw}", reason))
+
+
+OTHER = "arn:aws:sqs:us-east-1:000000000000:other"
+
+
+@pytest.mark.parametrize(
+    ("text", "policy", "allowed"),
+    [
+        pytest.param(allow("allowAll"), RedriveAllowPolicy("allowAll"), [DLQ, OTHER], id="all"),
+        pytest.param(allow("denyAll"), RedriveAllowPolicy("denyAll"), [], id="none"),
+        pytest.param(
+            allow("byQueue", DLQ), RedriveAllowPolicy("byQueue", (DLQ,)), [DLQ], id="by queue"
+        ),
+        pytest.param(
+            allow("allowAll", sourceQueueArns=[]),
+            RedriveAllowPolicy("allowAll"),
+            [DLQ, OTHER],
+            id="an empty list is none",
+        ),
+    ],
+)
+def test_a_redrive_allow_policy_says_who_may_come(
+    text: str, policy: RedriveAllowPolicy, allowed: list[str]
+) -> None:
+    assert parse_redrive_allow_policy(text) == policy
+    assert [arn for arn in (DLQ, OTHER) if policy.allows(arn)] == allowed
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        pytest.param('{ "redrivePermission": "denyAll" }', '{"redrivePermission":"denyAll"}'),
+        pytest.param(
+            f'{{"sourceQueueArns": ["{OTHER}", "{DLQ}"], "redrivePermission": "byQueue"}}',
+            f'{{"redrivePermission":"byQueue","sourceQueueArns":["{OTHER}","{DLQ}"]}}',
+        ),
+    ],
+)
+def test_a_redrive_allow_policy_reads_back_normalised(sent: str, read: str) -> None:
+    assert parse_redrive_allow_policy(sent).text == read
+    assert parse_redrive_allow_policy(read).text == read
+
+
+def test_ten_queues_can_be_allowed() -> None:
+    arns = tuple(f"{DLQ}{n}" for n in range(10))
+    assert parse_redrive_allow_policy(allow("byQueue", *arns)).source_queue_arns == arns
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *UNREADABLE,
+        pytest.param("{}", id="empty"),
+        pytest.param('{"redrivePermission":"denyAll","redrivePermission":"allowAll"}', id="twice"),
+        pytest.param(json.dumps({"sourceQueueArns": [DLQ]}), id="no permission"),
+        pytest.param(allow("denyAll", other=1), id="another name"),
+        pytest.param(allow("DenyAll"), id="permission in other letters"),
+        pytest.param(allow(None), id="permission null"),
+        pytest.param(allow(["denyAll"]), id="permission list"),
+        pytest.param(allow("byQueue", sourceQueueArns=DLQ), id="one text for a list"),
+        pytest.param(allow("byQueue", sourceQueueArns=None), id="null for a list"),
+        pytest.param(allow("byQueue", DLQ, 1), id="a number among texts"),
+        pytest.param(allow("byQueue", "q"), id="no ARN"),
+        pytest.param(allow("byQueue", "arn:aws:sns:us-east-1:000000000000:t"), id="not SQS"),
+        pytest.param(allow("byQueue", DLQ + "\ufffe"), id="a character of no queue"),
+    ],
+)
+def test_a_redrive_allow_policy_has_one_format(text: str) -> None:
+    assert allow_refusal(text) == (IPV, UNSUPPORTED)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(
+            allow("byQueue"),
+            "When you specify the byQueue permission type, you must also specify one or more "
+            "sourceQueueArns values.",
+            id="byQueue without queues",
+        ),
+        pytest.param(
+            allow("byQueue", *[DLQ] * 11),
+            "The maximum number of source queue ARNs you can specify is 10.",
+            id="eleven queues",
+        ),
+        *(
+            pytest.param(
+                allow(permission, DLQ),
+                "To specify one or more source queue ARNs, you must set redrivePermission to "
+                "byQueue.",
+                id=f"{permission} with queues",
+            )
+            for permission in ("allowAll", "denyAll")
+        ),
+    ],
+)
+def test_queues_and_permission_must_agree(text: str, reason: str) -> None:
+    words = f"Amazon SQS can't create the redrive allow policy. {reason}"
+    expected = f"Value {text} for parameter RedriveAllowPolicy is invalid. Reason: {words}"
+    assert allow_refusal(text) == (IPV, expected)
