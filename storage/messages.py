@@ -258,9 +258,7 @@ def _delete_and_change(
         transaction.connection.execute(_HIDE, rows)
 
 
-def _find(
-    transaction: Transaction, keys: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], int]:
+def _find(transaction: Transaction, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
     """Tell when those of the messages named that exist were sent; `keys` are sorted.
 
     One statement for each queue: given pairs of queue and number, SQLite and PostgreSQL would read

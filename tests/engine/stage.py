@@ -7,13 +7,12 @@ test reads as what happens to messages. Times are in seconds, as in SQS; the eng
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
-from clock import ManualClock
 
 from storage import queues
 from storage.database import Database
@@ -28,6 +27,7 @@ from storage.messages import (
     Send,
 )
 from storage.queues import Queue
+from tests.clock import ManualClock
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 RETENTION_S = 345_600
@@ -184,7 +184,12 @@ def listening() -> Iterator[Said]:
 # A connection remembers whether anybody listened when it was made: so listen from the beginning.
 @sa.event.listens_for(sa.Engine, "before_cursor_execute")
 def _statement(
-    _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool
+    _connection: sa.Connection,
+    _cursor: object,
+    text: str,
+    parameters: Sequence[Any],
+    _context: object,
+    many: bool,
 ) -> None:
     for said in _listeners:
         said.statements.append((text, parameters[0] if many else parameters))

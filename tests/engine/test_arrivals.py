@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from clock import ManualClock
-from stage import turn
 
 from storage.arrivals import Arrivals, Place
+from tests.clock import ManualClock
+from tests.engine.stage import turn
 
 QUEUE, OTHER = 1, 2
 
@@ -215,9 +215,7 @@ async def test_the_next_known_moment_wakes_exactly_one_when_it_has_come(line: Li
 
 
 @pytest.mark.parametrize("moments_ms", [(5_000, 8_000), (8_000, 5_000)], ids=["then", "first"])
-async def test_the_earliest_known_moment_counts(
-    line: Line, moments_ms: tuple[int, int]
-) -> None:
+async def test_the_earliest_known_moment_counts(line: Line, moments_ms: tuple[int, int]) -> None:
     await line.join(2)
     for moment_ms in moments_ms:
         line.arrivals.announce(QUEUE, line.clock.now_ms() + moment_ms)

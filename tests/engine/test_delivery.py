@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from stage import Stage, new_message
 
 from storage.messages import Receipt, Release
+from tests.engine.stage import Stage, new_message
 
 ODD_TEXTS = [
     pytest.param("", id="empty"),

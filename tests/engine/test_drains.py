@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
-from stage import Stage, listening, new_message, turn
 
 from storage import schema
 from storage.faults import DatabaseUnavailable
-from storage.messages import NewMessage, Receipt
+from storage.messages import Command, NewMessage, Receipt
 from storage.transaction import Transaction
+from tests.engine.stage import Stage, listening, new_message, turn
 
 
-def bad_message(body: Any = None) -> NewMessage:
+def bad_message(body: object = None) -> NewMessage:
     """Give a message that no database takes."""
-    return new_message("bad")._replace(body=body)
+    return NewMessage(bytes(16), cast("str", body), b"", None, 0)
 
 
 def insert_deletion(transaction: Transaction, name: str) -> None:
@@ -43,7 +43,7 @@ async def test_commands_of_all_kinds_and_queues_are_committed_together(stage: St
     await stage.send(*"abc")
     a, b, c = await stage.receive()
     orders, stage.queue = stage.queue, await stage.create("others")
-    commands = [stage.sending(new_message("x")), stage.receiving()]
+    commands: list[Command] = [stage.sending(new_message("x")), stage.receiving()]
     stage.queue = orders
     commands += [stage.deleting(a.receipt), stage.changing((b.receipt, 0)), stage.receiving()]
     with listening() as heard:
@@ -93,7 +93,7 @@ async def test_a_command_that_fails_harms_only_itself(stage: Stage) -> None:
 
 @pytest.mark.parametrize("body", ["\ud800", b"bytes", 1.5], ids=["surrogate", "bytes", "float"])
 async def test_what_the_driver_cannot_write_harms_only_itself(
-    two_servers: tuple[Stage, Stage], body: Any
+    two_servers: tuple[Stage, Stage], body: object
 ) -> None:
     stage, _ = two_servers
     results = await asyncio.gather(

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
-from stage import ACCOUNT, REGION, Stage, listening, new_message, turn
 
 from storage import queues
 from storage.messages import Command, Receipt
 from storage.queues import QueueChanged
+from tests.engine.stage import ACCOUNT, REGION, Stage, listening, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
 
@@ -56,7 +56,9 @@ async def test_a_queue_is_known_by_account_region_and_name_together(stage: Stage
     assert len(made) == 3
 
 
-async def test_two_servers_that_create_one_queue_make_one_queue(two_servers: tuple[Stage, Stage]) -> None:
+async def test_two_servers_that_create_one_queue_make_one_queue(
+    two_servers: tuple[Stage, Stage],
+) -> None:
     one, other = two_servers
     for position in range(20):
         name = f"race-{position}"
@@ -287,7 +289,9 @@ async def test_every_queue_is_listed_by_id_in_pages(stage: Stage) -> None:
     assert await stage.database.read(queues.every, made[3].id, 3) == []
 
 
-async def test_counts_are_of_one_moment_while_another_server_works(two_servers: tuple[Stage, Stage]) -> None:
+async def test_counts_are_of_one_moment_while_another_server_works(
+    two_servers: tuple[Stage, Stage],
+) -> None:
     one, other = two_servers
     await one.counts()
     steps = iter([other.send("x", "y"), other.receive()])

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import pytest_asyncio
-from stage import RETENTION_S, Stage, new_message, turn
 
 from storage import queues
 from storage.messages import Received, Release
+from tests.engine.stage import RETENTION_S, Stage, new_message, turn
 
 
 class Receiver:
