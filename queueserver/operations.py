@@ -31,10 +31,9 @@ Operation: TypeAlias = Callable[[Caller, Any], Awaitable[msgspec.Struct | None]]
 def bind(*nouns: object) -> dict[str, Operation]:
     """Find the one method for each action's name.
 
-    An action without a method is left out, so that it is answered as an unknown one.
-
     Raises:
-        TypeError: a public method is no action, or two of the nouns have the same one.
+        TypeError: an action has no method, a public method is no action, or two of the nouns have
+            the same one.
     """
     methods: dict[str, Operation] = {}
     for noun in nouns:
@@ -44,11 +43,8 @@ def bind(*nouns: object) -> dict[str, Operation]:
             if name in methods:
                 raise TypeError(f"{name} has two methods, the second in {type(noun).__name__}")
             methods[name] = getattr(noun, name)
-    bound = {
-        action.name: methods.pop(action.method)
-        for action in ACTIONS.values()
-        if action.method in methods
-    }
-    if methods:
-        raise TypeError(f"no action is called {', '.join(sorted(methods))}")
-    return bound
+    wanted = {action.method: name for name, action in ACTIONS.items()}
+    odd = methods.keys() ^ wanted.keys()
+    if odd:
+        raise TypeError(f"no action, or no method, is called {', '.join(sorted(odd))}")
+    return {name: methods[method] for method, name in wanted.items()}

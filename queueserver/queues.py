@@ -63,10 +63,10 @@ class Queues:
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
         requested = request.attributes or {}
-        limits.queue_name(request.queue_name, fifo="FifoQueue" in requested)
+        stored = attributes.parse(requested, {}, creating=True)
+        limits.queue_name(request.queue_name, fifo=attributes.is_fifo(stored))
         limits.tags(request.tags or {})
         limits.tag_count(request.queue_name, len(request.tags or {}))
-        stored = attributes.parse(requested, {}, creating=True)
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
@@ -333,7 +333,7 @@ def _kind(stored: Mapping[str, str]) -> str:
 
     AWS goes on deduplicating as it was created to, whatever DeduplicationScope is set to later.
     """
-    if stored.get("FifoQueue") != "true":
+    if not attributes.is_fifo(stored):
         return queues.STANDARD
     by_group = stored.get("DeduplicationScope") == "messageGroup"
     return queues.FIFO_BY_GROUP if by_group else queues.FIFO

@@ -25,7 +25,6 @@ from aiohttp.web_protocol import RequestHandler
 from protocol.actions import CreateQueue, SetQueueAttributes, TagQueue
 from protocol.errors import (
     InternalFailure,
-    InvalidAction,
     MalformedInput,
     RequestEntityTooLarge,
     ServiceUnavailable,
@@ -201,18 +200,12 @@ class Server:
             if body:
                 wire_request = msgspec.structs.replace(wire_request, body=body)
             action, parameters = codec.read(wire_request)
-            operation = self._operation(action.name)
+            operation = self._operations[action.name]
             result = await operation(self._caller(request), parameters)
             answer = codec.write_result(action, result, request_id)
         except Exception as error:
             answer = codec.write_error(_as_sqs_error(error, request_id), request_id)
         return _response(answer, request_id)
-
-    def _operation(self, name: str) -> Operation:
-        operation = self._operations.get(name)
-        if operation is None:
-            raise InvalidAction(f"The action {name} is not valid for this endpoint.")
-        return operation
 
     def _caller(self, request: web.BaseRequest) -> Caller:
         """Tell who calls: by the host's name and the signature, else as the settings say."""

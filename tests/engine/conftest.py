@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import pytest_asyncio
-from stage import Stage
+
+from tests.engine.stage import Stage
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -7,7 +7,7 @@ test reads as what happens to messages. Times are in seconds, as in SQS; the eng
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -180,7 +180,12 @@ def listening() -> Iterator[Said]:
 # A connection remembers whether anybody listened when it was made: so listen from the beginning.
 @sa.event.listens_for(sa.Engine, "before_cursor_execute")
 def _statement(
-    _connection: Any, _cursor: Any, text: str, parameters: Any, _context: Any, many: bool
+    _connection: sa.Connection,
+    _cursor: object,
+    text: str,
+    parameters: Sequence[Any],
+    _context: object,
+    many: bool,
 ) -> None:
     for said in _listeners:
         said.statements.append((text, parameters[0] if many else parameters))

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from stage import turn
 
 from storage.arrivals import Arrivals, Place
 from tests.clock import ManualClock
+from tests.engine.stage import turn
 
 QUEUE, OTHER = 1, 2
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from stage import Stage, new_message
 
-from storage.messages import Receipt, Release
+from storage.messages import Outcome, Release
+from storage.receives import Receipt
+from tests.engine.stage import Stage, new_message
 
 ODD_TEXTS = [
     pytest.param("", id="empty"),
@@ -29,13 +30,14 @@ async def test_all_parts_of_a_message_come_back(stage: Stage) -> None:
     sent = new_message("body")._replace(
         message_id=bytes(range(16)), envelope=b"\x00\xff{}", group_id="g"
     )
-    (number,) = await stage.database.submit(stage.sending(sent))
+    ((number, message_id),) = await stage.database.submit(stage.sending(sent))
+    assert message_id == sent.message_id
     stage.clock.advance(2)
     received = await stage.receive_one()
     assert received.receipt == (stage.queue.id, number, 1)
     assert received[1:5] == (bytes(range(16)), "body", b"\x00\xff{}", "g")
     now_ms = stage.clock.now_ms()
-    assert received[5:] == (now_ms - 2_000, now_ms, now_ms)
+    assert received[5:] == (False, now_ms - 2_000, now_ms, now_ms, None)
 
 
 async def test_messages_come_in_the_order_they_were_sent(stage: Stage) -> None:
@@ -188,7 +190,8 @@ async def test_changes_of_one_command_are_answered_one_by_one(stage: Stage) -> N
     answer = await stage.database.submit(
         stage.changing((a.receipt, 0), (b.receipt, 0), (never, 0), (c.receipt, 0), (a.receipt, 9))
     )
-    assert answer == [True, False, False, True, True]
+    done, missing = Outcome.DONE, Outcome.MISSING
+    assert answer == [done, missing, missing, done, done]
     assert await stage.bodies() == ["c"]
 
 
@@ -223,7 +226,7 @@ async def test_a_delete_wins_over_a_change_in_the_same_drain(stage: Stage) -> No
     change = stage.database.submit(stage.changing((received.receipt, 0)))
     delete = stage.database.submit(stage.deleting(received.receipt))
     await delete
-    assert await change == [False]
+    assert await change == [Outcome.MISSING]
     assert await stage.counts() == (0, 0, 0)
 
 

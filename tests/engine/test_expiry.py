@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from sqlalchemy.util import await_only
-from stage import RETENTION_S, Stage, new_message
 
 from storage import queues
 from storage.transaction import Transaction
+from tests.engine.stage import RETENTION_S, Stage, new_message
 
 
 async def free_all(stage: Stage, limit: int = 500) -> int:
@@ -168,12 +168,12 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
     await one.send(*["old"] * 5)
     one.clock.advance(RETENTION_S)
     await one.send(*["young"] * 3)
-    step = (queues.free_expired, one.queue.id, one.expired_ms(), 500)
+    step = (one.queue.id, one.expired_ms(), 500)
 
     def free_while_the_other_tries(transaction: Transaction) -> tuple[int, int]:
-        function, *arguments = step
-        freed = function(transaction, *arguments)
-        return freed, await_only(asyncio.wait_for(other.database.write(*step), timeout=5))
+        freed = queues.free_expired(transaction, *step)
+        others = other.database.write(queues.free_expired, *step)
+        return freed, await_only(asyncio.wait_for(others, timeout=5))
 
     assert await one.database.write(free_while_the_other_tries) == (5, 0)
     assert await one.counts() == (3, 0, 0)

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from stage import Stage
 
 from storage import queues
+from tests.engine.stage import Stage
 
 
 @pytest_asyncio.fixture

@@ -8,10 +8,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from stage import Stage
 
 from storage import queues
 from storage.transaction import Transaction
+from tests.engine.stage import Stage
+
+
+def copy_files(directory: Path, old: str, new: str) -> None:
+    for path in directory.glob(f"{old}.db*"):
+        shutil.copy(path, directory / path.name.replace(old, new))
 
 
 def increases(numbers: list[int]) -> bool:
@@ -72,9 +77,12 @@ async def test_numbers_of_a_transaction_that_failed_are_not_given_again(
 
 
 async def test_more_numbers_than_are_reserved_at_a_time_can_be_taken(stage: Stage) -> None:
+    def take(transaction: Transaction, count: int) -> list[int]:
+        return list(transaction.take_numbers(count))
+
     numbers: list[int] = []
     for count in (9_999, 2, 25_000, 1):
-        numbers += await stage.database.write(lambda tx, n=count: list(tx.take_numbers(n)))
+        numbers += await stage.database.write(take, count)
     assert len(numbers) == 35_002
     assert increases(numbers)
 
@@ -83,8 +91,7 @@ async def test_numbers_go_on_after_a_crash(sqlite: str, tmp_path: Path) -> None:
     stage = await Stage.open(sqlite)
     numbers = [number for _ in range(3) for number in await stage.send("x", "y")]
     # What is on the disk at this moment is what a killed process leaves behind.
-    for path in tmp_path.glob("queueserver.db*"):
-        shutil.copy(path, tmp_path / path.name.replace("queueserver", "killed"))
+    copy_files(tmp_path, "queueserver", "killed")
     await stage.database.close()
     killed = await Stage.open(sqlite.replace("queueserver", "killed"), stage.clock)
     assert await killed.counts() == (6, 0, 0)

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from stage import Stage
 
 from storage import schema
 from storage.database import Database
 from storage.faults import DatabaseUnusable
 from tests.clock import ManualClock
+from tests.engine.stage import Stage
 
 
 async def refusal(url: str) -> str:
@@ -75,7 +75,7 @@ async def test_an_empty_file_is_as_good_as_none(sqlite: str) -> None:
 
 async def test_everything_is_kept_over_a_restart(stage: Stage) -> None:
     secret, queue = stage.database.secret, await stage.find()
-    await stage.send("visible", "in flight", "deleted")
+    await stage.send("in flight", "deleted", "visible")
     await stage.send("delayed", delay_s=10)
     received = await stage.receive(2, timeout_s=0)
     in_flight = await stage.receive_one()
@@ -88,7 +88,7 @@ async def test_everything_is_kept_over_a_restart(stage: Stage) -> None:
     assert await stage.change(in_flight.receipt, 0)
     stage.clock.advance(10)
     again = await stage.receive()
-    assert sorted(message.body for message in again) == ["deleted", "delayed", "visible"]
+    assert sorted(message.body for message in again) == ["delayed", "in flight", "visible"]
 
 
 async def test_each_database_has_a_secret_of_its_own(sqlite: str, tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ async def test_a_closed_file_is_all_there_is(sqlite: str, tmp_path: Path) -> Non
     stage = await Stage.open(sqlite)
     await stage.send("a")
     await stage.database.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["queueserver.db"]
+    assert list(files(tmp_path)) == ["queueserver.db"]
 
 
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(
@@ -136,7 +136,7 @@ async def test_a_directory_is_refused(tmp_path: Path) -> None:
 async def test_a_path_without_a_directory_is_refused(tmp_path: Path) -> None:
     text = await refusal(f"sqlite:///{tmp_path}/missing/queueserver.db")
     assert text == f"cannot open {tmp_path}/missing/queueserver.db: No such file or directory"
-    assert list(tmp_path.iterdir()) == []
+    assert files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from stage import Said, Stage, listening, new_message
 
 from storage import queues
-from storage.messages import Release
 from storage.transaction import Transaction
+from tests.engine.stage import Said, Stage, listening, new_message
 
 MESSAGES = 20_000
 QUEUES = 4
@@ -52,7 +51,7 @@ async def act(stage: Stage) -> Said:
             stage.delete(*here[3:5]),
             other.delete(*elsewhere[:5]),
             other.change(elsewhere[5], 10),
-            database.submit(Release(received[5:])),
+            stage.release(*received[5:]),
             stage.receive(),
             other.receive(),
         )

@@ -8,11 +8,12 @@ from collections.abc import Callable
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
-from stage import ACCOUNT, REGION, Stage, listening, new_message, turn
 
 from storage import queues
-from storage.messages import Command, Receipt
+from storage.messages import Command
 from storage.queues import QueueChanged
+from storage.receives import Receipt
+from tests.engine.stage import ACCOUNT, REGION, Stage, listening, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
 

@@ -9,6 +9,7 @@ import pytest
 from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load, mask_password
 
 DEFAULTS = Config(
+    in_flight_limit=120_000,
     host="127.0.0.1",
     port=9324,
     database="sqlite:///queueserver.db",
@@ -29,6 +30,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "region": ("eu-central-1", "eu-central-1"),
     "public_url": ("https://sqs.example.com/base/", "https://sqs.example.com/base"),
     "cooldowns": ("true", True),
+    "in_flight_limit": ("20", 20),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("json", "json"),
 }
@@ -106,6 +108,7 @@ def test_the_file_of_the_flag_goes_before_that_of_the_environment(file: Path) ->
 
 BAD = [
     *[("host", text) for text in ("", "a b", "a/b", "é")],
+    *[("in_flight_limit", text) for text in ("", "x", "0", "-1", "1000000001", "9" * 5_000)],
     *[("port", text) for text in ("", "x", "-1", "65536", "80.0", " 80", "٨٠", "9" * 5_000)],
     *[("database", text) for text in ("", "queue.db", "mysql://h/d", "sqlite://queue.db")],
     *[("database", text) for text in ("sqlite:///", "postgresql://", "postgres://h/d")],

@@ -15,6 +15,7 @@ A, B = "111111111111", "222222222222"
 IPV = "InvalidParameterValue"
 STATEMENT = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": ARN}
 
+OTHER_KINDS = {"CanonicalUser": "c", "Federated": ["f"]}
 NO_TEXTS: list[object] = ["", [], [""], 1, {}, ["a", 1]]
 NO_PRINCIPALS: list[object] = [A, "", [], ["*"], {}, 1, {"AWS": []}, {"AWS": 1}, {"Human": "x"}]
 NO_CONDITIONS: list[object] = [
@@ -56,7 +57,7 @@ def invalid(parameter: str, value: str, reason: str) -> str:
         pytest.param(policy(with_(Resource=None, NotResource="*")), id="NotResource"),
         pytest.param(policy(with_(Principal=None, NotPrincipal={"AWS": A})), id="NotPrincipal"),
         pytest.param(
-            policy(with_(Principal={"AWS": [A, "*"], "Service": "sns.amazonaws.com"})),
+            policy(with_(Principal={"AWS": [A, "*"], "Service": "s", **OTHER_KINDS})),
             id="kinds of principals",
         ),
         pytest.param(policy(with_(Principal={"AWS": [A] * 50})), id="most principals"),
