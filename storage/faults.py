@@ -23,6 +23,8 @@ def is_passing(error: BaseException) -> bool:
     """
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
+    if isinstance(error, DBAPIError) and error.statement is None:
+        return True  # there was no connection to say anything on
     return isinstance(error, OperationalError | InterfaceError | OSError)
 
 
