@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from typing import NamedTuple, TypeAlias
 
 from protocol import actions
@@ -11,6 +10,7 @@ from protocol.digests import md5_of_attributes
 from queueserver import limits, message_attributes
 from queueserver.directory import KnownQueue
 from queueserver.envelope import Envelope
+from queueserver.identifiers import new_identifier
 from queueserver.operations import Caller
 from storage.messages import NewMessage
 
@@ -46,7 +46,7 @@ def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) ->
     system = entry.message_system_attributes
     return Draft(
         NewMessage(
-            uuid.uuid4().bytes,
+            new_identifier(),
             body,
             envelope.closed(),
             entry.message_group_id,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -90,11 +89,6 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
-
-
-def message_id_text(message_id: bytes) -> str:
-    """Write a message's 16 bytes as the UUID that SQS calls MessageId."""
-    return str(uuid.UUID(bytes=message_id))
 
 
 def sequence_number(number: int) -> str:

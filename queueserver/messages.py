@@ -16,7 +16,8 @@ from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, 
 from queueserver import limits, message_attributes
 from queueserver.directory import Directory, KnownQueue
 from queueserver.drafts import Draft, draft, require_fifo_members
-from queueserver.envelope import Envelope, message_id_text, sequence_number
+from queueserver.envelope import Envelope, sequence_number
+from queueserver.identifiers import as_text
 from queueserver.operations import Caller
 from queueserver.seals import Seal
 from storage.arrivals import Clock
@@ -61,7 +62,7 @@ class Messages:
             (sent,) = await self._send(queue, [ready])
             return actions.SendMessageResult(
                 md5_of_message_body=ready.md5_of_body,
-                message_id=message_id_text(sent.message_id),
+                message_id=as_text(sent.message_id),
                 md5_of_message_attributes=ready.md5_of_attributes,
                 md5_of_message_system_attributes=ready.md5_of_system_attributes,
                 sequence_number=_sequence_number(queue, sent),
@@ -97,7 +98,7 @@ class Messages:
             successful = [
                 actions.SendMessageBatchResultEntry(
                     id=entry.id or "",
-                    message_id=message_id_text(one.message_id),
+                    message_id=as_text(one.message_id),
                     md5_of_message_body=ready.md5_of_body,
                     md5_of_message_attributes=ready.md5_of_attributes,
                     md5_of_message_system_attributes=ready.md5_of_system_attributes,
@@ -218,7 +219,7 @@ class Messages:
         envelope = Envelope.open(received.envelope)
         attributes, digest = envelope.returned_attributes(wanted)
         return Message(
-            message_id=message_id_text(received.message_id),
+            message_id=as_text(received.message_id),
             receipt_handle=self._seal.receipt_handle(queue.arn, received),
             md5_of_body=envelope.md5_of_body,
             body=received.body,

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import contextlib
 import logging
-import uuid
 
 import msgspec
 
@@ -23,6 +22,7 @@ from protocol.errors import (
 from protocol.names import Arn, parse_arn, queue_arn
 from queueserver import limits
 from queueserver.attributes import typed
+from queueserver.identifiers import as_text, new_identifier
 from queueserver.operations import Caller
 from storage import move_tasks, queues
 from storage.arrivals import Clock
@@ -67,7 +67,7 @@ class MoveTasks:
             raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
         if request.destination_arn:
             await self._check_destination(caller, source, request.destination_arn)
-        task_id = str(uuid.uuid4())
+        task_id = as_text(new_identifier())
         try:
             await self._database.write(
                 move_tasks.start,

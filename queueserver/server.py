@@ -12,7 +12,6 @@ import logging
 import re
 import signal
 import sys
-import uuid
 
 import msgspec
 import uvloop
@@ -35,6 +34,7 @@ from protocol.wire import WireRequest, WireResponse, codec_for
 from queueserver.clock import SystemClock
 from queueserver.config import Config, StartError, mask_password
 from queueserver.directory import Directory
+from queueserver.identifiers import as_text, new_identifier
 from queueserver.messages import Messages
 from queueserver.move_tasks import MoveTasks, Runner
 from queueserver.operations import Caller, Operation, bind
@@ -183,7 +183,7 @@ class Server:
         return _own_answer(200, "ok")
 
     async def _answer(self, request: web.BaseRequest, path: str) -> web.Response:
-        request_id = str(uuid.uuid4())
+        request_id = as_text(new_identifier())
         headers = request.headers
         wire_request = WireRequest(
             method=request.method,
