@@ -118,7 +118,7 @@ class Server:
         await self._database.close()
 
     async def _listen(self) -> None:
-        server = web.Server(
+        server = _Server(
             self._handle,
             request_factory=self._make_request,
             # A receiver that has gone away must leave the line at once.
@@ -233,6 +233,43 @@ class Server:
         return f"{'https' if scheme == 'https' else 'http'}://{host}"
 
 
+class _Connection(RequestHandler):
+    """A connection that answers what is not even HTTP as SQS answers what it cannot read."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer in the protocol that is understood without headers, and close the connection."""
+        request_id = as_text(new_identifier())
+        if status < 500:
+            log.info("request %s is not valid HTTP: %s", request_id, exc)
+            error: SQSError = MalformedInput("The request is not valid HTTP.")
+        else:
+            error = _as_sqs_error(exc or RuntimeError(f"status {status}"), request_id)
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer was sent already")
+        response = _response(codec_for(_NOTHING).write_error(error, request_id), request_id)
+        response.force_close()
+        return response
+
+
+_NOTHING = WireRequest("", "", "", "", "", "", b"")
+
+
+class _Server(web.Server):
+    """aiohttp's server of connections, with connections of ours."""
+
+    def __call__(self) -> RequestHandler:
+        """Make the connection for one client."""
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
 async def _read_body(request: web.BaseRequest) -> bytes:
     """Read the whole body, up to `MAXIMUM_REQUEST_BYTES` after any Content-Encoding is undone."""
     if not request.can_read_body:
@@ -249,7 +286,7 @@ async def _read_body(request: web.BaseRequest) -> bytes:
         ) from None
 
 
-def _as_sqs_error(error: Exception, request_id: str) -> SQSError:
+def _as_sqs_error(error: BaseException, request_id: str) -> SQSError:
     """Find the error that the caller is told; what they must not see goes to the log."""
     if isinstance(error, SQSError):
         return error

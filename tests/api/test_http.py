@@ -380,7 +380,9 @@ def test_what_is_no_http_gets_400_and_the_door(
             answer += piece
     head, _, text = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.0 400 "), head
-    assert b"text/html" not in head
+    assert b"\r\nContent-Type: text/xml\r\n" in head
+    assert b"\r\nx-amzn-RequestId: " in head
+    assert b"<Code>MalformedInput</Code>" in text
     assert b"Traceback" not in text
 
 
