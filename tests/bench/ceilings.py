@@ -1,0 +1,95 @@
+"""What the machine can do at all: an echo of JSON over HTTP, and SQLite without a server."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from tests.bench.client import json_request, run
+from tests.bench.processes import started
+from tests.bench.scenarios import BODY, Result, repeat
+
+_PER_TRANSACTION = 64
+
+
+async def echo(messages: int) -> list[Result]:
+    """Measure the bare handler with the client's own request for a send."""
+    results = []
+    request = json_request("Echo", QueueUrl="http://bench/000000000000/q", MessageBody=BODY)
+    with started("tests.bench.echo") as server:
+        for connections in (1, 64, 256):
+            before = server.usage()
+            load = await run(server.url, connections, messages // connections, repeat(request))
+            after = server.usage()
+            results.append(
+                Result(
+                    f"echo, {connections} connections",
+                    load.requests / load.seconds,
+                    load.percentile(0.5),
+                    load.percentile(0.99),
+                    (after.cpu_seconds - before.cpu_seconds) / load.requests * 1e6,
+                    after.peak_bytes / 1e6,
+                )
+            )
+    return results
+
+
+def sqlite(directory: Path, messages: int) -> list[Result]:
+    """Measure inserts, claims and deletes in transactions of 64, and one insert in each."""
+    connection = sqlite3.connect(directory / "ceiling.db", isolation_level=None)
+    for statement in (
+        "PRAGMA journal_mode=WAL",
+        "PRAGMA synchronous=FULL",
+        "CREATE TABLE messages (id INTEGER PRIMARY KEY, visible_at INTEGER, body TEXT)",
+        "CREATE INDEX visible ON messages (visible_at, id)",
+    ):
+        connection.execute(statement)
+
+    def insert(first: int, count: int) -> None:
+        rows = [(number, 0, BODY) for number in range(first, first + count)]
+        connection.executemany("INSERT INTO messages VALUES (?, ?, ?)", rows)
+
+    def claim(first: int, count: int) -> None:
+        found = connection.execute(
+            "SELECT id, body FROM messages WHERE visible_at <= 0 ORDER BY visible_at, id LIMIT ?",
+            (count,),
+        ).fetchall()
+        rows = [(number,) for number, _ in found]
+        connection.executemany("UPDATE messages SET visible_at = 1 WHERE id = ?", rows)
+
+    def delete(first: int, count: int) -> None:
+        rows = [(number,) for number in range(first, first + count)]
+        connection.executemany("DELETE FROM messages WHERE id = ?", rows)
+
+    results = []
+    for name, work, count in (
+        ("sqlite3 inserts by 64", insert, _PER_TRANSACTION),
+        ("sqlite3 claims by 64", claim, _PER_TRANSACTION),
+        ("sqlite3 deletes by 64", delete, _PER_TRANSACTION),
+        ("sqlite3 inserts by 1", insert, 1),
+    ):
+        latencies = []
+        began, cpu = time.perf_counter(), time.process_time()
+        transactions = max(messages // 10 // count, 1) if count == 1 else messages // count
+        for turn in range(transactions):
+            started_at = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            work(1 + turn * count, count)
+            connection.execute("COMMIT")
+            latencies.append(time.perf_counter() - started_at)
+        seconds = time.perf_counter() - began
+        done = transactions * count
+        latencies.sort()
+        results.append(
+            Result(
+                name,
+                done / seconds,
+                latencies[len(latencies) // 2] * 1000,
+                latencies[len(latencies) * 99 // 100] * 1000,
+                (time.process_time() - cpu) / done * 1e6,
+                0.0,
+            )
+        )
+    connection.close()
+    return results

@@ -1,0 +1,60 @@
+"""The processes that are measured, and what they use. Linux only: it reads /proc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PATIENCE_SECONDS = 60
+
+
+class Usage(NamedTuple):
+    """CPU seconds, user and system, of all threads, and the most memory ever used in bytes."""
+
+    cpu_seconds: float
+    peak_bytes: int
+
+
+class Server(NamedTuple):
+    """A server that runs: its base URL, and its process if it is ours."""
+
+    url: str
+    pid: int | None
+
+    def usage(self) -> Usage:
+        """Tell what the process has used so far; nothing is known of a foreign one."""
+        if self.pid is None:
+            return Usage(0.0, 0)
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        peak = int(status.partition("VmHWM:")[2].split()[0])
+        return Usage((int(fields[11]) + int(fields[12])) / _TICKS, peak * 1024)
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[Server]:
+    """Run a Python module that prints a line with its URL when it listens."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        url = next((word for word in line.split() if word.startswith("http://")), None)
+        if url is None:
+            raise RuntimeError(f"{' '.join(arguments)} did not start: {line!r}")
+        yield Server(url, process.pid)
+    finally:
+        process.terminate()
+        process.wait(_PATIENCE_SECONDS)
+
+
+def stored_bytes(database: Path) -> int:
+    """Give the size of a SQLite database with its log."""
+    return sum(path.stat().st_size for path in database.parent.glob(database.name + "*"))

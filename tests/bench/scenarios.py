@@ -1,0 +1,313 @@
+"""What is measured: each scenario prepares its queues, then lets a closed loop run.
+
+A step is one request after the other on one connection; what is counted are messages, or requests
+where a scenario says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from tests.bench.client import Connection, Load, Step, json_request, query_request, queue_url, run
+from tests.bench.processes import Server, Usage
+
+BODY = "x" * 200
+LARGE_BODY = "x" * 1_000_000
+
+
+class Size(NamedTuple):
+    """How much is done: messages of a scenario, queues of the one with many, and backlogs."""
+
+    messages: int
+    queues: int
+    backlogs: tuple[int, ...]
+
+
+class Result(NamedTuple):
+    """What a scenario reached; CPU is the server's, for each message."""
+
+    name: str
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    peak_mb: float
+
+
+class Bench:
+    """A server under load."""
+
+    def __init__(self, server: Server, size: Size) -> None:
+        self.server = server
+        self.size = size
+        self._queues = 0
+
+    async def queue(self, *, fifo: bool = False, **attributes: str) -> str:
+        """Make a queue for one scenario; give its URL."""
+        self._queues += 1
+        name = f"bench-{time.time_ns()}-{self._queues}"
+        if fifo:
+            name += ".fifo"
+            attributes |= {"FifoQueue": "true", "ContentBasedDeduplication": "false"}
+        connection = await Connection.open(self.server.url)
+        await connection.call("CreateQueue", QueueName=name, Attributes=attributes)
+        connection.close()
+        return queue_url(name)
+
+    async def measure(
+        self,
+        name: str,
+        step: Step,
+        *,
+        connections: int = 64,
+        messages: int | None = None,
+        each: int = 1,
+    ) -> Result:
+        """Run a closed loop; `each` is how many messages one turn of it moves."""
+        turns = max((messages or self.size.messages) // connections // each, 1)
+        before = self.server.usage()
+        load = await run(self.server.url, connections, turns, step)
+        return _result(name, load, before, self.server.usage())
+
+    async def fill(self, url: str, messages: int, entry: Callable[[int], dict[str, Any]]) -> None:
+        """Send messages in batches of ten; `entry` gives what is particular to each."""
+        connections = min(32, max(messages // 10, 1))
+
+        async def send(connection: Connection, first: int, last: int) -> None:
+            for start in range(first, last, 10):
+                entries = [
+                    {"Id": str(number), "MessageBody": BODY, **entry(number)}
+                    for number in range(start, min(start + 10, last))
+                ]
+                await connection.call("SendMessageBatch", QueueUrl=url, Entries=entries)
+
+        share = -(-messages // connections)
+        opened = [await Connection.open(self.server.url) for _ in range(connections)]
+        await asyncio.gather(
+            *(
+                send(connection, n * share, min((n + 1) * share, messages))
+                for n, connection in enumerate(opened)
+            )
+        )
+        for connection in opened:
+            connection.close()
+
+
+def _result(name: str, load: Load, before: Usage, after: Usage) -> Result:
+    cpu_us = (after.cpu_seconds - before.cpu_seconds) / load.requests * 1e6
+    return Result(
+        name,
+        load.requests / load.seconds,
+        load.percentile(0.5),
+        load.percentile(0.99),
+        cpu_us,
+        after.peak_bytes / 1e6,
+    )
+
+
+def plain(_: int) -> dict[str, Any]:
+    """Give nothing particular to a message."""
+    return {}
+
+
+def repeat(request: bytes, each: int = 1) -> Step:
+    """Make a step of one request that moves so many messages and must succeed."""
+
+    async def step(connection: Connection, _: int) -> int:
+        answer = await connection.ask(request)
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status} {answer.body[:500]!r}")
+        return each
+
+    return step
+
+
+def cycle(url: str, group: Callable[[int], dict[str, Any]] = plain, body: str = BODY) -> Step:
+    """Make a step that sends a message, receives one, and deletes it: three requests."""
+    sent = 0
+
+    async def step(connection: Connection, worker: int) -> int:
+        nonlocal sent
+        sent += 1
+        particular = group(worker)
+        if particular:
+            particular = {**particular, "MessageDeduplicationId": f"{worker}-{sent}"}
+        await connection.call("SendMessage", QueueUrl=url, MessageBody=body, **particular)
+        return 1 + await _receive_and_delete(connection, url)
+
+    return step
+
+
+async def _receive_and_delete(connection: Connection, url: str) -> int:
+    received = await connection.call("ReceiveMessage", QueueUrl=url)
+    requests = 1
+    for message in received.get("Messages", ()):
+        handle = message["ReceiptHandle"]
+        await connection.call("DeleteMessage", QueueUrl=url, ReceiptHandle=handle)
+        requests += 1
+    return requests
+
+
+def drain_in_tens(url: str) -> Step:
+    """Make a step that receives ten messages and deletes them together."""
+
+    async def step(connection: Connection, _: int) -> int:
+        received = await connection.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)
+        messages = received.get("Messages", [])
+        if messages:
+            entries = [
+                {"Id": str(place), "ReceiptHandle": message["ReceiptHandle"]}
+                for place, message in enumerate(messages)
+            ]
+            await connection.call("DeleteMessageBatch", QueueUrl=url, Entries=entries)
+        return len(messages)
+
+    return step
+
+
+async def sends(bench: Bench) -> list[Result]:
+    """Single sends over one connection and 64, in batches, and in the Query protocol."""
+    url = await bench.queue()
+    one = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
+    entries = [{"Id": str(number), "MessageBody": BODY} for number in range(10)]
+    ten = json_request("SendMessageBatch", QueueUrl=url, Entries=entries)
+    query = query_request("SendMessage", QueueUrl=url, MessageBody=BODY)
+    few = bench.size.messages // 10
+    return [
+        await bench.measure("send, 1 connection", repeat(one), connections=1, messages=few),
+        await bench.measure("send", repeat(one)),
+        await bench.measure("send, 256 connections", repeat(one), connections=256),
+        await bench.measure("send in tens", repeat(ten, 10), each=10),
+        await bench.measure("send, Query protocol", repeat(query)),
+    ]
+
+
+async def drains(bench: Bench) -> list[Result]:
+    """Receives and deletes, singly and in tens."""
+    singly, in_tens = await bench.queue(), await bench.queue()
+    await bench.fill(singly, bench.size.messages // 2, plain)
+    await bench.fill(in_tens, bench.size.messages, plain)
+
+    async def one(connection: Connection, _: int) -> int:
+        return await _receive_and_delete(connection, singly)
+
+    return [
+        await bench.measure("receive and delete, per request", one, each=2),
+        await bench.measure("receive and delete in tens", drain_in_tens(in_tens), each=10),
+    ]
+
+
+async def cycles(bench: Bench) -> list[Result]:
+    """The whole life of messages: standard, FIFO, and large ones."""
+    standard, fifo, large = await bench.queue(), await bench.queue(fifo=True), await bench.queue()
+
+    def group(worker: int) -> dict[str, Any]:
+        return {"MessageGroupId": f"g{worker}"}
+
+    few = max(bench.size.messages // 50, 16)
+    return [
+        await bench.measure("cycle, per request", cycle(standard), each=3),
+        await bench.measure("FIFO cycle of 64 groups, per request", cycle(fifo, group), each=3),
+        await bench.measure(
+            "cycle of 1 MB, per request",
+            cycle(large, body=LARGE_BODY),
+            connections=8,
+            messages=few,
+            each=3,
+        ),
+    ]
+
+
+async def wake_ups(bench: Bench) -> list[Result]:
+    """How long a waiting receiver waits for what has been sent, beside a plain receive."""
+    url = await bench.queue()
+    receiver = await Connection.open(bench.server.url)
+
+    async def wake(connection: Connection, _: int) -> int:
+        waiting = asyncio.ensure_future(
+            receiver.call("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
+        )
+        await asyncio.sleep(0.005)
+        woken_before = len(latencies)
+        began = time.perf_counter()
+        await connection.call("SendMessage", QueueUrl=url, MessageBody=BODY)
+        (message,) = (await waiting)["Messages"]
+        latencies.append(time.perf_counter() - began)
+        handle = message["ReceiptHandle"]
+        await connection.call("DeleteMessage", QueueUrl=url, ReceiptHandle=handle)
+        return len(latencies) - woken_before
+
+    latencies: list[float] = []
+    few = max(bench.size.messages // 100, 10)
+    before = bench.server.usage()
+    load = await run(bench.server.url, 1, few, wake)
+    receiver.close()
+    woken = _result(
+        "send to a waiting receiver", load._replace(latencies=latencies), before, before
+    )
+    empty = repeat(json_request("ReceiveMessage", QueueUrl=await bench.queue()))
+    return [
+        woken,
+        await bench.measure("receive from an empty queue", empty, connections=1, messages=few),
+    ]
+
+
+async def many_queues(bench: Bench) -> list[Result]:
+    """Sends spread over many queues."""
+    urls = [await bench.queue() for _ in range(bench.size.queues)]
+    requests = [json_request("SendMessage", QueueUrl=url, MessageBody=BODY) for url in urls]
+    turn = 0
+
+    async def step(connection: Connection, _: int) -> int:
+        nonlocal turn
+        turn += 1
+        answer = await connection.ask(requests[turn * 7919 % len(requests)])
+        return int(answer.status == 200)
+
+    return [await bench.measure(f"send to {len(urls)} queues", step)]
+
+
+async def backlogs(bench: Bench) -> list[Result]:
+    """The cycle with ever more messages waiting: standard, FIFO, and behind a blocked group."""
+    results = []
+    for backlog in bench.size.backlogs:
+        standard, fifo, blocked = (
+            await bench.queue(),
+            await bench.queue(fifo=True),
+            await bench.queue(fifo=True),
+        )
+        await bench.fill(standard, backlog, plain)
+        await bench.fill(fifo, backlog, lambda n: _in_group(f"b{n % 1000}", n))
+        await bench.fill(blocked, backlog // 2, lambda n: _in_group("blocked", n))
+        holder = await Connection.open(bench.server.url)
+        await holder.call("ReceiveMessage", QueueUrl=blocked, VisibilityTimeout=43_200)
+        holder.close()
+
+        def group(worker: int) -> dict[str, Any]:
+            return {"MessageGroupId": f"g{worker}"}
+
+        for name, step in (
+            ("cycle", cycle(standard)),
+            ("FIFO cycle", cycle(fifo, group)),
+            ("FIFO cycle beside a blocked group", cycle(blocked, group)),
+        ):
+            label = f"{name}, {backlog:,} waiting, per request"
+            results.append(await bench.measure(label, step, each=3))
+    return results
+
+
+def _in_group(group: str, number: int) -> dict[str, Any]:
+    return {"MessageGroupId": group, "MessageDeduplicationId": str(number)}
+
+
+SCENARIOS: dict[str, Callable[[Bench], Awaitable[list[Result]]]] = {
+    "sends": sends,
+    "drains": drains,
+    "cycles": cycles,
+    "wake-ups": wake_ups,
+    "many-queues": many_queues,
+    "backlogs": backlogs,
+}
