@@ -52,7 +52,7 @@ def started(*arguments: str) -> Iterator[Server]:
         yield Server(url, process.pid)
     finally:
         process.terminate()
-        process.wait(_PATIENCE_SECONDS)
+        process.communicate(timeout=_PATIENCE_SECONDS)
 
 
 def stored_bytes(database: Path) -> int:
