@@ -29,13 +29,17 @@ class Draft(NamedTuple):
 def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) -> Draft:
     """Hold a message to every rule but those of size; `position` counts a batch's entries from 1.
 
+    SQS looks at what a message needs and where it goes before it looks at what is in it.
+
     Raises:
         SQSError: the rule that the message breaks.
     """
     body = limits.message_body(entry.message_body, position)
+    delay_s = _delivery(queue, entry, position)
+    limits.message_contents(body)
     message_attributes.message_attributes(entry.message_attributes)
     message_attributes.message_system_attributes(entry.message_system_attributes)
-    delay_s, deduplication_id = _delivery(queue, entry, body, position)
+    deduplication_id = _deduplication_id(queue, entry, body)
     envelope = Envelope.of(
         caller.account,
         body,
@@ -59,25 +63,29 @@ def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) ->
     )
 
 
-def _delivery(queue: KnownQueue, entry: Entry, body: str, position: int) -> tuple[int, str | None]:
-    """Settle delay and deduplication, which differ by the kind of queue, and check the group."""
+def _delivery(queue: KnownQueue, entry: Entry, position: int) -> int:
+    """Settle the delay, in seconds, and check what differs by the kind of queue, and the group."""
     in_batch = position > 0
-    attributes = queue.attributes
+    if entry.delay_seconds is not None:
+        limits.delay_seconds(entry.delay_seconds)
     if entry.message_group_id is not None:
         limits.message_group_id(entry.message_group_id, in_batch=in_batch)
-    if attributes.fifo_queue:
+    if queue.attributes.fifo_queue:
         if entry.message_deduplication_id is not None:
             limits.message_deduplication_id(entry.message_deduplication_id, in_batch=in_batch)
         require_fifo_members(queue, entry, in_batch=in_batch)
-        if entry.delay_seconds is not None:
+        if entry.delay_seconds:
             limits.fifo_delay(entry.delay_seconds)
-        content = hashlib.sha256(body.encode()).hexdigest
-        return attributes.delay_seconds, entry.message_deduplication_id or content()
+        return queue.attributes.delay_seconds
     limits.standard_message(entry.message_deduplication_id, in_batch=in_batch)
-    if entry.delay_seconds is None:
-        return attributes.delay_seconds, None
-    limits.delay_seconds(entry.delay_seconds)
-    return entry.delay_seconds, None
+    return queue.attributes.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
+
+
+def _deduplication_id(queue: KnownQueue, entry: Entry, body: str) -> str | None:
+    """Settle what a FIFO queue knows the message by: the id that came with it, or its content."""
+    if not queue.attributes.fifo_queue:
+        return None
+    return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
 
 
 def require_fifo_members(queue: KnownQueue, entry: Entry, *, in_batch: bool) -> None:

@@ -194,16 +194,20 @@ def tag_count(queue_name: str, count: int) -> None:
 
 
 def message_body(body: str | None, position: int = 0) -> str:
-    """Return the body; refuse a missing or empty one, and characters that XML cannot carry.
+    """Return the body; refuse a missing or empty one.
 
     `position` counts a batch's entries from 1; 0 is SendMessage.
     """
     if not body:
         entry = f"SendMessageBatchRequestEntry.{position}." if position else ""
         raise missing_parameter(f"{entry}MessageBody")
+    return body
+
+
+def message_contents(body: str) -> None:
+    """Refuse a body with characters that XML cannot carry."""
     if not characters_allowed(body):
         raise InvalidMessageContents
-    return body
 
 
 def message_bytes(body: str, attributes: Mapping[str, MessageAttributeValue] | None) -> int:

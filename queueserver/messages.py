@@ -123,19 +123,19 @@ class Messages:
         self, caller: Caller, request: actions.ReceiveMessage
     ) -> actions.ReceiveMessageResult:
         """Take up to ten messages, waiting for the first of them as long as was asked for."""
-        maximum = limits.max_number_of_messages(request.max_number_of_messages)
-        if request.wait_time_seconds is not None:
-            limits.wait_time_seconds(request.wait_time_seconds)
-        if request.visibility_timeout is not None:
-            limits.visibility_timeout_of_receive(request.visibility_timeout)
-        names = request.message_system_attribute_names
-        told = message_attributes.system_attributes(
-            request.attribute_names if names is None else names
-        )
-        wanted = message_attributes.attribute_filter(request.message_attribute_names)
         started_ms = self._clock.now_ms()
 
         async def receive(queue: KnownQueue) -> actions.ReceiveMessageResult:
+            maximum = limits.max_number_of_messages(request.max_number_of_messages)
+            if request.wait_time_seconds is not None:
+                limits.wait_time_seconds(request.wait_time_seconds)
+            if request.visibility_timeout is not None:
+                limits.visibility_timeout_of_receive(request.visibility_timeout)
+            names = request.message_system_attribute_names
+            told = message_attributes.system_attributes(
+                request.attribute_names if names is None else names
+            )
+            wanted = message_attributes.attribute_filter(request.message_attribute_names)
             received = await self._receive(queue, request, maximum, started_ms)
             answer = [self._message(queue, message, told, wanted) for message in received]
             return actions.ReceiveMessageResult(answer or None)

@@ -119,7 +119,9 @@ class MoveTasks:
         """Ask a task to end; a few more messages may be moved before it does."""
         handle = _read_handle(request.task_handle)
         source = await self._queue(caller, handle.source_arn, "SourceArn")
-        task = await self._database.read(move_tasks.find, handle.task_id)
+        task = None
+        if limits.characters_allowed(handle.task_id):  # else PostgreSQL cannot even be asked
+            task = await self._database.read(move_tasks.find, handle.task_id)
         key = (source.account, source.region, source.name)
         if task is None or (task.account, task.region, task.source) != key:
             raise ResourceNotFoundException("Task does not exist.")
@@ -138,7 +140,8 @@ class MoveTasks:
         if arn.account == caller.account:
             key = (arn.account, arn.region, arn.resource)
             queue = await self._database.read(queues.find, *key)
-        if queue is None:
+        # What is left of an ARN, partition and service, has one right value for each queue.
+        if queue is None or _arn(queue) != text:
             raise ResourceNotFoundException(
                 f"The resource that you specified for the {parameter} parameter doesn't exist."
             )

@@ -217,7 +217,8 @@ class Queues:
         if arn.account != account:
             raise redrive_policies.other_account(text)
         target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
-        if target is None or arn.region != region:
+        # A wrong partition would name the same queue, and then never be found by the right ARN.
+        if target is None or str(arn) != queue_arn(region, target.account, target.name):
             raise redrive_policies.no_such_target(text)
         if (target.kind == queues.STANDARD) != (_kind(stored) == queues.STANDARD):
             raise redrive_policies.type_mismatch(text)
@@ -229,9 +230,9 @@ class Queues:
         self, caller: Caller, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues whose dead-letter queue this is, by name."""
+        queue = await self._directory.read(caller, request.queue_url)
         limit = limits.max_results(request.max_results)
         limits.next_token(request.next_token, request.max_results)
-        queue = await self._directory.read(caller, request.queue_url)
         arn = queue_arn(queue.region, queue.account, queue.name)
         page = _Page(arn, limit, "")
         purpose = f"ListDeadLetterSourceQueues {arn}"

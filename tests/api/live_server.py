@@ -43,41 +43,43 @@ def config(
 
 
 class SleepersClock(ManualClock):
-    """A clock by which a test can tell that a receiver waits, without asking for the time.
+    """A clock by which a test can tell that somebody waits, without asking for the time.
 
     A receiver that found nothing asks to be woken at its deadline, and takes that back when it
-    leaves: so many of these alarms for a moment are so many receivers that wait until then.
+    leaves: so many of these alarms for a moment are so many receivers that wait until then. A move
+    task between two steps does the same, with an event in place of a receiver's place.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._changed = threading.Condition()
-        self._sleepers: Counter[int] = Counter()
+        self._sleepers: Counter[tuple[type, int]] = Counter()
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
         cancel = super().call_at(when_ms, callback)
-        if not isinstance(getattr(callback, "__self__", None), Place):
-            return cancel  # upkeep's, or the next moment of a line
-        self._count(when_ms, 1)
+        sleeper = (type(getattr(callback, "__self__", None)), when_ms)
+        if sleeper[0] not in {Place, asyncio.Event}:
+            return cancel  # the next moment of a line
+        self._count(sleeper, 1)
 
         def wake() -> None:
             cancel()
-            self._count(when_ms, -1)
+            self._count(sleeper, -1)
 
         return wake
 
-    def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
-        """Block until exactly `count` sleep until `seconds` from now."""
-        when_ms = self.now_ms() + round(seconds * 1_000)
+    def wait_for_sleepers(self, seconds: float, count: int = 1, kind: type = Place) -> None:
+        """Block until exactly `count` of a kind sleep until `seconds` from now."""
+        sleeper = (kind, self.now_ms() + round(seconds * 1_000))
         with self._changed:
             came_about = self._changed.wait_for(
-                lambda: self._sleepers[when_ms] == count, PATIENCE_SECONDS
+                lambda: self._sleepers[sleeper] == count, PATIENCE_SECONDS
             )
-        assert came_about, f"{self._sleepers[when_ms]} sleep until then, not {count}"
+        assert came_about, f"{self._sleepers[sleeper]} sleep until then, not {count}"
 
-    def _count(self, when_ms: int, change: int) -> None:
+    def _count(self, sleeper: tuple[type, int], change: int) -> None:
         with self._changed:
-            self._sleepers[when_ms] += change
+            self._sleepers[sleeper] += change
             self._changed.notify_all()
 
 

@@ -6,13 +6,31 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode, urlsplit
 
 from tests.api.live_server import PATIENCE_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+_LISTS = {
+    "AWSAccountIds": "AWSAccountId",
+    "Actions": "ActionName",
+    "AttributeNames": "AttributeName",
+    "BinaryListValues": "BinaryListValue",
+    "MessageAttributeNames": "MessageAttributeName",
+    "MessageSystemAttributeNames": "AttributeName",
+    "StringListValues": "StringListValue",
+    "TagKeys": "TagKey",
+}
+_MAPS = {
+    "Attributes": ("Attribute", "Name"),
+    "MessageAttributes": ("MessageAttribute", "Name"),
+    "MessageSystemAttributes": ("MessageSystemAttribute", "Name"),
+    "Tags": ("Tag", "Key"),
+    "tags": ("Tag", "Key"),
+}
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ERROR = re.compile(
@@ -86,6 +104,51 @@ def request_bytes(action: str, **parameters: object) -> bytes:
         f"Content-Length: {len(body)}",
     ]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def form(action: str, parameters: Mapping[str, Any]) -> str:
+    """Write JSON's parameters as the Query protocol's form, lists and maps flattened."""
+    return urlencode({"Action": action, **dict(_flattened(action, "", parameters))})
+
+
+def _flattened(action: str, prefix: str, members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in members.items():
+        if value is None:
+            continue
+        if name in _MAPS:
+            yield from _flat_map(action, prefix, name, value)
+        elif isinstance(value, list):
+            flat = prefix + (_LISTS.get(name) or f"{action}RequestEntry")
+            if not value:
+                yield flat, ""
+            for number, item in enumerate(value, 1):
+                if isinstance(item, dict):
+                    yield from _flattened(action, f"{flat}.{number}.", item)
+                else:
+                    yield f"{flat}.{number}", item
+        else:
+            yield prefix + name, value
+
+
+def _flat_map(
+    action: str, prefix: str, name: str, entries: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    flat, key_name = _MAPS[name]
+    if not entries:
+        yield prefix + flat, ""
+    for number, (key, value) in enumerate(entries.items(), 1):
+        yield f"{prefix}{flat}.{number}.{key_name}", key
+        if isinstance(value, dict):
+            yield from _flattened(action, f"{prefix}{flat}.{number}.Value.", value)
+        elif value is not None:
+            yield f"{prefix}{flat}.{number}.Value", value
+
+
+def ask(url: str, protocol: str, action: str, parameters: Mapping[str, Any]) -> Answer:
+    """Ask for an action in a protocol, with parameters as JSON has them."""
+    if protocol == "json":
+        return exchange(url, headers=json_headers(action), body=json.dumps(parameters))
+    return exchange(url, headers=FORM, body=form(action, parameters))
 
 
 class Told(NamedTuple):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.api.dead_letters import arn_of, create, redrive
 from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
 from tests.api.raw_http import exchange, json_headers, open_socket, request_bytes
 from tests.api.sqs_clients import Sqs, bodies, refusal
@@ -202,6 +203,107 @@ def test_a_receiver_that_goes_as_a_message_comes_takes_nothing(
         )["Messages"]
         assert message["Body"] == str(number)
         assert message["Attributes"] == {"ApproximateReceiveCount": "1"}
+
+
+# FIFO queues, dead letters and move tasks
+
+
+@pytest.fixture
+def fifo(sqs: Sqs, name: str) -> str:
+    """Give a FIFO queue with two messages of one group, both of which wait."""
+    queue = create(sqs, f"{name}.fifo")
+    for body in ("1", "2"):
+        sqs.send_message(
+            QueueUrl=queue, MessageBody=body, MessageGroupId="g", MessageDeduplicationId=body
+        )
+    return queue
+
+
+def head(sqs: Sqs, queue: str) -> str:
+    (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
+    handle: str = message["ReceiptHandle"]
+    return handle
+
+
+def test_a_receiver_wakes_when_a_group_is_free_again(sqs: Sqs, fifo: str, wait: Wait) -> None:
+    handle = head(sqs, fifo)
+    poll = wait(QueueUrl=fifo)
+    sqs.delete_message(QueueUrl=fifo, ReceiptHandle=handle)
+    assert received(poll) == ["2"]
+
+
+def test_a_receiver_wakes_when_a_group_s_head_is_shown_again(
+    sqs: Sqs, fifo: str, wait: Wait
+) -> None:
+    handle = head(sqs, fifo)
+    poll = wait(QueueUrl=fifo, MaxNumberOfMessages=10)
+    sqs.change_message_visibility(QueueUrl=fifo, ReceiptHandle=handle, VisibilityTimeout=0)
+    assert received(poll) == ["1", "2"]
+
+
+def test_a_receiver_wakes_when_a_group_s_head_comes_back(
+    sqs: Sqs, fifo: str, wait: Wait, clock: SleepersClock
+) -> None:
+    sqs.receive_message(QueueUrl=fifo, VisibilityTimeout=11)
+    poll = wait(QueueUrl=fifo)
+    clock.advance(11)
+    assert received(poll) == ["1"]
+
+
+def test_a_receiver_wakes_for_another_group_but_not_for_one_that_is_blocked(
+    sqs: Sqs, fifo: str, wait: Wait
+) -> None:
+    head(sqs, fifo)
+    poll = wait(QueueUrl=fifo)
+    for group in ("g", "h"):
+        sqs.send_message(
+            QueueUrl=fifo, MessageBody=group, MessageGroupId=group, MessageDeduplicationId=group
+        )
+    assert received(poll) == ["h"]
+
+
+def test_a_receiver_wakes_when_a_fifo_queue_s_delay_is_over(
+    sqs: Sqs, name: str, wait: Wait, clock: SleepersClock
+) -> None:
+    queue = create(sqs, f"{name}.fifo", {"DelaySeconds": "9"})
+    poll = wait(QueueUrl=queue)
+    sqs.send_message(
+        QueueUrl=queue, MessageBody="x", MessageGroupId="g", MessageDeduplicationId="d"
+    )
+    clock.advance(9)
+    assert received(poll) == ["x"]
+
+
+@pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
+def test_a_receiver_wakes_when_a_dead_letter_arrives_and_when_it_goes_back(
+    sqs: Sqs, name: str, wait: Wait, ending: str
+) -> None:
+    dead = create(sqs, f"{name}-dead{ending}")
+    source = create(sqs, f"{name}-source{ending}", redrive(dead))
+    group = {"MessageGroupId": "g"}
+    deduplication = {"MessageDeduplicationId": "d"} if ending else {}
+    sqs.send_message(QueueUrl=source, MessageBody="x", **group, **deduplication)
+    sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
+    poll = wait(QueueUrl=dead, VisibilityTimeout=0)
+    assert "Messages" not in sqs.receive_message(QueueUrl=source)
+    assert received(poll) == ["x"]
+    poll = wait(QueueUrl=source)
+    sqs.start_message_move_task(SourceArn=arn_of(dead))
+    assert received(poll) == ["x"]
+
+
+def test_a_receiver_of_the_source_is_given_what_lies_behind_a_dead_letter(
+    sqs: Sqs, name: str, wait: Wait, clock: SleepersClock
+) -> None:
+    dead = create(sqs, f"{name}-dead")
+    source = create(sqs, f"{name}-source", redrive(dead))
+    sqs.send_message(QueueUrl=source, MessageBody="old")
+    sqs.receive_message(QueueUrl=source, VisibilityTimeout=3)
+    poll, of_dead = wait(QueueUrl=source), wait(QueueUrl=dead)
+    clock.advance(3)
+    assert received(of_dead) == ["old"]
+    sqs.send_message(QueueUrl=source, MessageBody="new")
+    assert received(poll) == ["new"]
 
 
 async def test_a_thousand_receivers_are_answered_when_the_server_stops(

@@ -1,0 +1,144 @@
+"""Errors of message attributes, the sender's own and SQS's, row by row."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.api.error_rows import IPV, Row
+
+BAD_CHARACTERS = (
+    "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
+    "#xE000 to #xFFFD | #x10000 to #x10FFFF"
+)
+
+
+def attribute(name: str = "Hello", **members: object) -> dict[str, Any]:
+    return {name: {"DataType": "String", "StringValue": "x", **members}}
+
+
+def _user_names() -> dict[str, tuple[dict[str, Any], str]]:
+    name_of = "Message (user) attribute name"
+    reserved = (
+        "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
+        "These strings are reserved for internal use."
+    )
+    bad_name = (
+        "Message (user) attribute name 'a!' is invalid. You must use only the following "
+        "characters: a-z, A-Z, 0-9, underscore (_), hyphen (-), and period (.)."
+    )
+    return {
+        "eleven": (
+            {f"a{n}": attribute()["Hello"] for n in range(11)},
+            "Number of message attributes [11] exceeds the allowed maximum [10].",
+        ),
+        "empty name": (
+            attribute(""),
+            "The request must contain non-empty message (user) attribute names.",
+        ),
+        "name of 257": (attribute("x" * 257), f"{name_of} must be shorter than 256 bytes."),
+        "characters of the name": (attribute("a!"), bad_name),
+        "AWS.": (attribute("aWs.x"), reserved),
+        "Amazon.": (attribute("Amazon.x"), reserved),
+        "leading dot": (attribute(".a"), f"{name_of} must not begin with character '.'."),
+        "trailing dot": (attribute("a."), f"{name_of} must not end with character '.'."),
+        "two dots": (attribute("a..b"), f"{name_of} must not have successive '.' characters."),
+    }
+
+
+def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
+    """Give values that no attribute can have."""
+    no_type = (
+        "The message (user) attribute 'Hello' must contain a non-empty message attribute type."
+    )
+    no_value = (
+        "The message (user) attribute 'Hello' must contain a non-empty message attribute value."
+    )
+    empty = "Message (user) attribute 'Hello' must contain a non-empty value of type '{}'."
+    not_a_number = "Can't cast the value of message (user) attribute 'Hello' to a number."
+    out_of_range = "Number attribute value {} should be in range (-10**128..10**126)"
+    blob = base64.b64encode(b"x").decode()
+    number = {"DataType": "Number"}
+    return {
+        "empty value object": ({"Hello": {}}, no_value),
+        "no type": ({"Hello": {"StringValue": "x"}}, no_type),
+        "empty type": (attribute(DataType=""), no_type),
+        "unknown type": (attribute(DataType="Text"), unknown_type("(user)", "Hello")),
+        "type of 257": (
+            attribute(DataType="String." + "x" * 250),
+            "Message (user) attribute type must be shorter than 256 bytes.",
+        ),
+        "empty text": (attribute(StringValue=""), empty.format("String")),
+        "no text": ({"Hello": {"DataType": "String"}}, empty.format("String")),
+        "no number": ({"Hello": number}, empty.format("Number")),
+        "no bytes": ({"Hello": {"DataType": "Binary"}}, empty.format("Binary")),
+        "two values": (
+            attribute(BinaryValue=blob),
+            "Message (user) attribute 'Hello' must have a single value.",
+        ),
+        "text in the field of bytes": (
+            {"Hello": {"DataType": "String", "BinaryValue": blob}},
+            "Message (user) attribute 'Hello' with type 'String' must use field 'String'.",
+        ),
+        "bytes in the field of text": (
+            attribute(DataType="Binary"),
+            "Message (user) attribute 'Hello' with type 'Binary' must use field 'Binary'.",
+        ),
+        "no number at all": (attribute(**number, StringValue="one"), not_a_number),
+        "39 digits": (attribute(**number, StringValue="1" * 39), not_a_number),
+        "large number": (attribute(**number, StringValue="1e127"), out_of_range.format("1e127")),
+        "small number": (attribute(**number, StringValue="1e-129"), out_of_range.format("1e-129")),
+        "characters of the value": (
+            attribute(StringValue="\x01"),
+            "Invalid characters found in the value of message (user) attribute 'Hello'. Valid "
+            + BAD_CHARACTERS.partition("Valid ")[2],
+        ),
+    }
+
+
+def _system_attributes() -> dict[str, tuple[dict[str, Any], str]]:
+    return {
+        "unknown": (attribute(), "Message system attribute name 'Hello' is invalid."),
+        "no type": (
+            {"AWSTraceHeader": {"StringValue": "x"}},
+            (
+                "The message system attribute 'AWSTraceHeader' must contain a non-empty message "
+                "attribute type."
+            ),
+        ),
+        "empty text": (
+            attribute("AWSTraceHeader", StringValue=""),
+            (
+                "Message system attribute 'AWSTraceHeader' must contain a non-empty value of type "
+                "'String'."
+            ),
+        ),
+        "unknown type": (
+            attribute("AWSTraceHeader", DataType="Text"),
+            unknown_type("system", "AWSTraceHeader"),
+        ),
+    }
+
+
+def unknown_type(kind: str, name: str) -> str:
+    return (
+        f"The type of message {kind} attribute '{name}' is invalid. You must use only the "
+        "following supported type prefixes: Binary, Number, String."
+    )
+
+
+def _row(member: str, given: dict[str, Any], text: str) -> Row:
+    message = {"QueueUrl": "plain", "MessageBody": "x", member: given}
+    return Row("SendMessage", message, IPV, text)
+
+
+ATTRIBUTE_ROWS = {
+    **{
+        f"4.5 {name}": _row("MessageAttributes", given, text)
+        for name, (given, text) in {**_user_names(), **_user_values()}.items()
+    },
+    **{
+        f"4.5 system attribute, {name}": _row("MessageSystemAttributes", given, text)
+        for name, (given, text) in _system_attributes().items()
+    },
+}

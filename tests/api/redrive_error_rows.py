@@ -1,0 +1,294 @@
+"""Errors of redrive policies and of message move tasks, row by row."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+from tests.api.error_rows import IPV, MP, Parameters, Room, Row, arn, redrive, value
+
+FORMAT = (
+    "You must use this format to specify the {}: "
+    "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
+)
+NO_RESOURCE = "The resource that you specified for the {} parameter doesn't exist."
+
+
+def _policies() -> dict[str, tuple[str, str]]:
+    missing = "Redrive policy does not contain mandatory attribute: {}."
+    count = "Invalid value for maxReceiveCount: {}, valid values are from 1 to 1000 both inclusive."
+    same_type = "Dead-letter queue must be same type of queue as the source.."
+    extra = "Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn]."
+    return {
+        "no maxReceiveCount": (
+            json.dumps({"deadLetterTargetArn": arn("dead")}),
+            missing.format("maxReceiveCount"),
+        ),
+        "no target": ('{"maxReceiveCount":1}', missing.format("deadLetterTargetArn")),
+        "empty": ("{}", missing.format("maxReceiveCount")),
+        "count 0": (redrive(0, "dead"), count.format(0)),
+        "count 1001": (redrive(1001, "dead"), count.format(1001)),
+        "count -36": (redrive(-36, "dead"), count.format(-36)),
+        "count of letters": (redrive("many", "dead"), count.format("many")),
+        "fraction": (redrive(1.5, "dead"), count.format(1.5)),
+        "extra key": (redrive(1, "dead", colour="red"), extra),
+        "target is no ARN": (
+            json.dumps({"deadLetterTargetArn": "dead", "maxReceiveCount": 1}),
+            "Dead-letter target ARN should be fully qualified ARN.",
+        ),
+        "target is no queue": (
+            redrive(1, "arn:aws:sns:us-east-1:000000000000:topic"),
+            "Only SQS queues are valid resources for deadLetterTargetArn.",
+        ),
+        "no such target": (redrive(1, "nobody"), "Dead letter target does not exist."),
+        "target in another region": (
+            redrive(1, arn("dead", region="eu-west-1")),
+            "Dead letter target does not exist.",
+        ),
+        "target in another partition": (
+            redrive(1, arn("dead").replace("aws", "aws-cn")),
+            "Dead letter target does not exist.",
+        ),
+        "target of FIFO": (redrive(1, "ordered.fifo"), same_type),
+        "target of another account": (
+            redrive(1, arn("dead", "111122223333")),
+            "Dead-letter target owner should be same as the source.",
+        ),
+        "target does not allow it": (
+            redrive(1, "denies"),
+            (
+                "Amazon SQS can't use the queue as a dead-letter queue. "
+                "The redrive allow policy of the queue doesn't allow it."
+            ),
+        ),
+    }
+
+
+def _allow(permission: str, *arns: str, **others: object) -> str:
+    sources = {"sourceQueueArns": arns} if arns else {}
+    return json.dumps({"redrivePermission": permission, **sources, **others})
+
+
+def _policy_rows() -> dict[str, Row]:
+    rows: dict[str, Row] = {}
+    not_json = (
+        "Invalid value for the parameter RedrivePolicy. "
+        "Reason: Redrive policy is not a valid JSON map."
+    )
+    texts = {
+        name: (text, value("RedrivePolicy", why, text)) for name, (text, why) in _policies().items()
+    }
+    for what, text in {"text": "no JSON", "list": "[1]", "number": "7"}.items():
+        texts[f"a {what}"] = (text, not_json)
+    for name, (text, words) in texts.items():
+        attributes = {"RedrivePolicy": text}
+        create = {"QueueName": "new", "Attributes": attributes}
+        rows[f"6.1 {name}, set"] = _set_row(attributes, words)
+        rows[f"6.1 {name}, created"] = Row("CreateQueue", create, IPV, words)
+    fifo = {"FifoQueue": "true", "RedrivePolicy": redrive(1, "dead")}
+    words = "Dead-letter queue must be same type of queue as the source.."
+    rows["6.1 standard target of FIFO"] = Row(
+        "CreateQueue",
+        {"QueueName": "new.fifo", "Attributes": fifo},
+        IPV,
+        value("RedrivePolicy", words, redrive(1, "dead")),
+    )
+    return rows
+
+
+def _set_row(attributes: dict[str, str], text: str) -> Row:
+    return Row("SetQueueAttributes", {"QueueUrl": "plain", "Attributes": attributes}, IPV, text)
+
+
+def _allow_rows() -> dict[str, Row]:
+    unsupported = (
+        "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the "
+        "redrive allow policy, as it\u2019s in an unsupported format."
+    )
+    bad = {
+        "no JSON": "no JSON",
+        "empty map": "{}",
+        "unknown permission": _allow("byAll"),
+        "unknown key": _allow("allowAll", colour="red"),
+        "arns of another kind": '{"redrivePermission":"byQueue","sourceQueueArns":"x"}',
+        "arns that are none": _allow("byQueue", "x"),
+    }
+    reasons = {
+        "byQueue without ARNs": (
+            _allow("byQueue"),
+            (
+                "When you specify the byQueue permission type, you must also specify one or more "
+                "sourceQueueArns values."
+            ),
+        ),
+        "eleven ARNs": (
+            _allow("byQueue", *(arn(f"q{number}") for number in range(11))),
+            "The maximum number of source queue ARNs you can specify is 10.",
+        ),
+        "ARNs with allowAll": (_allow("allowAll", arn("plain")), _BY_QUEUE),
+        "ARNs with denyAll": (_allow("denyAll", arn("plain")), _BY_QUEUE),
+    }
+    rows = {
+        f"6.2 {name}": _set_row({"RedriveAllowPolicy": text}, unsupported)
+        for name, text in bad.items()
+    }
+    for name, (text, why) in reasons.items():
+        reason = f"Amazon SQS can't create the redrive allow policy. {why}"
+        words = value("RedriveAllowPolicy", reason, text)
+        rows[f"6.2 {name}"] = _set_row({"RedriveAllowPolicy": text}, words)
+    return rows
+
+
+_BY_QUEUE = "To specify one or more source queue ARNs, you must set redrivePermission to byQueue."
+
+
+# Message move tasks
+
+
+def _running(room: Room) -> str:
+    """Start a task that goes on as long as the clock stands; give its source."""
+    name = room.fresh()
+    room.fresh(RedrivePolicy=redrive(1, name))
+    for _ in range(2):
+        room.ask("SendMessage", QueueUrl=name, MessageBody="x")
+    room.ask(
+        "StartMessageMoveTask",
+        SourceArn=arn(name),
+        DestinationArn=arn("plain"),
+        MaxNumberOfMessagesPerSecond=1,
+    )
+    return name
+
+
+def _second_start(room: Room) -> Parameters:
+    return {"SourceArn": arn(_running(room))}
+
+
+def _cancelled(room: Room) -> Parameters:
+    name = _running(room)
+    (task,) = room.ask("ListMessageMoveTasks", SourceArn=arn(name))["Results"]
+    room.ask("CancelMessageMoveTask", TaskHandle=task["TaskHandle"])
+    return {"TaskHandle": task["TaskHandle"]}
+
+
+def _handle(source: str) -> Parameters:
+    said = json.dumps({"taskId": str(uuid.UUID(int=7)), "sourceArn": source})
+    return {"TaskHandle": base64.b64encode(said.encode()).decode()}
+
+
+def _start_rows() -> dict[str, Row]:
+    start, dead = "StartMessageMoveTask", arn("dead")
+    missing = "ResourceNotFoundException"
+    return {
+        "nobody's dead-letter queue": Row(
+            start,
+            {"SourceArn": arn("plain")},
+            IPV,
+            "Source queue must be configured as a Dead Letter Queue.",
+        ),
+        "no such source": Row(
+            start, {"SourceArn": arn("nobody")}, missing, NO_RESOURCE.format("SourceArn")
+        ),
+        "source of another service": Row(
+            start,
+            {"SourceArn": arn("dead").replace("sqs", "sns")},
+            missing,
+            NO_RESOURCE.format("SourceArn"),
+        ),
+        "source of another account": Row(
+            start,
+            {"SourceArn": arn("dead", "111122223333")},
+            missing,
+            NO_RESOURCE.format("SourceArn"),
+        ),
+        "no such destination": Row(
+            start,
+            {"SourceArn": dead, "DestinationArn": arn("nobody")},
+            missing,
+            NO_RESOURCE.format("DestinationArn"),
+        ),
+        "a task is running": Row(
+            start,
+            _second_start,
+            IPV,
+            "There is already a task running. Only one active task is allowed for a source queue "
+            "arn at a given time.",
+        ),
+        "source is no ARN": Row(start, {"SourceArn": "dead"}, IPV, FORMAT.format("SourceArn")),
+        "destination is no ARN": Row(
+            start,
+            {"SourceArn": dead, "DestinationArn": "plain"},
+            IPV,
+            FORMAT.format("DestinationArn"),
+        ),
+    }
+
+
+def _destination_rows() -> dict[str, Row]:
+    start, dead = "StartMessageMoveTask", arn("dead")
+    rate = (
+        "Value for parameter MaxNumberOfMessagesPerSecond is invalid. "
+        "Reason: You must enter a number that's between 1 and 500."
+    )
+    return {
+        "source is destination": Row(
+            start,
+            {"SourceArn": dead, "DestinationArn": dead},
+            IPV,
+            "Source queue arn and destination queue arn cannot be the same.",
+        ),
+        "another type": Row(
+            start,
+            {"SourceArn": dead, "DestinationArn": arn("ordered.fifo")},
+            IPV,
+            "The source queue and destination queue must be of the same queue type.",
+        ),
+        "rate 0": Row(start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 0}, IPV, rate),
+        "rate 501": Row(start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 501}, IPV, rate),
+    }
+
+
+def _task_rows() -> dict[str, Row]:
+    listing, cancel = "ListMessageMoveTasks", "CancelMessageMoveTask"
+    results = (
+        "Value for parameter MaxResults is invalid. "
+        "Reason: You must enter a number that's between 1 and 10."
+    )
+    no_handle = "The request must contain the parameter TaskHandle."
+    bad_handle = "Value for parameter TaskHandle is invalid."
+    missing = "ResourceNotFoundException"
+    no_source = "The request must contain the parameter SourceArn."
+    rows = {
+        "no source": Row("StartMessageMoveTask", {}, MP, no_source),
+        "empty source": Row("StartMessageMoveTask", {"SourceArn": ""}, MP, no_source),
+        "MaxResults=0": Row(listing, {"SourceArn": arn("dead"), "MaxResults": 0}, IPV, results),
+        "MaxResults=11": Row(listing, {"SourceArn": arn("dead"), "MaxResults": 11}, IPV, results),
+        "no source to list": Row(listing, {}, MP, no_source),
+        "source to list is no ARN": Row(
+            listing, {"SourceArn": "dead"}, IPV, FORMAT.format("SourceArn")
+        ),
+        "no such source to list": Row(
+            listing, {"SourceArn": arn("nobody")}, missing, NO_RESOURCE.format("SourceArn")
+        ),
+        "no handle": Row(cancel, {}, MP, no_handle),
+        "empty handle": Row(cancel, {"TaskHandle": ""}, MP, no_handle),
+        "handle of nobody's queue": Row(
+            cancel, _handle(arn("nobody")), missing, NO_RESOURCE.format("SourceArn")
+        ),
+        "handle of no task": Row(cancel, _handle(arn("dead")), missing, "Task does not exist."),
+        "task not running": Row(cancel, _cancelled, IPV, "Only active tasks can be cancelled."),
+    }
+    for text in ("garbage", "é", base64.b64encode(b'{"taskId":1}').decode()):
+        rows[f"handle {text!r}"] = Row(cancel, {"TaskHandle": text}, IPV, bad_handle)
+    return rows
+
+
+REDRIVE_ROWS = {
+    **_policy_rows(),
+    **_allow_rows(),
+    **{
+        f"6.4 {name}": row
+        for name, row in {**_start_rows(), **_destination_rows(), **_task_rows()}.items()
+    },
+}

@@ -1,0 +1,189 @@
+"""Under which names the server is reached: hosts that tell a region, and URLs that follow them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from tests.api.live_server import LiveServer
+from tests.api.raw_http import FORM, Answer, ask, exchange, form, json_headers, told
+from tests.api.sqs_clients import Connect, Sqs, bodies
+
+Call: TypeAlias = Callable[..., Answer]
+
+SIGNED_FOR_FRANKFURT = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20260101/eu-central-1/"
+    "sqs/aws4_request, SignedHeaders=host, Signature=0"
+}
+
+REGIONAL_HOSTS = [
+    pytest.param("sqs.{}.localhost.localstack.cloud:4566", id="LocalStack"),
+    pytest.param("{}.queue.localhost.localstack.cloud:4566", id="LocalStack's domain strategy"),
+    pytest.param("{}.queue.localhost:4566", id="localhost"),
+    pytest.param("sqs.{}.amazonaws.com", id="AWS"),
+    pytest.param("{}.queue.amazonaws.com", id="AWS's older clients"),
+    pytest.param("sqs-fips.{}.amazonaws.com", id="FIPS"),
+    pytest.param("sqs.{}.api.aws", id="dual stack"),
+    pytest.param("sqs.{}.amazonaws.com.cn", id="China"),
+]
+OTHER_HOSTS = [
+    pytest.param("localhost:9324", id="ElasticMQ"),
+    pytest.param("localhost.localstack.cloud:4566", id="LocalStack without region"),
+    pytest.param("queue.amazonaws.com", id="AWS's oldest"),
+    pytest.param("sqs:9324", id="a container's name"),
+    pytest.param("sqs.example.org", id="a domain of one's own"),
+    pytest.param("[::1]:9324", id="IPv6"),
+]
+
+
+@pytest.fixture
+def call(server: LiveServer, protocol: str) -> Call:
+    """Give a way to ask for an action with headers of the test's own."""
+
+    def ask_with(headers: Mapping[str, str], action: str, **parameters: object) -> Answer:
+        if protocol == "json":
+            whole = {**json_headers(action), **headers}
+            return exchange(server.url, headers=whole, body=json.dumps(parameters))
+        return exchange(server.url, headers={**FORM, **headers}, body=form(action, parameters))
+
+    return ask_with
+
+
+def url_in(answer: Answer) -> str:
+    """Find the queue URL in an answer of either protocol."""
+    assert answer.status == 200, answer.body
+    found = re.search(r'"QueueUrl":"([^"]+)"|<QueueUrl>([^<]+)</QueueUrl>', answer.body.decode())
+    assert found, answer.body
+    return found[1] or found[2]
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"])
+@pytest.mark.parametrize("host", REGIONAL_HOSTS)
+def test_a_host_s_name_tells_the_region_whatever_the_signature_says(
+    call: Call, connect: Connect, name: str, host: str, region: str
+) -> None:
+    headers = {**SIGNED_FOR_FRANKFURT, "Host": host.format(region)}
+    url = url_in(call(headers, "CreateQueue", QueueName=name))
+    assert url == f"http://{host.format(region)}/000000000000/{name}"
+    answer = connect(region=region).get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
+    assert answer["Attributes"]["QueueArn"].split(":")[3] == region
+    assert "QueueUrls" not in connect(region="eu-central-1").list_queues(QueueNamePrefix=name)
+
+
+@pytest.mark.parametrize("host", OTHER_HOSTS)
+def test_a_host_s_name_without_a_region_leaves_it_to_the_signature(
+    call: Call, connect: Connect, name: str, host: str
+) -> None:
+    url = url_in(call({**SIGNED_FOR_FRANKFURT, "Host": host}, "CreateQueue", QueueName=name))
+    assert url == f"http://{host}/000000000000/{name}"
+    assert connect(region="eu-central-1").list_queues(QueueNamePrefix=name)["QueueUrls"]
+    assert "QueueUrls" not in connect(region="us-east-1").list_queues(QueueNamePrefix=name)
+
+
+@pytest.mark.parametrize("host", ["sqs.us-east-1.localhost.localstack.cloud:4566", "q:1"])
+def test_every_url_that_is_handed_out_follows_the_host(
+    call: Call, sqs: Sqs, name: str, host: str
+) -> None:
+    dead, source = (sqs.create_queue(QueueName=f"{name}-{n}")["QueueUrl"] for n in "ab")
+    arn = f"arn:aws:sqs:us-east-1:000000000000:{name}-a"
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1})
+    sqs.set_queue_attributes(QueueUrl=source, Attributes={"RedrivePolicy": policy})
+    urls = {f"http://{host}/000000000000/{name}-{n}" for n in "ab"}
+    headers = {"Host": host}
+    found = url_in(call(headers, "GetQueueUrl", QueueName=f"{name}-a"))
+    assert found == f"http://{host}/000000000000/{name}-a"
+    listed = call(headers, "ListQueues", QueueNamePrefix=name).body.decode()
+    assert urls <= set(re.findall(r"http://[^<\"]+", listed))
+    sources = call(headers, "ListDeadLetterSourceQueues", QueueUrl=dead).body.decode()
+    assert f"http://{host}/000000000000/{name}-b" in sources
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://sqs.us-east-1.localhost.localstack.cloud:4566/000000000000/{}",
+        "http://us-east-1.queue.localhost.localstack.cloud:4566/000000000000/{}",
+        "http://localhost:4566/queue/us-east-1/000000000000/{}",
+        "http://localhost:9324/queue/{}",
+        "https://queue.amazonaws.com/000000000000/{}",
+        "https://sqs.ap-northeast-1.amazonaws.com/000000000000/{}",
+    ],
+)
+def test_a_queue_url_of_any_server_names_the_queue_here(
+    call: Call, sqs: Sqs, queue: str, name: str, url: str
+) -> None:
+    answer = call({}, "SendMessage", QueueUrl=url.format(name), MessageBody="x")
+    assert answer.status == 200, answer.body
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
+
+
+PATHS = [
+    "/000000000000/{}",
+    "/queue/us-east-1/000000000000/{}",
+    "/queue/{}",
+    "//000000000000/{}/",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_form_may_be_sent_to_the_path_of_any_such_url(
+    server: LiveServer, sqs: Sqs, queue: str, name: str, method: str, path: str
+) -> None:
+    parameters = urlencode({"Action": "SendMessage", "MessageBody": "x"})
+    path = path.format(name)
+    if method == "GET":
+        answer = exchange(server.url, method, f"{path}?{parameters}")
+    else:
+        answer = exchange(server.url, method, path, FORM, parameters)
+    assert answer.status == 200, answer.body
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
+
+
+def test_a_form_s_queue_goes_before_its_path(
+    server: LiveServer, sqs: Sqs, queue: str, name: str
+) -> None:
+    parameters = {"Action": "SendMessage", "MessageBody": "x", "QueueUrl": queue}
+    path = "/000000000000/another-queue"
+    assert exchange(server.url, "POST", path, FORM, urlencode(parameters)).status == 200
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
+
+
+def test_a_queue_s_path_answers_for_another_queue_s_url(
+    server: LiveServer, queue: str, name: str
+) -> None:
+    path = f"/000000000000/another-queue?Action=GetQueueUrl&QueueName={name}"
+    assert url_in(exchange(server.url, "GET", path)) == queue
+
+
+def test_a_queue_is_found_again_by_the_url_that_was_handed_out(
+    server: LiveServer, protocol: str, call: Call, name: str
+) -> None:
+    url = url_in(call({"Host": "us-east-1.queue.localhost:4566"}, "CreateQueue", QueueName=name))
+    assert urlsplit(url).hostname == "us-east-1.queue.localhost"
+    assert ask(server.url, protocol, "PurgeQueue", {"QueueUrl": url}).status == 200
+
+
+def test_another_region_s_host_does_not_find_the_queue(call: Call, queue: str, name: str) -> None:
+    host = {"Host": "sqs.eu-west-1.amazonaws.com"}
+    error = told(call(host, "SendMessage", QueueUrl=queue, MessageBody="x"))
+    assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+
+
+def test_a_trace_header_of_a_raw_request_becomes_the_message_s(
+    call: Call, sqs: Sqs, queue: str
+) -> None:
+    trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"
+    call({"X-Amzn-Trace-Id": trace}, "SendMessage", QueueUrl=queue, MessageBody="x")
+    call({}, "SendMessage", QueueUrl=queue, MessageBody="y")
+    answer = sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["AWSTraceHeader"]
+    )
+    traced, plain = answer["Messages"]
+    assert traced["Attributes"] == {"AWSTraceHeader": trace}
+    assert "Attributes" not in plain
