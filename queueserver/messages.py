@@ -179,9 +179,14 @@ class Messages:
         with arrivals.join(queue.id) as place:
             while True:
                 place.clear()
-                received: Sequence[Received] = ()
-                with contextlib.suppress(InFlightLimit):
+                try:
                     received = await self._claim(look())
+                except InFlightLimit:
+                    received = ()
+                except Exception:
+                    # What woke this receiver is still there, for the next in line.
+                    place.wake()
+                    raise
                 if received or arrivals.closed or self._clock.now_ms() >= deadline_ms:
                     return received
                 await place.sleep_until(deadline_ms)

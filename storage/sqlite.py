@@ -36,7 +36,7 @@ class SqliteEngine:
     """A SQLite database, by its path; without one it is in memory and ends with the process."""
 
     def __init__(self, address: sa.URL) -> None:
-        self._path = address.database or ""
+        self._path = "" if address.database in (None, ":memory:") else str(address.database)
         self._lock = _lock_file(Path(self._path)) if self._path else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite writer")
         self._engine = sa.create_engine(
