@@ -4,7 +4,7 @@ Nobody polls. A waiting receiver sleeps until there is news for it, until the qu
 moment, or until its own deadline. Four rules keep wake-ups from being lost:
 
 1. Get in line, and clear the flag, *before* looking: news that lands during a look is kept.
-2. One arrival wakes one receiver, the one who has waited longest.
+2. One arrival wakes one receiver, the one whose last look lies back the longest.
 3. Who leaves the line woken, without having looked since, passes it on to the next.
 4. Every look hands on what it saw: "there is more" and "the next becomes visible at".
 

@@ -8,19 +8,24 @@ one at a time, so that a bad one harms only itself. Refuses to know which databa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError
 
 from storage import fifo, messages
 from storage.arrivals import Arrivals, Clock
 from storage.estimates import Estimates
-from storage.faults import DatabaseUnavailable, DatabaseUnusable, explain, is_passing
+from storage.faults import (
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    explain,
+    is_collision,
+    is_passing,
+)
 from storage.messages import Command
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
@@ -35,7 +40,7 @@ _DRAIN_LIMIT = 1000
 """Commands in one transaction at most: bounds what a single COMMIT keeps others waiting for."""
 
 _COLLISIONS = 3
-"""How often a write that met another server's row is tried again, and then sees that row."""
+"""How often a transaction that met another server's row is tried again, and then sees that row."""
 
 
 class Engine(Protocol):
@@ -149,13 +154,7 @@ class Database:
 
         The function may be run again if it collides with another server's write.
         """
-        for _ in range(_COLLISIONS):
-            with contextlib.suppress(IntegrityError):
-                return await self._run(lambda tx: function(tx, *args, **kw))
-        return await self._run(lambda tx: function(tx, *args, **kw))
-
-    async def _run(self, function: Callable[[Transaction], T]) -> T:
-        result: T = await self._enqueue(function)
+        result: T = await self._enqueue(lambda transaction: function(transaction, *args, **kw))
         return result
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
@@ -208,6 +207,16 @@ class Database:
                 _answer(item.future, result)
 
     async def _commit(self, work: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
+        """Run work in one transaction, and anew if it collides with another server's."""
+        for _ in range(_COLLISIONS):
+            try:
+                return await self._commit_once(work)
+            except DBAPIError as error:
+                if not is_collision(error):
+                    raise
+        return await self._commit_once(work)
+
+    async def _commit_once(self, work: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
         """Run work in one transaction; its news is delivered with the COMMIT, or never."""
 
         def transact(connection: sa.Connection) -> tuple[Transaction, Sequence[Any]]:

@@ -19,16 +19,25 @@ class Estimate:
         is_counted: whether they ever were.
         claimed: messages claimed since the tenants in flight were counted.
         counted_at_ms: when they were counted.
+        retention_ms: the queue's retention, as the last command that knew it said.
         tenants: how many messages of each tenant were in flight then; None has none.
     """
 
-    __slots__ = ("claimed", "counted_at_ms", "in_flight", "is_counted", "tenants")
+    __slots__ = (
+        "claimed",
+        "counted_at_ms",
+        "in_flight",
+        "is_counted",
+        "retention_ms",
+        "tenants",
+    )
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.is_counted = False
         self.claimed = 0
         self.counted_at_ms: int | None = None
+        self.retention_ms: int | None = None
         self.tenants: Mapping[str | None, int] = {}
 
 

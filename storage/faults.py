@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from storage import schema
+
+_COLLISION_STATES = ("40001", "40P01")
+"""What SQL calls a serialization failure and a deadlock."""
 
 
 class DatabaseUnusable(Exception):
@@ -26,6 +29,12 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, DBAPIError) and error.statement is None:
         return True  # there was no connection to say anything on
     return isinstance(error, OperationalError | InterfaceError | OSError)
+
+
+def is_collision(error: DBAPIError) -> bool:
+    """Tell whether work met another server's at the same rows, and may simply be done again."""
+    state = getattr(error.orig, "sqlstate", None)
+    return isinstance(error, IntegrityError) or state in _COLLISION_STATES
 
 
 def explain(error: BaseException, where: str) -> str | None:

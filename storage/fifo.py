@@ -122,24 +122,46 @@ def _by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[st
         yield queue_id, [key for _, key in found]
 
 
-_GROUPS_OF = sa.select(groups.c.group_id).where(
-    groups.c.queue_id == bindparam("queue"),
-    groups.c.group_id.in_(bindparam("groups", expanding=True)),
+_HOLD = (
+    sa.select(groups.c.group_id)
+    .where(
+        groups.c.queue_id == bindparam("queue"),
+        groups.c.group_id.in_(bindparam("groups", expanding=True)),
+    )
+    .order_by(groups.c.group_id)
+    .with_for_update()
 )
 
 
-def join(transaction: Transaction, arrived: Sequence[tuple[int, str, int, int]]) -> None:
+def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Tell which of these groups, given as queue id and group, have messages.
+
+    No other server adds to them, receives from them or ends them before the COMMIT. A message's
+    number is taken while its group is held, so that numbers and order never differ.
+    """
+    return {
+        (queue_id, group_id)
+        for queue_id, group_ids in _by_queue(keys)
+        for group_id in transaction.connection.scalars(
+            _HOLD, {"queue": queue_id, "groups": group_ids}
+        )
+    }
+
+
+def join(
+    transaction: Transaction,
+    arrived: Sequence[tuple[int, str, int, int]],
+    held: Collection[tuple[int, str]],
+) -> None:
     """Note new messages, given as (queue id, group, number, visible_at_ms) in their order.
 
-    A message of a group that is there already is behind its head and changes nothing.
+    A message of a group that has messages already is behind its head and changes nothing: these
+    are `held`.
     """
     first: dict[tuple[int, str], tuple[int, int]] = {}
     for queue_id, group_id, number, visible_at_ms in arrived:
-        first.setdefault((queue_id, group_id), (number, visible_at_ms))
-    for queue_id, group_ids in _by_queue(list(first)):
-        parameters = {"queue": queue_id, "groups": group_ids}
-        for group_id in transaction.connection.scalars(_GROUPS_OF, parameters):
-            del first[queue_id, group_id]
+        if (queue_id, group_id) not in held:
+            first.setdefault((queue_id, group_id), (number, visible_at_ms))
     if first:
         transaction.connection.execute(
             groups.insert(),
@@ -155,10 +177,10 @@ _AVAILABLE = (
     .where(
         groups.c.queue_id == bindparam("queue"),
         groups.c.available_at_ms <= bindparam("now"),
-        sa.tuple_(groups.c.available_at_ms, groups.c.group_id)
-        > sa.tuple_(bindparam("last_at"), bindparam("last_group")),
+        sa.tuple_(groups.c.available_at_ms, groups.c.head_id)
+        > sa.tuple_(bindparam("last_at"), bindparam("last_head")),
     )
-    .order_by(groups.c.available_at_ms, groups.c.group_id)
+    .order_by(groups.c.available_at_ms, groups.c.head_id)
     .limit(bindparam("wanted", type_=sa.Integer))
     .with_for_update(skip_locked=True)
 )
@@ -200,51 +222,67 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
 
 _FOLLOWING = _following()
 
+_FURTHER = 100
+"""How many groups, and messages of each, are looked at together when some are not to be received.
+
+Groups that one server looks at cannot be seen by another, so otherwise it is as few as will do."""
+_MET_AT_MOST = 2_000
+"""How many messages that are not to be received one look goes through."""
+
 
 def choose(
     transaction: Transaction,
     queue_id: int,
     maxima: Sequence[int],
     keep: Callable[[Row], bool],
+    least_depth: int = 1,
 ) -> tuple[list[list[Row]], list[Row]]:
     """Choose for each receiver, by how many it takes, which messages it may have.
 
     A receiver takes what the first group delivers, then what the next does; a group serves one
     receiver, because what that one takes blocks it. `keep` says whether a message is still one to
     be received; one that is not makes way for the next. These are the second part of the result.
+    Most receives are filled by one group for each, so no more are looked at before they must be;
+    `least_depth` is how many messages of each are, where many are known to be in the way.
     """
     met: list[Row] = []
     chosen: list[list[Row]] = [[] for _ in maxima]
     receivers = [place for place, maximum in enumerate(maxima) if maximum]
-    last: tuple[int, str] = (-1, "")
-    while receivers:
+    last = (-1, -1)
+    wanted = len(receivers)
+    while receivers and len(met) < _MET_AT_MOST:
         found = transaction.connection.execute(
             _AVAILABLE,
             {
                 "queue": queue_id,
                 "now": transaction.now_ms,
                 "last_at": last[0],
-                "last_group": last[1],
-                "wanted": len(receivers),
+                "last_head": last[1],
+                "wanted": wanted,
             },
         ).all()
         if not found:
             break
-        last = (found[-1].available_at_ms, found[-1].group_id)
-        depth = max(maxima[place] - len(chosen[place]) for place in receivers)
+        last = (found[-1].available_at_ms, found[-1].head_id)
+        rooms = [maxima[place] - len(chosen[place]) for place in receivers]
+        depth = _FURTHER if met else max(least_depth, *rooms)
         by_group = _read(transaction, queue_id, [row.group_id for row in found], depth)
-        asked = len(receivers)
         for group in found:
             if not receivers:
                 break
             place = receivers[0]
             room = maxima[place] - len(chosen[place])
-            for row in _deliverable(transaction, by_group[group.group_id], room, keep):
+            delivered = list(_deliverable(transaction, by_group[group.group_id], room, keep))
+            for row in delivered:
                 (chosen[place] if keep(row) else met).append(row)
+            if not delivered:
+                # It is not what its row says, which would bring receivers back again and again.
+                transaction.touched.add((queue_id, group.group_id))
             if len(chosen[place]) >= maxima[place]:
                 receivers.pop(0)
-        if len(found) < asked:
+        if len(found) < wanted:
             break
+        wanted = _FURTHER if met else sum(rooms)
     return chosen, met
 
 
@@ -319,8 +357,11 @@ _END = groups.delete().where(
 
 
 def settle(transaction: Transaction) -> None:
-    """Bring the rows of touched groups to what has become of their messages."""
-    touched = list(_by_queue(transaction.touched))
+    """Bring the rows of touched groups to what has become of their messages.
+
+    They are held first and read then: what other servers did to their messages meanwhile is seen.
+    """
+    touched = list(_by_queue(hold(transaction, transaction.touched)))
     transaction.touched.clear()
     moved, ended = [], []
     for row in chain.from_iterable(
@@ -349,7 +390,7 @@ def _available_at_ms(transaction: Transaction, row: Row) -> int:
     """
     now_ms = transaction.now_ms
     if row.visible_at_ms > now_ms:
-        retention_ms = transaction.retention_ms.get(row.queue_id)
+        retention_ms = transaction.estimates.of(row.queue_id).retention_ms
         if retention_ms is None:
             return int(row.visible_at_ms)
         return min(int(row.visible_at_ms), int(row.sent_at_ms) + retention_ms)
@@ -362,7 +403,7 @@ def _available_at_ms(transaction: Transaction, row: Row) -> int:
 _NEXT = (
     sa.select(groups.c.available_at_ms)
     .where(groups.c.queue_id == bindparam("queue"))
-    .order_by(groups.c.available_at_ms, groups.c.group_id)
+    .order_by(groups.c.available_at_ms, groups.c.head_id)
     .limit(1)
 )
 

@@ -113,7 +113,8 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
         if isinstance(command, Release) or revisions.get(command.queue_id) == command.revision:
             kinds[type(command)].append(command)
             if isinstance(command, Receive | ChangeVisibility):
-                transaction.retention_ms[command.queue_id] = command.retention_ms
+                estimate = transaction.estimates.of(command.queue_id)
+                estimate.retention_ms = command.retention_ms
         else:
             results[id(command)] = QueueChanged()
     _release(transaction, kinds[Release])
@@ -152,6 +153,7 @@ def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int,
         return
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
+    held = _hold_groups(transaction, commands)
     verdicts = iter(_admit(transaction, commands))
     for command in commands:
         results[id(command)] = sent = []
@@ -174,7 +176,22 @@ def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int,
         if state["group_id"] is not None
     ]
     if arrived:
-        fifo.join(transaction, arrived)
+        fifo.join(transaction, arrived, held)
+
+
+def _hold_groups(transaction: Transaction, commands: Sequence[Send]) -> set[tuple[int, str]]:
+    """Hold the groups of FIFO queues that are sent to, and tell which of them have messages."""
+    keys = {
+        (command.queue_id, message.group_id)
+        for command in commands
+        if command.kind != queues.STANDARD
+        for message in command.messages
+        if message.group_id is not None
+    }
+    if not keys:
+        return set()
+    # What deletes and changes have touched is held with them, so that all servers have one order.
+    return fifo.hold(transaction, keys | transaction.touched)
 
 
 def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sent, bool]]:
@@ -186,7 +203,8 @@ def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sen
         if message.deduplication_id is not None
     ]
     verdicts = iter(fifo.admit(transaction, candidates) if candidates else ())
-    numbers = iter(transaction.take_numbers(len(every) - len(candidates)))
+    others = len(every) - len(candidates)
+    numbers = iter(transaction.take_numbers(others) if others else ())
     return [
         (Sent(next(numbers), message.message_id), True)
         if message.deduplication_id is None

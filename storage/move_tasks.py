@@ -136,9 +136,10 @@ def active(connection: sa.Connection) -> Sequence[Task]:
     return [Task(**row._mapping) for row in connection.execute(statement)]
 
 
-def find(connection: sa.Connection, task_id: str) -> Task | None:
-    """Give a task, or None."""
-    row = connection.execute(sa.select(tasks).where(tasks.c.id == task_id)).first()
+def find(connection: sa.Connection, task_id: str, *, hold: bool = False) -> Task | None:
+    """Give a task, or None; if it is held, no other server works on it before the COMMIT."""
+    statement = sa.select(tasks).where(tasks.c.id == task_id)
+    row = connection.execute(statement.with_for_update() if hold else statement).first()
     return Task(**row._mapping) if row else None
 
 
@@ -182,7 +183,7 @@ def step(
         NoSource: a message has no source and the task no destination.
         NoDestination: the queue to move to is gone.
     """
-    task = find(transaction.connection, task_id)
+    task = find(transaction.connection, task_id, hold=True)
     if task is None or task.status not in _ACTIVE:
         return False
     if task.status == CANCELLING:
@@ -208,8 +209,8 @@ def step(
 def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo.choose(transaction, source.id, [limit], lambda row: True)
-        return [row for row in chosen[0] if row.id <= task.number]
+        chosen, _ = fifo.choose(transaction, source.id, [limit], lambda row: row.id <= task.number)
+        return chosen[0]
     return transaction.connection.execute(
         sa.select(*STATE)
         .where(

@@ -86,14 +86,27 @@ class Receive:
 def receive(transaction: Transaction, commands: Sequence[Receive], results: dict[int, Any]) -> None:
     """Claim once for all receives of a queue, deal out, and tell who waits what is left."""
     by_queue: dict[int, list[Receive]] = defaultdict(list)
+    named: set[tuple[int, str]] = set()
+    again: list[Receive] = []
     for command in commands:
-        if command.attempt is None or not _repeat(transaction, command, results):
-            by_queue[command.queue_id].append(command)
+        if command.attempt is not None and command.maximum:
+            key = (command.queue_id, command.attempt.attempt_id)
+            if key in named:
+                again.append(command)
+                continue
+            named.add(key)
+            if _repeat(transaction, command, results):
+                continue
+        by_queue[command.queue_id].append(command)
     taken: list[dict[str, Any]] = []
     for queue_id, claimants in by_queue.items():
         taken += _serve(transaction, queue_id, claimants, results)
     if taken:
         transaction.connection.execute(_TAKE, taken)
+    for command in again:
+        # The same attempt twice in one drain: what the first was given, this one is given.
+        if not _repeat(transaction, command, results):
+            results[id(command)] = []
     fifo.settle(transaction)
     for queue_id, claimants in by_queue.items():
         _hand_on(transaction, queue_id, claimants, results)
@@ -205,7 +218,12 @@ def _treat_fairly(
     """Give other tenants' messages in place of those of noisy ones, where there are any."""
     noisy = fairness.noisy_tenants(transaction, queue_id)
     if any(row.tenant_id in noisy for row, _ in found):
-        rows = fairness.choose(transaction, queue_id, noisy, len(found))
+        for _ in range(_CLEARING_ROUNDS):
+            rows = fairness.choose(transaction, queue_id, noisy, len(found))
+            unfit = [row for row in rows if not clearing.keeps(row)]
+            if not unfit:
+                break
+            clearing.clear(unfit)
         found = _with_content(transaction, queue_id, [row for row in rows if clearing.keeps(row)])
     fairness.note_claims(transaction, queue_id, (row for row, _ in found))
     return found
@@ -221,12 +239,14 @@ def _claim_fifo(
 ) -> list[list[tuple[Row, Row]]]:
     """Take what the groups deliver, clearing what must not be given out of their way."""
     clearing = _Clearing(transaction, claimant)
+    depth = 1
     for _ in range(_CLEARING_ROUNDS):
-        chosen, met = fifo.choose(transaction, queue_id, maxima, clearing.keeps)
-        clearing.clear(met)
-        if any(chosen) or not met:
+        chosen, met = fifo.choose(transaction, queue_id, maxima, clearing.keeps, depth)
+        # If they are kept after all, what was chosen from behind them is not what comes first.
+        if clearing.clear(met) and (any(chosen) or not met):
             break
         fifo.settle(transaction)
+        depth = _CLEARED_PER_ROUND
     supply = iter(_with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
     return [list(islice(supply, len(rows))) for rows in chosen]
 
@@ -258,14 +278,15 @@ class _Clearing:
         """Tell whether a message may be given, when it is visible."""
         return not self._has_expired(row) and not self._is_exhausted(row)
 
-    def clear(self, rows: Sequence[Row]) -> None:
-        """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
+    def clear(self, rows: Sequence[Row]) -> bool:
+        """Erase or bury messages; False if exhausted ones are kept: there is nowhere to go."""
         erase(self._transaction, [(self._queue_id, r) for r in rows if self._has_expired(r)])
         exhausted = [r for r in rows if not self._has_expired(r)]
         if not exhausted or self._redrive is None:
-            return
+            return True
         if not redrive.bury(self._transaction, self._queue_id, self._redrive, exhausted):
             self._redrive = None
+        return self._redrive is not None
 
     def _has_expired(self, row: Row) -> bool:
         return bool(row.sent_at_ms <= self._expired_ms)
@@ -332,7 +353,11 @@ _HEAD = (
 
 _NEXT_LAPSE = (
     sa.select(messages.c.visible_at_ms)
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms > bindparam("now"))
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.visible_at_ms > bindparam("now"),
+        messages.c.receive_count > 0,
+    )
     .order_by(messages.c.visible_at_ms, messages.c.id)
     .limit(1)
 )
@@ -389,26 +414,34 @@ def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any])
         made = attempts.find(transaction, command.queue_id, command.attempt)
         if made is None:
             return False
-        results[id(command)] = _claim_again(transaction, command, made)
+        received = _claim_again(transaction, command, made)
+        if received is None:
+            return False
+        results[id(command)] = received
     except AttemptSpent as error:
         results[id(command)] = error
     return True
 
 
-def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received]:
+def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received] | None:
     """Hide an attempt's messages anew, if each is still as the attempt left it.
 
-    The receipts are those of the first time: they carry when that was.
+    The receipts are those of the first time: they carry when that was. None if the claim was given
+    back because its receiver had gone: then it was never made, and this is the first one.
     """
     queue_id = command.queue_id
     parameters = {"queue": queue_id, "numbers": [claim.number for claim in made.claims]}
     states = {row.id: row for row in transaction.connection.execute(_STATE_OF, parameters)}
     for claim in made.claims:
         row = states.get(claim.number)
+        if row is not None and row.receive_count < claim.receive_count:
+            return None
         expected = (claim.receive_count, claim.hidden_until_ms)
         if row is None or (row.receive_count, row.visible_at_ms) != expected:
             raise AttemptSpent
         if row.visible_at_ms <= transaction.now_ms:
+            raise AttemptSpent
+        if row.sent_at_ms <= transaction.now_ms - command.retention_ms:
             raise AttemptSpent
     rows = [states[claim.number] for claim in made.claims]
     received = [

@@ -100,6 +100,9 @@ def _move(
 ) -> None:
     """Move messages; what `states` and `contents` say of each is completed by where it goes."""
     now_ms = transaction.now_ms
+    held = fifo.hold(
+        transaction, {(target.id, row.group_id) for row in rows if row.group_id is not None}
+    )
     numbers = transaction.take_numbers(len(rows))
     for row, number, state, content in zip(rows, numbers, states, contents, strict=True):
         key = {"queue": queue_id, "number": row.id, "to_queue": target.id, "to_number": number}
@@ -117,5 +120,5 @@ def _move(
         if row.group_id is not None
     ]
     if arrived:
-        fifo.join(transaction, arrived)
+        fifo.join(transaction, arrived, held)
         transaction.touched.update((queue_id, row.group_id) for row in rows)

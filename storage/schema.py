@@ -110,7 +110,7 @@ groups = Table(
     Column("group_id", Text, primary_key=True),
     Column("head_id", _Number, nullable=False),
     Column("available_at_ms", _Number, nullable=False),
-    Index("groups_by_availability", "queue_id", "available_at_ms", "group_id"),
+    Index("groups_by_availability", "queue_id", "available_at_ms", "head_id"),
     sqlite_with_rowid=False,
 )
 """The message groups of FIFO queues that have messages: the first message of each, and from when

@@ -31,7 +31,6 @@ class Transaction:
         estimates: what this process remembers of queues.
         somebody_waits: how many receivers stand in line for a queue id on this server.
         touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
-        retention_ms: what is known of queues' retention, by queue id.
         news: (queue id, visible_at_ms, messages): who waits hears of it after the COMMIT.
         gone: ids of queues that were purged or deleted: all their receivers must look again.
     """
@@ -43,7 +42,6 @@ class Transaction:
         "gone",
         "news",
         "now_ms",
-        "retention_ms",
         "somebody_waits",
         "take_numbers",
         "touched",
@@ -65,7 +63,6 @@ class Transaction:
         self.news: list[tuple[int, int, int]] = []
         self.gone: list[int] = []
         self.touched: set[tuple[int, str]] = set()
-        self.retention_ms: dict[int, int] = {}
         self._changes: Counter[int] = Counter()
 
     def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:

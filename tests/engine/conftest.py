@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from storage.queues import FIFO
+from storage.schema import metadata
 from tests.engine.stage import Stage
 
 
@@ -35,8 +37,8 @@ def kept_postgresql(postgres_url: str) -> Iterator[str]:
 def emptied_postgresql(kept_postgresql: str) -> Iterator[str]:
     """Give the shared database, and empty it afterwards of all but what says whose it is."""
     yield kept_postgresql
-    tables = "queues, deletions, messages, bodies, backlogs, leftovers"
-    asyncio.run(_execute(kept_postgresql, f"TRUNCATE {tables}"))
+    tables = [table.name for table in metadata.sorted_tables if table.name != "properties"]
+    asyncio.run(_execute(kept_postgresql, f"TRUNCATE {', '.join(tables)}"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -56,10 +58,28 @@ async def stage(stage_url: str) -> AsyncIterator[Stage]:
 
 
 @pytest_asyncio.fixture
+async def fifo(stage_url: str) -> AsyncIterator[Stage]:
+    """Give the same with a FIFO queue."""
+    stage = await Stage.open(stage_url, kind=FIFO)
+    yield stage
+    await stage.database.close()
+
+
+@pytest_asyncio.fixture
 async def two_servers(emptied_postgresql: str) -> AsyncIterator[tuple[Stage, Stage]]:
     """Give two servers on one PostgreSQL database, with one queue and one clock."""
     one = await Stage.open(emptied_postgresql)
     other = await Stage.open(emptied_postgresql, one.clock)
+    yield one, other
+    await other.database.close()
+    await one.database.close()
+
+
+@pytest_asyncio.fixture
+async def two_fifo_servers(emptied_postgresql: str) -> AsyncIterator[tuple[Stage, Stage]]:
+    """Give the same with a FIFO queue."""
+    one = await Stage.open(emptied_postgresql, kind=FIFO)
+    other = await Stage.open(emptied_postgresql, one.clock, FIFO)
     yield one, other
     await other.database.close()
     await one.database.close()

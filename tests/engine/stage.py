@@ -7,6 +7,7 @@ test reads as what happens to messages. Times are in seconds, as in SQS; the eng
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,11 +16,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
+from storage.attempts import Attempt
 from storage.database import Database
 from storage.fifo import Sent
 from storage.messages import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
 from storage.queues import STANDARD, Queue
 from storage.receives import Receipt, Receive, Received
+from storage.redrive import Redrive
 from tests.clock import ManualClock
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -28,6 +31,30 @@ RETENTION_S = 345_600
 
 def new_message(body: str, delay_s: float = 0) -> NewMessage:
     return NewMessage(bytes(16), body, b"envelope", None, round(delay_s * 1000))
+
+
+def tenant_message(body: str, tenant_id: str) -> NewMessage:
+    return NewMessage(bytes(16), body, b"envelope", tenant_id, 0)
+
+
+def fifo_message(
+    body: str, group_id: str = "g", deduplication_id: str | None = None, delay_s: float = 0
+) -> NewMessage:
+    """Make a message for a FIFO queue; unless told otherwise, no other has its deduplication id."""
+    message_id = uuid.uuid4()
+    return NewMessage(
+        message_id.bytes,
+        body,
+        b"envelope",
+        group_id,
+        round(delay_s * 1000),
+        deduplication_id or message_id.hex,
+    )
+
+
+def locate(text: str) -> tuple[str, str, str] | None:
+    """Read a queue as these tests name it to the engine: `arn:<name>`."""
+    return (ACCOUNT, REGION, text.removeprefix("arn:")) if text.startswith("arn:") else None
 
 
 async def turn(times: int = 10) -> None:
@@ -44,27 +71,40 @@ class Stage:
         self.clock = clock
         self.database = database
         self.retention_s = RETENTION_S
+        self.in_flight_limit = 120_000
+        self.redrive: Redrive | None = None
         self.queue: Queue
 
     @classmethod
-    async def open(cls, url: str, clock: ManualClock | None = None) -> Stage:
+    async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
         clock = clock or ManualClock()
         stage = cls(url, clock, await Database.open(url, clock))
-        stage.queue = await stage.create("orders")
+        stage.queue = await stage.create("orders", kind)
         return stage
+
+    async def beside(self, name: str, kind: str | None = None) -> Stage:
+        """Give another queue of the same database, of the same kind if none is given."""
+        other = Stage(self.url, self.clock, self.database)
+        other.queue = await self.create(name, kind or self.queue.kind)
+        return other
+
+    def redrive_to(self, name: str, maximum_receives: int) -> None:
+        """Let receives move what was received so often to the queue of that name."""
+        source = f"arn:{self.queue.name}"
+        self.redrive = Redrive(maximum_receives, ACCOUNT, REGION, name, source)
 
     async def reopen(self) -> None:
         await self.database.close()
         self.database = await Database.open(self.url, self.clock)
 
-    async def create(self, name: str) -> Queue:
-        return await self.database.write(queues.create, ACCOUNT, REGION, name, STANDARD, {}, {})
+    async def create(self, name: str, kind: str = STANDARD) -> Queue:
+        return await self.database.write(queues.create, ACCOUNT, REGION, name, kind, {}, {})
 
     async def find(self, name: str = "orders") -> Queue | None:
         return await self.database.read(queues.find, ACCOUNT, REGION, name)
 
     async def refresh(self) -> None:
-        found = await self.find()
+        found = await self.find(self.queue.name)
         assert found is not None
         self.queue = found
 
@@ -72,7 +112,12 @@ class Stage:
         return Send(self.queue.id, self.queue.revision, self.queue.kind, messages)
 
     def receiving(
-        self, maximum: int = 10, timeout_s: float = 30, *, in_line: bool = False
+        self,
+        maximum: int = 10,
+        timeout_s: float = 30,
+        *,
+        in_line: bool = False,
+        attempt: Attempt | None = None,
     ) -> Receive:
         return Receive(
             self.queue.id,
@@ -82,7 +127,9 @@ class Stage:
             round(timeout_s * 1000),
             self.retention_s * 1000,
             in_line,
-            in_flight_limit=120_000,
+            in_flight_limit=self.in_flight_limit,
+            redrive=self.redrive,
+            attempt=attempt,
         )
 
     def deleting(self, *receipts: Receipt) -> Delete:
@@ -102,6 +149,12 @@ class Stage:
         sent: list[Sent] = await self.database.submit(self.sending(*messages))
         return [one.number for one in sent]
 
+    async def send_to(self, group_id: str, *bodies: str, delay_s: float = 0) -> list[int]:
+        """Send to a group of a FIFO queue."""
+        messages = [fifo_message(body, group_id, delay_s=delay_s) for body in bodies]
+        sent: list[Sent] = await self.database.submit(self.sending(*messages))
+        return [one.number for one in sent]
+
     async def receive(self, maximum: int = 10, timeout_s: float = 30) -> list[Received]:
         received: list[Received] = await self.database.submit(self.receiving(maximum, timeout_s))
         return received
@@ -113,13 +166,19 @@ class Stage:
     async def bodies(self, maximum: int = 10, timeout_s: float = 30) -> list[str]:
         return [received.body for received in await self.receive(maximum, timeout_s)]
 
-    async def delete(self, *receipts: Receipt) -> None:
-        await self.database.submit(self.deleting(*receipts))
+    async def delete(self, *receipts: Receipt) -> list[Outcome]:
+        outcomes: list[Outcome] = await self.database.submit(self.deleting(*receipts))
+        return outcomes
 
     async def change(self, receipt: Receipt, timeout_s: float) -> bool:
-        (outcome,) = await self.database.submit(self.changing((receipt, timeout_s)))
+        outcome = await self.try_change(receipt, timeout_s)
         assert outcome in {Outcome.DONE, Outcome.MISSING}
         return outcome is Outcome.DONE
+
+    async def try_change(self, receipt: Receipt, timeout_s: float) -> Outcome:
+        outcome: Outcome
+        (outcome,) = await self.database.submit(self.changing((receipt, timeout_s)))
+        return outcome
 
     async def release(self, *claims: Received) -> None:
         await self.database.submit(Release(claims))
@@ -139,10 +198,15 @@ class Stage:
         return counts.visible, counts.in_flight, counts.delayed
 
     async def rows(self) -> dict[str, int]:
-        """Count the rows of every table that grows with messages."""
+        """Count the rows of every table that grows with messages of any queue."""
+        return await self._rows("messages", "bodies", "backlogs", "leftovers")
 
+    async def keys(self) -> dict[str, int]:
+        """Count the rows of every table that grows with messages of FIFO queues alone."""
+        return await self._rows("groups", "deduplications", "attempts")
+
+    async def _rows(self, *tables: str) -> dict[str, int]:
         def count(connection: sa.Connection) -> dict[str, int]:
-            tables = ("messages", "bodies", "backlogs", "leftovers")
             return {
                 table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
                 for table in tables

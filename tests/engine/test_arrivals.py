@@ -110,7 +110,7 @@ async def test_news_that_landed_before_the_look_is_forgotten(line: Line) -> None
         await turn()
         assert not sleep.done()
         line.arrivals.announce(QUEUE, line.clock.now_ms())
-        await sleep
+        await asyncio.wait_for(sleep, timeout=5)
 
 
 async def test_one_arrival_wakes_one(line: Line) -> None:

@@ -158,7 +158,7 @@ async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) ->
         await turn()
         assert not sleep.done()
         stage.clock.advance(1)
-        await sleep
+        await asyncio.wait_for(sleep, timeout=5)
 
 
 async def test_a_caller_that_gives_up_does_not_undo_its_command(stage: Stage) -> None:

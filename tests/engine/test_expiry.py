@@ -139,6 +139,7 @@ async def test_only_queues_whose_head_has_expired_are_found(stage: Stage) -> Non
     old, young, empty = stage.queue, await stage.create("young"), await stage.create("empty")
     await stage.send("a")
     stage.clock.advance(10)
+    await stage.send("as young as the other queue's")
     stage.queue = young
     await stage.send("b")
 

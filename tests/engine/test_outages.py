@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
+from storage import queues
 from storage.faults import DatabaseUnavailable
 from storage.queues import QueueChanged
 from storage.transaction import Transaction
@@ -18,6 +19,9 @@ from tests.engine.stage import Stage, new_message
 
 _KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+
+_WAITING = """SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
 async def cut_off(url: str) -> None:
@@ -97,7 +101,7 @@ async def test_news_that_was_never_committed_reaches_nobody(
         await stage.database.ping()
         assert not sleep.done()
         stage.clock.advance(1)
-        await sleep
+        await asyncio.wait_for(sleep, timeout=5)
 
 
 async def test_a_full_disk_fails_sends_until_there_is_room(sqlite: str) -> None:
@@ -175,7 +179,40 @@ async def test_two_servers_never_receive_the_same_message(
     assert sorted(map(int, received[0] + received[1])) == list(range(200))
 
 
-async def test_a_purge_waits_for_what_another_server_is_sending(
+async def done_or_waiting(task: asyncio.Task[None], url: str) -> None:
+    """Let a task run until it has ended, or waits for a lock in the database."""
+    connection = await asyncpg.connect(url)
+    while not task.done() and not await connection.fetchval(_WAITING):
+        pass
+    await connection.close()
+
+
+async def test_nothing_is_sent_to_a_queue_id_that_another_server_has_purged(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    tasks: list[asyncio.Task[None]] = []
+
+    async def purge_and_free() -> None:
+        await other.purge()
+        while await other.database.write(queues.free_leftovers, 10):
+            pass
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def purge_in_between(_connection: object, _cursor: object, text: str, *_: object) -> None:
+        if "INSERT INTO messages" in text and not tasks:
+            tasks.append(asyncio.create_task(purge_and_free()))
+            await_only(done_or_waiting(tasks[0], one.url))
+
+    try:
+        await one.send("a")
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", purge_in_between)
+    await tasks[0]
+    assert (await one.rows())["messages"] == 0
+
+
+async def test_counts_hold_when_one_server_purges_what_another_fills(
     two_servers: tuple[Stage, Stage],
 ) -> None:
     for _ in range(10):

@@ -294,7 +294,7 @@ async def test_all_who_wait_for_a_queue_that_ends_are_woken(
         await turn()
         assert not any(sleep.done() for sleep in sleeps)
         await stage.database.write(end, stage.queue)
-        await asyncio.gather(*sleeps)
+        await asyncio.wait_for(asyncio.gather(*sleeps), timeout=5)
 
 
 async def test_every_queue_is_listed_by_id_in_pages(stage: Stage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -11,7 +12,7 @@ import pytest_asyncio
 from storage import queues
 from storage.messages import Release
 from storage.receives import Received
-from tests.engine.stage import RETENTION_S, Stage, new_message, turn
+from tests.engine.stage import RETENTION_S, Stage, listening, new_message, turn
 
 
 class Receiver:
@@ -69,14 +70,14 @@ class Room:
 
     async def quiet(self) -> None:
         """Let all looks come to their end: whoever was to be woken has been."""
-        before = None
-        while before != (before := [receiver.looks for receiver in self.receivers]):
-            # What one transaction makes due may need another, whose news is then delivered, too.
-            for _ in range(3):
-                await turn()
-                await self.stage.database.ping()
-                await self.stage.database.write(lambda _: None)
+        unchanged, before = 0, None
+        # A claim may be given back, the release wake another, and that one look: three commits.
+        while unchanged < 4:
             await turn()
+            await self.stage.database.write(lambda _: None)
+            looks = [receiver.looks for receiver in self.receivers]
+            unchanged = unchanged + 1 if looks == before else 0
+            before = looks
 
     async def answers(self) -> list[list[str] | None]:
         await self.quiet()
@@ -214,7 +215,23 @@ async def test_a_look_that_leaves_nothing_wakes_nobody(stage: Stage) -> None:
         await turn()
         assert not sleep.done()
         stage.clock.advance(29)
-        await sleep
+        await asyncio.wait_for(sleep, timeout=5)
+
+
+async def test_a_look_asks_for_the_next_moment_only_if_somebody_else_waits(stage: Stage) -> None:
+    arrivals = stage.database.arrivals
+    await stage.receive()  # the first look at a queue counts what is in flight
+    asked = []
+    for others in (0, 1):
+        await stage.send("a")
+        with arrivals.join(stage.queue.id) as looking, contextlib.ExitStack() as rest:
+            for _ in range(others):
+                rest.enter_context(arrivals.join(stage.queue.id))
+            looking.clear()
+            with listening() as heard:
+                await stage.database.submit(stage.receiving(1, in_line=True))
+            asked.append(len(heard.statements))
+    assert asked[1] == asked[0] + 1
 
 
 async def test_of_what_became_visible_together_everybody_gets_something(room: Room) -> None:

@@ -1,0 +1,70 @@
+"""FIFO queues that several servers of one database work on at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.engine.stage import Stage
+from tests.engine.test_fifo import named
+
+
+async def race(*servers: Stage) -> None:
+    """Let two servers meet in the same group in every way that they can, many times over."""
+    one, other = servers
+    for number in range(40):
+        group = f"g{number % 3}"
+        await asyncio.gather(one.send_to(group, "x"), other.send_to(group, "x"))
+        received = await one.receive()
+        half = len(received) // 2
+        await asyncio.gather(
+            one.delete(*[message.receipt for message in received[:half]]),
+            other.delete(*[message.receipt for message in received[half:]]),
+            *([other.send_to(group, "x")] if number % 2 else []),
+        )
+
+
+async def test_two_servers_lose_no_group_and_leave_no_empty_one(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_fifo_servers
+    await race(one, other)
+    left = sum(await one.counts())
+    found = 0
+    while received := await other.receive():
+        found += len(received)
+        await one.delete(*[message.receipt for message in received])
+    assert found == left
+    assert (await one.keys())["groups"] == 0
+
+
+async def test_two_servers_give_a_group_to_one_receiver(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_fifo_servers
+    for _ in range(30):
+        await one.send_to("g", *"abcd")
+        answers = await asyncio.gather(one.receive(2), other.receive(2))
+        assert sorted(map(named, answers)) == [[], ["a", "b"]]
+        for received in answers:
+            await one.delete(*[message.receipt for message in received])
+        await one.purge()
+        await other.refresh()
+
+
+async def test_two_servers_number_a_groups_messages_as_they_are_delivered(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_fifo_servers
+    last = 0
+    for _ in range(30):
+        await one.send_to("g", "x")
+        sends = [server.send_to("g", "x") for server in (one, other) for _ in range(3)]
+        looking = asyncio.ensure_future(other.receive())
+        await asyncio.gather(*sends)
+        received = await looking
+        while received := received or await other.receive():
+            numbers = [message.receipt.number for message in received]
+            assert [last, *numbers] == sorted({last, *numbers})
+            last = numbers[-1]
+            await one.delete(*[message.receipt for message in received])
+            received = []
