@@ -98,7 +98,7 @@ class MoveTasks:
 
     async def _visible(self, queue: Queue) -> int:
         now_ms = self._clock.now_ms()
-        expired_ms = now_ms - typed(queue.attributes).message_retention_period * 1000
+        expired_ms = now_ms - _retention_ms(queue)
         counts = await self._database.read(queues.count, queue.id, now_ms, expired_ms)
         return counts.visible
 
@@ -221,7 +221,9 @@ class Runner:
 
     async def _step(self, task_id: str, limit: int) -> bool:
         try:
-            return await self._database.write(move_tasks.step, task_id, limit, _locate)
+            return await self._database.write(
+                move_tasks.step, task_id, limit, _locate, _retention_ms
+            )
         except NoDestination:
             failure = "AWS.SimpleQueueService.NonExistentQueue"
         except NoSource:
@@ -235,6 +237,10 @@ class Runner:
         with contextlib.ExitStack() as stack:
             stack.callback(cancel)
             await awake.wait()
+
+
+def _retention_ms(queue: Queue) -> int:
+    return typed(queue.attributes).message_retention_period * 1000
 
 
 def _locate(text: str) -> tuple[str, str, str] | None:

@@ -174,10 +174,12 @@ def step(
     task_id: str,
     limit: int,
     locate: Callable[[str], tuple[str, str, str] | None],
+    retention_ms_of: Callable[[Queue], int],
 ) -> bool:
     """Move up to `limit` visible messages; False when the task has ended, and why is noted.
 
-    `locate` turns a queue as the rules name it into account, region and name.
+    `locate` turns a queue as the rules name it into account, region and name; `retention_ms_of`
+    tells how long a queue keeps messages. One that has expired is erased where it is met.
 
     Raises:
         NoSource: a message has no source and the task no destination.
@@ -190,10 +192,13 @@ def step(
         end(transaction, task_id, CANCELLED)
         return False
     source = queues.hold(transaction, task.account, task.region, task.source)
-    rows = _movable(transaction, source, task, limit) if source else []
-    if source is None or not rows:
+    met = _movable(transaction, source, task, limit) if source else []
+    if source is None or not met:
         end(transaction, task_id, COMPLETED)
         return False
+    expired_ms = transaction.now_ms - retention_ms_of(source)
+    queues.erase(transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms])
+    rows = [row for row in met if row.sent_at_ms > expired_ms]
     for place, found in _by_destination(transaction, source.id, task, rows).items():
         located = locate(place)
         target = queues.hold(transaction, *located) if located else None
@@ -228,7 +233,7 @@ def _by_destination(
     transaction: Transaction, queue_id: int, task: Task, rows: Sequence[Row]
 ) -> Mapping[str, list[Row]]:
     if task.destination is not None:
-        return {task.destination: list(rows)}
+        return {task.destination: list(rows)} if rows else {}
     sources: dict[int, Any] = {
         row.id: row.dead_letter_source
         for row in transaction.connection.execute(

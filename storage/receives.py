@@ -242,9 +242,10 @@ def _claim_fifo(
     depth = 1
     for _ in range(_CLEARING_ROUNDS):
         chosen, met = fifo.choose(transaction, queue_id, maxima, clearing.keeps, depth)
-        # If they are kept after all, what was chosen from behind them is not what comes first.
-        if clearing.clear(met) and (any(chosen) or not met):
+        if not met:
             break
+        # What is behind comes next, and what is kept after all comes first: so choose again.
+        clearing.clear(met)
         fifo.settle(transaction)
         depth = _CLEARED_PER_ROUND
     supply = iter(_with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
@@ -278,15 +279,14 @@ class _Clearing:
         """Tell whether a message may be given, when it is visible."""
         return not self._has_expired(row) and not self._is_exhausted(row)
 
-    def clear(self, rows: Sequence[Row]) -> bool:
-        """Erase or bury messages; False if exhausted ones are kept: there is nowhere to go."""
+    def clear(self, rows: Sequence[Row]) -> None:
+        """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
         erase(self._transaction, [(self._queue_id, r) for r in rows if self._has_expired(r)])
         exhausted = [r for r in rows if not self._has_expired(r)]
         if not exhausted or self._redrive is None:
-            return True
+            return
         if not redrive.bury(self._transaction, self._queue_id, self._redrive, exhausted):
             self._redrive = None
-        return self._redrive is not None
 
     def _has_expired(self, row: Row) -> bool:
         return bool(row.sent_at_ms <= self._expired_ms)

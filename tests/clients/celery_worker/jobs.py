@@ -1,0 +1,35 @@
+"""A Celery application whose broker is SQS; its tasks say in a pipe that they are done."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from celery import Celery, Task  # type: ignore[import-not-found]
+
+FAILING_EVERY = 4
+LATE_EVERY = 10
+
+app = Celery("jobs", broker=os.environ["BROKER_URL"])
+app.conf.update(
+    broker_transport_options=json.loads(os.environ["TRANSPORT_OPTIONS"]),
+    broker_connection_retry_on_startup=True,
+    task_acks_late=True,
+    task_default_queue=os.environ["QUEUE"],
+    task_ignore_result=True,
+    worker_enable_remote_control=False,
+)
+
+
+@app.task(bind=True, max_retries=3)  # type: ignore[untyped-decorator]
+def work(self: Task, number: int) -> None:
+    """Do a piece of work; every fourth one fails twice before."""
+    if number % FAILING_EVERY == 0 and self.request.retries < 2:
+        raise self.retry(countdown=1)
+    line = f"{number} {self.request.retries}\n"
+    pipe = os.open(Path(os.environ["DONE_PIPE"]), os.O_WRONLY)
+    try:
+        os.write(pipe, line.encode())  # so short that it stays in one piece
+    finally:
+        os.close(pipe)

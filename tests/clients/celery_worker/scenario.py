@@ -1,0 +1,115 @@
+"""Two hundred tasks for a Celery worker, some late and some failing at first, to the last one."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+TASKS = 200
+DONE_SECONDS = 40
+STOP_SECONDS = 15
+FLAGS = {
+    "prefork": ("--pool", "prefork", "--concurrency", "2"),
+    "threads": ("--pool", "threads", "--concurrency", "4"),
+}
+
+
+def configure(url: str, kind: str, queue_url: str) -> None:
+    """Configure the application by the environment: an endpoint, or queues made beforehand."""
+    address = urlsplit(url)
+    options: dict[str, Any] = {
+        "region": "us-east-1",
+        "is_secure": False,
+        "visibility_timeout": 60,
+        "wait_time_seconds": 1,
+        "polling_interval": 0.1,
+    }
+    queue = queue_url.rpartition("/")[2]
+    if kind == "predefined":
+        keys = {"access_key_id": "test", "secret_access_key": "secret"}
+        options["predefined_queues"] = {queue: {"url": queue_url, **keys}}
+    os.environ.update(
+        BROKER_URL=f"sqs://test:secret@{address.netloc}//",
+        TRANSPORT_OPTIONS=json.dumps(options),
+        QUEUE=queue,
+        DONE_PIPE=str(Path("done").absolute()),
+    )
+    os.mkfifo("done")
+
+
+def lines(pipe: int, count: int, seconds: float) -> Iterator[str]:
+    """Give what the tasks say, until so many have spoken or nobody has for so long."""
+    text = ""
+    while count and select.select([pipe], [], [], seconds)[0]:
+        *whole, text = (text + os.read(pipe, 65_536).decode()).split("\n")
+        count -= len(whole)
+        yield from whole
+
+
+def send_tasks() -> None:
+    from jobs import LATE_EVERY, work  # type: ignore[import-not-found]
+
+    for number in range(TASKS):
+        work.apply_async((number,), countdown=1 if number % LATE_EVERY == 0 else None)
+
+
+def run_worker(pool: str, pipe: int) -> tuple[list[str], int]:
+    """Run a worker until all is done, and then until it has stopped by itself."""
+    celery = [sys.executable, "-m", "celery", "--app", "jobs", "worker", "--loglevel", "warning"]
+    with Path("worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            [*celery, *FLAGS[pool]],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            done = list(lines(pipe, TASKS, DONE_SECONDS))
+            worker.send_signal(signal.SIGTERM)
+            status = worker.wait(STOP_SECONDS)
+        finally:
+            worker.kill()
+            worker.wait()
+    # Whatever was done twice has been said by now.
+    return [*done, *lines(pipe, -1, 0)], status
+
+
+def counts(sqs: Any, url: str) -> list[str]:  # noqa: ANN401 - boto3 makes it when it runs
+    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+    return [value for name, value in sorted(answer["Attributes"].items()) if "NumberOf" in name]
+
+
+def main(endpoint: str, kind: str, pool: str) -> None:
+    sqs = boto3.client("sqs", endpoint_url=endpoint)
+    protocol = sqs.meta.service_model.metadata["protocol"]
+    name = f"celery-{protocol}-{kind}"
+    if kind == "predefined":
+        sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})
+    configure(endpoint, kind, f"{endpoint}/000000000000/{name}")
+    pipe = os.open("done", os.O_RDWR)  # a writer of our own, so that it never ends
+    send_tasks()
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    sent = counts(sqs, url)
+    done, status = run_worker(pool, pipe)
+    facts = {
+        "protocol": protocol,
+        "sent": sent,
+        "done": sorted(done),
+        "left": counts(sqs, url),
+        "status": status,
+    }
+    json.dump({**facts, "log": Path("worker.log").read_text()[-2_000:]}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,17 @@
+"""aiobotocore: many at once, and every message exactly accounted for."""
+
+from __future__ import annotations
+
+from tests.clients.scenarios import Play
+
+SENT = 4_000
+
+
+def test_a_crowd_receives_and_deletes_each_message_once(play: Play) -> None:
+    assert play("aiobotocore_crowd") == {
+        "ids": SENT,
+        "received": SENT,
+        "deleted": SENT,
+        "more than once": [],
+        "left": ["0", "0", "0"],
+    }

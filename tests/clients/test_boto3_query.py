@@ -1,0 +1,201 @@
+"""boto3 of 2023, which still speaks Query."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.scenarios import Facts, Play
+
+
+@pytest.fixture(scope="module")
+def seen(play: Play) -> Facts:
+    return play("boto3_query")
+
+
+def test_it_is_query_that_is_spoken(seen: Facts) -> None:
+    assert seen["protocol"] == "query"
+
+
+def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
+    assert seen["cycle"] == {
+        "same id": True,
+        "same body": True,
+        "same attributes": True,
+        "same digests": [True, True],
+        "system": [
+            "AWSTraceHeader",
+            "ApproximateFirstReceiveTimestamp",
+            "ApproximateReceiveCount",
+            "SenderId",
+            "SentTimestamp",
+        ],
+        "trace": "Root=1-5759e988",
+        "nothing": ["ResponseMetadata"],
+        "tags": {"team": "a+b=c"},
+    }
+
+
+def test_attributes_are_set_and_read(seen: Facts) -> None:
+    assert seen["attributes"] == {
+        "names": [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesDelayed",
+            "ApproximateNumberOfMessagesNotVisible",
+            "CreatedTimestamp",
+            "DelaySeconds",
+            "LastModifiedTimestamp",
+            "MaximumMessageSize",
+            "MessageRetentionPeriod",
+            "Policy",
+            "QueueArn",
+            "ReceiveMessageWaitTimeSeconds",
+            "SqsManagedSseEnabled",
+            "VisibilityTimeout",
+        ],
+        "same policy": True,
+        "asked": {
+            "DelaySeconds": "1",
+            "VisibilityTimeout": "7",
+            "QueueArn": "arn:aws:sqs:us-east-1:000000000000:set",
+        },
+        "none": None,
+    }
+
+
+def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
+    assert seen["fifo"] == {
+        "bodies": [["1"], ["3"], ["2"]],
+        "group": "a",
+        "rising": True,
+        "deduplicated": True,
+    }
+
+
+def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
+    reason = "Message must be shorter than 1024 bytes."
+    assert seen["batch"] == {
+        "sent": [f"e{n}" for n in range(9)],
+        "not sent": [
+            {
+                "Id": "big",
+                "SenderFault": True,
+                "Code": "InvalidParameterValue",
+                "Message": f"One or more parameters cannot be validated. Reason: {reason}",
+            }
+        ],
+        "received": [f"body {n}" for n in range(9)],
+        "shown": [9, None],
+        "deleted": 9,
+        "not deleted": [["bad", "ReceiptHandleIsInvalid", True]],
+    }
+
+
+def test_dead_letters_are_moved_and_moved_back(seen: Facts) -> None:
+    assert seen["dead_letters"] == {
+        "received": [["poison"], []],
+        "sources": True,
+        "handle": True,
+        "back": ["poison"],
+        "to move": 1,
+    }
+
+
+def test_lists_are_sent_and_read(seen: Facts) -> None:
+    assert seen["lists"] == {
+        "pages": [2, 2, 1],
+        "accounts": 2,
+        "actions": ["SQS:ReceiveMessage", "SQS:SendMessage"],
+        "purged": None,
+        "nothing": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "exception", "code", "message", "status"),
+    [
+        pytest.param(
+            "queue",
+            "QueueDoesNotExist",
+            "AWS.SimpleQueueService.NonExistentQueue",
+            "The specified queue does not exist for this wsdl version.",
+            400,
+            id="no such queue",
+        ),
+        pytest.param(
+            "exists",
+            "QueueNameExists",
+            "QueueAlreadyExists",
+            "A queue already exists with the same name and a different value for attribute "
+            "DelaySeconds",
+            400,
+            id="another queue has the name",
+        ),
+        pytest.param(
+            "name",
+            "ClientError",
+            "InvalidParameterValue",
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
+            400,
+            id="no name for a queue",
+        ),
+        pytest.param(
+            "attribute",
+            "InvalidAttributeName",
+            "InvalidAttributeName",
+            "Unknown Attribute Foo.",
+            400,
+            id="unknown attribute",
+        ),
+        pytest.param(
+            "handle",
+            "ReceiptHandleIsInvalid",
+            "ReceiptHandleIsInvalid",
+            'The input receipt handle "garbage" is not a valid receipt handle.',
+            404,
+            id="no receipt handle",
+        ),
+        pytest.param(
+            "contents",
+            "InvalidMessageContents",
+            "InvalidMessageContents",
+            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | "
+            "#x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+            400,
+            id="forbidden character",
+        ),
+        pytest.param(
+            "empty",
+            "EmptyBatchRequest",
+            "AWS.SimpleQueueService.EmptyBatchRequest",
+            "There should be at least one SendMessageBatchRequestEntry in the request.",
+            400,
+            id="empty batch",
+        ),
+        pytest.param(
+            "ids",
+            "BatchEntryIdsNotDistinct",
+            "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+            "Id same repeated.",
+            400,
+            id="the same id twice",
+        ),
+        pytest.param(
+            "wait",
+            "ClientError",
+            "InvalidParameterValue",
+            "Value 21 for parameter WaitTimeSeconds is invalid. "
+            "Reason: Must be >= 0 and <= 20, if provided.",
+            400,
+            id="too long a wait",
+        ),
+    ],
+)
+def test_a_refusal_becomes_the_sdks_own_exception(
+    seen: Facts, what: str, exception: str, code: str, message: str, status: int
+) -> None:
+    assert seen["errors"][what] == [exception, code, message, "Sender", status]
+
+
+def test_a_move_from_a_queue_that_is_not_there_is_refused(seen: Facts) -> None:
+    _, code, _, _, status = seen["errors"]["task"]
+    assert (code, status) == ("ResourceNotFoundException", 404)

@@ -1,0 +1,78 @@
+"""boto3 as it is now, the way its own guide uses it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from tests.clients.scenarios import Facts, Play
+
+
+@pytest.fixture(scope="module")
+def seen(play: Play) -> Facts:
+    return play("boto3_today")
+
+
+def digest(body: str) -> str:
+    return hashlib.md5(body.encode()).hexdigest()
+
+
+def test_a_queue_is_made_found_and_changed(seen: Facts) -> None:
+    assert seen["make_and_find"] == {
+        "same": True,
+        "delays": ["5", "0"],
+        "all": [True],
+        "refusal": "The specified queue does not exist.",
+    }
+
+
+def test_messages_are_sent_processed_and_deleted(seen: Facts) -> None:
+    assert seen["send_and_process"] == {
+        "one": digest("boto3"),
+        "successful": ["1", "2"],
+        "failed": None,
+        "greetings": [
+            ["boto3", "Daniel", digest("boto3")],
+            ["hello", "Daniel", digest("hello")],
+            ["world", None, digest("world")],
+        ],
+        "left": "0",
+    }
+
+
+def test_received_messages_are_handled(seen: Facts) -> None:
+    assert seen["handle"] == {
+        "same": True,
+        "counts": ["1", "2"],
+        "changed": [{"Id": "a"}],
+        "deleted": [{"Id": "a"}],
+        "failed": [["b", "ReceiptHandleIsInvalid"]],
+        "left": [True],
+        "in flight after a purge": "0",
+    }
+
+
+def test_a_message_that_is_never_deleted_ends_in_the_dead_letter_queue(seen: Facts) -> None:
+    assert seen["dead_letters"] == {"sources": [True], "received": [["poison"], [], ["poison"]]}
+
+
+def test_a_permission_is_added_and_removed(seen: Facts) -> None:
+    assert seen["permissions"] == {
+        "statement": {
+            "Sid": "read",
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
+            "Action": "SQS:ReceiveMessage",
+            "Resource": "arn:aws:sqs:us-east-1:000000000000:shared",
+        },
+        "left": None,
+    }
+
+
+def test_queues_are_listed_page_by_page(seen: Facts) -> None:
+    assert seen["pages"] == {
+        "pages": [["page-0", "page-1", "page-2"], ["page-3", "page-4", "page-5"]],
+        "filtered": [f"page-{number}" for number in range(7)],
+        "left": [],
+    }

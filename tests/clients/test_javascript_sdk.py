@@ -1,0 +1,149 @@
+"""The JavaScript SDK v3, which checks every digest, and a consumer that is built upon it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.clients.scenarios import Facts, Play
+
+
+@pytest.fixture(scope="module")
+def seen(play: Play) -> Facts:
+    return play("javascript_sdk")
+
+
+def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
+    assert seen["queue"] == {
+        "timeout": "45",
+        "arn": "arn:aws:sqs:us-east-1:000000000000:made",
+        "tags": {"team": "checkout"},
+        "found": True,
+        "pages": [2, 2, 1],
+    }
+
+
+def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
+    assert seen["cycle"] == {
+        "sameId": True,
+        "sameBody": True,
+        "sameDigest": True,
+        "text": "ü",
+        "number": {"DataType": "Number.int", "StringValue": "007"},
+        "bytes": True,
+        "trace": "Root=1-5759e988",
+        "count": "1",
+    }
+
+
+def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
+    assert seen["batch"] == {
+        "sent": [f"e{n}" for n in range(9)],
+        "notSent": [["big", "InvalidParameterValue", True]],
+        "received": [f"body {n}" for n in range(9)],
+        "changed": [9, None],
+        "deleted": 9,
+        "notDeleted": [["bad", "ReceiptHandleIsInvalid", True]],
+    }
+
+
+def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
+    assert seen["fifo"] == {
+        "bodies": [["1"], ["3"], ["2"]],
+        "group": "a",
+        "rising": True,
+        "sameNumber": True,
+        "deduplicated": True,
+    }
+
+
+def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen: Facts) -> None:
+    assert seen["longPoll"] == {
+        "bodies": ["news"],
+        "none": [],
+        "left": "AbortError",
+        "next": ["for who stays"],
+        "soon": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("what", "name", "message", "status"),
+    [
+        pytest.param(
+            "queue",
+            "QueueDoesNotExist",
+            "The specified queue does not exist.",
+            400,
+            id="no such queue",
+        ),
+        pytest.param(
+            "exists",
+            "QueueNameExists",
+            "A queue already exists with the same name and a different value for attribute "
+            "DelaySeconds",
+            400,
+            id="another queue has the name",
+        ),
+        pytest.param(
+            "handle",
+            "ReceiptHandleIsInvalid",
+            'The input receipt handle "garbage" is not a valid receipt handle.',
+            404,
+            id="no receipt handle",
+        ),
+        pytest.param(
+            "contents",
+            "InvalidMessageContents",
+            "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | "
+            "#x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF",
+            400,
+            id="forbidden character",
+        ),
+        pytest.param(
+            "empty",
+            "EmptyBatchRequest",
+            "There should be at least one SendMessageBatchRequestEntry in the request.",
+            400,
+            id="empty batch",
+        ),
+        pytest.param(
+            "ids", "BatchEntryIdsNotDistinct", "Id same repeated.", 400, id="the same id twice"
+        ),
+    ],
+)
+def test_a_refusal_becomes_the_sdks_own_exception(
+    seen: Facts, what: str, name: str, message: str, status: int
+) -> None:
+    assert seen["errors"][what] == {
+        "name": name,
+        "message": message,
+        "fault": "client",
+        "status": status,
+        "known": True,
+    }
+
+
+def test_a_refusal_without_a_class_has_its_query_code_for_a_name(seen: Facts) -> None:
+    wait = seen["errors"]["wait"]
+    assert (wait["name"], wait["status"]) == ("InvalidParameterValue", 400)
+    assert wait["message"] == (
+        "Value 21 for parameter WaitTimeSeconds is invalid. "
+        "Reason: Must be >= 0 and <= 20, if provided."
+    )
+
+
+def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
+    assert seen["farewell"] == {"purged": [], "status": 200}
+
+
+def test_the_queue_url_is_all_that_a_client_needs(seen: Facts) -> None:
+    assert seen["byQueueUrl"] == ["found"]
+
+
+def test_a_consumer_handles_each_message_once_and_gives_up_on_the_unlucky(seen: Facts) -> None:
+    assert seen["consumer"] == {
+        "handled": [n for n in range(50) if n != 13],
+        "complaints": ["processing_error", "processing_error"],
+        "left": ["0", "0"],
+        "dead": ["13"],
+    }
