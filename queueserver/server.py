@@ -25,6 +25,7 @@ from protocol.actions import CreateQueue, SetQueueAttributes, TagQueue
 from protocol.errors import (
     InternalFailure,
     MalformedInput,
+    QueueNameExists,
     RequestEntityTooLarge,
     ServiceUnavailable,
     SQSError,
@@ -32,7 +33,7 @@ from protocol.errors import (
 from protocol.names import queue_url, region_of_host
 from protocol.wire import WireRequest, WireResponse, codec_for
 from queueserver.clock import SystemClock
-from queueserver.config import Config, StartError, mask_password
+from queueserver.config import Config, DeclaredQueue, StartError, mask_password
 from queueserver.directory import Directory
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.messages import Messages
@@ -130,28 +131,32 @@ class Server:
         host, port = self._config.host, self._config.port
         try:
             await web.TCPSite(runner, host, port, backlog=1024).start()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             await runner.cleanup()
-            reason = "address already in use" if error.errno == errno.EADDRINUSE else error.strerror
+            reason = getattr(error, "strerror", None)
+            if getattr(error, "errno", None) == errno.EADDRINUSE:
+                reason = "address already in use"
             raise StartError(f"cannot listen on {host}:{port}: {reason or error}") from error
         self._runner = runner
         bound = runner.addresses[0][1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
 
     async def _declare_queues(self, queues: Queues) -> None:
-        """Make the queues of the configuration file, or bring existing ones to what it says."""
+        """Make the queues of the configuration file, or bring existing ones to what it says.
+
+        Redrive policies come last: whatever the order in the file, their targets are there then.
+        """
         caller = Caller(self._config.account, self._config.region, "")
-        for name, declared in self._config.queues.items():
-            url = queue_url("", caller.account, name)
-            try:
-                await queues.create_queue(caller, CreateQueue(queue_name=name))
-                if declared.attributes:
-                    request = SetQueueAttributes(queue_url=url, attributes=declared.attributes)
-                    await queues.set_queue_attributes(caller, request)
-                if declared.tags:
-                    await queues.tag_queue(caller, TagQueue(queue_url=url, tags=declared.tags))
-            except SQSError as error:
-                raise StartError(f"queue {name}: {error.message}") from error
+        name = ""
+        try:
+            for name, declared in self._config.queues.items():
+                await _declare_queue(queues, caller, name, declared)
+            for name, declared in self._config.queues.items():
+                if "RedrivePolicy" in declared.attributes:
+                    redrive = {"RedrivePolicy": declared.attributes["RedrivePolicy"]}
+                    await _change_queue(queues, caller, name, redrive)
+        except SQSError as error:
+            raise StartError(f"queue {name}: {error.message}") from error
 
     def _make_request(
         self,
@@ -231,6 +236,31 @@ class Server:
             return self.url
         scheme = headers.get("X-Forwarded-Proto", "").partition(",")[0].strip().lower()
         return f"{'https' if scheme == 'https' else 'http'}://{host}"
+
+
+async def _declare_queue(
+    queues: Queues, caller: Caller, name: str, declared: DeclaredQueue
+) -> None:
+    attributes = {
+        key: value for key, value in declared.attributes.items() if key != "RedrivePolicy"
+    }
+    try:
+        await queues.create_queue(caller, CreateQueue(queue_name=name, attributes=attributes))
+    except QueueNameExists:
+        # What kind of queue it is, is settled; all else may have been changed since.
+        attributes.pop("FifoQueue", None)
+        await _change_queue(queues, caller, name, attributes)
+    if declared.tags:
+        url = queue_url("", caller.account, name)
+        await queues.tag_queue(caller, TagQueue(queue_url=url, tags=declared.tags))
+
+
+async def _change_queue(
+    queues: Queues, caller: Caller, name: str, attributes: dict[str, str]
+) -> None:
+    url = queue_url("", caller.account, name)
+    request = SetQueueAttributes(queue_url=url, attributes=attributes)
+    await queues.set_queue_attributes(caller, request)
 
 
 class _Connection(RequestHandler):

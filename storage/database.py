@@ -102,17 +102,14 @@ class Database:
         Raises:
             DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
         """
-        address = sa.make_url(url)
-        is_sqlite = address.get_backend_name() == "sqlite"
-        engine: Engine = SqliteEngine(address) if is_sqlite else PostgresqlEngine(address)
+        engine = _engine(url)
         try:
             secret = await engine.prepare()
         except BaseException as error:
             await engine.close()
-            line = explain(error, engine.where())
-            if line is None:
+            if not isinstance(error, Exception):
                 raise
-            raise DatabaseUnusable(line) from error
+            raise DatabaseUnusable(explain(error, engine.where())) from error
         return cls(engine, clock, secret)
 
     async def close(self) -> None:
@@ -243,6 +240,16 @@ class Database:
         for queue_id, visible_at_ms, count in transaction.news:
             self.arrivals.announce(queue_id, visible_at_ms, count)
         return results
+
+
+def _engine(url: str) -> Engine:
+    try:
+        address = sa.make_url(url)
+        if address.get_backend_name() == "sqlite":
+            return SqliteEngine(address)
+        return PostgresqlEngine(address)
+    except (sa.exc.ArgumentError, TypeError, ValueError) as error:
+        raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
 
 
 def _work_of(batch: list[_Pending]) -> Callable[[Transaction], Sequence[Any]]:

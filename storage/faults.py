@@ -37,14 +37,13 @@ def is_collision(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or state in _COLLISION_STATES
 
 
-def explain(error: BaseException, where: str) -> str | None:
-    """Word in one line why a database cannot be used, or None if it is not the database."""
+def explain(error: Exception, where: str) -> str:
+    """Word in one line why a database cannot be used."""
     if isinstance(error, schema.ForeignDatabase):
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
     if isinstance(error, schema.NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
-    if isinstance(error, DBAPIError):
-        return f"cannot use {where}: {' '.join(str(error.orig).split())}"
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
-    return None
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    return f"cannot use {where}: {' '.join(str(reason).split())}"

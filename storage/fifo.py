@@ -3,7 +3,7 @@
 A group delivers the messages at its head up to the first that is in flight or delayed. `groups`
 has one row for each group: its first message, and from when on the group delivers. So a receive
 meets only groups that deliver, in the order in which they became able to, and a group that was
-just served stands behind those that were not. Refuses to take anything: that is `messages`' part.
+just served stands behind those that were not. Refuses to take anything: that is `receives`' part.
 """
 
 from __future__ import annotations

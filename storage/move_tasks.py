@@ -88,7 +88,7 @@ def start(
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
     # Whoever else wants to begin one waits here, and then sees this one.
-    queues.hold(transaction, queue.account, queue.region, queue.name)
+    queues.hold(transaction, queue.account, queue.region, queue.name, alone=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()

@@ -72,11 +72,16 @@ def find(connection: sa.Connection, account: str, region: str, name: str) -> Que
     return Queue(**row._mapping) if row else None
 
 
-def hold(transaction: Transaction, account: str, region: str, name: str) -> Queue | None:
-    """Give the queue of that name; it is neither purged nor deleted before the COMMIT."""
+def hold(
+    transaction: Transaction, account: str, region: str, name: str, *, alone: bool = False
+) -> Queue | None:
+    """Give the queue of that name; it is neither purged nor deleted before the COMMIT.
+
+    Who holds it `alone` waits for others who do, but not for those who send and receive.
+    """
     statement = sa.select(queues).where(_named(account, region, name))
     row = transaction.connection.execute(
-        statement.with_for_update(read=True, key_share=True)
+        statement.with_for_update(read=not alone, key_share=True)
     ).first()
     return Queue(**row._mapping) if row else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -285,3 +286,21 @@ def test_a_database_that_is_away_is_told_and_found_again(
         send(QueueUrl=queue, MessageBody="after")
         assert sorted(drain(client(clients, server.url))) == ["after", "before"]
         assert server.stop()[0] == 0
+
+
+def test_declared_queues_may_be_fifo_and_name_each_other_in_any_order(
+    tmp_path: Path, clients: Clients
+) -> None:
+    arn = "arn:aws:sqs:us-east-1:000000000000:dead.fifo"
+    policy = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 3}, separators=(",", ":"))
+    file = tmp_path / "queues.toml"
+    file.write_text(
+        f"[queues.\"orders.fifo\"]\nFifoQueue = true\nRedrivePolicy = '{policy}'\n"
+        '[queues."dead.fifo"]\nFifoQueue = true\nDeduplicationScope = "messageGroup"\n'
+    )
+    for _ in range(2):
+        with ServerProcess("--config", str(file), directory=tmp_path) as server:
+            sqs = client(clients, server.url)
+            names = ["RedrivePolicy", "FifoQueue"]
+            described = sqs.get_queue_attributes(QueueUrl="orders.fifo", AttributeNames=names)
+            assert described["Attributes"] == {"RedrivePolicy": policy, "FifoQueue": "true"}
