@@ -1,0 +1,127 @@
+"""The limit of messages in flight: exact, freed by deletes and lapses, and no reason to spin."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+
+import pytest
+
+from storage.queues import FIFO
+from storage.receives import InFlightLimit, Received
+from tests.engine.stage import Stage, listening, new_message
+from tests.engine.test_waiting_receivers import Receiver, Room
+
+
+class PatientReceiver(Receiver):
+    """A long poll, to which the limit is no error."""
+
+    async def _look(self) -> Sequence[Received]:
+        with contextlib.suppress(InFlightLimit):
+            return await super()._look()
+        return ()
+
+
+async def limited(stage: Stage, kind: str, limit: int) -> Stage:
+    """Give a queue with three times as many messages as may be in flight."""
+    queue = await stage.beside("limited", kind)
+    queue.in_flight_limit = limit
+    for number in range(3 * limit):
+        if kind == FIFO:
+            await queue.send_to(f"g{number}", f"{number}")
+        else:
+            await queue.send(f"{number}")
+    return queue
+
+
+KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
+
+
+@KINDS
+async def test_as_many_as_the_limit_are_given_and_no_more(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 7)
+    assert len(await queue.receive(5)) == 5
+    assert len(await queue.receive(5)) == 2
+    with pytest.raises(InFlightLimit):
+        await queue.receive(1)
+    assert (await queue.counts())[1] == 7
+
+
+@KINDS
+async def test_receivers_of_a_drain_share_what_may_be_given(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 7)
+    answers = await asyncio.gather(*(queue.receive(3) for _ in range(5)))
+    assert [len(received) for received in answers] == [3, 3, 1, 0, 0]
+
+
+@KINDS
+async def test_a_delete_makes_room_for_one(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 4)
+    received = await queue.receive()
+    await queue.delete(received[0].receipt)
+    assert len(await queue.receive()) == 1
+    with pytest.raises(InFlightLimit):
+        await queue.receive()
+
+
+@KINDS
+async def test_a_lapse_makes_room(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 4)
+    await queue.receive(1, timeout_s=5)
+    await queue.receive(3, timeout_s=30)
+    stage.clock.advance(5)
+    assert len(await queue.receive()) == 1
+
+
+async def test_what_was_in_flight_before_a_restart_counts(stage: Stage) -> None:
+    queue = await limited(stage, "standard", 4)
+    await queue.receive(3)
+    await stage.reopen()
+    queue.database = stage.database
+    assert len(await queue.receive()) == 1
+
+
+async def test_delayed_messages_are_not_in_flight(stage: Stage) -> None:
+    stage.in_flight_limit = 2
+    await stage.send(*"abcd", delay_s=60)
+    await stage.send("e")
+    assert await stage.bodies() == ["e"]
+
+
+async def test_what_is_received_without_a_timeout_is_not_in_flight(stage: Stage) -> None:
+    queue = await limited(stage, "standard", 4)
+    for _ in range(5):
+        assert len(await queue.receive(timeout_s=0)) == 4
+
+
+@KINDS
+async def test_at_the_limit_receivers_sleep_until_the_next_lapse(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 4)
+    await queue.receive(1, timeout_s=15)
+    await queue.receive(3, timeout_s=18)
+    room = Room(queue)
+    room.receivers = [PatientReceiver(queue, 1, 30, 20) for _ in range(3)]
+    delayed = [new_message("late", 0.1 * tenth) for tenth in range(1, 150)]
+    if kind == "standard":
+        await queue.database.submit(queue.sending(*delayed))
+    await room.quiet()
+    assert [receiver.looks for receiver in room.receivers] == [1, 1, 1]
+    queue.clock.advance(14.999)
+    await room.quiet()
+    assert sum(receiver.looks for receiver in room.receivers) <= 6
+    queue.clock.advance(0.001)
+    answers = await room.answers()
+    assert sorted(len(answer or []) for answer in answers) == [0, 0, 1]
+    assert sum(receiver.looks for receiver in room.receivers) <= 10
+    queue.clock.advance(3)
+    assert all(await room.answers())
+
+
+async def test_the_count_is_made_only_when_claims_come_near_the_limit(stage: Stage) -> None:
+    queue = await limited(stage, "standard", 100)
+    await queue.receive(1)
+    with listening() as heard:
+        for _ in range(9):
+            await queue.receive(10)
+    assert not [text for text in heard.texts() if "count(*)" in text]

@@ -1,0 +1,378 @@
+"""Message move tasks: what one moves and what it leaves, how it ends, and what is remembered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage import move_tasks, queues
+from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
+from storage.queues import Queue
+from storage.receives import Received
+from storage.transaction import Transaction
+from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, locate
+from tests.engine.test_redrive import places, send
+from tests.engine.test_waiting_receivers import Room
+
+KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
+
+
+class Play:
+    """A dead-letter queue with what came from its sources, and its tasks."""
+
+    def __init__(self, stage: Stage, dead: Stage, sources: list[Stage]) -> None:
+        self.stage = stage
+        self.dead = dead
+        self.sources = sources
+        self.started = 0
+
+    @classmethod
+    async def begin(cls, stage: Stage, kind: str, **sent: str) -> Play:
+        """Make a source for each keyword and let what it says, letter by letter, die."""
+        dead = await stage.beside("dead", kind)
+        play = cls(stage, dead, [])
+        for name, letters in sent.items():
+            source = await stage.beside(name, kind)
+            source.redrive_to("dead", 1)
+            play.sources.append(source)
+            await send(source, *letters)
+            await source.receive(timeout_s=0)
+            stage.clock.advance(0.001)
+            assert await source.receive() == []
+        return play
+
+    async def start(self, destination: str | None = None, per_second: int | None = None) -> str:
+        self.started += 1
+        task_id = f"task-{self.started}"
+        await self.stage.database.write(
+            move_tasks.start, task_id, self.dead.queue, destination, per_second, 3
+        )
+        return task_id
+
+    async def step(self, task_id: str, limit: int = 100) -> bool:
+        return await self.stage.database.write(
+            move_tasks.step, task_id, limit, locate, lambda _: RETENTION_S * 1000
+        )
+
+    async def run(self, task_id: str, limit: int = 100) -> int:
+        steps = 0
+        while await self.step(task_id, limit):
+            steps += 1
+        return steps
+
+    async def task(self, task_id: str) -> Task:
+        found = await self.stage.database.read(move_tasks.find, task_id)
+        assert found is not None
+        return found
+
+    async def latest(self, limit: int = 10) -> list[str]:
+        arguments = (ACCOUNT, REGION, "dead", limit)
+        return [task.id for task in await self.stage.database.read(move_tasks.latest, *arguments)]
+
+
+def named(received: list[Received]) -> list[str]:
+    return [message.body for message in received]
+
+
+@KINDS
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_messages_go_back_to_where_each_came_from(
+    stage: Stage, kind: str, limit: int
+) -> None:
+    play = await Play.begin(stage, kind, one="abc", two="de")
+    task_id = await play.start()
+    await play.run(task_id, limit)
+    assert await play.sources[0].bodies() == ["a", "b", "c"]
+    assert await play.sources[1].bodies() == ["d", "e"]
+    task = await play.task(task_id)
+    assert (task.status, task.moved, task.to_move) == ("COMPLETED", 5, 3)
+    assert await play.dead.counts() == (0, 0, 0)
+
+
+@KINDS
+async def test_messages_go_to_the_destination_that_is_given(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="abc", two="d")
+    other = await stage.beside("other", kind)
+    await play.run(await play.start("arn:other"), 3)
+    assert await other.bodies() == ["a", "b", "c", "d"] or kind == "fifo"
+    assert await play.sources[0].counts() == (0, 0, 0)
+    assert sum(await other.counts()) == 4
+
+
+@KINDS
+async def test_what_is_moved_arrives_as_new(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="a")
+    (dead,) = await play.dead.receive(timeout_s=0)
+    stage.clock.advance(100)
+    await play.run(await play.start())
+    (back,) = await play.sources[0].receive()
+    assert (back.body, back.envelope, back.group_id) == (dead.body, dead.envelope, dead.group_id)
+    assert back.message_id != dead.message_id
+    assert back.receipt.number > dead.receipt.number
+    assert back.receipt.receive_count == 1
+    assert back.dead_letter_source is None
+    assert back.first_received_at_ms == back.sent_at_ms == stage.clock.now_ms()
+
+
+@KINDS
+async def test_what_goes_back_can_die_again(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="a")
+    await play.run(await play.start())
+    assert await play.sources[0].bodies(timeout_s=0) == ["a"]
+    assert await play.sources[0].bodies() == []
+    assert await play.dead.bodies() == ["a"]
+
+
+@KINDS
+async def test_a_step_moves_no_more_than_its_limit(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="abcde")
+    task_id = await play.start()
+    assert await play.step(task_id, 2)
+    assert (await play.task(task_id)).moved == 2
+    assert await play.sources[0].bodies() == ["a", "b"]
+    assert (await play.dead.counts())[0] == 3
+
+
+@KINDS
+async def test_only_what_was_there_at_the_start_is_moved(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="ab")
+    task_id = await play.start()
+    await send(play.dead, "late")
+    await play.run(task_id, 1)
+    assert (await play.task(task_id)).moved == 2
+    assert await play.dead.bodies() == ["late"]
+
+
+@pytest.mark.parametrize(
+    ("groups", "each"), [pytest.param(30, 1, id="thirty"), pytest.param(25, 100, id="and-deep")]
+)
+async def test_groups_of_later_messages_do_not_end_a_task_early(
+    fifo: Stage, groups: int, each: int
+) -> None:
+    play = await Play.begin(fifo, "fifo", one="abc")
+    task_id = await play.start()
+    for number in range(groups):
+        await play.dead.send_to(f"late-{number}", *["late"] * each)
+    fifo.clock.advance(1)
+    await play.run(task_id, 1)
+    assert await play.sources[0].bodies() == ["a", "b", "c"]
+    assert sum(await play.dead.counts()) == groups * each
+
+
+@KINDS
+async def test_messages_in_flight_are_left(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="abc")
+    await play.dead.receive(1)
+    task_id = await play.start()
+    await play.run(task_id)
+    moved = "bc" if kind == "standard" else ""
+    assert await play.sources[0].bodies() == list(moved)
+    stage.clock.advance(30)
+    assert await play.dead.bodies() == (["a"] if kind == "standard" else ["a", "b", "c"])
+
+
+async def test_a_groups_order_is_kept(fifo: Stage) -> None:
+    play = await Play.begin(fifo, "fifo", one="abcdefgh")
+    await play.run(await play.start(), 3)
+    assert await play.sources[0].bodies() == list("abcdefgh")
+    assert (await fifo.keys())["groups"] == 1
+
+
+@KINDS
+async def test_who_waits_for_the_destination_is_woken(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="a")
+    room = Room(play.sources[0])
+    await room.enter(2)
+    await play.run(await play.start())
+    assert await room.answers() == [["a"], None]
+    await room.empty()
+
+
+@KINDS
+async def test_what_has_expired_is_not_brought_back(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="a")
+    stage.clock.advance(RETENTION_S)
+    task_id = await play.start()
+    await play.run(task_id)
+    assert (await play.task(task_id)).moved == 0
+    assert (await stage.rows())["messages"] == (await stage.rows())["bodies"] == 0
+
+
+@KINDS
+@pytest.mark.parametrize("destination", [None, "arn:gone", "not-a-queue"])
+async def test_a_missing_destination_rolls_the_step_back(
+    stage: Stage, kind: str, destination: str | None
+) -> None:
+    play = await Play.begin(stage, kind, one="a", two="b")
+    if destination is None:
+        await stage.database.write(queues.delete, play.sources[1].queue)
+    task_id = await play.start(destination)
+    with pytest.raises(NoDestination):
+        await play.step(task_id)
+    assert (await play.task(task_id)).moved == 0
+    dead = play.dead.queue.id
+    assert await places(stage) == {"a": [dead], "b": [dead]}
+    assert await play.dead.counts() == (2, 0, 0)
+
+
+@KINDS
+async def test_a_message_that_never_died_rolls_the_step_back(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="a")
+    await send(play.dead, "b")
+    with pytest.raises(NoSource):
+        await play.step(await play.start())
+    dead = play.dead.queue.id
+    assert await places(stage) == {"a": [dead], "b": [dead]}
+
+
+async def test_a_task_can_fail_with_a_reason_and_is_over(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    task_id = await play.start()
+    await stage.database.write(move_tasks.end, task_id, move_tasks.FAILED, "why")
+    task = await play.task(task_id)
+    assert (task.status, task.failure) == ("FAILED", "why")
+    assert not await play.step(task_id)
+    await stage.database.write(move_tasks.end, task_id, move_tasks.COMPLETED)
+    assert (await play.task(task_id)).status == "FAILED"
+    await play.start()
+
+
+@KINDS
+async def test_a_cancelled_task_moves_no_more(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, one="abc")
+    task_id = await play.start()
+    await play.step(task_id, 1)
+    assert await stage.database.write(move_tasks.cancel, task_id) == 1
+    assert (await play.task(task_id)).status == "CANCELLING"
+    assert not await play.step(task_id)
+    task = await play.task(task_id)
+    assert (task.status, task.moved) == ("CANCELLED", 1)
+    assert (await play.dead.counts())[0] == 2
+
+
+@pytest.mark.parametrize("state", ["cancelling", "cancelled", "completed", "unknown"])
+async def test_only_a_running_task_can_be_cancelled(stage: Stage, state: str) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    task_id = await play.start()
+    if state == "completed":
+        await play.run(task_id)
+    if state in {"cancelling", "cancelled"}:
+        await stage.database.write(move_tasks.cancel, task_id)
+    if state == "cancelled":
+        await play.run(task_id)
+    with pytest.raises(TaskHasEnded):
+        await stage.database.write(move_tasks.cancel, "another" if state == "unknown" else task_id)
+
+
+async def test_a_queue_has_one_active_task(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    first = await play.start()
+    with pytest.raises(TaskIsRunning):
+        await play.start()
+    await stage.database.write(move_tasks.cancel, first)
+    with pytest.raises(TaskIsRunning):
+        await play.start()
+    await play.run(first)
+    second = await play.start()
+    assert await play.latest() == [second, first]
+
+
+async def test_queues_have_tasks_of_their_own(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    first = await play.start()
+    play.dead = await stage.beside("elsewhere")
+    second = await play.start()
+    active = await stage.database.read(move_tasks.active)
+    assert [task.id for task in active] == [first, second]
+    assert await play.latest() == [first]
+
+
+async def test_a_task_survives_reopening(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="abc")
+    task_id = await play.start("arn:two", 7)
+    two = await stage.beside("two")
+    await play.step(task_id, 1)
+    before = await play.task(task_id)
+    await stage.reopen()
+    two.database = stage.database
+    assert await stage.database.read(move_tasks.active) == [before]
+    assert (before.per_second, before.destination, before.moved) == (7, "arn:two", 1)
+    await play.run(task_id, 1)
+    assert await two.bodies() == ["a", "b", "c"]
+    assert await stage.database.read(move_tasks.active) == []
+
+
+async def test_the_ten_latest_tasks_are_remembered(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard")
+    for _ in range(13):
+        await play.run(await play.start())
+    expected = [f"task-{number}" for number in range(13, 3, -1)]
+    assert await play.latest(20) == expected
+    assert await play.latest(3) == expected[:3]
+    assert await stage.database.read(move_tasks.find, "task-3") is None
+
+
+async def test_a_task_of_a_queue_that_is_gone_completes(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    task_id = await play.start()
+    await stage.database.write(queues.delete, play.dead.queue)
+    assert not await play.step(task_id)
+    assert (await play.task(task_id)).status == "COMPLETED"
+
+
+async def test_a_purged_queue_has_nothing_to_move(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="a")
+    task_id = await play.start()
+    await play.dead.purge()
+    await play.run(task_id)
+    assert (await play.task(task_id)).moved == 0
+    assert await play.sources[0].bodies() == []
+
+
+async def test_a_task_that_is_not_there_has_ended(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard")
+    assert not await play.step("never")
+
+
+async def test_a_steps_statements_do_not_grow_with_its_messages(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="abcdefghij")
+    task_id = await play.start()
+    counted = []
+    for limit in (1, 8):
+        with listening() as heard:
+            await play.step(task_id, limit)
+        counted.append(len(heard.statements))
+    assert counted[0] == counted[1]
+
+
+@KINDS
+async def test_two_servers_move_each_message_once(
+    two_servers: tuple[Stage, Stage], kind: str
+) -> None:
+    one, other = two_servers
+    play = await Play.begin(one, kind, one="abcdefghij")
+    there = Play(other, play.dead, play.sources)
+    task_id = await play.start()
+    await asyncio.gather(play.run(task_id, 2), there.run(task_id, 2))
+    task = await play.task(task_id)
+    assert (task.status, task.moved) == ("COMPLETED", 10)
+    assert await play.sources[0].bodies() == list("abcdefghij")
+
+
+async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) -> None:
+    play = await Play.begin(stage, "standard", one="ab")
+    task_id = await play.start()
+    before = await play.task(task_id)
+
+    def fail(transaction: Transaction) -> None:
+        def retention(_: Queue) -> int:
+            return RETENTION_S * 1000
+
+        move_tasks.step(transaction, task_id, 10, locate, retention)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await stage.database.write(fail)
+    assert await play.task(task_id) == before
+    assert (await play.dead.counts())[0] == 2
