@@ -177,6 +177,7 @@ _AVAILABLE = (
     .where(
         groups.c.queue_id == bindparam("queue"),
         groups.c.available_at_ms <= bindparam("now"),
+        groups.c.head_id <= bindparam("newest"),
         sa.tuple_(groups.c.available_at_ms, groups.c.head_id)
         > sa.tuple_(bindparam("last_at"), bindparam("last_head")),
     )
@@ -215,8 +216,12 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
             walk.c.depth < bindparam("depth", type_=sa.Integer), walk.c.id.is_not(None)
         )
     )
+    # An outer join, so that PostgreSQL cannot turn it around and read the queue to find the walk.
     return sa.select(*STATE).join_from(
-        walk, messages, sa.and_(messages.c.queue_id == queue_id, messages.c.id == walk.c.id)
+        walk,
+        messages,
+        sa.and_(messages.c.queue_id == queue_id, messages.c.id == walk.c.id),
+        isouter=True,
     )
 
 
@@ -226,6 +231,7 @@ _FURTHER = 100
 """How many groups, and messages of each, are looked at together when some are not to be received.
 
 Groups that one server looks at cannot be seen by another, so otherwise it is as few as will do."""
+_ANY_NUMBER = 2**63 - 1
 _MET_AT_MOST = 2_000
 """How many messages that are not to be received one look goes through."""
 
@@ -236,6 +242,7 @@ def choose(
     maxima: Sequence[int],
     keep: Callable[[Row], bool],
     least_depth: int = 1,
+    newest: int = _ANY_NUMBER,
 ) -> tuple[list[list[Row]], list[Row]]:
     """Choose for each receiver, by how many it takes, which messages it may have.
 
@@ -243,7 +250,8 @@ def choose(
     receiver, because what that one takes blocks it. `keep` says whether a message is still one to
     be received; one that is not makes way for the next. These are the second part of the result.
     Most receives are filled by one group for each, so no more are looked at before they must be;
-    `least_depth` is how many messages of each are, where many are known to be in the way.
+    `least_depth` is how many messages of each are, where many are known to be in the way. Groups
+    that begin with a message after `newest` are passed over.
     """
     met: list[Row] = []
     chosen: list[list[Row]] = [[] for _ in maxima]
@@ -256,6 +264,7 @@ def choose(
             {
                 "queue": queue_id,
                 "now": transaction.now_ms,
+                "newest": newest,
                 "last_at": last[0],
                 "last_head": last[1],
                 "wanted": wanted,
@@ -292,7 +301,8 @@ def _read(
     by_group: dict[str, list[Row]] = {group_id: [] for group_id in group_ids}
     parameters = {"queue": queue_id, "groups": group_ids, "depth": depth}
     for row in transaction.connection.execute(_FOLLOWING, parameters):
-        by_group[row.group_id].append(row)
+        if row.id is not None:
+            by_group[row.group_id].append(row)
     for rows in by_group.values():
         rows.sort(key=lambda row: row.id)
     return by_group

@@ -140,6 +140,8 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[in
     can be added to a queue id that is gone.
     """
     ids = {command.queue_id for command in commands if not isinstance(command, Release)}
+    if not ids:
+        return {}
     rows = transaction.connection.execute(_REVISIONS, {"ids": sorted(ids)})
     return {row.id: row.revision for row in rows}
 

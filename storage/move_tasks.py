@@ -214,7 +214,13 @@ def step(
 def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo.choose(transaction, source.id, [limit], lambda row: row.id <= task.number)
+        chosen, _ = fifo.choose(
+            transaction,
+            source.id,
+            [limit],
+            lambda row: row.id <= task.number,
+            newest=task.number,
+        )
         return chosen[0]
     return transaction.connection.execute(
         sa.select(*STATE)

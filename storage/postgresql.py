@@ -99,7 +99,7 @@ def _set_planner(connection: DBAPIConnection, _record: object) -> None:
     they are taken; judging by them, the planner would now and then sort a whole backlog.
     """
     cursor = connection.cursor()
-    for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin"):
+    for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin", "material"):
         cursor.execute(f"SET enable_{what} = off")
     cursor.execute("SET jit = off")
     cursor.close()

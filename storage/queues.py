@@ -339,9 +339,14 @@ def _free_keys(connection: sa.Connection, queue_id: int, limit: int) -> Iterator
     for table in (groups, deduplications, attempts):
         (key,) = (column for column in table.primary_key.columns if column.name != "queue_id")
         is_its = table.c.queue_id == queue_id
-        some = sa.select(key).where(is_its).limit(limit)
-        gone = connection.execute(table.delete().where(is_its, key.in_(some)))
-        yield gone.rowcount < limit
+        found = connection.scalars(sa.select(key).where(is_its).limit(limit)).all()
+        if found:
+            # By one key at a time: PostgreSQL would hold every key against all that were found.
+            connection.execute(
+                table.delete().where(is_its, key == sa.bindparam("found")),
+                [{"found": value} for value in found],
+            )
+        yield len(found) < limit
 
 
 def forget_deletions(transaction: Transaction, before_ms: int) -> None:

@@ -199,6 +199,22 @@ leftovers = Table(
 )
 """Ids of purged and deleted queues whose rows nobody can reach any more, to be freed in steps."""
 
+
+def _without_statistics(table: sa.Table) -> sa.DDL:
+    """Keep PostgreSQL from taking statistics of a table, which would mislead its planner.
+
+    A queue fills and empties faster than they are taken, and every purge gives it an id that they
+    have never seen: it is then thought to be empty, and any plan seems as good as any other.
+    """
+    columns = ", ".join(f"ALTER COLUMN {column.name} SET STATISTICS 0" for column in table.columns)
+    return sa.DDL(f"ALTER TABLE {table.name} {columns}")  # type: ignore[no-untyped-call]
+
+
+for _table in (messages, bodies, groups, deduplications, attempts):
+    sa.event.listen(
+        _table, "after_create", _without_statistics(_table).execute_if(dialect="postgresql")
+    )
+
 numbers = sa.Sequence("numbers", metadata=metadata)
 """PostgreSQL's source of ids; SQLite, with one process, reserves blocks in `properties`."""
 

@@ -145,7 +145,7 @@ async def test_only_what_was_there_at_the_start_is_moved(stage: Stage, kind: str
 
 
 @pytest.mark.parametrize(
-    ("groups", "each"), [pytest.param(30, 1, id="thirty"), pytest.param(25, 100, id="and-deep")]
+    ("groups", "each"), [pytest.param(30, 1, id="thirty"), pytest.param(250, 10, id="and-deep")]
 )
 async def test_groups_of_later_messages_do_not_end_a_task_early(
     fifo: Stage, groups: int, each: int
