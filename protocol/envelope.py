@@ -13,8 +13,8 @@ from protocol.actions import Action
 from protocol.errors import SQSError
 
 
-class WireRequest(msgspec.Struct, frozen=True):
-    """A request as it came. An absent header is an empty text.
+class WireRequest(msgspec.Struct):
+    """A request as it came. An absent header is an empty text; the body comes last.
 
     `path` (without the query) and `query` are raw, that is percent-encoded; `target` is the header
     `X-Amz-Target`.

@@ -24,6 +24,9 @@ T = TypeVar("T")
 _COPIES = 100_000
 """How many copies are kept, of about a kilobyte each; then all are thrown away."""
 
+_KEPT_URL_CHARACTERS = 500
+"""The longest URL that a copy is kept for; what comes before the last two segments is anything."""
+
 
 class KnownQueue:
     """A copy of a queue, with its attributes read."""
@@ -67,6 +70,7 @@ class Directory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # By the URL as it came, and the account and region that it is understood by.
         self._copies: dict[tuple[str, str, str], KnownQueue] = {}
 
     async def read(self, caller: Caller, queue_url: str) -> Queue:
@@ -76,7 +80,11 @@ class Directory:
             QueueDoesNotExist: there is none, or the URL names none.
         """
         account, name = parse_queue_url(queue_url)
-        return await self._read((account or caller.account, caller.region, name))
+        key = (account or caller.account, caller.region, name)
+        queue = await self._database.read(queues.find, *key)
+        if queue is None:
+            raise QueueDoesNotExist
+        return queue
 
     async def on_queue(
         self, caller: Caller, queue_url: str, act: Callable[[KnownQueue], Awaitable[T]]
@@ -86,12 +94,11 @@ class Directory:
         Raises:
             QueueDoesNotExist: there is none, or the URL names none.
         """
-        account, name = parse_queue_url(queue_url)
-        key = (account or caller.account, caller.region, name)
+        key = (queue_url, caller.account, caller.region)
         while True:
             queue = self._copies.get(key)
             if queue is None:
-                queue = await self._copy(key)
+                queue = await self._copy(caller, queue_url)
             try:
                 return await act(queue)
             except QueueChanged:
@@ -112,15 +119,10 @@ class Directory:
             except QueueChanged:
                 continue
 
-    async def _read(self, key: tuple[str, str, str]) -> Queue:
-        queue = await self._database.read(queues.find, *key)
-        if queue is None:
-            raise QueueDoesNotExist
-        return queue
-
-    async def _copy(self, key: tuple[str, str, str]) -> KnownQueue:
-        queue = KnownQueue(await self._read(key))
+    async def _copy(self, caller: Caller, queue_url: str) -> KnownQueue:
+        queue = KnownQueue(await self.read(caller, queue_url))
         if len(self._copies) >= _COPIES:
             self._copies.clear()
-        self._copies[key] = queue
+        if len(queue_url) <= _KEPT_URL_CHARACTERS:
+            self._copies[queue_url, caller.account, caller.region] = queue
         return queue

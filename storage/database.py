@@ -89,6 +89,7 @@ class Database:
         self._clock = clock
         self._pending: deque[_Pending] = deque()
         self._wake = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever(), name="database writer")
         self._estimates = Estimates()
@@ -165,9 +166,10 @@ class Database:
     def _enqueue(self, work: Command | Callable[[Transaction], Any]) -> asyncio.Future[Any]:
         if self._closing:
             raise DatabaseUnavailable("the database is being closed")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Any] = self._loop.create_future()
         self._pending.append(_Pending(work, future))
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
         return future
 
     async def _write_forever(self) -> None:

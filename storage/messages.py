@@ -21,10 +21,12 @@ from sqlalchemy import bindparam
 
 from storage import fifo, queues, receives
 from storage.fifo import Candidate, Sent
+from storage.number_lists import among
 from storage.queues import QueueChanged, erase
 from storage.receives import Receipt, Receive, Received
 from storage.schema import bodies, messages
 from storage.schema import queues as queue_table
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 
@@ -125,9 +127,9 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     return [results.get(id(command)) for command in commands]
 
 
-_REVISIONS = (
+_REVISIONS = Statement(
     sa.select(queue_table.c.id, queue_table.c.revision)
-    .where(queue_table.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(queue_table.c.id, "ids"))
     .order_by(queue_table.c.id)
     .with_for_update(read=True, key_share=True)
 )
@@ -142,12 +144,11 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[in
     ids = {command.queue_id for command in commands if not isinstance(command, Release)}
     if not ids:
         return {}
-    rows = transaction.connection.execute(_REVISIONS, {"ids": sorted(ids)})
-    return {row.id: row.revision for row in rows}
+    return dict(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
 
 
-_INSERT_STATE = messages.insert()
-_INSERT_BODY = bodies.insert()
+_INSERT_STATE = Statement(messages.insert())
+_INSERT_BODY = Statement(bodies.insert())
 
 
 def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int, Any]) -> None:
@@ -167,8 +168,8 @@ def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int,
                 contents.append(_content(command, message, identity.number))
     if not states:
         return
-    transaction.connection.execute(_INSERT_STATE, states)
-    transaction.connection.execute(_INSERT_BODY, contents)
+    _INSERT_STATE.change_each(transaction.connection, states)
+    _INSERT_BODY.change_each(transaction.connection, contents)
     for state in states:
         transaction.count(state["queue_id"], 1)
         transaction.announce(state["queue_id"], state["visible_at_ms"])
@@ -249,7 +250,7 @@ def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
     }
 
 
-_FIND = (
+_FIND = Statement(
     sa.select(
         messages.c.id,
         messages.c.group_id,
@@ -258,13 +259,13 @@ _FIND = (
         messages.c.receive_count,
     )
     .where(messages.c.queue_id == bindparam("queue"))
-    .where(messages.c.id.in_(bindparam("numbers", expanding=True)))
+    .where(among(messages.c.id, "numbers"))
     # One order for all servers, so that two of them never wait for each other.
     .order_by(messages.c.id)
     .with_for_update()
 )
 
-_HIDE = (
+_HIDE = Statement(
     messages.update()
     .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
     .values(visible_at_ms=bindparam("until"))
@@ -308,7 +309,7 @@ def _delete_and_change(
                 transaction.announce(receipt[0], until_ms)
                 _touch(transaction, receipt[0], found[receipt[:2]].group_id)
     if hidden:
-        transaction.connection.execute(_HIDE, hidden)
+        _HIDE.change_each(transaction.connection, hidden)
 
 
 def _find(
@@ -322,8 +323,9 @@ def _find(
     return {
         (queue_id, row.id): row
         for queue_id, pairs in groupby(sorted(keys), itemgetter(0))
-        for row in transaction.connection.execute(
-            _FIND, {"queue": queue_id, "numbers": [number for _, number in pairs]}
+        for row in _FIND.rows(
+            transaction.connection,
+            {"queue": queue_id, "numbers": [number for _, number in pairs]},
         )
     }
 
@@ -354,7 +356,7 @@ def _touch(transaction: Transaction, queue_id: int, group_id: str | None) -> Non
         transaction.touched.add((queue_id, group_id))
 
 
-_RELEASE = (
+_RELEASE = Statement(
     messages.update()
     .where(
         messages.c.queue_id == bindparam("queue"),
@@ -384,7 +386,7 @@ def _release(transaction: Transaction, commands: Sequence[Release]) -> None:
         transaction.announce(queue_id, transaction.now_ms)
         if claim.is_ordered:
             _touch(transaction, queue_id, claim.group_id)
-    transaction.connection.execute(_RELEASE, rows)
+    _RELEASE.change_each(transaction.connection, rows)
 
 
 def _by_receipt(claim: Received) -> Receipt:

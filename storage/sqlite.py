@@ -1,8 +1,9 @@
 """SQLite, in a file or in memory: one process, one connection that writes, on a thread of its own.
 
-A whole transaction runs on that thread in one go, so that the event loop is interrupted once and
-not for every statement. Reads of a file go beside it, on connections of their own. Refuses a file
-that another server has, and one that is not queueserver's.
+A whole transaction runs in one go: on the event loop as long as the disk is quick, because two
+changes of thread cost more than such a COMMIT, and on a thread when it is not, so that a slow disk
+stops nothing but the writer. Reads of a file, and the copying of its log, go beside the writer, on
+connections of their own. Refuses a file that another server has, and one that is not queueserver's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import logging
 import os
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -26,7 +30,18 @@ from storage.faults import DatabaseUnusable
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 _READERS = 4
+
+_QUICK_SECONDS = 0.002
+"""A COMMIT that takes longer makes the next transaction run on the writer's thread."""
+
+_CHECKPOINT_SECONDS = 0.5
+"""How long what was committed stays in the log alone, before it is copied to the file."""
+
+_LONG_LOG_PAGES = 2_000
+"""From when on the log is worth a moment of the writer, to be begun anew."""
 
 _RESERVED_BLOCK = 10_000
 """Numbers that are reserved at a time; a restart skips what is left of the block."""
@@ -43,10 +58,14 @@ class SqliteEngine:
             address.set(drivername="sqlite+pysqlite"),
             poolclass=StaticPool,
             hide_parameters=True,
-            # The one connection is made by whoever comes first, and then used by the thread alone.
+            # One connection, used by one at a time: by the writer's thread, or by the loop.
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
-        _prepare_connections(self._engine, "BEGIN IMMEDIATE")
+        # A writer takes the write lock at once, never half-way through.
+        _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
+        self._connection: sa.Connection
+        self._is_quick = False
+        self._log = _Log(self._path) if self._path else None
         self._readers = _create_readers(address) if self._path else None
         self._next_number = self._reserved_number = 0
 
@@ -55,28 +74,39 @@ class SqliteEngine:
         return await self._on_thread(self._prepare)
 
     def _prepare(self) -> bytes:
-        with self._engine.connect() as connection:
-            # Nothing is changed in a file before it is known to be ours.
-            schema.version(connection)
-            connection.rollback()
-            # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
-            connection.connection.execute("PRAGMA journal_mode=WAL")
+        self._connection = connection = self._engine.connect()
+        # Nothing is changed in a file before it is known to be ours.
+        schema.version(connection)
+        connection.rollback()
+        # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
+        connection.connection.execute("PRAGMA journal_mode=WAL")
+        with connection.begin():
             schema.migrate(connection)
-            connection.commit()
             return schema.secret(connection)
 
     async def transact(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction of the writer, and commit."""
+        if self._log is not None:
+            self._log.written(asyncio.get_running_loop())
+            if self._log.is_long:
+                await self._log.finish()
+        if self._is_quick:
+            return self._transact(function)
         return await self._on_thread(lambda: self._transact(function))
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
         try:
-            with self._engine.begin() as connection:
-                return function(connection)
+            with self._connection.begin() as transaction:
+                result = function(self._connection)
+                began = perf_counter()
+                transaction.commit()
         except BaseException:
             # What a failed transaction reserved is reserved again, in the next one.
             self._reserved_number = self._next_number
+            self._is_quick = False
             raise
+        self._is_quick = perf_counter() - began < _QUICK_SECONDS
+        return result
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads; in memory, between the writer's transactions."""
@@ -107,10 +137,13 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Let go of the file; a transaction that runs is finished first."""
-        await self._on_thread(self._engine.dispose)
-        self._thread.shutdown()
         if self._readers is not None:
             await self._readers.dispose()
+        if self._log is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._log.close)
+        # The last connection copies what is left of the log.
+        await self._on_thread(self._engine.dispose)
+        self._thread.shutdown()
         if self._lock is not None:
             os.close(self._lock)
 
@@ -130,25 +163,82 @@ def _create_readers(address: sa.URL) -> AsyncEngine:
         hide_parameters=True,
         connect_args={"isolation_level": None},
     )
-    _prepare_connections(readers.sync_engine, "BEGIN")
+    _prepare_connections(readers.sync_engine, "BEGIN", "cache_size=-1024")
     return readers
 
 
-def _prepare_connections(engine: sa.Engine, begin: str) -> None:
+def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
     """Settle what holds for every connection, and begin transactions ourselves.
 
-    The driver would begin one only before the first change, and so break a read's unity; a writer
-    takes the write lock at once, never half-way through.
+    The driver would begin one only before the first change, and so break a read's unity. Caches,
+    which count in KiB when they are negative, are small: the system's own of the file is the large
+    one, and there is one for each connection.
     """
 
     def set_pragmas(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("synchronous=FULL", "busy_timeout=5000", "cache_size=-65536"):
+        for pragma in ("synchronous=FULL", "busy_timeout=5000", "cache_size=-8192", *more):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     sa.event.listen(engine, "connect", set_pragmas)
     sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+
+
+class _Log:
+    """The write-ahead log, copied to the file beside the writer, on a thread of its own.
+
+    SQLite would do it in every so many-th COMMIT, and keep all who wait for that one waiting. What
+    is copied meanwhile can always be a little less than what is written; then `is_long` asks the
+    writer for a moment in which the rest is copied, after which the log begins anew.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite log")
+        self._connection: sqlite3.Connection | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_long = False
+
+    def written(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Note that the log grows; it will be copied in a while."""
+        if self._timer is None:
+            self._timer = loop.call_later(_CHECKPOINT_SECONDS, self._start, loop)
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.run_in_executor(self._thread, self._copy).add_done_callback(self._copied)
+
+    def _copy(self) -> bool:
+        """Copy what can be copied without waiting for anybody; tell if too much is left."""
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA synchronous=FULL")
+        _, pages, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        return bool(copied < pages and pages > _LONG_LOG_PAGES)
+
+    def _copied(self, copying: asyncio.Future[bool]) -> None:
+        self._timer = None
+        try:
+            self.is_long = copying.result()
+        except sqlite3.Error as error:
+            # Nothing is lost: it stays in the log, and is copied another time.
+            log.warning("the database's log could not be copied to its file: %s", error)
+
+    async def finish(self) -> None:
+        """Copy all of it, while the writer waits."""
+        self.is_long = False
+        with contextlib.suppress(sqlite3.Error):
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._copy)
+
+    def close(self) -> None:
+        """Finish what is being copied, and let go of the file."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
 
 
 def _lock_file(path: Path) -> int:

@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from storage import schema
 from storage.estimates import Estimates
+from storage.statements import Statement
 
-_ADD_TO_BACKLOG = (
+_ADD_TO_BACKLOG = Statement(
     schema.backlogs.update()
     .where(schema.backlogs.c.queue_id == sa.bindparam("queue"))
     .values(messages=schema.backlogs.c.messages + sa.bindparam("change"))
@@ -81,4 +82,4 @@ class Transaction:
             if change
         ]
         if changes:
-            self.connection.execute(_ADD_TO_BACKLOG, changes)
+            _ADD_TO_BACKLOG.change_each(self.connection, changes)

@@ -27,6 +27,7 @@ MAY_IMPORT = {
 HTTP_MODULES = {"queueserver/server.py"}
 DIALECT_MODULES = {
     "storage/database.py",  # chooses
+    "storage/number_lists.py",  # what the two write differently
     "storage/postgresql.py",
     "storage/schema.py",  # DDL
     "storage/sqlite.py",
@@ -128,12 +129,22 @@ def no_environment_outside_cli(path: str, tree: ast.Module, _: str) -> Offences:
                     yield f"{path}:{node.lineno} reads {node.module}.{name.name}"
 
 
+def stopwatches(tree: ast.Module) -> set[int]:
+    """Find lines that import what tells how long something takes, and not when it was."""
+    return {
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and [name.name for name in node.names] == ["perf_counter"]
+    }
+
+
 def no_time_outside_clock(path: str, tree: ast.Module, _: str) -> Offences:
     """Time is an argument: whoever asks what time it is cannot be tested without sleeping."""
     if path == "queueserver/clock.py":
         return
     for line, name in imports(tree):
-        if name == "time":
+        if name == "time" and line not in stopwatches(tree):
             yield f"{path}:{line} imports time"
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and dotted(node).endswith(TIME_QUESTIONS):
@@ -271,6 +282,7 @@ LAW_ABIDING = [
     ("queueserver/server.py", "from aiohttp import web\nfrom storage import queues"),
     ("queueserver/cli.py", "import os, sys\nos.environ\nsys.argv"),
     ("queueserver/clock.py", "import time\ntime.time_ns()"),
+    ("storage/sqlite.py", "from time import perf_counter"),
     ("queueserver/queues.py", "datetime.fromtimestamp(0, UTC)\nclock.now()"),
     ("storage/queues.py", "def f():\n" + "    f()\n" * 59 + "f()\n" * 440),
 ]

@@ -1,0 +1,60 @@
+"""Lists of numbers in SQL: one statement for a list of any length, where IN makes one for each.
+
+Each database has its own way to be given a list, and this is the only place that knows them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+
+class NumberList(sa.types.TypeDecorator[Sequence[int]]):
+    """A list of numbers: PostgreSQL takes it as it is, SQLite as JSON."""
+
+    impl = ARRAY(sa.BigInteger)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """Say what the driver is given."""
+        return dialect.type_descriptor(sa.Text() if dialect.name == "sqlite" else self.impl)
+
+    def process_bind_param(
+        self, value: Sequence[int] | None, dialect: sa.Dialect
+    ) -> Sequence[int] | str | None:
+        """Turn a list into what the driver is given."""
+        return json.dumps(value) if dialect.name == "sqlite" else value
+
+
+class _Among(sa.ColumnElement[bool]):
+    inherit_cache = False
+    type = sa.Boolean()
+    # Else it would be held against 1 where a database has no booleans, and no index be used.
+    _is_implicitly_boolean = True
+
+    def __init__(self, column: sa.ColumnElement[int], name: str) -> None:
+        self.column = column
+        self.values: sa.BindParameter[Sequence[int]] = sa.bindparam(name, type_=NumberList())
+
+
+def among(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bool]:
+    """Ask whether a column has one of the numbers of a list, given as the parameter `name`."""
+    return _Among(column, name)
+
+
+@compiles(_Among, "sqlite")
+def _among_sqlite(element: _Among, compiler: SQLCompiler, **kw: object) -> str:
+    column, values = compiler.process(element.column, **kw), compiler.process(element.values, **kw)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 (both are SQL)
+
+
+@compiles(_Among, "postgresql")
+def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: object) -> str:
+    column, values = compiler.process(element.column, **kw), compiler.process(element.values, **kw)
+    return f"{column} = ANY ({values})"
