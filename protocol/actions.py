@@ -4,7 +4,9 @@ An action is a request structure named after it, a result structure or none, and
 `ACTIONS`. Everything else (wire names, Query names, XML, decoders) follows from the fields, see
 `protocol.shapes`. A member without a default is required. Members that AWS's model requires are
 optional here where SQS words their absence by a rule of its own, for instance with a batch entry's
-index. Refuses values of the wrong kind only: ranges, alphabets and lengths are rules, not form.
+index, and wherever there is a queue to be found, since SQS looks for it before it misses anything
+else: for that reason the entries of a map may lack their values too. Refuses values of the wrong
+kind only: ranges, alphabets and lengths are rules, not form.
 
 SQS leaves empty lists and maps of a result out, so pass None for them.
 """
@@ -12,6 +14,7 @@ SQS leaves empty lists and maps of a result out, so pass None for them.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
@@ -56,8 +59,8 @@ class AddPermission(Shape):
     """Append a statement to a queue's policy."""
 
     queue_url: QueueUrl
-    label: str
-    actions: list[str]
+    label: str | None = None
+    actions: list[str] | None = None
     aws_account_ids: list[str] | None = None
 
 
@@ -77,8 +80,8 @@ class ChangeMessageVisibility(Shape):
     """Let a received message become visible in so many seconds from now."""
 
     queue_url: QueueUrl
-    receipt_handle: str
-    visibility_timeout: Integer
+    receipt_handle: str | None = None
+    visibility_timeout: Integer | None = None
 
 
 class ChangeMessageVisibilityBatchRequestEntry(Shape):
@@ -113,8 +116,8 @@ class CreateQueue(Shape):
     """Create a queue, or find it with the same attributes."""
 
     queue_name: str
-    attributes: dict[str, str] | None = None
-    tags: dict[str, str] | None = msgspec.field(default=None, name="tags")
+    attributes: Mapping[str, str | None] | None = None
+    tags: Mapping[str, str | None] | None = msgspec.field(default=None, name="tags")
 
 
 class CreateQueueResult(Shape):
@@ -127,7 +130,7 @@ class DeleteMessage(Shape):
     """Delete a received message."""
 
     queue_url: QueueUrl
-    receipt_handle: str
+    receipt_handle: str | None = None
 
 
 class DeleteMessageBatchRequestEntry(Shape):
@@ -290,14 +293,14 @@ class RemovePermission(Shape):
     """Remove a statement from a queue's policy."""
 
     queue_url: QueueUrl
-    label: str
+    label: str | None = None
 
 
 class SendMessage(Shape):
     """Put a message into a queue."""
 
     queue_url: QueueUrl
-    message_body: str
+    message_body: str | None = None
     delay_seconds: Integer | None = None
     message_attributes: dict[str, MessageAttributeValue] | None = None
     message_system_attributes: dict[str, MessageAttributeValue] | None = None
@@ -356,7 +359,7 @@ class SetQueueAttributes(Shape):
     """Change some of a queue's attributes."""
 
     queue_url: QueueUrl
-    attributes: dict[str, str] | None = None
+    attributes: Mapping[str, str | None] | None = None
 
 
 class StartMessageMoveTask(Shape):
@@ -377,14 +380,14 @@ class TagQueue(Shape):
     """Add tags to a queue, overwriting equal keys."""
 
     queue_url: QueueUrl
-    tags: dict[str, str]
+    tags: Mapping[str, str | None] | None = None
 
 
 class UntagQueue(Shape):
     """Remove tags from a queue."""
 
     queue_url: QueueUrl
-    tag_keys: list[str]
+    tag_keys: list[str] | None = None
 
 
 class Action(msgspec.Struct, frozen=True):

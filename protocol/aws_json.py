@@ -2,16 +2,18 @@
 
 Valid requests are decoded in one pass, straight into the action's structure. Only what that pass
 refuses is read again, member by member, to accept what SQS tolerates (nulls, numbers in maps) and
-to word the rest as SQS does. Refuses unknown targets, and whatever has no JSON object in it.
+to word the rest as SQS does. Refuses unknown targets, and whatever has no JSON object in it. Half
+of a surrogate pair is no text, but it is JSON: where it may stand is for the rules to say.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -25,7 +27,6 @@ _TARGETS = {
     f"AmazonSQS.{name}": (action, msgspec.json.Decoder(action.request))
     for name, action in ACTIONS.items()
 }
-_DOCUMENT = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder()
 
 _LIST = "Start of list found where not expected"
@@ -53,22 +54,39 @@ class JsonCodec:
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
         """Encode a result; an action without one is answered with no bytes at all."""
-        body = b"" if result is None else _ENCODER.encode(result)
+        body = b"" if result is None else encoded(result)
         return WireResponse(200, _CONTENT_TYPE, body)
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
         """Encode an error; every one carries its Query code, which JavaScript's SDK insists on."""
         body = {"__type": f"{error.namespace}#{error.shape}"}
         if error.message:
-            body["message"] = error.message.encode(errors="replace").decode()
+            body["message"] = error.message
         fault = "Sender" if error.sender_fault else "Receiver"
-        encoded = _ENCODER.encode(body)
-        return WireResponse(error.status, _CONTENT_TYPE, encoded, f"{error.code};{fault}")
+        return WireResponse(error.status, _CONTENT_TYPE, encoded(body), f"{error.code};{fault}")
+
+
+def encoded(value: object) -> bytes:
+    """Write compact JSON; what is no text, which only an echo can hold, becomes `?`."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(value)
+        return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _refused(constant: str) -> NoReturn:
+    """JSON has no NaN and no Infinity."""
+    raise ValueError(constant)
+
+
+_DOCUMENT = json.JSONDecoder(parse_float=Decimal, parse_constant=_refused)
+"""Reads lone surrogates, escaped or not, which msgspec takes for no JSON at all."""
 
 
 def _read_again(action: Action, body: bytes) -> msgspec.Struct:
     try:
-        document = _DOCUMENT.decode(body) if body.strip() else {}
+        document = _DOCUMENT.decode(body.decode(errors="surrogatepass")) if body.strip() else {}
     except _UNREADABLE as error:
         raise MalformedInput from error
     if not isinstance(document, dict):
@@ -79,13 +97,16 @@ def _read_again(action: Action, body: bytes) -> msgspec.Struct:
 def _structure(value: object, shape: type[msgspec.Struct], *, in_map: bool) -> msgspec.Struct:
     found = _mapping(value)
     fields = {}
+    missing = None
     for member in members(shape):
         given = found.get(member.wire_name)
-        if given is None or (given == "" and getattr(member.type, "filled", False)):
-            if member.required:
-                raise missing_parameter(member.wire_name)
-        else:
+        if given is not None and not (given == "" and getattr(member.type, "filled", False)):
             fields[member.field] = _value(given, member.type, in_map=in_map)
+        elif member.required:
+            missing = missing or member
+    # What is there is read first: values of the wrong kind come before any that are not there.
+    if missing is not None:
+        raise missing_parameter(missing.wire_name)
     return shape(**fields)
 
 
@@ -94,6 +115,11 @@ def _value(value: object, type_: Type, *, in_map: bool) -> object:
     match type_:
         case Structure(shape):
             return _structure(value, shape, in_map=in_map)
+        case MapOf(Scalar() as item):
+            found = _mapping(value).items()
+            return {
+                key: None if one is None else _value(one, item, in_map=True) for key, one in found
+            }
         case MapOf(item):
             found = _mapping(value).items()
             return {key: _value(one, item, in_map=True) for key, one in found if one is not None}

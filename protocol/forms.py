@@ -70,7 +70,8 @@ def _unquoted(text: bytes) -> str:
     text = text.replace(b"+", b" ")
     if b"%" in text:
         text = _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace(b"%", b"").decode()), text)
-    return text.decode()
+    # Half of a surrogate pair is for the rules to refuse, which know whether it stands in a body.
+    return text.decode(errors="surrogatepass")
 
 
 def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
@@ -120,15 +121,12 @@ def _number(name: str) -> int:
 
 
 def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
-    """Read an entry of a map; one without a value holds an empty structure, but no empty text."""
+    """Read an entry of a map; one without a value holds an empty structure, or None for a text."""
     nothing = Parameter()
     name = given.below.get(member.key_name, nothing).text
     if name is None:
         raise missing_parameter(f"{member.query_name}.{member.key_name}")
-    value = _value(given.below.get("Value", nothing), item, member)
-    if value is None:
-        raise missing_parameter(f"{member.query_name}.Value")
-    return name, value
+    return name, _value(given.below.get("Value", nothing), item, member)
 
 
 def _integer(text: str, name: str) -> int:

@@ -8,6 +8,7 @@ import msgspec
 
 from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes, md5_of_body
+from queueserver.identifiers import as_text
 from storage.receives import Received
 
 
@@ -69,14 +70,21 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
         return (returned, md5_of_attributes(returned)) if returned else (None, None)
 
     def system_attributes(self, received: Received, told: frozenset[str]) -> dict[str, str] | None:
-        """Give the system attributes that a receive asked for, as far as the message has them."""
+        """Give the system attributes that a receive asked for, as far as the message has them.
+
+        In a dead-letter queue, a FIFO queue's message is known by its own id: there, messages from
+        several sources with equal deduplication ids are not one.
+        """
+        deduplication_id = self.deduplication_id
+        if deduplication_id and received.dead_letter_source:
+            deduplication_id = as_text(received.message_id)
         known = {
             "SenderId": self.sender_id,
             "SentTimestamp": str(received.sent_at_ms),
             "ApproximateReceiveCount": str(received.receipt.receive_count),
             "ApproximateFirstReceiveTimestamp": str(received.first_received_at_ms),
             "MessageGroupId": received.group_id,
-            "MessageDeduplicationId": self.deduplication_id,
+            "MessageDeduplicationId": deduplication_id,
             "SequenceNumber": (
                 sequence_number(received.receipt.number) if received.is_ordered else None
             ),

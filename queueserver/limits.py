@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from protocol.actions import ACTIONS, MessageAttributeValue
+from protocol.actions import MessageAttributeValue
 from protocol.errors import (
     BatchEntryIdsNotDistinct,
     BatchRequestTooLong,
@@ -47,31 +47,17 @@ MAXIMUM_RECEIVE_COUNT = 1_000
 MAXIMUM_SOURCE_QUEUES = 10
 MAXIMUM_MOVE_TASK_RESULTS = 10
 MAXIMUM_MOVED_PER_SECOND = 500
+MAXIMUM_ACTIVE_MOVE_TASKS = 100
 MAXIMUM_POLICY_BYTES = 8_192
 MAXIMUM_POLICY_STATEMENTS = 20
 MAXIMUM_POLICY_PRINCIPALS = 50
 MAXIMUM_POLICY_CONDITIONS = 10
 MAXIMUM_STATEMENT_ACTIONS = 7
 
-GRANTABLE_ACTIONS = frozenset(
-    {
-        "ChangeMessageVisibility",
-        "DeleteMessage",
-        "GetQueueAttributes",
-        "GetQueueUrl",
-        "ListDeadLetterSourceQueues",
-        "PurgeQueue",
-        "ReceiveMessage",
-        "SendMessage",
-    }
-)
-"""What AddPermission can let others do, each action with its batch; the rest is the owner's."""
-
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of a queue, of a batch's entry
-_NAME_RULE = "alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")  # of a queue, a batch's entry, a permission
+NAME_RULE = "alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
 _FIFO_ID = re.compile(r"[!-~]{1,128}")  # ASCII letters, digits and punctuation
 _FIFO_NAME = re.compile(r"[A-Za-z0-9_-]{1,75}\.fifo")
-_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
 
 _CONTROL_CHARACTERS = bytes({*range(0x20)} - {0x09, 0x0A, 0x0D})
@@ -116,6 +102,17 @@ def utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
+def entries(parameter: str, found: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return a map of texts; refuse one in which a value is missing.
+
+    `parameter` is what Query calls its entries, in whichever protocol the request came.
+    """
+    given = {name: value for name, value in (found or {}).items() if value is not None}
+    if len(given) != len(found or {}):
+        raise missing_parameter(f"{parameter}.Value")
+    return given
+
+
 # Queues
 
 
@@ -128,8 +125,8 @@ def queue_name(name: str, *, fifo: bool = False) -> None:
             "The name of a FIFO queue can only include alphanumeric characters, hyphens, or "
             "underscores, must end with .fifo suffix and be 1 to 80 in length"
         )
-    if not fifo and not _NAME.fullmatch(name):
-        raise InvalidParameterValue(f"Can only include {_NAME_RULE}")
+    if not fifo and not NAME.fullmatch(name):
+        raise InvalidParameterValue(f"Can only include {NAME_RULE}")
 
 
 def max_results(value: int | None) -> int:
@@ -166,10 +163,13 @@ def tags(tags: Mapping[str, str]) -> None:
         _tag_text("values", value, 0, MAXIMUM_TAG_VALUE_CHARACTERS)
 
 
-def tag_keys(keys: Sequence[str]) -> None:
-    """Refuse keys that no tag can have, and a list without any."""
+def tag_keys(keys: Sequence[str] | None) -> Sequence[str]:
+    """Return the keys; refuse those that no tag can have, and a list without any."""
+    if keys is None:
+        raise missing_parameter("TagKeys")
     for key in keys or ("",):
         _tag_text("keys", key, 1, MAXIMUM_TAG_KEY_CHARACTERS)
+    return keys
 
 
 def _tag_text(part: str, text: str, shortest: int, longest: int) -> None:
@@ -202,6 +202,13 @@ def message_body(body: str | None, position: int = 0) -> str:
         entry = f"SendMessageBatchRequestEntry.{position}." if position else ""
         raise missing_parameter(f"{entry}MessageBody")
     return body
+
+
+def receipt_handle(handle: str | None) -> str:
+    """Return the handle; refuse a missing or empty one."""
+    if not handle:
+        raise missing_parameter("ReceiptHandle")
+    return handle
 
 
 def message_contents(body: str) -> None:
@@ -277,11 +284,14 @@ def visibility_timeout_of_receive(value: int) -> None:
         raise invalid("VisibilityTimeout", value, reason)
 
 
-def visibility_timeout(value: int) -> None:
-    """Refuse ChangeMessageVisibility a timeout outside 0 s to 12 h."""
+def visibility_timeout(value: int | None) -> int:
+    """Return the timeout; refuse ChangeMessageVisibility none, or one outside 0 s to 12 h."""
+    if value is None:
+        raise missing_parameter("VisibilityTimeout")
     if not 0 <= value <= MAXIMUM_VISIBILITY_SECONDS:
         reason = f"Must be between 0 and {MAXIMUM_VISIBILITY_SECONDS}."
         raise invalid("VisibilityTimeout", value, reason)
+    return value
 
 
 def visibility_timeout_of_entry(value: int) -> None:
@@ -293,8 +303,11 @@ def visibility_timeout_of_entry(value: int) -> None:
 
 
 def total_visibility(elapsed_ms: int, value: int) -> None:
-    """Refuse to hide a message for more than 12 h after its receive, `elapsed_ms` ago."""
-    if elapsed_ms + value * 1_000 > MAXIMUM_VISIBILITY_SECONDS * 1_000:
+    """Refuse to hide a message for more than 12 h after its receive, `elapsed_ms` ago.
+
+    Some time has always passed since, so that 12 h are too long from the first moment.
+    """
+    if max(elapsed_ms, 1) + value * 1_000 > MAXIMUM_VISIBILITY_SECONDS * 1_000:
         limit = f"[{MAXIMUM_VISIBILITY_SECONDS} seconds]"
         reason = f"Total VisibilityTimeout for the message is beyond the limit {limit}."
         raise invalid("VisibilityTimeout", value, reason)
@@ -344,7 +357,7 @@ def batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -> None
     for position, entry in enumerate(entries, 1):
         if entry.id is None:
             raise missing_parameter(f"{entry_name}.{position}.Id")
-        if not _NAME.fullmatch(entry.id):
+        if not NAME.fullmatch(entry.id):
             raise InvalidBatchEntryId
         if entry.id in seen and repeated is None:
             repeated = entry.id
@@ -406,6 +419,15 @@ def attempt_over(attempt_id: str) -> InvalidParameterValue:
 # Message move tasks
 
 
+def active_move_tasks(count: int) -> None:
+    """Refuse an account another task when it has as many active ones as it may have."""
+    if count >= MAXIMUM_ACTIVE_MOVE_TASKS:
+        raise OverLimit(  # [guess]
+            f"There are already {count} tasks running. Only {MAXIMUM_ACTIVE_MOVE_TASKS} active "
+            "tasks are allowed for an account at a given time."
+        )
+
+
 def move_task_arn(parameter: str, text: str) -> Arn:
     """Split `text`, which is SourceArn or DestinationArn; refuse what does not look like an ARN.
 
@@ -435,44 +457,3 @@ def max_number_of_messages_per_second(value: int) -> None:
     if not 1 <= value <= MAXIMUM_MOVED_PER_SECOND:
         reason = f"You must enter a number that's between 1 and {MAXIMUM_MOVED_PER_SECOND}."
         raise _unnamed_value("MaxNumberOfMessagesPerSecond", reason)
-
-
-# Permissions
-
-
-def permission_label(label: str) -> None:
-    """Refuse a label that no permission can have [guess: the words for its alphabet]."""
-    if not label:
-        raise missing_parameter("Label")
-    if not _NAME.fullmatch(label):
-        raise invalid("Label", label, f"Can only include {_NAME_RULE}.")
-
-
-def permission_accounts(account_ids: Sequence[str]) -> None:
-    """Refuse a permission for nobody, or for what is no account's 12-digit id."""
-    if not account_ids or not all(map(_ACCOUNT_ID.fullmatch, account_ids)):
-        raise invalid("PrincipalId", f"[{', '.join(account_ids)}]", "Unable to verify.")
-
-
-def permission_actions(names: Sequence[str]) -> None:
-    """Refuse a permission for nothing, for too much, or for what nobody or only the owner can do.
-
-    `*` stands for every action.
-    """
-    if not names:
-        raise missing_parameter("Actions")
-    quota(len(names), "Actions", MAXIMUM_STATEMENT_ACTIONS)
-    for name in names:
-        if name in GRANTABLE_ACTIONS or name == "*":
-            continue
-        reason = "Please refer to the appropriate WSDL for a list of valid actions."
-        # A batch needs no permission of its own, so that none can be given for it.
-        if name in ACTIONS and not name.endswith("Batch"):
-            reason = "Only the queue owner is allowed to invoke this action."
-        raise invalid("ActionName", f"SQS:{name}", reason)
-
-
-def quota(count: int, what: str, maximum: int) -> None:
-    """Refuse AddPermission a policy with more of something than a policy may hold."""
-    if count > maximum:
-        raise OverLimit(f"{count} {what} were found, maximum allowed is {maximum}.")

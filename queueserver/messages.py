@@ -57,7 +57,7 @@ class Messages:
 
         async def send(queue: KnownQueue) -> actions.SendMessageResult:
             ready = draft(caller, queue, request)
-            size = limits.message_bytes(request.message_body, request.message_attributes)
+            size = limits.message_bytes(ready.new.body, request.message_attributes)
             limits.message_size(size, queue.attributes.maximum_message_size)
             (sent,) = await self._send(queue, [ready])
             return actions.SendMessageResult(
@@ -240,7 +240,7 @@ class Messages:
             receipt, _ = self._receipt(queue, request.receipt_handle)
             (outcome,) = await self._delete(queue, [receipt])
             if outcome is Outcome.EXPIRED:
-                raise limits.expired_receipt(request.receipt_handle)
+                raise limits.expired_receipt(request.receipt_handle or "")
 
         await self._directory.on_queue(caller, request.queue_url, delete)
 
@@ -282,8 +282,9 @@ class Messages:
         """Hide a message for so many seconds from now; 0 shows it at once."""
 
         async def change(queue: KnownQueue) -> None:
-            limits.visibility_timeout(request.visibility_timeout)
-            wanted = self._change(queue, request.receipt_handle, request.visibility_timeout)
+            limits.receipt_handle(request.receipt_handle)
+            timeout_s = limits.visibility_timeout(request.visibility_timeout)
+            wanted = self._change(queue, request.receipt_handle, timeout_s)
             (outcome,) = await self._change_visibility(queue, [wanted])
             error = _why_unchanged(outcome, request.receipt_handle)
             if error is not None:
@@ -344,9 +345,7 @@ class Messages:
         return receipt, timeout_s * 1000
 
     def _receipt(self, queue: KnownQueue, handle: str | None) -> tuple[Receipt, int]:
-        if not handle:
-            raise MissingParameter("The request must contain the parameter ReceiptHandle.")
-        return self._seal.receipt(queue.arn, handle)
+        return self._seal.receipt(queue.arn, limits.receipt_handle(handle))
 
 
 def _sort_out(

@@ -36,6 +36,18 @@ log = logging.getLogger(__name__)
 _STEP = 100
 """Messages that a task without a rate moves in one transaction."""
 
+_LONGEST_MS = 36 * 3_600 * 1_000
+"""How long a task may run, from its start and whether or not a server was there to work on it."""
+
+_ATTEMPTS = 5
+"""How often in a row a step may fail for no reason that is known to pass."""
+
+_LONGEST_PAUSE_SECONDS = 60
+"""How long a task waits at most before it tries a step again that failed."""
+
+_TIMED_OUT = "TaskTimedOut"  # [guess]
+_BROKEN = "InternalFailure"  # [guess]
+
 
 class _Handle(msgspec.Struct):
     """What a task handle says; AWS's are base64 of just this JSON."""
@@ -67,6 +79,7 @@ class MoveTasks:
             raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
         if request.destination_arn:
             await self._check_destination(caller, source, request.destination_arn)
+        await self._check_quota(caller.account)
         task_id = as_text(new_identifier())
         try:
             await self._database.write(
@@ -82,8 +95,14 @@ class MoveTasks:
                 "There is already a task running. Only one active task is allowed for a source "
                 "queue arn at a given time."
             ) from None
-        self._runner.take_up(task_id, request.max_number_of_messages_per_second)
+        started_ms = self._clock.now_ms()
+        self._runner.take_up(task_id, request.max_number_of_messages_per_second, started_ms)
         return actions.StartMessageMoveTaskResult(_handle(task_id, source_arn))
+
+    async def _check_quota(self, account: str) -> None:
+        """Refuse an account more active tasks than it may have; those that begin at once pass."""
+        active = await self._database.read(move_tasks.active)
+        limits.active_move_tasks(sum(task.account == account for task in active))
 
     async def _check_destination(self, caller: Caller, source: Queue, arn: str) -> None:
         destination = await self._queue(caller, arn, "DestinationArn")
@@ -160,9 +179,11 @@ def _read_handle(text: str) -> _Handle:
     if not text:
         raise MissingParameter("The request must contain the parameter TaskHandle.")
     try:
-        return msgspec.json.decode(base64.b64decode(text, validate=True), type=_Handle)
-    except ValueError:
+        handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=_Handle)
+        limits.move_task_arn("SourceArn", handle.source_arn)
+    except (ValueError, InvalidParameterValue):
         raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
+    return handle
 
 
 def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEntry:
@@ -181,49 +202,69 @@ def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEnt
 
 
 class Runner:
-    """Does the work of all active tasks, in steps between the requests' own transactions."""
+    """Does the work of all active tasks, in steps between the requests' own transactions.
+
+    No task is worked on for ever: one that goes on for 36 hours fails, and so does one whose steps
+    fail again and again. While the database does not answer, a task waits for it.
+    """
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def start(self) -> None:
         """Take up the tasks that are not finished."""
         for task in await self._database.read(move_tasks.active):
-            self.take_up(task.id, task.per_second)
+            self.take_up(task.id, task.per_second, task.started_at_ms)
 
     async def stop(self) -> None:
         """End after the steps at hand; what remains goes on with the next process."""
-        for task in self._tasks:
+        tasks = list(self._tasks.values())
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take_up(self, task_id: str, per_second: int | None) -> None:
-        """Work on a task until it has ended."""
-        task = asyncio.create_task(self._run(task_id, per_second), name=f"move task {task_id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def take_up(self, task_id: str, per_second: int | None, started_ms: int) -> None:
+        """Work on a task until it has ended, unless that is being done.
 
-    async def _run(self, task_id: str, per_second: int | None) -> None:
+        A task that is begun while the server starts is found among the stored ones too.
+        """
+        if task_id in self._tasks:
+            return
+        work = self._run(task_id, per_second, started_ms + _LONGEST_MS)
+        task = self._tasks[task_id] = asyncio.create_task(work, name=f"move task {task_id}")
+        task.add_done_callback(lambda _: self._tasks.pop(task_id))
+
+    async def _run(self, task_id: str, per_second: int | None, deadline_ms: int) -> None:
+        failures = waits = 0
         while True:
             try:
-                if not await self._step(task_id, per_second or _STEP):
+                failure = _BROKEN if failures >= _ATTEMPTS else None
+                if self._clock.now_ms() >= deadline_ms:
+                    failure = _TIMED_OUT
+                if not await self._step(task_id, per_second or _STEP, failure):
                     return
-                if per_second:
-                    await self._sleep_a_second()
             except DatabaseUnavailable as error:
+                waits += 1
                 log.warning("move task %s waits for the database: %s", task_id, error)
-                await self._sleep_a_second()
             except Exception:
-                log.exception("move task %s failed; it goes on when the server starts", task_id)
-                return
+                failures += 1
+                log.exception("move task %s failed, for the %d. time in a row", task_id, failures)
+            else:
+                failures = waits = 0
+            if failures or waits:
+                await self._sleep(min(2 ** (failures + waits - 1), _LONGEST_PAUSE_SECONDS))
+            elif per_second:
+                await self._sleep(1)
 
-    async def _step(self, task_id: str, limit: int) -> bool:
+    async def _step(self, task_id: str, limit: int, failure: str | None) -> bool:
+        """Move messages, or let the task end with the failure that is known already."""
         try:
-            return await self._database.write(
-                move_tasks.step, task_id, limit, _locate, _retention_ms
-            )
+            if failure is None:
+                return await self._database.write(
+                    move_tasks.step, task_id, limit, _locate, _retention_ms
+                )
         except NoDestination:
             failure = "AWS.SimpleQueueService.NonExistentQueue"
         except NoSource:
@@ -231,9 +272,9 @@ class Runner:
         await self._database.write(move_tasks.end, task_id, move_tasks.FAILED, failure)
         return False
 
-    async def _sleep_a_second(self) -> None:
+    async def _sleep(self, seconds: int) -> None:
         awake = asyncio.Event()
-        cancel = self._clock.call_at(self._clock.now_ms() + 1000, awake.set)
+        cancel = self._clock.call_at(self._clock.now_ms() + seconds * 1000, awake.set)
         with contextlib.ExitStack() as stack:
             stack.callback(cancel)
             await awake.wait()

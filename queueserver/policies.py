@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from protocol.errors import InvalidAttributeValue, OverLimit
-from queueserver import limits
+from queueserver import limits, permissions
 
 _TOP_KEYS = {"Version", "Id", "Statement"}
 _VERSIONS = ("2008-10-17", "2012-10-17")
@@ -89,9 +89,9 @@ def add_permission(
     Raises what AddPermission answers: MissingParameter, InvalidParameterValue, and OverLimit when
     the policy would hold too much [guess: counting its bytes and principals too].
     """
-    limits.permission_label(label)
-    limits.permission_accounts(accounts)
-    limits.permission_actions(actions)
+    permissions.label(label)
+    permissions.accounts(accounts)
+    permissions.actions(actions)
     empty = {"Version": _VERSIONS[0], "Id": f"{queue_arn}/SQSDefaultPolicy", "Statement": []}
     grown = empty if policy is None else document(policy)
     statements = _listed(grown["Statement"])
@@ -108,9 +108,9 @@ def add_permission(
         }
     )
     text = _written({**grown, "Statement": statements})
-    limits.quota(len(statements), "Statements", limits.MAXIMUM_POLICY_STATEMENTS)
-    limits.quota(_principals(statements), "Principals", limits.MAXIMUM_POLICY_PRINCIPALS)
-    limits.quota(len(text), "Bytes", limits.MAXIMUM_POLICY_BYTES)
+    permissions.quota(len(statements), "Statements", limits.MAXIMUM_POLICY_STATEMENTS)
+    permissions.quota(_principals(statements), "Principals", limits.MAXIMUM_POLICY_PRINCIPALS)
+    permissions.quota(len(text), "Bytes", limits.MAXIMUM_POLICY_BYTES)
     return text
 
 

@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 from email.utils import formatdate
+from typing import Any
 
 import msgspec
 import uvloop
@@ -320,6 +321,11 @@ class _Connection(RequestHandler):
         response = _Response(answer, request_id, formatdate(usegmt=True))
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **details: Any) -> None:  # noqa: ANN401 - aiohttp's own
+        """Say nothing of a body that cannot be read: its sender was told, and nobody else cares."""
+        if not isinstance(details.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **details)
 
 
 _NOTHING = WireRequest("", "")

@@ -93,6 +93,11 @@ def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
             "Invalid characters found in the value of message (user) attribute 'Hello'. Valid "
             + BAD_CHARACTERS.partition("Valid ")[2],
         ),
+        "half of a surrogate pair in the value": (
+            attribute(StringValue="\ud800"),
+            "Invalid characters found in the value of message (user) attribute 'Hello'. Valid "
+            + BAD_CHARACTERS.partition("Valid ")[2],
+        ),
     }
 
 
@@ -134,11 +139,11 @@ def _row(member: str, given: dict[str, Any], text: str) -> Row:
 
 ATTRIBUTE_ROWS = {
     **{
-        f"4.5 {name}": _row("MessageAttributes", given, text)
+        f"message attribute: {name}": _row("MessageAttributes", given, text)
         for name, (given, text) in {**_user_names(), **_user_values()}.items()
     },
     **{
-        f"4.5 system attribute, {name}": _row("MessageSystemAttributes", given, text)
+        f"message system attribute: {name}": _row("MessageSystemAttributes", given, text)
         for name, (given, text) in _system_attributes().items()
     },
 }

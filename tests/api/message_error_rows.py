@@ -76,7 +76,8 @@ def _send_rows() -> dict[str, Row]:
             "Message attribute list values in SendMessage operation are not supported.",
         ),
     }
-    for character in ("\x00", "\x08", "\x0b", "\x0c", "\x1f", "\ufffe", "\uffff"):
+    forbidden = ("\x00", "\x08", "\x0b", "\x0c", "\x1f", "\ud800", "\udfff", "\ufffe", "\uffff")
+    for character in forbidden:
         given = _send(MessageBody=f"a{character}b")
         rows[f"character {ord(character):X}"] = Row(
             "SendMessage", given, "InvalidMessageContents", BAD_CHARACTERS
@@ -92,7 +93,7 @@ def _send_rows() -> dict[str, Row]:
         IPV,
         value("MessageGroupId", f"MessageGroupId {ALPHABET}."),
     )
-    return {f"2.9 {name}": row for name, row in rows.items()}
+    return {f"SendMessage: {name}": row for name, row in rows.items()}
 
 
 def _long(maximum: int) -> str:
@@ -104,10 +105,10 @@ def _entries(queue: str, *entries: Parameters) -> Parameters:
     return {"QueueUrl": queue, "Entries": list(entries)}
 
 
-_BATCHES: dict[str, tuple[str, Parameters]] = {
-    "SendMessageBatch": ("2.10", {"MessageBody": "x"}),
-    "DeleteMessageBatch": ("2.13", {"ReceiptHandle": "x"}),
-    "ChangeMessageVisibilityBatch": ("2.15", {"ReceiptHandle": "x", "VisibilityTimeout": 1}),
+_BATCHES: dict[str, Parameters] = {
+    "SendMessageBatch": {"MessageBody": "x"},
+    "DeleteMessageBatch": {"ReceiptHandle": "x"},
+    "ChangeMessageVisibilityBatch": {"ReceiptHandle": "x", "VisibilityTimeout": 1},
 }
 
 
@@ -117,7 +118,7 @@ def _batch_rows() -> dict[str, Row]:
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It "
         "can be at most 80 letters long."
     )
-    for action, (section, entry) in _BATCHES.items():
+    for action, entry in _BATCHES.items():
         eleven = [{"Id": str(number), **entry} for number in range(11)]
         first = {"Id": "a", **entry}
         found = {
@@ -140,13 +141,13 @@ def _batch_rows() -> dict[str, Row]:
         }
         for name, (entries, error, text) in found.items():
             given: Parameters = {"QueueUrl": "plain", "Entries": entries}
-            rows[f"{section} {name}"] = Row(action, given, error, text)
+            rows[f"{action}: {name}"] = Row(action, given, error, text)
     return rows
 
 
 def _send_batch_rows() -> dict[str, Row]:
     rows: dict[str, Row] = {}
-    rows["2.10 too long together"] = Row(
+    rows["SendMessageBatch: too long together"] = Row(
         "SendMessageBatch",
         _entries(
             "small",
@@ -157,13 +158,13 @@ def _send_batch_rows() -> dict[str, Row]:
         "Batch requests cannot be longer than 1048576 bytes. You have sent 1048577 bytes.",
     )
     grouped = {"Id": "a", "MessageBody": "x", "MessageGroupId": "g"}
-    rows["2.10 FIFO without group"] = Row(
+    rows["SendMessageBatch: FIFO without group"] = Row(
         "SendMessageBatch",
         _entries("content.fifo", grouped, {"Id": "b", "MessageBody": "y"}),
         IPV,
         NO_GROUP,
     )
-    rows["2.10 FIFO without deduplication"] = Row(
+    rows["SendMessageBatch: FIFO without deduplication"] = Row(
         "SendMessageBatch",
         _entries(
             "ordered.fifo", {**grouped, "MessageDeduplicationId": "d"}, {**grouped, "Id": "b"}
@@ -171,7 +172,7 @@ def _send_batch_rows() -> dict[str, Row]:
         IPV,
         NO_DEDUPLICATION,
     )
-    rows["2.15 no timeout"] = Row(
+    rows["ChangeMessageVisibilityBatch: no timeout"] = Row(
         "ChangeMessageVisibilityBatch",
         _entries("plain", {"Id": "a", "ReceiptHandle": "x"}),
         MP,
@@ -220,13 +221,13 @@ def _receive_rows() -> dict[str, Row]:
         "VisibilityTimeout": ((-1, 43_201), "Must be >= 0 and <= 43200, if provided."),
     }
     rows = {
-        f"2.11 {name}={bad}": Row(
+        f"ReceiveMessage: {name}={bad}": Row(
             "ReceiveMessage", {"QueueUrl": "plain", name: bad}, IPV, value(name, reason)
         )
         for name, (values, reason) in ranges.items()
         for bad in values
     }
-    rows["2.11 too many in flight"] = Row(
+    rows["ReceiveMessage: too many in flight"] = Row(
         "ReceiveMessage",
         _too_many_in_flight,
         "OverLimit",
@@ -235,13 +236,13 @@ def _receive_rows() -> dict[str, Row]:
     )
     attempt = "ReceiveRequestAttemptId"
     for what, bad in {"spaces": "a b", "129 letters": "x" * 129}.items():
-        rows[f"5.6 {attempt} of {what}"] = Row(
+        rows[f"attempt: {attempt} of {what}"] = Row(
             "ReceiveMessage",
             {"QueueUrl": "content.fifo", attempt: bad},
             IPV,
             value(attempt, f"{attempt} {ALPHABET}."),
         )
-    rows["5.6 an attempt that cannot be repeated"] = Row(
+    rows["attempt: an attempt that cannot be repeated"] = Row(
         "ReceiveMessage",
         _spent_attempt,
         IPV,
@@ -254,9 +255,29 @@ def _receive_rows() -> dict[str, Row]:
     return rows
 
 
-def _handle_rows() -> dict[str, Row]:
-    garbage = {"QueueUrl": "plain", "ReceiptHandle": GARBAGE}
-    delete, change = "DeleteMessage", "ChangeMessageVisibility"
+_GARBAGE = {"QueueUrl": "plain", "ReceiptHandle": GARBAGE}
+
+
+def _delete_rows() -> dict[str, Row]:
+    delete = "DeleteMessage"
+    return {
+        "DeleteMessage: garbage": Row(delete, _GARBAGE, "ReceiptHandleIsInvalid", BAD_HANDLE),
+        "DeleteMessage: no handle": Row(delete, {"QueueUrl": "plain"}, MP, NO_HANDLE),
+        "DeleteMessage: empty handle": Row(
+            delete, {"QueueUrl": "plain", "ReceiptHandle": ""}, MP, NO_HANDLE
+        ),
+        "DeleteMessage: of another queue": Row(
+            delete,
+            _of_another_queue,
+            "ReceiptHandleIsInvalid",
+            'The input receipt handle "<ReceiptHandle>" is not a valid receipt handle.',
+        ),
+        "DeleteMessage: expired on FIFO": Row(delete, _expired, IPV, EXPIRED),
+    }
+
+
+def _change_rows() -> dict[str, Row]:
+    change = "ChangeMessageVisibility"
     total = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]."
 
     def late(room: Room) -> Parameters:
@@ -265,21 +286,13 @@ def _handle_rows() -> dict[str, Row]:
         return {**given, "VisibilityTimeout": 43_199}
 
     return {
-        "2.12 garbage": Row(delete, garbage, "ReceiptHandleIsInvalid", BAD_HANDLE),
-        "2.12 no handle": Row(delete, {"QueueUrl": "plain"}, MP, NO_HANDLE),
-        "2.12 empty handle": Row(delete, {"QueueUrl": "plain", "ReceiptHandle": ""}, MP, NO_HANDLE),
-        "2.12 of another queue": Row(
-            delete,
-            _of_another_queue,
-            "ReceiptHandleIsInvalid",
-            'The input receipt handle "<ReceiptHandle>" is not a valid receipt handle.',
+        "ChangeMessageVisibility: garbage": Row(
+            change, {**_GARBAGE, "VisibilityTimeout": 1}, "ReceiptHandleIsInvalid", BAD_HANDLE
         ),
-        "2.12 expired on FIFO": Row(delete, _expired, IPV, EXPIRED),
-        "2.14 garbage": Row(
-            change, {**garbage, "VisibilityTimeout": 1}, "ReceiptHandleIsInvalid", BAD_HANDLE
+        "ChangeMessageVisibility: no handle": Row(
+            change, {"QueueUrl": "plain", "VisibilityTimeout": 1}, MP, NO_HANDLE
         ),
-        "2.14 no handle": Row(change, {"QueueUrl": "plain", "VisibilityTimeout": 1}, MP, NO_HANDLE),
-        "2.14 deleted": Row(
+        "ChangeMessageVisibility: deleted": Row(
             change,
             lambda room: {
                 "QueueUrl": "plain",
@@ -292,23 +305,25 @@ def _handle_rows() -> dict[str, Row]:
                 "Message does not exist or is not available for visibility timeout change.",
             ),
         ),
-        "2.14 no timeout": Row(
-            change, garbage, MP, "The request must contain the parameter VisibilityTimeout."
+        "ChangeMessageVisibility: no timeout": Row(
+            change, _GARBAGE, MP, "The request must contain the parameter VisibilityTimeout."
         ),
-        "2.14 VisibilityTimeout=43201": Row(
+        "ChangeMessageVisibility: VisibilityTimeout=43201": Row(
             change,
-            {**garbage, "VisibilityTimeout": 43_201},
+            {**_GARBAGE, "VisibilityTimeout": 43_201},
             IPV,
             value("VisibilityTimeout", "Must be between 0 and 43200."),
         ),
-        "2.14 VisibilityTimeout=-1": Row(
+        "ChangeMessageVisibility: VisibilityTimeout=-1": Row(
             change,
-            {**garbage, "VisibilityTimeout": -1},
+            {**_GARBAGE, "VisibilityTimeout": -1},
             IPV,
             value("VisibilityTimeout", "Must be between 0 and 43200."),
         ),
-        "2.14 over twelve hours": Row(change, late, IPV, value("VisibilityTimeout", total)),
-        "2.14 expired on FIFO": Row(
+        "ChangeMessageVisibility: over twelve hours": Row(
+            change, late, IPV, value("VisibilityTimeout", total)
+        ),
+        "ChangeMessageVisibility: expired on FIFO": Row(
             change, lambda room: {**_expired(room), "VisibilityTimeout": 1}, IPV, EXPIRED
         ),
     }
@@ -319,7 +334,8 @@ MESSAGE_ROWS = {
     **_batch_rows(),
     **_send_batch_rows(),
     **_receive_rows(),
-    **_handle_rows(),
+    **_delete_rows(),
+    **_change_rows(),
 }
 
 
@@ -342,34 +358,43 @@ def _sent_entry_rows() -> dict[str, EntryRow]:
         "Message must be shorter than 1024 bytes."
     )
     return {
-        "2.10 too long": EntryRow(send, sent("small", MessageBody="x" * 1025), ipv, size),
-        "2.10 characters": EntryRow(
+        "SendMessageBatch: too long": EntryRow(
+            send, sent("small", MessageBody="x" * 1025), ipv, size
+        ),
+        "SendMessageBatch: characters": EntryRow(
             send, sent(MessageBody="\x01"), "InvalidMessageContents", BAD_CHARACTERS
         ),
-        "2.10 no body": EntryRow(send, sent(MessageBody=None), "MissingParameter", no_body),
-        "2.10 empty body": EntryRow(send, sent(MessageBody=""), "MissingParameter", no_body),
-        "2.10 deduplication on standard": EntryRow(
+        "SendMessageBatch: half of a surrogate pair": EntryRow(
+            send, sent(MessageBody="a\ud800"), "InvalidMessageContents", BAD_CHARACTERS
+        ),
+        "SendMessageBatch: no body": EntryRow(
+            send, sent(MessageBody=None), "MissingParameter", no_body
+        ),
+        "SendMessageBatch: empty body": EntryRow(
+            send, sent(MessageBody=""), "MissingParameter", no_body
+        ),
+        "SendMessageBatch: deduplication on standard": EntryRow(
             send, sent(MessageDeduplicationId="d"), ipv, WRONG_TYPE
         ),
-        "2.10 DelaySeconds=901": EntryRow(
+        "SendMessageBatch: DelaySeconds=901": EntryRow(
             send,
             sent(DelaySeconds=901),
             ipv,
             value("DelaySeconds", "DelaySeconds must be >= 0 and <= 900.", "901"),
         ),
-        "2.10 a delay on FIFO": EntryRow(
+        "SendMessageBatch: a delay on FIFO": EntryRow(
             send, wrong_fifo(DelaySeconds=5), ipv, value("DelaySeconds", f"{WRONG_TYPE}.", "5")
         ),
-        "2.10 group": EntryRow(
+        "SendMessageBatch: group": EntryRow(
             send, wrong_fifo(MessageGroupId="a b"), ipv, f"MessageGroupId {ALPHABET}"
         ),
-        "2.10 empty group": EntryRow(
+        "SendMessageBatch: empty group": EntryRow(
             send, wrong_fifo(MessageGroupId=""), ipv, f"MessageGroupId {ALPHABET}"
         ),
-        "2.10 deduplication id": EntryRow(
+        "SendMessageBatch: deduplication id": EntryRow(
             send, wrong_fifo(MessageDeduplicationId="é"), ipv, f"MessageDeduplicationId {ALPHABET}"
         ),
-        "2.10 attribute": EntryRow(
+        "SendMessageBatch: attribute": EntryRow(
             send,
             sent(MessageAttributes=attribute(DataType="Text")),
             ipv,
@@ -392,25 +417,29 @@ def _handled_entry_rows() -> dict[str, EntryRow]:
         return _entries("plain", {"Id": "a", "ReceiptHandle": handle, "VisibilityTimeout": 1})
 
     return {
-        "2.13 garbage": EntryRow(delete, bad, "ReceiptHandleIsInvalid", BAD_HANDLE),
-        "2.13 no handle": EntryRow(
+        "DeleteMessageBatch: garbage": EntryRow(delete, bad, "ReceiptHandleIsInvalid", BAD_HANDLE),
+        "DeleteMessageBatch: no handle": EntryRow(
             delete, _entries("plain", {"Id": "a"}), "MissingParameter", NO_HANDLE
         ),
-        "2.13 expired on FIFO": EntryRow(delete, expired, ipv, EXPIRED),
-        "2.15 garbage": EntryRow(change, bad, "ReceiptHandleIsInvalid", BAD_HANDLE),
-        "2.15 no handle": EntryRow(
+        "DeleteMessageBatch: expired on FIFO": EntryRow(delete, expired, ipv, EXPIRED),
+        "ChangeMessageVisibilityBatch: garbage": EntryRow(
+            change, bad, "ReceiptHandleIsInvalid", BAD_HANDLE
+        ),
+        "ChangeMessageVisibilityBatch: no handle": EntryRow(
             change,
             _entries("plain", {"Id": "a", "VisibilityTimeout": 1}),
             "MissingParameter",
             NO_HANDLE,
         ),
-        "2.15 VisibilityTimeout=43201": EntryRow(
+        "ChangeMessageVisibilityBatch: VisibilityTimeout=43201": EntryRow(
             change,
             _entries("plain", {"Id": "a", "ReceiptHandle": "x", "VisibilityTimeout": 43_201}),
             ipv,
             value("VisibilityTimeout", timeout, "43201"),
         ),
-        "2.15 deleted": EntryRow(change, deleted, ipv, value("ReceiptHandle", gone)),
+        "ChangeMessageVisibilityBatch: deleted": EntryRow(
+            change, deleted, ipv, value("ReceiptHandle", gone)
+        ),
     }
 
 

@@ -36,6 +36,19 @@ _QUEUE_FIRST = {
     "page": _gone("ListDeadLetterSourceQueues", MaxResults=0),
     "tags": _gone("TagQueue", Tags={"*": ""}),
     "label": _gone("AddPermission", Label="a b", AWSAccountIds=["1"], Actions=["Foo"]),
+    "missing body": _gone("SendMessage"),
+    "missing handle": _gone("DeleteMessage"),
+    "missing handle and timeout": _gone("ChangeMessageVisibility"),
+    "missing timeout": _gone("ChangeMessageVisibility", ReceiptHandle="x"),
+    "missing entries": _gone("DeleteMessageBatch"),
+    "missing attributes": _gone("SetQueueAttributes"),
+    "missing value": _gone("SetQueueAttributes", Attributes={"DelaySeconds": None}),
+    "missing tags": _gone("TagQueue"),
+    "missing value of a tag": _gone("TagQueue", Tags={"k": None}),
+    "missing tag keys": _gone("UntagQueue"),
+    "missing label": _gone("AddPermission", AWSAccountIds=["1" * 12], Actions=["*"]),
+    "missing actions": _gone("AddPermission", Label="l", AWSAccountIds=["1" * 12]),
+    "missing label to remove": _gone("RemovePermission"),
 }
 
 _THEN = {
@@ -44,6 +57,12 @@ _THEN = {
         {"QueueUrl": "plain", "MessageBody": "", "DelaySeconds": 901},
         MP,
         "The request must contain the parameter MessageBody.",
+    ),
+    "a handle before the timeout's range": Row(
+        "ChangeMessageVisibility",
+        {"QueueUrl": "plain", "VisibilityTimeout": -1},
+        MP,
+        "The request must contain the parameter ReceiptHandle.",
     ),
     "a timeout before the handle": Row(
         "ChangeMessageVisibility",
@@ -143,6 +162,6 @@ _THEN = {
 }
 
 ORDER_ROWS = {
-    **{f"2 the queue before the {name}": row for name, row in _QUEUE_FIRST.items()},
-    **{f"2 {name}": row for name, row in _THEN.items()},
+    **{f"the queue before the {name}": row for name, row in _QUEUE_FIRST.items()},
+    **_THEN,
 }

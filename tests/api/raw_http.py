@@ -108,7 +108,8 @@ def request_bytes(action: str, **parameters: object) -> bytes:
 
 def form(action: str, parameters: Mapping[str, Any]) -> str:
     """Write JSON's parameters as the Query protocol's form, lists and maps flattened."""
-    return urlencode({"Action": action, **dict(_flattened(action, "", parameters))})
+    pairs = {"Action": action, **dict(_flattened(action, "", parameters))}
+    return urlencode(pairs, errors="surrogatepass")
 
 
 def _flattened(action: str, prefix: str, members: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -84,11 +84,11 @@ def _policy_rows() -> dict[str, Row]:
     for name, (text, words) in texts.items():
         attributes = {"RedrivePolicy": text}
         create = {"QueueName": "new", "Attributes": attributes}
-        rows[f"6.1 {name}, set"] = _set_row(attributes, words)
-        rows[f"6.1 {name}, created"] = Row("CreateQueue", create, IPV, words)
+        rows[f"redrive policy: {name}, set"] = _set_row(attributes, words)
+        rows[f"redrive policy: {name}, created"] = Row("CreateQueue", create, IPV, words)
     fifo = {"FifoQueue": "true", "RedrivePolicy": redrive(1, "dead")}
     words = "Dead-letter queue must be same type of queue as the source.."
-    rows["6.1 standard target of FIFO"] = Row(
+    rows["redrive policy: standard target of FIFO"] = Row(
         "CreateQueue",
         {"QueueName": "new.fifo", "Attributes": fifo},
         IPV,
@@ -130,13 +130,13 @@ def _allow_rows() -> dict[str, Row]:
         "ARNs with denyAll": (_allow("denyAll", arn("plain")), _BY_QUEUE),
     }
     rows = {
-        f"6.2 {name}": _set_row({"RedriveAllowPolicy": text}, unsupported)
+        f"redrive allow policy: {name}": _set_row({"RedriveAllowPolicy": text}, unsupported)
         for name, text in bad.items()
     }
     for name, (text, why) in reasons.items():
         reason = f"Amazon SQS can't create the redrive allow policy. {why}"
         words = value("RedriveAllowPolicy", reason, text)
-        rows[f"6.2 {name}"] = _set_row({"RedriveAllowPolicy": text}, words)
+        rows[f"redrive allow policy: {name}"] = _set_row({"RedriveAllowPolicy": text}, words)
     return rows
 
 
@@ -281,6 +281,8 @@ def _task_rows() -> dict[str, Row]:
     }
     for text in ("garbage", "é", base64.b64encode(b'{"taskId":1}').decode()):
         rows[f"handle {text!r}"] = Row(cancel, {"TaskHandle": text}, IPV, bad_handle)
+    for name in ("", "dead"):
+        rows[f"handle of {name!r}, which is no ARN"] = Row(cancel, _handle(name), IPV, bad_handle)
     return rows
 
 
@@ -288,7 +290,7 @@ REDRIVE_ROWS = {
     **_policy_rows(),
     **_allow_rows(),
     **{
-        f"6.4 {name}": row
+        f"move task: {name}": row
         for name, row in {**_start_rows(), **_destination_rows(), **_task_rows()}.items()
     },
 }

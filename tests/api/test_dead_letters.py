@@ -180,7 +180,10 @@ def test_equal_ids_do_not_collide_in_the_dead_letter_queue(sqs: Sqs, name: str) 
         )
         for _ in range(2):
             receive(sqs, queue, VisibilityTimeout=0)
-    assert len(receive(sqs, dead)) == 2
+    received = receive(sqs, dead)
+    assert len(received) == 2
+    for message in received:
+        assert message["Attributes"]["MessageDeduplicationId"] == message["MessageId"]
 
 
 # Who may

@@ -18,12 +18,14 @@ from tests.api.attribute_error_rows import ATTRIBUTE_ROWS
 from tests.api.error_rows import ERRORS, EntryRow, Parameters, Room, Row
 from tests.api.message_error_rows import ENTRY_ROWS, MESSAGE_ROWS
 from tests.api.order_error_rows import ORDER_ROWS
+from tests.api.permission_error_rows import PERMISSION_ROWS
 from tests.api.queue_error_rows import QUEUE_ROWS
 from tests.api.raw_http import ask, told
 from tests.api.redrive_error_rows import REDRIVE_ROWS
 
 ROWS: Mapping[str, Row] = {
     **QUEUE_ROWS,
+    **PERMISSION_ROWS,
     **MESSAGE_ROWS,
     **ATTRIBUTE_ROWS,
     **REDRIVE_ROWS,

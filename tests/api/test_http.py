@@ -218,10 +218,10 @@ def test_a_compressed_body_is_read(
 def test_a_compressed_body_that_is_none_or_too_long_is_refused(
     server: LiveServer, body: bytes, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.CRITICAL, "aiohttp.server")
     headers = {**json_headers("ListQueues"), "Content-Encoding": "gzip"}
     error = told(exchange(server.url, headers=headers, body=body))
     assert (error.status, error.code) == (status, code)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_who_asks_for_leave_to_send_a_body_gets_it(
@@ -307,6 +307,27 @@ def test_an_answer_of_query_has_its_envelope_with_or_without_a_result(
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
             f"</{action}Response>"
         )
+
+
+def test_a_get_that_asks_for_json_gets_it_errors_too(server: LiveServer, queue: str) -> None:
+    asked = {"Accept": "application/json"}
+    path = urlsplit(queue).path
+    answer = exchange(server.url, "GET", f"{path}?Action=ReceiveMessage", asked)
+    request_id = answer.headers["x-amzn-requestid"]
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.body) == {
+        "ReceiveMessageResponse": {
+            "ReceiveMessageResult": {"messages": None},
+            "ResponseMetadata": {"RequestId": request_id},
+        }
+    }
+    answer = exchange(server.url, "GET", f"{path}?Action=FooBar", asked)
+    assert answer.status == 400
+    assert "x-amzn-query-error" not in answer.headers
+    assert json.loads(answer.body)["Error"]["Code"] == "InvalidAction"
+    posted = exchange(server.url, "POST", path, {**FORM, **asked}, "Action=ReceiveMessage")
+    assert posted.headers["content-type"] == "text/xml"
+    assert_leads_nowhere(exchange(server.url, "GET", path, asked))
 
 
 # Headers

@@ -157,6 +157,8 @@ def test_messages_of_a_fifo_queue_go_back_in_their_groups(sqs: Sqs, name: str) -
     received = receive(sqs, source)
     assert [message["Body"] for message in received] == ["1", "2"]
     assert {message["Attributes"]["MessageGroupId"] for message in received} == {"g"}
+    known_by = [message["Attributes"]["MessageDeduplicationId"] for message in received]
+    assert known_by == ["1", "2"]
     assert receive(sqs, dead) == []
 
 

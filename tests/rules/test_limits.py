@@ -212,11 +212,13 @@ def test_a_receive_takes_one_message_unless_told_otherwise() -> None:
 
 
 def test_a_message_stays_hidden_for_12_hours_at_most() -> None:
-    limits.total_visibility(0, 43_200)
+    limits.total_visibility(0, 43_199)
     limits.total_visibility(1_000, 43_199)
     reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]."
     text = invalid("VisibilityTimeout", 43_199, reason)
     assert refusal(lambda: limits.total_visibility(1_001, 43_199)) == (IPV, text)
+    text = invalid("VisibilityTimeout", 43_200, reason)
+    assert refusal(lambda: limits.total_visibility(0, 43_200)) == (IPV, text)
 
 
 def test_sizes_are_inclusive_and_each_rule_has_its_own_words() -> None:

@@ -13,6 +13,7 @@ from protocol.aws_json import JsonCodec
 from protocol.aws_query import QueryCodec
 from protocol.envelope import WireRequest
 from protocol.errors import SQSError
+from protocol.query_json import JsonQueryCodec
 from protocol.wire import codec_for
 
 JSON_TYPE = "application/x-amz-json-1.0"
@@ -47,6 +48,22 @@ TARGET = "AmazonSQS.ListQueues"
             id="JSON is posted",
         ),
         pytest.param(WireRequest("PUT", "/", target=TARGET), QueryCodec, id="PUT"),
+        pytest.param(
+            WireRequest("GET", "/", accept="application/json"), JsonQueryCodec, id="GET for JSON"
+        ),
+        pytest.param(
+            WireRequest("GET", "/", accept="text/plain, Application/JSON;q=0.9, */*"),
+            JsonQueryCodec,
+            id="GET for JSON among others",
+        ),
+        pytest.param(
+            WireRequest("GET", "/", accept="text/html, */*"), QueryCodec, id="GET for anything"
+        ),
+        pytest.param(
+            WireRequest("POST", "/", content_type=FORM_TYPE, accept="application/json"),
+            QueryCodec,
+            id="POST for JSON",
+        ),
     ],
 )
 def test_type_and_target_tell_the_protocol(request_: WireRequest, codec: type) -> None:
@@ -166,5 +183,5 @@ def test_any_bytes_end_in_a_value_or_an_error_of_the_sender(
             assert codec_for(request).write_error(end, "rid").body.decode()
         else:
             values += 1
-            assert msgspec.json.decode(msgspec.json.encode(end), type=type(end)) == end
+            assert msgspec.convert(msgspec.to_builtins(end), type(end)) == end
     assert min(values, refusals) > 1000

@@ -11,6 +11,8 @@ from protocol import errors
 from protocol.actions import (
     ACTIONS,
     BatchResultErrorEntry,
+    ChangeMessageVisibility,
+    CreateQueue,
     DeleteMessageBatchResult,
     GetQueueAttributes,
     ListDeadLetterSourceQueuesResult,
@@ -69,12 +71,54 @@ def read(action: str, body: object) -> msgspec.Struct:
         pytest.param(
             "SetQueueAttributes",
             b'{"QueueUrl":"q","Attributes":'
-            b'{"a":30,"b":1.50,"c":true,"d":false,"e":null,"f":12345678901234567890123}}',
+            b'{"a":30,"b":1.50,"c":true,"d":false,"f":12345678901234567890123}}',
             SetQueueAttributes(
                 "q",
                 {"a": "30", "b": "1.50", "c": "true", "d": "false", "f": "12345678901234567890123"},
             ),
             id="scalars in a map become texts as they were written",
+        ),
+        pytest.param(
+            "CreateQueue",
+            b'{"QueueName":"q","Attributes":{"a":null},"tags":{"k":null}}',
+            CreateQueue("q", {"a": None}, {"k": None}),
+            id="null in a map of texts is for the rules to word",
+        ),
+        pytest.param(
+            "CreateQueue",
+            b'{"QueueName":"q","Attributes":{"a":null,"b":1}}',
+            CreateQueue("q", {"a": None, "b": "1"}),
+            id="null beside a number too",
+        ),
+        pytest.param(
+            "SendMessage",
+            {"QueueUrl": URL},
+            SendMessage(URL),
+            id="so is what the queue comes before",
+        ),
+        pytest.param(
+            "ChangeMessageVisibility",
+            {"QueueUrl": URL, "VisibilityTimeout": None},
+            ChangeMessageVisibility(URL),
+            id="null there too",
+        ),
+        pytest.param(
+            "SendMessage",
+            b'{"QueueUrl":"q","MessageBody":"\\ud800"}',
+            SendMessage("q", "\ud800"),
+            id="half of a surrogate pair",
+        ),
+        pytest.param(
+            "SendMessage",
+            b'{"QueueUrl":"q","MessageBody":"\\udc00 tail \\ud83d\\ude00"}',
+            SendMessage("q", "\udc00 tail \U0001f600"),
+            id="the other half, and a pair",
+        ),
+        pytest.param(
+            "SendMessage",
+            b'{"QueueUrl":"q","MessageBody":"\xed\xa0\x80"}',
+            SendMessage("q", "\ud800"),
+            id="half of a surrogate pair in three bytes",
         ),
         pytest.param(
             "TagQueue",
@@ -198,9 +242,9 @@ def test_a_map_of_strings_holds_no_collections(value: object, message: str) -> N
         pytest.param(b"null", id="null"),
         pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
         pytest.param(b'{"QueueUrl":"\xff","MessageBody":"a"}', id="not UTF-8"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800"}', id="high surrogate"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800 tail"}', id="surrogate and text"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\udc00"}', id="low surrogate"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800","x":"\xff"}', id="both"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\x01"}', id="bare control character"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud8"}', id="escape cut short"),
         pytest.param(b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":NaN}', id="NaN"),
         pytest.param(
             b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":' + b"9" * 9999 + b"}",
@@ -241,6 +285,13 @@ def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
             id="empty queue URL",
         ),
         pytest.param(
+            "SendMessage",
+            {"MessageBody": 5},
+            errors.MalformedInput,
+            "NUMBER_VALUE can not be converted to a String",
+            id="queue URL, but a value of the wrong kind comes first",
+        ),
+        pytest.param(
             "CreateQueue",
             b"",
             errors.InvalidParameterValue,
@@ -248,18 +299,18 @@ def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
             id="queue name",
         ),
         pytest.param(
-            "SendMessage",
-            {"QueueUrl": URL, "MessageBody": None},
+            "StartMessageMoveTask",
+            {"SourceArn": None},
             errors.MissingParameter,
-            "The request must contain the parameter MessageBody.",
-            id="message body",
+            "The request must contain the parameter SourceArn.",
+            id="source ARN",
         ),
         pytest.param(
-            "ChangeMessageVisibility",
-            {"QueueUrl": URL, "ReceiptHandle": "h"},
+            "CancelMessageMoveTask",
+            {},
             errors.MissingParameter,
-            "The request must contain the parameter VisibilityTimeout.",
-            id="visibility timeout",
+            "The request must contain the parameter TaskHandle.",
+            id="task handle",
         ),
     ],
 )
@@ -317,3 +368,11 @@ def test_results_are_compact_json(action: str, result: msgspec.Struct | None, bo
 def test_an_error_may_echo_what_is_no_text() -> None:
     response = JsonCodec().write_error(errors.InvalidParameterValue("Value \ud800\x00"), "rid")
     assert json.loads(response.body)["message"] == "Value ?\x00"
+
+
+def test_a_failed_entry_may_echo_what_is_no_text() -> None:
+    result = DeleteMessageBatchResult(failed=[BatchResultErrorEntry("a", True, "Code", "é\ud800")])
+    response = JsonCodec().write_result(ACTIONS["DeleteMessageBatch"], result, "rid")
+    assert response.body.decode() == (
+        '{"Failed":[{"Id":"a","SenderFault":true,"Code":"Code","Message":"é?"}]}'
+    )

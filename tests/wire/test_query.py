@@ -168,6 +168,19 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
             id="a message attribute without value is for the rules to word",
         ),
         pytest.param(
+            "Action=SetQueueAttributes&Attribute.1.Name=a",
+            SetQueueAttributes(PATH, {"a": None}),
+            id="so is a queue attribute without value",
+        ),
+        pytest.param(
+            "Action=SendMessage", SendMessage(PATH), id="so is what the queue comes before"
+        ),
+        pytest.param(
+            "Action=SendMessage&MessageBody=a%ED%A0%80",
+            SendMessage(PATH, "a\ud800"),
+            id="surrogate",
+        ),
+        pytest.param(
             "Action=SendMessageBatch&SendMessageBatchRequestEntry.2.Id=b"
             "&SendMessageBatchRequestEntry.1.Id=a&SendMessageBatchRequestEntry.1.MessageBody=x"
             "&SendMessageBatchRequestEntry.1.MessageAttribute.1.Name=n"
@@ -281,11 +294,11 @@ def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url:
         ),
         pytest.param(
             "POST",
-            PATH,
-            "Action=SendMessage",
+            "/",
+            "Action=StartMessageMoveTask",
             errors.MissingParameter,
-            "The request must contain the parameter MessageBody.",
-            id="no message body",
+            "The request must contain the parameter SourceArn.",
+            id="no source ARN",
         ),
         pytest.param(
             "POST",
@@ -294,14 +307,6 @@ def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url:
             errors.MissingParameter,
             "The request must contain the parameter Attribute.Name.",
             id="attribute without name",
-        ),
-        pytest.param(
-            "POST",
-            PATH,
-            "Action=SetQueueAttributes&Attribute.1.Name=a",
-            errors.MissingParameter,
-            "The request must contain the parameter Attribute.Value.",
-            id="attribute without value",
         ),
         pytest.param(
             "POST",
@@ -346,7 +351,7 @@ def test_what_sqs_refuses_is_refused_in_its_words(
     [
         pytest.param(b"Action=SendMessage&MessageBody=\xff", id="bytes that are not UTF-8"),
         pytest.param(b"Action=SendMessage&MessageBody=%ff", id="escapes that are not UTF-8"),
-        pytest.param(b"Action=SendMessage&MessageBody=%ED%A0%80", id="escaped surrogate"),
+        pytest.param(b"Action=SendMessage&MessageBody=%ED%A0%80%FF", id="a surrogate and such"),
         pytest.param(b"&" * 10_001, id="too many parameters"),
         pytest.param(b"Action=UntagQueue&TagKey." + b"9" * 100_000 + b"=x", id="endless number"),
     ],

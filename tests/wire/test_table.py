@@ -19,8 +19,15 @@ EVERY_ACTION = [pytest.param(action, id=name) for name, action in ACTIONS.items(
 
 OPTIONAL_HERE = {
     ("AddPermission", "AWSAccountIds"): "its absence is an invalid PrincipalId",
+    ("AddPermission", "Actions"): "the queue comes first",
+    ("AddPermission", "Label"): "the queue comes first",
+    ("ChangeMessageVisibility", "ReceiptHandle"): "the queue comes first",
+    ("ChangeMessageVisibility", "VisibilityTimeout"): "the queue comes first",
     ("ChangeMessageVisibilityBatch", "Entries"): "no entries and an empty list are one in Query",
+    ("DeleteMessage", "ReceiptHandle"): "the queue comes first",
     ("DeleteMessageBatch", "Entries"): "no entries and an empty list are one in Query",
+    ("RemovePermission", "Label"): "the queue comes first",
+    ("SendMessage", "MessageBody"): "the queue comes first",
     ("SendMessageBatch", "Entries"): "no entries and an empty list are one in Query",
     ("ChangeMessageVisibilityBatchRequestEntry", "Id"): "the text names the entry's index",
     ("ChangeMessageVisibilityBatchRequestEntry", "ReceiptHandle"): "a failure of the entry alone",
@@ -30,6 +37,8 @@ OPTIONAL_HERE = {
     ("SendMessageBatchRequestEntry", "MessageBody"): "a failure of the entry alone",
     ("MessageAttributeValue", "DataType"): "the text names the attribute",
     ("SetQueueAttributes", "Attributes"): "no attributes and an empty map are one in Query",
+    ("TagQueue", "Tags"): "the queue comes first",
+    ("UntagQueue", "TagKeys"): "the queue comes first",
 }
 """Members that the model requires of requests, but whose absence a rule words: and why."""
 

@@ -1,0 +1,92 @@
+"""Half of a surrogate pair, which both protocols can carry and no text can, wherever one goes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from protocol.actions import ACTIONS
+from tests.api.live_server import LiveServer
+from tests.api.raw_http import ask
+
+HALF = "\ud800"
+TEXT = {"DataType": "String", "StringValue": "x"}
+MESSAGE = {
+    "MessageBody": "x",
+    "MessageAttributes": {"a": TEXT},
+    "MessageSystemAttributes": {"AWSTraceHeader": TEXT},
+    "MessageGroupId": "g",
+    "MessageDeduplicationId": "d",
+}
+HANDLED = {"Id": "a", "ReceiptHandle": "x"}
+ARN = "arn:aws:sqs:us-east-1:000000000000:surrogates"
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "AddPermission": {"Label": "l", "AWSAccountIds": ["1" * 12], "Actions": ["*"]},
+    "CancelMessageMoveTask": {"TaskHandle": "x"},
+    "ChangeMessageVisibility": {"ReceiptHandle": "x", "VisibilityTimeout": 1},
+    "ChangeMessageVisibilityBatch": {"Entries": [{**HANDLED, "VisibilityTimeout": 1}]},
+    "CreateQueue": {"QueueName": "other", "Attributes": {"Policy": ""}, "tags": {"k": "v"}},
+    "DeleteMessage": {"ReceiptHandle": "x"},
+    "DeleteMessageBatch": {"Entries": [HANDLED]},
+    "DeleteQueue": {},
+    "GetQueueAttributes": {"AttributeNames": ["All"]},
+    "GetQueueUrl": {"QueueName": "surrogates", "QueueOwnerAWSAccountId": "0" * 12},
+    "ListDeadLetterSourceQueues": {"NextToken": "x", "MaxResults": 1},
+    "ListMessageMoveTasks": {"SourceArn": ARN},
+    "ListQueueTags": {},
+    "ListQueues": {"QueueNamePrefix": "x", "NextToken": "x", "MaxResults": 1},
+    "PurgeQueue": {},
+    "ReceiveMessage": {
+        "AttributeNames": ["All"],
+        "MessageSystemAttributeNames": ["All"],
+        "MessageAttributeNames": ["a"],
+        "ReceiveRequestAttemptId": "x",
+    },
+    "RemovePermission": {"Label": "l"},
+    "SendMessage": MESSAGE,
+    "SendMessageBatch": {"Entries": [{"Id": "a", **MESSAGE}]},
+    "SetQueueAttributes": {"Attributes": {"KmsMasterKeyId": "", "RedrivePolicy": ""}},
+    "StartMessageMoveTask": {"SourceArn": ARN, "DestinationArn": ARN},
+    "TagQueue": {"Tags": {"k": "v"}},
+    "UntagQueue": {"TagKeys": ["k"]},
+}
+
+
+def spoiled(value: object) -> Iterator[Any]:
+    """Give copies of a value, each with another of its texts or of its maps' keys spoiled."""
+    if isinstance(value, str):
+        yield HALF
+        yield value + HALF
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            for other in spoiled(one):
+                yield {**value, key: other}
+            if not key[0].isupper() or key in {"Policy", "KmsMasterKeyId", "AWSTraceHeader"}:
+                yield {HALF: copy.deepcopy(one)}
+    elif isinstance(value, list):
+        yield from ([other] for other in spoiled(value[0]))
+
+
+@pytest.mark.parametrize("action", list(ACTIONS))
+@pytest.mark.parametrize("queue_name", ["surrogates", "surrogates.fifo"])
+def test_half_of_a_surrogate_pair_is_the_sender_s_mistake_wherever_it_stands(
+    server: LiveServer, protocol: str, action: str, queue_name: str
+) -> None:
+    fifo = {"FifoQueue": "true"} if queue_name.endswith(".fifo") else {}
+    ask(server.url, protocol, "CreateQueue", {"QueueName": queue_name, "Attributes": fifo})
+    whole = {"QueueUrl": queue_name, **REQUESTS[action]}
+    for parameters in spoiled(whole):
+        answer = ask(server.url, protocol, action, parameters)
+        assert answer.status < 500, (parameters, answer.body)
+        answer.body.decode()
+
+
+def test_half_of_a_surrogate_pair_is_never_kept(server: LiveServer, protocol: str) -> None:
+    for action in ("CreateQueue", "SendMessage", "SetQueueAttributes", "TagQueue"):
+        for parameters in spoiled(REQUESTS[action]):
+            whole = {"QueueUrl": "surrogates", **parameters}
+            assert ask(server.url, protocol, action, whole).status == 400, parameters
