@@ -7,17 +7,18 @@ clients split receipt handles at markers made with it.
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 import struct
-from base64 import b64decode, b64encode
+from binascii import a2b_base64, b2a_base64
 
 from protocol.errors import ReceiptHandleIsInvalid
 from storage.receives import Receipt, Received
 
 _DIGEST_BYTES = 16
 _MAXIMUM_CHARACTERS = 1_024
+_PURPOSES = 10_000
+"""How many purposes are remembered, of half a kilobyte each; then all are forgotten."""
 _RECEIPT = struct.Struct(">QQIQ")
 
 
@@ -26,25 +27,35 @@ class Seal:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
+        self._begun: dict[str, hashlib.blake2b] = {}
 
     def close(self, purpose: str, content: bytes) -> str:
         """Make the opaque text for `content`."""
-        return b64encode(content + self._digest(purpose, content)).decode()
+        return b2a_base64(content + self._digest(purpose, content), newline=False).decode()
 
     def open(self, purpose: str, text: str) -> bytes | None:
         """Give the content back, or None if the text was not sealed here for this purpose."""
         if len(text) > _MAXIMUM_CHARACTERS:
             return None
         try:
-            sealed = b64decode(text, validate=True)
-        except (ValueError, binascii.Error):
+            sealed = a2b_base64(text, strict_mode=True)
+        except ValueError:
             return None
         content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
         return content if hmac.compare_digest(digest, self._digest(purpose, content)) else None
 
     def _digest(self, purpose: str, content: bytes) -> bytes:
-        keyed = hashlib.blake2b(content, key=self._secret, digest_size=_DIGEST_BYTES)
-        keyed.update(purpose.encode())
+        """Digest the purpose and the content, with a boundary; what a purpose begins is kept."""
+        begun = self._begun.get(purpose)
+        if begun is None:
+            if len(self._begun) >= _PURPOSES:
+                self._begun.clear()
+            begun = hashlib.blake2b(key=self._secret, digest_size=_DIGEST_BYTES)
+            named = purpose.encode(errors="surrogatepass")
+            begun.update(len(named).to_bytes(8) + named)
+            self._begun[purpose] = begun
+        keyed = begun.copy()
+        keyed.update(content)
         return keyed.digest()
 
     def receipt_handle(self, queue_arn: str, received: Received) -> str:
