@@ -12,14 +12,26 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.bench import ceilings, scenarios
-from tests.bench.processes import Server, started, stored_bytes
+from tests.bench.facts import Fact, facts
+from tests.bench.processes import Server, started
 from tests.bench.scenarios import Bench, Result, Size
 
 SIZES = {
-    "smallest": Size(messages=256, queues=20, backlogs=(0, 200)),
-    "quick": Size(messages=10_000, queues=1_000, backlogs=(0, 20_000)),
-    "full": Size(messages=60_000, queues=10_000, backlogs=(0, 100_000, 1_000_000)),
+    "smallest": Size(messages=256, queues=20, backlogs=(0, 200), receivers=20, watched_seconds=0.1),
+    "quick": Size(
+        messages=10_000, queues=1_000, backlogs=(0, 20_000), receivers=1_000, watched_seconds=2
+    ),
+    "full": Size(
+        messages=60_000,
+        queues=10_000,
+        backlogs=(0, 100_000, 1_000_000),
+        receivers=10_000,
+        watched_seconds=5,
+    ),
 }
+
+FACTS = "facts"
+WHAT = (*scenarios.SCENARIOS, FACTS)
 
 _ECHO = "echo, 64 connections"
 
@@ -28,30 +40,37 @@ def main() -> None:
     """Read the arguments, run, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--size", choices=SIZES, default="quick", help="how much is done")
-    parser.add_argument("--only", choices=scenarios.SCENARIOS, nargs="+", help="which scenarios")
+    parser.add_argument("--only", choices=WHAT, nargs="+", help="which scenarios")
     parser.add_argument("--database", help="database of the server (default: a new SQLite file)")
     parser.add_argument("--endpoint", help="measure the server at this URL instead")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
     arguments = parser.parse_args()
-    results = asyncio.run(measure(arguments))
+    results, found = asyncio.run(measure(arguments))
     for line in table(results):
         say(line)
+    for fact in found:
+        say(f"{fact.name:<80}{fact.value:>12,.2f} {fact.unit}")
     if arguments.json:
-        rows = [result._asdict() for result in results]
+        rows = [result._asdict() for result in results] + [fact._asdict() for fact in found]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-async def measure(arguments: argparse.Namespace) -> list[Result]:
+async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fact]]:
     """Measure the ceilings and then each scenario, on a server of its own."""
     size = SIZES[arguments.size]
     results: list[Result] = []
+    found: list[Fact] = []
     with tempfile.TemporaryDirectory(prefix="queueserver-bench-") as made:
         directory = Path(made)
         progress("ceilings")
         results += await ceilings.echo(size.messages)
         results += ceilings.sqlite(directory, size.messages)
-        for name in arguments.only or scenarios.SCENARIOS:
+        for name in arguments.only or WHAT:
             progress(name)
+            if name == FACTS:
+                if not arguments.endpoint and not arguments.database:
+                    found = await facts(directory, size)
+                continue
             database = directory / f"{name}.db"
             url = arguments.database or f"sqlite:///{database}"
             with contextlib.ExitStack() as stack:
@@ -61,25 +80,28 @@ async def measure(arguments: argparse.Namespace) -> list[Result]:
                     server = stack.enter_context(
                         started("queueserver", "--port", "0", "--database", url)
                     )
-                results += await scenarios.SCENARIOS[name](Bench(server, size))
-            if database.exists():
-                progress(f"{name}: {stored_bytes(database) / 1e6:.1f} MB on the disk")
-    return results
+                measured = None if arguments.endpoint or arguments.database else database
+                results += await scenarios.SCENARIOS[name](Bench(server, size, measured))
+    return results, found
 
 
 def table(results: Iterable[Result]) -> Iterable[str]:
-    """Lay the results out; the ratios are to the echo's CPU for each request, and to its rate."""
+    """Lay the results out; ratios are to the echo's CPU and rate, and to SQLite's rate alone."""
     found = list(results)
-    echo = next(result for result in found if result.name == _ECHO)
+    by_name = {result.name: result for result in found}
+    echo = by_name[_ECHO]
     yield (
         f"{'scenario':<62}{'per s':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU us':>9}{'x echo':>8}"
-        f"{'rate/echo':>11}{'RSS MB':>8}"
+        f"{'rate/echo':>11}{'rate/sqlite':>13}{'RSS MB':>8}{'disk B':>8}"
     )
     for result in found:
+        beside = by_name.get(result.ceiling)
+        share = f"{result.per_second / beside.per_second:.2f}" if beside else ""
         yield (
             f"{result.name:<62}{result.per_second:>9,.0f}{result.p50_ms:>9.2f}{result.p99_ms:>9.2f}"
-            f"{result.cpu_us:>9.0f}{result.cpu_us / echo.cpu_us if echo.cpu_us else 0:>8.2f}"
-            f"{result.per_second / echo.per_second:>11.2f}{result.peak_mb:>8.0f}"
+            f"{result.cpu_us:>9.1f}{result.cpu_us / echo.cpu_us if echo.cpu_us else 0:>8.2f}"
+            f"{result.per_second / echo.per_second:>11.2f}{share:>13}{result.peak_mb:>8.0f}"
+            f"{result.disk_bytes:>8.0f}"
         )
 
 

@@ -36,6 +36,13 @@ class Server(NamedTuple):
         peak = int(status.partition("VmHWM:")[2].split()[0])
         return Usage((int(fields[11]) + int(fields[12])) / _TICKS, peak * 1024)
 
+    def resident_bytes(self) -> int:
+        """Tell how much memory the process has now; nothing is known of a foreign one."""
+        if self.pid is None:
+            return 0
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
 
 @contextmanager
 def started(*arguments: str) -> Iterator[Server]:
@@ -53,6 +60,12 @@ def started(*arguments: str) -> Iterator[Server]:
     finally:
         process.terminate()
         process.communicate(timeout=_PATIENCE_SECONDS)
+
+
+def logged_bytes(database: Path) -> int:
+    """Tell how far a SQLite database's log is written, by its index's count of frames."""
+    header = database.with_name(database.name + "-shm").read_bytes()[:20]
+    return int.from_bytes(header[16:20], sys.byteorder) * (4096 + 24)
 
 
 def stored_bytes(database: Path) -> int:

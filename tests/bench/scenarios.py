@@ -9,25 +9,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.bench.client import Connection, Load, Step, json_request, query_request, queue_url, run
-from tests.bench.processes import Server, Usage
+from tests.bench.processes import Server, Usage, stored_bytes
 
 BODY = "x" * 200
 LARGE_BODY = "x" * 1_000_000
 
+INSERTS = "sqlite3 inserts by 64"
+SINGLE_INSERTS = "sqlite3 inserts by 1"
+CYCLES = "sqlite3 inserts, claims and deletes by 64"
+
 
 class Size(NamedTuple):
-    """How much is done: messages of a scenario, queues of the one with many, and backlogs."""
+    """How much is done: messages of a scenario, queues of the one with many, and so on."""
 
     messages: int
     queues: int
     backlogs: tuple[int, ...]
+    receivers: int
+    watched_seconds: float
 
 
 class Result(NamedTuple):
-    """What a scenario reached; CPU is the server's, for each message."""
+    """What a scenario reached; CPU is the server's, for each message, and so is the disk.
+
+    `ceiling` names what SQLite alone does of the same work.
+    """
 
     name: str
     per_second: float
@@ -35,14 +45,17 @@ class Result(NamedTuple):
     p99_ms: float
     cpu_us: float
     peak_mb: float
+    disk_bytes: float = 0.0
+    ceiling: str = ""
 
 
 class Bench:
     """A server under load."""
 
-    def __init__(self, server: Server, size: Size) -> None:
+    def __init__(self, server: Server, size: Size, database: Path | None = None) -> None:
         self.server = server
         self.size = size
+        self._database = database
         self._queues = 0
 
     async def queue(self, *, fifo: bool = False, **attributes: str) -> str:
@@ -65,12 +78,18 @@ class Bench:
         connections: int = 64,
         messages: int | None = None,
         each: int = 1,
+        ceiling: str = "",
     ) -> Result:
         """Run a closed loop; `each` is how many messages one turn of it moves."""
         turns = max((messages or self.size.messages) // connections // each, 1)
-        before = self.server.usage()
+        before, stored = self.server.usage(), self._stored()
         load = await run(self.server.url, connections, turns, step)
-        return _result(name, load, before, self.server.usage())
+        result = _result(name, load, before, self.server.usage())
+        grown = (self._stored() - stored) / load.requests
+        return result._replace(disk_bytes=grown, ceiling=ceiling)
+
+    def _stored(self) -> int:
+        return stored_bytes(self._database) if self._database else 0
 
     async def fill(self, url: str, messages: int, entry: Callable[[int], dict[str, Any]]) -> None:
         """Send messages in batches of ten; `entry` gives what is particular to each."""
@@ -177,11 +196,13 @@ async def sends(bench: Bench) -> list[Result]:
     query = query_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     few = bench.size.messages // 10
     return [
-        await bench.measure("send, 1 connection", repeat(one), connections=1, messages=few),
-        await bench.measure("send", repeat(one)),
-        await bench.measure("send, 256 connections", repeat(one), connections=256),
-        await bench.measure("send in tens", repeat(ten, 10), each=10),
-        await bench.measure("send, Query protocol", repeat(query)),
+        await bench.measure(
+            "send, 1 connection", repeat(one), connections=1, messages=few, ceiling=SINGLE_INSERTS
+        ),
+        await bench.measure("send", repeat(one), ceiling=INSERTS),
+        await bench.measure("send, 256 connections", repeat(one), connections=256, ceiling=INSERTS),
+        await bench.measure("send in tens", repeat(ten, 10), each=10, ceiling=INSERTS),
+        await bench.measure("send, Query protocol", repeat(query), ceiling=INSERTS),
     ]
 
 
@@ -195,8 +216,10 @@ async def drains(bench: Bench) -> list[Result]:
         return await _receive_and_delete(connection, singly)
 
     return [
-        await bench.measure("receive and delete, per request", one, each=2),
-        await bench.measure("receive and delete in tens", drain_in_tens(in_tens), each=10),
+        await bench.measure("receive and delete, per request", one, each=2, ceiling=CYCLES),
+        await bench.measure(
+            "receive and delete in tens", drain_in_tens(in_tens), each=10, ceiling=CYCLES
+        ),
     ]
 
 
@@ -209,8 +232,17 @@ async def cycles(bench: Bench) -> list[Result]:
 
     few = max(bench.size.messages // 50, 16)
     return [
-        await bench.measure("cycle, per request", cycle(standard), each=3),
-        await bench.measure("FIFO cycle of 64 groups, per request", cycle(fifo, group), each=3),
+        await bench.measure("cycle, per request", cycle(standard), each=3, ceiling=CYCLES),
+        await bench.measure(
+            "cycle, 256 connections, per request",
+            cycle(standard),
+            connections=256,
+            each=3,
+            ceiling=CYCLES,
+        ),
+        await bench.measure(
+            "FIFO cycle of 64 groups, per request", cycle(fifo, group), each=3, ceiling=CYCLES
+        ),
         await bench.measure(
             "cycle of 1 MB, per request",
             cycle(large, body=LARGE_BODY),
@@ -295,7 +327,7 @@ async def backlogs(bench: Bench) -> list[Result]:
             ("FIFO cycle beside a blocked group", cycle(blocked, group)),
         ):
             label = f"{name}, {backlog:,} waiting, per request"
-            results.append(await bench.measure(label, step, each=3))
+            results.append(await bench.measure(label, step, each=3, ceiling=CYCLES))
     return results
 
 

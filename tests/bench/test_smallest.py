@@ -7,12 +7,15 @@ import asyncio
 
 from tests.bench.__main__ import measure, table
 
+FACTS = 14
+
 
 def test_every_scenario_runs_and_stands_in_the_table() -> None:
     arguments = argparse.Namespace(size="smallest", only=None, database=None, endpoint=None)
-    results = asyncio.run(measure(arguments))
+    results, facts = asyncio.run(measure(arguments))
     names = [result.name for result in results]
     assert len(set(names)) == len(names)
     assert all(result.per_second > 0 for result in results)
     lines = list(table(results))[1:]
     assert [line[:62].strip() for line in lines] == names
+    assert len({fact.name for fact in facts}) == len(facts) == FACTS

@@ -1,0 +1,172 @@
+"""What is no throughput: start, memory, waiting receivers, and what a large queue costs others.
+
+Each is a figure with its unit. Needs a server of our own in a SQLite file: it is started anew, and
+its files and its memory are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.client import Connection, json_request, queue_url
+from tests.bench.processes import Server, logged_bytes, started
+from tests.bench.scenarios import BODY, Bench, Size, plain
+
+
+class Fact(NamedTuple):
+    """One figure."""
+
+    name: str
+    value: float
+    unit: str
+
+
+async def facts(directory: Path, size: Size) -> list[Fact]:
+    """Measure all of them, on a database that is filled in between."""
+    database = directory / "facts.db"
+    arguments = ("queueserver", "--port", "0", "--database", f"sqlite:///{database}")
+    found = _starts("empty", arguments)
+    with started(*arguments) as server:
+        found += await _receivers(server, size)
+        found += await _large_message(server, size, database)
+        purged, deleted = await Bench(server, size).queue(), await Bench(server, size).queue()
+        backlog = max(size.backlogs)
+        await Bench(server, size).fill(purged, backlog, plain)
+        await Bench(server, size).fill(deleted, backlog, plain)
+    waiting = f"with {backlog:,} waiting"
+    found += _starts(f"{waiting}, twice", arguments)
+    with started(*arguments) as server:
+        found += await _counts(server, purged, waiting)
+        found += await _disposal(server, size, "PurgeQueue", purged, waiting)
+        found += await _disposal(server, size, "DeleteQueue", deleted, waiting)
+    return found
+
+
+def _starts(what: str, arguments: tuple[str, ...]) -> list[Fact]:
+    """Start a few times; tell the shortest time until it listens, and the memory it then has."""
+    seconds, bytes_ = [], 0
+    for _ in range(3):
+        began = time.perf_counter()
+        with started(*arguments) as server:
+            seconds.append(time.perf_counter() - began)
+            bytes_ = server.resident_bytes()
+    return [
+        Fact(f"start to listening, {what}", min(seconds), "s"),
+        Fact(f"resident memory, {what}", bytes_ / 1e6, "MB"),
+    ]
+
+
+async def _receivers(server: Server, size: Size) -> list[Fact]:
+    """Let receivers wait, and watch the server do nothing."""
+    connection = await Connection.open(server.url)
+    names = [f"waited-for-{number}" for number in range(max(size.receivers // 10, 1))]
+    for name in names:
+        await connection.call("CreateQueue", QueueName=name)
+    before = server.resident_bytes()
+    waiting = [
+        asyncio.ensure_future(_wait(server.url, names[number % len(names)]))
+        for number in range(size.receivers)
+    ]
+    # They connect, ask and are looked after within that time; then nothing is left to do.
+    await asyncio.sleep(size.watched_seconds + size.receivers / 1000)
+    grown, usage = server.resident_bytes() - before, server.usage()
+    await asyncio.sleep(size.watched_seconds)
+    busy = (server.usage().cpu_seconds - usage.cpu_seconds) / size.watched_seconds
+    assert not any(task.done() for task in waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    connection.close()
+    many = f"{size.receivers:,} receivers waiting on {len(names):,} queues"
+    return [
+        Fact(f"{many}: of a core", busy * 100, "%"),
+        Fact(f"{many}: memory of each", grown / size.receivers / 1e3, "KB"),
+    ]
+
+
+async def _wait(url: str, name: str) -> None:
+    connection = await Connection.open(url)
+    try:
+        await connection.call("ReceiveMessage", QueueUrl=queue_url(name), WaitTimeSeconds=20)
+    finally:
+        connection.close()
+
+
+async def _large_message(server: Server, size: Size, database: Path) -> list[Fact]:
+    """Receive a message of 256 KiB, and see what that adds to the log."""
+    url = await Bench(server, size).queue()
+    connection = await Connection.open(server.url)
+    await connection.call("SendMessage", QueueUrl=url, MessageBody="x" * 262_144)
+    before = logged_bytes(database)
+    await connection.call("ReceiveMessage", QueueUrl=url)
+    after = logged_bytes(database)
+    connection.close()
+    # The log may just have begun anew.
+    written = after - before if after >= before else after
+    return [Fact("written to the log by the receive of 256 KiB", written / 1024, "KiB")]
+
+
+async def _counts(server: Server, url: str, waiting: str) -> list[Fact]:
+    """Ask for all attributes, while others send."""
+    async with _sending(server, url):
+        connection = await Connection.open(server.url)
+        took = []
+        for _ in range(20):
+            began = time.perf_counter()
+            await connection.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["All"])
+            took.append(time.perf_counter() - began)
+        connection.close()
+    return [Fact(f"GetQueueAttributes {waiting}, median", sorted(took)[10] * 1e3, "ms")]
+
+
+async def _disposal(server: Server, size: Size, action: str, url: str, waiting: str) -> list[Fact]:
+    """Empty or delete a large queue, and see what other queues' senders notice of it."""
+    other = await Bench(server, size).queue()
+    connection = await Connection.open(server.url)
+    async with _sending(server, other) as latencies:
+        await asyncio.sleep(0.5)
+        quiet, noted = _p99(latencies), len(latencies)
+        began = time.perf_counter()
+        await connection.call(action, QueueUrl=url)
+        answered = time.perf_counter() - began
+        await asyncio.sleep(size.watched_seconds)
+        while_freed = _p99(latencies[noted:])
+    connection.close()
+    return [
+        Fact(f"{action} {waiting}", answered * 1e3, "ms"),
+        Fact(f"p99 of others' sends before {action}", quiet * 1e3, "ms"),
+        Fact(f"p99 of others' sends while space is freed after {action}", while_freed * 1e3, "ms"),
+    ]
+
+
+@asynccontextmanager
+async def _sending(server: Server, url: str) -> AsyncIterator[list[float]]:
+    """Let four senders go on one after the other's answer; what each send took is gathered."""
+    latencies: list[float] = []
+    request = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
+    is_over = False
+
+    async def send() -> None:
+        connection = await Connection.open(server.url)
+        while not is_over:
+            began = time.perf_counter()
+            await connection.ask(request)
+            latencies.append(time.perf_counter() - began)
+        connection.close()
+
+    senders = [asyncio.ensure_future(send()) for _ in range(4)]
+    try:
+        yield latencies
+    finally:
+        is_over = True
+        await asyncio.gather(*senders)
+
+
+def _p99(latencies: Sequence[float]) -> float:
+    ordered = sorted(latencies)
+    return ordered[len(ordered) * 99 // 100] if ordered else 0.0
