@@ -9,11 +9,11 @@ import msgspec
 from protocol import actions
 from protocol.errors import (
     InvalidParameterValue,
-    MissingParameter,
     PurgeQueueInProgress,
     QueueDeletedRecently,
     QueueDoesNotExist,
     QueueNameExists,
+    missing_parameter,
 )
 from protocol.names import queue_arn, queue_url
 from queueserver import attributes, limits, policies, redrive_policies
@@ -62,20 +62,21 @@ class Queues:
         self, caller: Caller, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
-        requested = request.attributes or {}
+        requested = limits.entries("Attribute", request.attributes)
+        tags = limits.entries("Tag", request.tags)
         stored = attributes.parse(requested, {}, creating=True)
         limits.queue_name(request.queue_name, fifo=attributes.is_fifo(stored))
-        limits.tags(request.tags or {})
-        limits.tag_count(request.queue_name, len(request.tags or {}))
+        limits.tags(tags)
+        limits.tag_count(request.queue_name, len(tags))
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
             await self._refuse_deleted_recently(*key)
             await self._check_redrive(requested, stored, key)
             queue = await self._database.write(
-                queues.create, *key, _kind(stored), stored, request.tags or {}, _target(stored)
+                queues.create, *key, _kind(stored), stored, tags, _target(stored)
             )
-        _refuse_difference(request, queue)
+        _refuse_difference(requested, tags, queue)
         return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
 
     async def delete_queue(self, caller: Caller, request: actions.DeleteQueue) -> None:
@@ -188,10 +189,11 @@ class Queues:
 
         async def change(queue: Queue) -> None:
             if not request.attributes:
-                raise MissingParameter("The request must contain the parameter Attribute.Name.")
-            stored = attributes.parse(request.attributes, queue.attributes, creating=False)
+                raise missing_parameter("Attribute.Name")
+            requested = limits.entries("Attribute", request.attributes)
+            stored = attributes.parse(requested, queue.attributes, creating=False)
             key = (queue.account, queue.region, queue.name)
-            await self._check_redrive(request.attributes, stored, key)
+            await self._check_redrive(requested, stored, key)
             delay_s = typed(stored).delay_seconds
             is_same = delay_s == typed(queue.attributes).delay_seconds
             await self._database.write(
@@ -203,6 +205,7 @@ class Queues:
             )
 
         await self._directory.change(caller, request.queue_url, change)
+        self._upkeep.hurry()
 
     async def _check_redrive(
         self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]
@@ -252,9 +255,9 @@ class Queues:
             policy = policies.add_permission(
                 queue.attributes.get("Policy"),
                 queue_arn(queue.region, queue.account, queue.name),
-                request.label,
+                request.label or "",
                 request.aws_account_ids or [],
-                request.actions,
+                request.actions or [],
             )
             await self._set_policy(queue, policy)
 
@@ -264,6 +267,8 @@ class Queues:
         """Remove a statement from the queue's policy, and the policy with the last one."""
 
         async def change(queue: Queue) -> None:
+            if not request.label:
+                raise missing_parameter("Label")
             policy = policies.remove_permission(queue.attributes.get("Policy"), request.label)
             await self._set_policy(queue, policy)
 
@@ -280,9 +285,10 @@ class Queues:
 
         async def change(queue: Queue) -> None:
             if not request.tags:
-                raise MissingParameter("The request must contain the parameter Tags.")
-            limits.tags(request.tags)
-            await self._retag(queue, {**queue.tags, **request.tags})
+                raise missing_parameter("Tags")
+            tags = limits.entries("Tag", request.tags)
+            limits.tags(tags)
+            await self._retag(queue, {**queue.tags, **tags})
 
         await self._directory.change(caller, request.queue_url, change)
 
@@ -290,8 +296,7 @@ class Queues:
         """Remove tags by key; keys that are not there do not matter."""
 
         async def change(queue: Queue) -> None:
-            limits.tag_keys(request.tag_keys)
-            gone = set(request.tag_keys)
+            gone = set(limits.tag_keys(request.tag_keys))
             await self._retag(queue, {k: v for k, v in queue.tags.items() if k not in gone})
 
         await self._directory.change(caller, request.queue_url, change)
@@ -315,13 +320,13 @@ class Queues:
             raise QueueDeletedRecently
 
 
-def _refuse_difference(request: actions.CreateQueue, queue: Queue) -> None:
+def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
     """Creating a queue twice is fine as long as nothing that is asked for differs."""
-    difference = attributes.first_difference(request.attributes or {}, queue.attributes)
+    difference = attributes.first_difference(requested, queue.attributes)
     exists = "A queue already exists with the same name and a different value for"
     if difference is not None:
         raise QueueNameExists(f"{exists} attribute {difference}")
-    if request.tags and request.tags != queue.tags:
+    if tags and tags != queue.tags:
         raise QueueNameExists(f"{exists} tags")
 
 

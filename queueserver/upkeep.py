@@ -1,6 +1,7 @@
 """What happens without a request: space is freed that no request can see any more.
 
-Correctness never depends on it. It works in small steps between the requests' own transactions,
+A new delay of a FIFO queue comes to hold for the messages that it has, too. Nothing else depends
+on it. It works in small steps between the requests' own transactions,
 so that a million messages that are gone do not keep a new one waiting.
 """
 
@@ -12,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from queueserver.attributes import typed
-from storage import attempts, fifo, queues
+from storage import attempts, delays, fifo, queues
 from storage.arrivals import Clock
 from storage.database import Database
 from storage.faults import DatabaseUnavailable
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _ROUND_MS = 60_000
 _STEP = 500
-"""Rows that one step frees: a few milliseconds of the writer's time."""
+"""Rows that one step frees or changes: a few milliseconds of the writer's time."""
 _PAGE = 200
 """Queues that are looked at together."""
 _DELETIONS_KEPT_MS = 60_000
@@ -49,7 +50,7 @@ class Upkeep:
                 await self._task
 
     def hurry(self) -> None:
-        """Begin the next round now: there is something to free."""
+        """Begin the next round now: there is something to be done."""
         self._wake.set()
 
     async def _run(self) -> None:
@@ -68,7 +69,9 @@ class Upkeep:
                 cancel()
 
     async def round(self) -> None:
-        """Free everything that can be freed now."""
+        """Free everything that can be freed now, after what somebody waits for."""
+        while await self._database.write(delays.go_on, _STEP):
+            pass
         while await self._database.write(queues.free_leftovers, _STEP):
             pass
         for forget in (fifo.forget, attempts.forget):
@@ -87,7 +90,7 @@ class Upkeep:
             queue.id: now_ms - typed(queue.attributes).message_retention_period * 1000
             for queue in page
         }
-        for queue_id in await self._database.read(queues.with_expired_head, limits.items()):
+        for queue_id in await self._database.read(queues.with_expired, limits.items()):
             while await self._database.write(
                 queues.free_expired, queue_id, limits[queue_id], _STEP
             ):

@@ -103,7 +103,9 @@ def forget(transaction: Transaction, limit: int) -> int:
         .order_by(attempts.c.made_at_ms)
         .limit(limit)
     )
-    rows = [{"queue": row[0], "attempt": row[1]} for row in transaction.connection.execute(old)]
+    # In the order in which other servers free them.
+    found = sorted(tuple(row) for row in transaction.connection.execute(old))
+    rows = [{"queue": queue_id, "attempt": attempt_id} for queue_id, attempt_id in found]
     if rows:
         transaction.connection.execute(_FORGET, rows)
     return len(rows)

@@ -17,28 +17,40 @@ class Estimate:
     Attributes:
         in_flight: how many were in flight when they were counted, and were claimed here since.
         is_counted: whether they ever were.
-        claimed: messages claimed since the tenants in flight were counted.
-        counted_at_ms: when they were counted.
+        is_full: whether a claim found no room for more in flight, and none has found any since.
+        claimed: messages claimed since the tenants in flight were compared.
+        compared: among about how many messages in flight they were.
+        counted_at_ms: when they were.
+        noisy: the tenants that were found noisy then, by how many messages each had in flight.
         retention_ms: the queue's retention, as the last command that knew it said.
-        tenants: how many messages of each tenant were in flight then; None has none.
+        waiting: quiet tenants that were seen to have visible messages, and since when.
+        walked_to: the tenant after which the search for such goes on.
     """
 
     __slots__ = (
         "claimed",
+        "compared",
         "counted_at_ms",
         "in_flight",
         "is_counted",
+        "is_full",
+        "noisy",
         "retention_ms",
-        "tenants",
+        "waiting",
+        "walked_to",
     )
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.is_counted = False
+        self.is_full = False
         self.claimed = 0
+        self.compared = 0
         self.counted_at_ms: int | None = None
         self.retention_ms: int | None = None
-        self.tenants: Mapping[str | None, int] = {}
+        self.noisy: Mapping[str, int] = {}
+        self.waiting: dict[str, int] = {}
+        self.walked_to = ""
 
 
 class Estimates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from storage import schema
@@ -28,6 +29,8 @@ def is_passing(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.statement is None:
         return True  # there was no connection to say anything on
+    if isinstance(error, sa.exc.TimeoutError):
+        return True  # all connections were in use for too long
     return isinstance(error, OperationalError | InterfaceError | OSError)
 
 

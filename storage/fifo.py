@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage.lists import among
 from storage.schema import deduplications, groups, messages
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 DEDUPLICATION_MS = 300_000
@@ -53,18 +55,26 @@ class Candidate(NamedTuple):
 
 # One statement for each queue, here and below: given pairs of queue and key, SQLite would read the
 # whole table.
-_KNOWN = (
+_KNOWN = Statement(
     sa.select(deduplications)
     .where(
         deduplications.c.queue_id == bindparam("queue"),
-        deduplications.c.key.in_(bindparam("keys", expanding=True)),
+        among(deduplications.c.key, "keys"),
     )
+    # One order for all servers wherever several rows are waited for: so no two wait in a circle.
+    .order_by(deduplications.c.key)
     .with_for_update()
 )
 
-_FORGET = deduplications.delete().where(
-    deduplications.c.queue_id == bindparam("queue"), deduplications.c.key == bindparam("known_as")
+_FORGET = Statement(
+    deduplications.delete().where(
+        deduplications.c.queue_id == bindparam("queue"),
+        deduplications.c.key == bindparam("known_as"),
+    )
 )
+
+
+_KNOW = Statement(deduplications.insert())
 
 
 def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tuple[Sent, bool]]:
@@ -94,7 +104,8 @@ def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tup
             }
         )
     if rows:
-        transaction.connection.execute(deduplications.insert(), rows)
+        rows.sort(key=itemgetter("queue_id", "key"))
+        _KNOW.change_each(transaction.connection, rows)
     return verdicts
 
 
@@ -105,14 +116,14 @@ def _known(
     known: dict[tuple[int, str], Sent] = {}
     stale: list[dict[str, Any]] = []
     for queue_id, keys in _by_queue(candidates):
-        rows = transaction.connection.execute(_KNOWN, {"queue": queue_id, "keys": keys})
+        rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": keys})
         for row in rows:
             if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
                 known[queue_id, row.key] = Sent(row.number, row.message_id)
             else:
                 stale.append({"queue": queue_id, "known_as": row.key})
     if stale:
-        transaction.connection.execute(_FORGET, stale)
+        _FORGET.change_each(transaction.connection, stale)
     return known
 
 
@@ -122,11 +133,11 @@ def _by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[st
         yield queue_id, [key for _, key in found]
 
 
-_HOLD = (
+_HOLD = Statement(
     sa.select(groups.c.group_id)
     .where(
         groups.c.queue_id == bindparam("queue"),
-        groups.c.group_id.in_(bindparam("groups", expanding=True)),
+        among(groups.c.group_id, "groups"),
     )
     .order_by(groups.c.group_id)
     .with_for_update()
@@ -142,10 +153,13 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
     return {
         (queue_id, group_id)
         for queue_id, group_ids in _by_queue(keys)
-        for group_id in transaction.connection.scalars(
-            _HOLD, {"queue": queue_id, "groups": group_ids}
+        for (group_id,) in _HOLD.rows(
+            transaction.connection, {"queue": queue_id, "groups": group_ids}
         )
     }
+
+
+_BEGIN = Statement(groups.insert())
 
 
 def join(
@@ -163,8 +177,8 @@ def join(
         if (queue_id, group_id) not in held:
             first.setdefault((queue_id, group_id), (number, visible_at_ms))
     if first:
-        transaction.connection.execute(
-            groups.insert(),
+        _BEGIN.change_each(
+            transaction.connection,
             [
                 {"queue_id": key[0], "group_id": key[1], "head_id": head, "available_at_ms": at_ms}
                 for key, (head, at_ms) in first.items()
@@ -172,7 +186,7 @@ def join(
         )
 
 
-_AVAILABLE = (
+_AVAILABLE = Statement(
     sa.select(groups.c.group_id, groups.c.head_id, groups.c.available_at_ms)
     .where(
         groups.c.queue_id == bindparam("queue"),
@@ -194,7 +208,7 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
         sa.select(groups.c.group_id, groups.c.head_id.label("id"), sa.literal(1).label("depth"))
         .where(
             groups.c.queue_id == queue_id,
-            groups.c.group_id.in_(bindparam("groups", expanding=True)),
+            among(groups.c.group_id, "groups"),
         )
         .cte("walk", recursive=True)
     )
@@ -225,7 +239,7 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
     )
 
 
-_FOLLOWING = _following()
+_FOLLOWING = Statement(_following())
 
 _FURTHER = 100
 """How many groups, and messages of each, are looked at together when some are not to be received.
@@ -259,8 +273,8 @@ def choose(
     last = (-1, -1)
     wanted = len(receivers)
     while receivers and len(met) < _MET_AT_MOST:
-        found = transaction.connection.execute(
-            _AVAILABLE,
+        found = _AVAILABLE.rows(
+            transaction.connection,
             {
                 "queue": queue_id,
                 "now": transaction.now_ms,
@@ -269,13 +283,13 @@ def choose(
                 "last_head": last[1],
                 "wanted": wanted,
             },
-        ).all()
+        )
         if not found:
             break
         last = (found[-1].available_at_ms, found[-1].head_id)
         rooms = [maxima[place] - len(chosen[place]) for place in receivers]
         depth = _FURTHER if met else max(least_depth, *rooms)
-        by_group = _read(transaction, queue_id, [row.group_id for row in found], depth)
+        by_group = _read(transaction, queue_id, found, depth)
         for group in found:
             if not receivers:
                 break
@@ -295,16 +309,30 @@ def choose(
     return chosen, met
 
 
+_FIRST_ONES = Statement(
+    sa.select(*STATE).where(
+        messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
+    )
+)
+
+
 def _read(
-    transaction: Transaction, queue_id: int, group_ids: Sequence[str], depth: int
+    transaction: Transaction, queue_id: int, found: Sequence[Row], depth: int
 ) -> dict[str, list[Row]]:
-    by_group: dict[str, list[Row]] = {group_id: [] for group_id in group_ids}
-    parameters = {"queue": queue_id, "groups": group_ids, "depth": depth}
-    for row in transaction.connection.execute(_FOLLOWING, parameters):
+    """Read the first messages of groups, up to `depth` of each."""
+    by_group: dict[str, list[Row]] = {group.group_id: [] for group in found}
+    parameters: dict[str, Any] = {"queue": queue_id}
+    if depth == 1:
+        parameters["numbers"] = [group.head_id for group in found]
+        rows = _FIRST_ONES.rows(transaction.connection, parameters)
+    else:
+        parameters |= {"groups": list(by_group), "depth": depth}
+        rows = _FOLLOWING.rows(transaction.connection, parameters)
+    for row in rows:
         if row.id is not None:
             by_group[row.group_id].append(row)
-    for rows in by_group.values():
-        rows.sort(key=lambda row: row.id)
+    for members in by_group.values():
+        members.sort(key=lambda row: row.id)
     return by_group
 
 
@@ -324,7 +352,7 @@ def _deliverable(
 
 
 _FIRST = messages.alias("first")
-_HEADS = (
+_HEADS = Statement(
     sa.select(
         groups.c.queue_id,
         groups.c.group_id,
@@ -351,18 +379,22 @@ _HEADS = (
     )
     .where(
         groups.c.queue_id == bindparam("queue"),
-        groups.c.group_id.in_(bindparam("groups", expanding=True)),
+        among(groups.c.group_id, "groups"),
     )
+    # Without an order, PostgreSQL would read all groups of the queue to find many of them.
+    .order_by(groups.c.group_id)
 )
 
-_MOVE_HEAD = (
+_MOVE_HEAD = Statement(
     groups.update()
     .where(groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group"))
     .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
 )
 
-_END = groups.delete().where(
-    groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
+_END = Statement(
+    groups.delete().where(
+        groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
+    )
 )
 
 
@@ -371,11 +403,13 @@ def settle(transaction: Transaction) -> None:
 
     They are held first and read then: what other servers did to their messages meanwhile is seen.
     """
+    if not transaction.touched:
+        return
     touched = list(_by_queue(hold(transaction, transaction.touched)))
     transaction.touched.clear()
     moved, ended = [], []
     for row in chain.from_iterable(
-        transaction.connection.execute(_HEADS, {"queue": queue_id, "groups": group_ids})
+        _HEADS.rows(transaction.connection, {"queue": queue_id, "groups": group_ids})
         for queue_id, group_ids in touched
     ):
         key = {"queue": row.queue_id, "group": row.group_id}
@@ -387,9 +421,9 @@ def settle(transaction: Transaction) -> None:
             moved.append({**key, "head": row.id, "at": at_ms})
             transaction.announce(row.queue_id, at_ms)
     if moved:
-        transaction.connection.execute(_MOVE_HEAD, moved)
+        _MOVE_HEAD.change_each(transaction.connection, moved)
     if ended:
-        transaction.connection.execute(_END, ended)
+        _END.change_each(transaction.connection, ended)
 
 
 def _available_at_ms(transaction: Transaction, row: Row) -> int:
@@ -410,7 +444,7 @@ def _available_at_ms(transaction: Transaction, row: Row) -> int:
     return max(int(row.visible_at_ms), before_ms if before_ms <= now_ms else 0)
 
 
-_NEXT = (
+_NEXT = Statement(
     sa.select(groups.c.available_at_ms)
     .where(groups.c.queue_id == bindparam("queue"))
     .order_by(groups.c.available_at_ms, groups.c.head_id)
@@ -420,25 +454,8 @@ _NEXT = (
 
 def next_at_ms(transaction: Transaction, queue_id: int) -> int | None:
     """Tell when the next group delivers, or did; None if the queue is empty."""
-    return transaction.connection.scalar(_NEXT, {"queue": queue_id})
-
-
-def delay(transaction: Transaction, queue_id: int, delay_ms: int) -> None:
-    """Delay all messages that were never received by so much, counted from when they were sent."""
-    transaction.connection.execute(
-        messages.update()
-        .where(messages.c.queue_id == queue_id, messages.c.receive_count == 0)
-        .values(visible_at_ms=messages.c.sent_at_ms + delay_ms)
-    )
-    of_head = (
-        sa.select(messages.c.visible_at_ms)
-        .where(messages.c.queue_id == groups.c.queue_id, messages.c.id == groups.c.head_id)
-        .scalar_subquery()
-    )
-    transaction.connection.execute(
-        groups.update().where(groups.c.queue_id == queue_id).values(available_at_ms=of_head)
-    )
-    transaction.announce(queue_id, transaction.now_ms)
+    at_ms: int | None = _NEXT.value(transaction.connection, {"queue": queue_id})
+    return at_ms
 
 
 def forget(transaction: Transaction, limit: int) -> int:
@@ -449,7 +466,8 @@ def forget(transaction: Transaction, limit: int) -> int:
         .order_by(deduplications.c.sent_at_ms)
         .limit(limit)
     )
-    rows = [{"queue": row[0], "known_as": row[1]} for row in transaction.connection.execute(old)]
+    found = sorted(tuple(row) for row in transaction.connection.execute(old))
+    rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
     if rows:
-        transaction.connection.execute(_FORGET, rows)
+        _FORGET.change_each(transaction.connection, rows)
     return len(rows)

@@ -21,8 +21,8 @@ from sqlalchemy import bindparam
 
 from storage import fifo, queues, receives
 from storage.fifo import Candidate, Sent
-from storage.number_lists import among
-from storage.queues import QueueChanged, erase
+from storage.lists import among
+from storage.queues import QueueChanged, erase, erase_numbers
 from storage.receives import Receipt, Receive, Received
 from storage.schema import bodies, messages
 from storage.schema import queues as queue_table
@@ -68,7 +68,8 @@ class Send:
 class Delete:
     """The end of messages, by receipt; the result is an Outcome for each.
 
-    On a standard queue any receipt of a message ends it, whatever happened since.
+    On a standard queue any receipt of a message ends it, whatever happened since; a message that
+    is gone already is DONE, too.
     """
 
     queue_id: int
@@ -147,8 +148,11 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[in
     return dict(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
 
 
-_INSERT_STATE = Statement(messages.insert())
-_INSERT_BODY = Statement(bodies.insert())
+_INSERT_STATE = Statement(
+    messages.insert(),
+    ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
+)
+_INSERT_BODY = Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"])
 
 
 def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int, Any]) -> None:
@@ -233,7 +237,6 @@ def _state(
         "visible_at_ms": transaction.now_ms + message.delay_ms,
         "sent_at_ms": transaction.now_ms,
         "receive_count": 0,
-        "first_received_at_ms": None,
         "group_id": None if is_standard else message.group_id,
         "tenant_id": message.group_id if is_standard else None,
     }
@@ -246,7 +249,6 @@ def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
         "message_id": message.message_id,
         "body": message.body,
         "envelope": message.envelope,
-        "dead_letter_source": None,
     }
 
 
@@ -278,17 +280,19 @@ def _delete_and_change(
     changes: Sequence[ChangeVisibility],
     results: dict[int, Any],
 ) -> None:
-    """Run what goes by receipt: look at all messages named, then one statement for each kind.
+    """Run what goes by receipt.
 
     A delete and a change of the same message are concurrent; the delete wins.
     """
-    keys = {receipt[:2] for command in deletes for receipt in command.receipts}
+    ordered = [command for command in deletes if command.kind != queues.STANDARD]
+    _delete_any(transaction, [c for c in deletes if c.kind == queues.STANDARD], results)
+    keys = {receipt[:2] for command in ordered for receipt in command.receipts}
     keys |= {receipt[:2] for command in changes for receipt, _ in command.changes}
     if not keys:
         return
     found = _find(transaction, keys)
     gone = {}
-    for delete in deletes:
+    for delete in ordered:
         outcomes = [_outcome(transaction, delete, receipt, found) for receipt in delete.receipts]
         results[id(delete)] = outcomes
         for receipt, outcome in zip(delete.receipts, outcomes, strict=True):
@@ -310,6 +314,21 @@ def _delete_and_change(
                 _touch(transaction, receipt[0], found[receipt[:2]].group_id)
     if hidden:
         _HIDE.change_each(transaction.connection, hidden)
+
+
+def _delete_any(
+    transaction: Transaction, deletes: Sequence[Delete], results: dict[int, Any]
+) -> None:
+    """End messages of standard queues: any receipt does, and whether there was one is not told."""
+    by_queue: dict[int, set[int]] = defaultdict(set)
+    for command in deletes:
+        results[id(command)] = [Outcome.DONE] * len(command.receipts)
+        for queue_id, number, _ in command.receipts:
+            # A purge gives the queue a new id: rows that still wait to be freed are gone already.
+            if queue_id == command.queue_id:
+                by_queue[queue_id].add(number)
+    for queue_id, numbers in sorted(by_queue.items()):
+        erase_numbers(transaction, queue_id, sorted(numbers))
 
 
 def _find(

@@ -5,13 +5,15 @@ Refuses to interpret attributes and tags: they are text that the rules wrote and
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import fifo
+from storage import delays
+from storage.lists import among
 from storage.schema import (
     attempts,
     backlogs,
@@ -23,6 +25,7 @@ from storage.schema import (
     messages,
     queues,
 )
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 STANDARD = "standard"
@@ -178,7 +181,8 @@ def change_attributes(
 ) -> None:
     """Replace all attributes, and with them the dead-letter queue, as the rules name it.
 
-    A FIFO queue's delay holds for the messages that it has already, too.
+    A FIFO queue's delay holds for the messages that it has already, too; where they are many, that
+    is left to `delays.go_on`.
 
     Raises:
         QueueChanged: `queue` is no longer what the database has.
@@ -191,7 +195,7 @@ def change_attributes(
         modified_at_ms=transaction.now_ms,
     )
     if queue.kind != STANDARD and delay_ms is not None:
-        fifo.delay(transaction, queue.id, delay_ms)
+        delays.change(transaction, queue.id, delay_ms)
 
 
 def change_tags(transaction: Transaction, queue: Queue, tags: Mapping[str, str]) -> None:
@@ -245,89 +249,114 @@ def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
 
 def _abandon(transaction: Transaction, queue_id: int) -> None:
     transaction.connection.execute(leftovers.insert(), {"queue_id": queue_id})
+    delays.forget(transaction, queue_id)
     transaction.gone.append(queue_id)
 
 
 def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int) -> Counts:
     """Count a queue's messages, at a cost that does not depend on how many are visible.
 
-    All rows are counted as they come and go; what is hidden is counted in the index; what was
-    sent at or before `expired_ms` and not yet freed stands at the head of the table.
+    All rows are counted as they come and go; what is hidden is counted in the index. What was sent
+    at or before `expired_ms` and is not yet freed stands before the first that is alive: whatever
+    comes after that one was sent later than it came, but for messages that a redrive brought.
     """
     state = messages.c
+    is_its = state.queue_id == queue_id
     total = connection.scalar(sa.select(backlogs.c.messages).where(backlogs.c.queue_id == queue_id))
-    _, hidden, delayed = connection.execute(
-        _tally(now_ms).where(state.queue_id == queue_id, state.visible_at_ms > now_ms)
-    ).one()
+    hidden = connection.execute(_tally(now_ms).where(is_its, state.visible_at_ms > now_ms)).one()
     first_alive = connection.scalar(
-        sa.select(state.id)
-        .where(state.queue_id == queue_id, state.sent_at_ms > expired_ms)
-        .order_by(state.id)
-        .limit(1)
+        sa.select(state.id).where(is_its, state.sent_at_ms > expired_ms).order_by(state.id).limit(1)
     )
-    expired = _tally(now_ms).where(state.queue_id == queue_id)
+    dead = [_tally(now_ms).where(is_its)]
     if first_alive is not None:
-        expired = expired.where(state.id < first_alive)
-    dead, dead_hidden, dead_delayed = connection.execute(expired).one()
-    in_flight = (hidden - delayed) - (dead_hidden - dead_delayed)
-    visible = (total or 0) - hidden - (dead - dead_hidden)
-    return Counts(visible=visible, in_flight=in_flight, delayed=delayed - dead_delayed)
+        dead = [
+            _tally(now_ms).where(is_its, state.id < first_alive),
+            _tally(now_ms, state.id > first_alive).where(is_its, *_redriven_and(expired_ms)),
+        ]
+    gone = [connection.execute(tally).one() for tally in dead]
+    dead_rows, dead_hidden, dead_delayed = (sum(parts) for parts in zip(*gone, strict=True))
+    delayed = hidden.delayed - dead_delayed
+    in_flight = hidden.hidden - dead_hidden - delayed
+    visible = (total or 0) - dead_rows - (hidden.hidden - dead_hidden)
+    return Counts(visible=visible, in_flight=in_flight, delayed=delayed)
 
 
-def _tally(now_ms: int) -> sa.Select[int, int, int]:
-    """Count rows, those that are hidden, and those that are hidden and were never received."""
-    is_hidden = messages.c.visible_at_ms > now_ms
+def _tally(now_ms: int, among: sa.ColumnElement[bool] | None = None) -> sa.Select[int, int, int]:
+    """Count rows, those that are hidden, and those that are hidden and were never received.
+
+    Of the rows that the statement finds, `among` says which count: no index is chosen for it.
+    """
+    counts = sa.true() if among is None else among
+    is_hidden = sa.and_(counts, messages.c.visible_at_ms > now_ms)
+    is_delayed = sa.and_(is_hidden, messages.c.receive_count == 0)
     return sa.select(
-        sa.func.count(),
-        sa.func.count(sa.case((is_hidden, 1))),
-        sa.func.count(sa.case((sa.and_(is_hidden, messages.c.receive_count == 0), 1))),
+        sa.func.count(sa.case((counts, 1))),
+        sa.func.count(sa.case((is_hidden, 1))).label("hidden"),
+        sa.func.count(sa.case((is_delayed, 1))).label("delayed"),
     ).select_from(messages)
 
 
-def with_expired_head(
-    connection: sa.Connection, limits: Iterable[tuple[int, int]]
-) -> Sequence[int]:
-    """Of (queue id, expired_ms) pairs, give the queues whose oldest message has expired."""
-    oldest = (
+def _redriven_and(expired_ms: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    """Find what a redrive brought and has expired, wherever it stands."""
+    return messages.c.redriven_at_ms.is_not(None), messages.c.sent_at_ms <= expired_ms
+
+
+def with_expired(connection: sa.Connection, limits: Iterable[tuple[int, int]]) -> Sequence[int]:
+    """Of (queue id, expired_ms) pairs, give the queues that have messages to be freed."""
+    is_its = messages.c.queue_id == sa.bindparam("queue")
+    oldest = sa.select(messages.c.sent_at_ms).where(is_its).order_by(messages.c.id).limit(1)
+    oldest_redriven = (
         sa.select(messages.c.sent_at_ms)
-        .where(messages.c.queue_id == sa.bindparam("queue"))
-        .order_by(messages.c.id)
+        .where(is_its, messages.c.redriven_at_ms.is_not(None))
+        .order_by(messages.c.sent_at_ms, messages.c.id)
         .limit(1)
     )
     found = []
     for queue_id, expired_ms in limits:
         sent_at_ms = connection.scalar(oldest, {"queue": queue_id})
+        if sent_at_ms is not None and sent_at_ms > expired_ms:
+            sent_at_ms = connection.scalar(oldest_redriven, {"queue": queue_id})
         if sent_at_ms is not None and sent_at_ms <= expired_ms:
             found.append(queue_id)
     return found
 
 
 def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit: int) -> int:
-    """Free up to `limit` of a queue's oldest messages, those sent at or before `expired_ms`."""
+    """Free up to `limit` of a queue's messages of those sent at or before `expired_ms`."""
     state = messages.c
-    oldest = transaction.connection.execute(
+    expired = (
         sa.select(state.id, state.group_id, state.sent_at_ms)
         .where(state.queue_id == queue_id)
-        .order_by(state.id)
-        .limit(limit)
         # What another server is just freeing or deleting must not be counted as gone twice.
         .with_for_update(skip_locked=True)
     )
-    expired = [(queue_id, row) for row in oldest if row.sent_at_ms <= expired_ms]
-    erase(transaction, expired)
-    return len(expired)
+    freed = 0
+    for statement in (
+        expired.order_by(state.id).limit(limit),
+        expired.where(*_redriven_and(expired_ms)).order_by(state.sent_at_ms).limit(limit),
+    ):
+        rows = transaction.connection.execute(statement)
+        found = [(queue_id, row) for row in rows if row.sent_at_ms <= expired_ms][: limit - freed]
+        erase(transaction, found)
+        freed += len(found)
+    return freed
 
 
 def free_leftovers(transaction: Transaction, limit: int) -> bool:
     """Free up to `limit` messages that purges and deletions left; False when nothing was left."""
     connection = transaction.connection
-    queue_id = connection.scalar(sa.select(leftovers.c.queue_id).limit(1))
+    queue_id = connection.scalar(
+        sa.select(leftovers.c.queue_id).order_by(leftovers.c.queue_id).limit(1)
+    )
     if queue_id is None:
         return False
     found = connection.scalars(
-        sa.select(messages.c.id).where(messages.c.queue_id == queue_id).limit(limit)
+        sa.select(messages.c.id)
+        .where(messages.c.queue_id == queue_id)
+        .order_by(messages.c.id)
+        .limit(limit)
     ).all()
-    _erase_rows(transaction, [(queue_id, number) for number in found])
+    _erase_rows(transaction, queue_id, found)
     if len(found) < limit and all(_free_keys(connection, queue_id, limit)):
         for table in (leftovers, backlogs):
             connection.execute(table.delete().where(table.c.queue_id == queue_id))
@@ -339,7 +368,7 @@ def _free_keys(connection: sa.Connection, queue_id: int, limit: int) -> Iterator
     for table in (groups, deduplications, attempts):
         (key,) = (column for column in table.primary_key.columns if column.name != "queue_id")
         is_its = table.c.queue_id == queue_id
-        found = connection.scalars(sa.select(key).where(is_its).limit(limit)).all()
+        found = connection.scalars(sa.select(key).where(is_its).order_by(key).limit(limit)).all()
         if found:
             # By one key at a time: PostgreSQL would hold every key against all that were found.
             connection.execute(
@@ -354,29 +383,43 @@ def forget_deletions(transaction: Transaction, before_ms: int) -> None:
     transaction.connection.execute(deletions.delete().where(deletions.c.deleted_at_ms < before_ms))
 
 
-def _row_delete(table: sa.Table) -> sa.Delete:
-    return table.delete().where(
-        table.c.queue_id == sa.bindparam("queue"), table.c.id == sa.bindparam("number")
+def _deletion(table: sa.Table) -> Statement:
+    return Statement(
+        table.delete().where(
+            table.c.queue_id == sa.bindparam("queue"), among(table.c.id, "numbers")
+        )
     )
 
 
-_ERASE_STATE = _row_delete(messages)
-_ERASE_BODY = _row_delete(bodies)
+_ERASE_STATE = _deletion(messages)
+_ERASE_BODY = _deletion(bodies)
 
 
 def erase(transaction: Transaction, found: Sequence[tuple[int, sa.Row[*tuple[Any, ...]]]]) -> None:
-    """Erase messages that are known to exist, given as queue id and state."""
-    if not found:
-        return
-    _erase_rows(transaction, [(queue_id, row.id) for queue_id, row in found])
+    """Erase messages that are known to exist, given as queue id and state.
+
+    Who waits because too many are in flight hears that there may be room.
+    """
+    by_queue: dict[int, list[int]] = defaultdict(list)
     for queue_id, row in found:
-        transaction.count(queue_id, -1)
+        by_queue[queue_id].append(row.id)
         if row.group_id is not None:
             transaction.touched.add((queue_id, row.group_id))
+    for queue_id, numbers in by_queue.items():
+        erase_numbers(transaction, queue_id, numbers)
 
 
-def _erase_rows(transaction: Transaction, found: Sequence[tuple[int, int]]) -> None:
-    rows = [{"queue": queue_id, "number": number} for queue_id, number in found]
-    if rows:
-        transaction.connection.execute(_ERASE_STATE, rows)
-        transaction.connection.execute(_ERASE_BODY, rows)
+def erase_numbers(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> None:
+    """Erase those of the messages named that exist, whatever else there is to know of them."""
+    erased = _erase_rows(transaction, queue_id, numbers)
+    transaction.count(queue_id, -erased)
+    if transaction.estimates.of(queue_id).is_full:
+        transaction.announce(queue_id, transaction.now_ms, erased)
+
+
+def _erase_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:
+    if not numbers:
+        return 0
+    rows = {"queue": queue_id, "numbers": numbers}
+    _ERASE_BODY.change(transaction.connection, rows)
+    return _ERASE_STATE.change(transaction.connection, rows)

@@ -8,7 +8,7 @@ queue in the same transaction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -19,9 +19,11 @@ from sqlalchemy import bindparam
 from storage import attempts, fairness, fifo, queues, redrive
 from storage.attempts import Attempt, AttemptSpent, Claim, Made
 from storage.fifo import STATE, Row
+from storage.lists import among
 from storage.queues import erase
 from storage.redrive import Redrive
 from storage.schema import bodies, messages
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 _CLEARING_ROUNDS = 10
@@ -98,11 +100,8 @@ def receive(transaction: Transaction, commands: Sequence[Receive], results: dict
             if _repeat(transaction, command, results):
                 continue
         by_queue[command.queue_id].append(command)
-    taken: list[dict[str, Any]] = []
     for queue_id, claimants in by_queue.items():
-        taken += _serve(transaction, queue_id, claimants, results)
-    if taken:
-        transaction.connection.execute(_TAKE, taken)
+        _serve(transaction, queue_id, claimants, results)
     for command in again:
         # The same attempt twice in one drain: what the first was given, this one is given.
         if not _repeat(transaction, command, results):
@@ -117,54 +116,63 @@ def _serve(
     queue_id: int,
     claimants: Sequence[Receive],
     results: dict[int, Any],
-) -> list[dict[str, Any]]:
-    """Claim for all receives of one queue; give what is to be noted of the messages taken."""
-    room = _room(transaction, queue_id, claimants)
-    if room <= 0:
-        results.update((id(command), InFlightLimit()) for command in claimants)
-        return []
+) -> None:
+    """Claim for all receives of one queue, and hide what is claimed."""
+    room = left = max(_room(transaction, queue_id, claimants), 0)
     maxima = []
     for command in claimants:
-        maxima.append(min(command.maximum, room))
-        room -= maxima[-1]
+        maxima.append(min(command.maximum, left))
+        left -= maxima[-1]
     claim = _claim_standard if claimants[0].kind == queues.STANDARD else _claim_fifo
-    taken: list[dict[str, Any]] = []
-    claimed = claim(transaction, queue_id, claimants[0], maxima)
+    claimed: list[list[tuple[Row, Row]]] = [[] for _ in claimants]
+    if any(maxima):
+        claimed = claim(transaction, queue_id, claimants[0], maxima)
+    taken: dict[int, list[int]] = defaultdict(list)
+    hidden = 0
     for command, rows in zip(claimants, claimed, strict=True):
         received = [_hand_over(transaction, command, *row) for row in rows]
         results[id(command)] = received
-        taken += [_taken(command, message) for message in received]
+        taken[command.visibility_timeout_ms] += [state.id for state, _ in rows]
+        hidden += len(received) if command.visibility_timeout_ms else 0
         if received:
             _record(transaction, command, received, transaction.now_ms)
-    transaction.estimates.of(queue_id).in_flight += len(taken)
-    return taken
+    _take(transaction, queue_id, taken)
+    estimate = transaction.estimates.of(queue_id)
+    estimate.in_flight += hidden
+    estimate.is_full = hidden >= room
+    for command, maximum in zip(claimants, maxima, strict=True):
+        if estimate.is_full and not maximum and command.maximum:
+            results[id(command)] = InFlightLimit()
 
 
-_IN_FLIGHT = sa.select(sa.func.count()).where(
-    messages.c.queue_id == bindparam("queue"),
-    messages.c.visible_at_ms > bindparam("now"),
-    messages.c.receive_count > 0,
+_IN_FLIGHT = Statement(
+    sa.select(sa.func.count()).where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.visible_at_ms > bindparam("now"),
+        messages.c.receive_count > 0,
+    )
 )
 
 
 def _room(transaction: Transaction, queue_id: int, claimants: Sequence[Receive]) -> int:
     """Tell how many more messages SQS lets be in flight.
 
-    Claims are added up, and what is in flight is counted only when the sum comes to the limit.
+    Claims are added up, and what is in flight is counted only when the sum comes to the limit: so
+    where there seems to be no room left, there is none.
     """
     wanted = sum(command.maximum for command in claimants)
     limit = claimants[0].in_flight_limit
     estimate = transaction.estimates.of(queue_id)
-    if not estimate.is_counted or estimate.in_flight + wanted > limit:
+    if not estimate.is_counted or estimate.in_flight + wanted >= limit:
         parameters = {"queue": queue_id, "now": transaction.now_ms}
-        estimate.in_flight = transaction.connection.execute(_IN_FLIGHT, parameters).scalar_one()
+        estimate.in_flight = _IN_FLIGHT.value(transaction.connection, parameters)
         estimate.is_counted = True
     return limit - estimate.in_flight
 
 
 _CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
 
-_CLAIM = (
+_CLAIM = Statement(
     sa.select(*STATE, *_CONTENT)
     .join_from(
         messages,
@@ -177,7 +185,7 @@ _CLAIM = (
     .with_for_update(of=messages, skip_locked=True)
 )
 
-_VISIBLE_HEAD = (
+_VISIBLE_HEAD = Statement(
     sa.select(*STATE)
     .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
     .order_by(messages.c.visible_at_ms, messages.c.id)
@@ -197,10 +205,10 @@ def _claim_standard(
     }
     clearing = _Clearing(transaction, claimant)
     for _ in range(_CLEARING_ROUNDS):
-        rows = transaction.connection.execute(_CLAIM, parameters).all()
+        rows = _CLAIM.rows(transaction.connection, parameters)
         if all(map(clearing.keeps, rows)):
             break
-        head = transaction.connection.execute(_VISIBLE_HEAD, parameters)
+        head = _VISIBLE_HEAD.rows(transaction.connection, parameters)
         clearing.clear([row for row in head if not clearing.keeps(row)])
     kept = [(row, row) for row in rows if clearing.keeps(row)]
     if any(row.tenant_id is not None for row in rows):
@@ -229,8 +237,10 @@ def _treat_fairly(
     return found
 
 
-_CONTENT_OF = sa.select(bodies.c.id, *_CONTENT).where(
-    bodies.c.queue_id == bindparam("queue"), bodies.c.id.in_(bindparam("numbers", expanding=True))
+_CONTENT_OF = Statement(
+    sa.select(bodies.c.id, *_CONTENT).where(
+        bodies.c.queue_id == bindparam("queue"), among(bodies.c.id, "numbers")
+    )
 )
 
 
@@ -259,7 +269,7 @@ def _with_content(
     if not rows:
         return []
     parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
-    content = {row.id: row for row in transaction.connection.execute(_CONTENT_OF, parameters)}
+    content = {row.id: row for row in _CONTENT_OF.rows(transaction.connection, parameters)}
     return [(row, content[row.id]) for row in rows]
 
 
@@ -299,15 +309,24 @@ class _Clearing:
         )
 
 
-_TAKE = (
+_TAKE = Statement(
     messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
+    .where(messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers"))
     .values(
         visible_at_ms=bindparam("until"),
         receive_count=messages.c.receive_count + 1,
-        first_received_at_ms=bindparam("first"),
+        first_received_at_ms=sa.func.coalesce(messages.c.first_received_at_ms, bindparam("now")),
     )
 )
+
+
+def _take(transaction: Transaction, queue_id: int, taken: Mapping[int, Sequence[int]]) -> None:
+    """Hide messages, given by their visibility timeout, of which a drain has mostly one."""
+    for timeout_ms, numbers in taken.items():
+        if numbers:
+            parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
+            parameters["until"] = transaction.now_ms + timeout_ms
+            _TAKE.change(transaction.connection, parameters)
 
 
 def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
@@ -334,16 +353,7 @@ def _received(
     )
 
 
-def _taken(command: Receive, received: Received) -> dict[str, Any]:
-    return {
-        "queue": command.queue_id,
-        "number": received.receipt.number,
-        "until": received.received_at_ms + command.visibility_timeout_ms,
-        "first": received.first_received_at_ms,
-    }
-
-
-_HEAD = (
+_HEAD = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(messages.c.queue_id == bindparam("queue"))
     .order_by(messages.c.visible_at_ms, messages.c.id)
@@ -351,7 +361,7 @@ _HEAD = (
 )
 
 
-_NEXT_LAPSE = (
+_NEXT_LAPSE = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(
         messages.c.queue_id == bindparam("queue"),
@@ -370,36 +380,34 @@ def _hand_on(
     results: dict[int, Any],
 ) -> None:
     """Tell who is still in line what this look saw: there is more, or when there will be."""
-    at_limit = isinstance(results[id(claimants[0])], InFlightLimit)
-    served = 0
-    if not at_limit:
-        served = sum(1 for command in claimants if command.in_line and results[id(command)])
+    answers = [results[id(command)] for command in claimants if command.in_line]
+    served = sum(1 for answer in answers if answer and not isinstance(answer, InFlightLimit))
     if transaction.somebody_waits(queue_id) <= served:
         return
     connection = transaction.connection
-    if at_limit:
-        # What is visible is of no use before something in flight has lapsed.
+    if transaction.estimates.of(queue_id).is_full:
+        # What is visible is of no use before something in flight has lapsed, or is deleted.
         parameters = {"queue": queue_id, "now": transaction.now_ms}
-        head_ms = connection.scalar(_NEXT_LAPSE, parameters)
+        head_ms = _NEXT_LAPSE.value(connection, parameters)
     elif claimants[0].kind == queues.STANDARD:
-        head_ms = connection.scalar(_HEAD, {"queue": queue_id})
+        head_ms = _HEAD.value(connection, {"queue": queue_id})
     else:
         head_ms = fifo.next_at_ms(transaction, queue_id)
     if head_ms is not None:
         transaction.announce(queue_id, head_ms)
 
 
-_STATE_OF = (
+_STATE_OF = Statement(
     sa.select(*STATE)
     .where(
         messages.c.queue_id == bindparam("queue"),
-        messages.c.id.in_(bindparam("numbers", expanding=True)),
+        among(messages.c.id, "numbers"),
     )
     .order_by(messages.c.id)
     .with_for_update()
 )
 
-_HIDE_AGAIN = (
+_HIDE_AGAIN = Statement(
     messages.update()
     .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
     .values(visible_at_ms=bindparam("until"))
@@ -431,7 +439,7 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
     """
     queue_id = command.queue_id
     parameters = {"queue": queue_id, "numbers": [claim.number for claim in made.claims]}
-    states = {row.id: row for row in transaction.connection.execute(_STATE_OF, parameters)}
+    states = {row.id: row for row in _STATE_OF.rows(transaction.connection, parameters)}
     for claim in made.claims:
         row = states.get(claim.number)
         if row is not None and row.receive_count < claim.receive_count:
@@ -449,8 +457,9 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
         for state, content in _with_content(transaction, queue_id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
-    transaction.connection.execute(
-        _HIDE_AGAIN, [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows]
+    _HIDE_AGAIN.change_each(
+        transaction.connection,
+        [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows],
     )
     transaction.touched.update((queue_id, row.group_id) for row in rows)
     _record(transaction, command, received, made.made_at_ms)

@@ -42,6 +42,7 @@ _MOVE_STATE = (
         sent_at_ms=bindparam("sent"),
         receive_count=bindparam("receives"),
         first_received_at_ms=bindparam("first"),
+        redriven_at_ms=bindparam("redriven"),
     )
 )
 
@@ -75,6 +76,7 @@ def bury(transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequen
             "sent": transaction.now_ms if is_fifo else row.sent_at_ms,
             "receives": row.receive_count,
             "first": row.first_received_at_ms,
+            "redriven": None if is_fifo else transaction.now_ms,
         }
         for row in rows
     ]
@@ -85,7 +87,9 @@ def bury(transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequen
 
 def send_on(transaction: Transaction, queue_id: int, target: Queue, rows: Sequence[Row]) -> None:
     """Move messages as a move task does: they arrive as new ones, never received, under new ids."""
-    states = [{"sent": transaction.now_ms, "receives": 0, "first": None} for _ in rows]
+    states = [
+        {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
+    ]
     contents = [{"source": None, "message": uuid.uuid4().bytes} for _ in rows]
     _move(transaction, queue_id, target, rows, states, contents)
 

@@ -77,6 +77,8 @@ messages = Table(
     # each has an index of its own and messages without a group are in neither.
     Column("group_id", Text),
     Column("tenant_id", Text),
+    # Set by a redrive that keeps the time of sending: only then is that not in the order of ids.
+    Column("redriven_at_ms", _Number),
     # The receive count is there so that in flight and delayed are told apart without the table.
     Index("messages_by_visibility", "queue_id", "visible_at_ms", "id", "receive_count"),
     sqlite_with_rowid=False,
@@ -102,6 +104,15 @@ Index(
     sqlite_where=_is_shared,
     postgresql_where=_is_shared,
 )
+_is_out_of_order = messages.c.redriven_at_ms.is_not(None)
+Index(
+    "messages_by_age",
+    messages.c.queue_id,
+    messages.c.sent_at_ms,
+    messages.c.id,
+    sqlite_where=_is_out_of_order,
+    postgresql_where=_is_out_of_order,
+)
 
 groups = Table(
     "groups",
@@ -115,6 +126,17 @@ groups = Table(
 )
 """The message groups of FIFO queues that have messages: the first message of each, and from when
 on a receive may take from the group. A blocked group is one row, whatever waits behind it."""
+
+delays = Table(
+    "delays",
+    metadata,
+    Column("queue_id", _Number, primary_key=True, autoincrement=False),
+    Column("delay_ms", _Number, nullable=False),
+    Column("before_id", _Number, nullable=False),
+)
+"""New delays of FIFO queues that do not hold yet for what they have: for messages before that id.
+
+It comes to hold from the newest back, in steps, whatever the backlog."""
 
 deduplications = Table(
     "deduplications",

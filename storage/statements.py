@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from storage.number_lists import NumberList
+from storage.lists import ValueList
 
 Parameters: TypeAlias = Mapping[str, Any]
 Core: TypeAlias = sa.Select[*tuple[Any, ...]] | sa.Insert | sa.Update | sa.Delete
@@ -30,10 +30,14 @@ class _Compiled(NamedTuple):
 
 
 class Statement:
-    """A statement, with the parameters that it names."""
+    """A statement, with the parameters that it names.
 
-    def __init__(self, core: Core) -> None:
+    `columns` are those that an INSERT or UPDATE is given values of, where those are not all.
+    """
+
+    def __init__(self, core: Core, columns: Sequence[str] | None = None) -> None:
         self._core = core
+        self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
         self._row: Callable[[Iterable[Any]], Any] = tuple
         if isinstance(core, sa.Select):
@@ -77,7 +81,7 @@ class Statement:
     def _for(self, dialect: sa.Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = _compile(self._core, dialect)
+            compiled = self._compiled[dialect.name] = _compile(self._core, self._columns, dialect)
         return compiled
 
 
@@ -87,14 +91,14 @@ def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
     return make
 
 
-def _compile(core: Core, dialect: sa.Dialect) -> _Compiled:
-    compiled = core.compile(dialect=dialect)
+def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
+    compiled = core.compile(dialect=dialect, column_keys=columns)
     names: Sequence[str] = compiled.positiontup or ()
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     converters = {
         name: bound.type.dialect_impl(dialect).bind_processor(dialect)
         for name, bound in compiled.binds.items()
-        if isinstance(bound.type, NumberList)
+        if isinstance(bound.type, ValueList)
     }
     pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*names)
     if len(names) == 1:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
 HTTP_MODULES = {"queueserver/server.py"}
 DIALECT_MODULES = {
     "storage/database.py",  # chooses
-    "storage/number_lists.py",  # what the two write differently
+    "storage/lists.py",  # what the two write differently
     "storage/postgresql.py",
     "storage/schema.py",  # DDL
     "storage/sqlite.py",

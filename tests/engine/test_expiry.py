@@ -6,9 +6,9 @@ import asyncio
 
 from sqlalchemy.util import await_only
 
-from storage import queues
+from storage import move_tasks, queues
 from storage.transaction import Transaction
-from tests.engine.stage import RETENTION_S, Stage, new_message
+from tests.engine.stage import RETENTION_S, Stage, locate, new_message
 
 
 async def free_all(stage: Stage, limit: int = 500) -> int:
@@ -135,7 +135,7 @@ async def test_freeing_takes_the_expired_in_steps_and_nothing_else(stage: Stage)
     assert await stage.bodies() == ["young", "younger"]
 
 
-async def test_only_queues_whose_head_has_expired_are_found(stage: Stage) -> None:
+async def test_only_queues_with_expired_messages_are_found(stage: Stage) -> None:
     old, young, empty = stage.queue, await stage.create("young"), await stage.create("empty")
     await stage.send("a")
     stage.clock.advance(10)
@@ -145,7 +145,7 @@ async def test_only_queues_whose_head_has_expired_are_found(stage: Stage) -> Non
 
     async def found(expired_ms: int) -> object:
         limits = [(queue.id, expired_ms) for queue in (empty, young, old)]
-        return await stage.database.read(queues.with_expired_head, limits)
+        return await stage.database.read(queues.with_expired, limits)
 
     now_ms = stage.clock.now_ms()
     assert await found(now_ms - 10_001) == []
@@ -178,3 +178,72 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
 
     assert await one.database.write(free_while_the_other_tries) == (5, 0)
     assert await one.counts() == (3, 0, 0)
+
+
+async def bury(stage: Stage, *names: str) -> None:
+    """Let a redrive move messages to the queue that were sent just now."""
+    source = await stage.beside("another-source")
+    source.redrive_to(stage.queue.name, 1)
+    await source.send(*names)
+    await source.receive(timeout_s=0)
+    assert await source.receive() == []
+
+
+async def dead_letters_in_any_order(stage: Stage) -> None:
+    """Move three old messages behind a younger one; hide one of them, and delay a new one."""
+    source = await stage.beside("source")
+    source.redrive_to(stage.queue.name, 1)
+    await source.send("old", "older", "hidden")
+    stage.clock.advance(1_000)
+    await bury(stage, "young")
+    await source.receive(timeout_s=0)
+    assert await source.receive() == []
+    await stage.send("new")
+    await stage.send("delayed", delay_s=RETENTION_S)
+    received = {message.body: message for message in await stage.receive(timeout_s=0)}
+    assert set(received) == {"old", "older", "hidden", "young", "new"}
+    await stage.change(received["hidden"].receipt, RETENTION_S * 2)
+    stage.clock.advance(RETENTION_S - 1_001)
+
+
+async def test_counts_leave_out_expired_dead_letters_behind_younger_ones(stage: Stage) -> None:
+    await dead_letters_in_any_order(stage)
+    assert await stage.counts() == (4, 1, 1)
+    stage.clock.advance(1)
+    assert await stage.counts() == (2, 0, 1)
+    assert (await stage.rows())["messages"] == 6
+    stage.clock.advance(998)
+    assert await stage.counts() == (2, 0, 1)
+    stage.clock.advance(2)
+    assert await stage.counts() == (0, 0, 0)
+
+
+async def test_expired_dead_letters_behind_younger_ones_are_found_and_freed(stage: Stage) -> None:
+    await dead_letters_in_any_order(stage)
+    queue_id = stage.queue.id
+
+    async def found(expired_ms: int) -> object:
+        return await stage.database.read(queues.with_expired, [(queue_id, expired_ms)])
+
+    assert await found(stage.expired_ms() + 999) == []
+    assert await found(stage.expired_ms() + 1_000) == [queue_id]
+    stage.clock.advance(1)
+    for freed in (2, 1, 0):
+        step = await stage.database.write(queues.free_expired, queue_id, stage.expired_ms(), 2)
+        assert step == freed
+        assert await stage.counts() == (2, 0, 1)
+    rows = await stage.rows()
+    assert rows["messages"] == rows["bodies"] == 3
+    assert await found(stage.expired_ms()) == []
+
+
+async def test_a_task_puts_dead_letters_back_in_order(stage: Stage) -> None:
+    home = await stage.beside("home")
+    await bury(stage, "a")
+    stage.clock.advance(1_000)
+    write = stage.database.write
+    await write(move_tasks.start, "task", stage.queue, "arn:home", None, 1)
+    assert await write(move_tasks.step, "task", 10, locate, lambda _: RETENTION_S * 1000)
+    expired_ms = stage.clock.now_ms() - 1
+    assert await home.database.read(queues.with_expired, [(home.queue.id, expired_ms)]) == []
+    assert await home.counts() == (1, 0, 0)

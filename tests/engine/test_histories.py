@@ -30,6 +30,7 @@ class Message:
 
     body: str
     visible_at_ms: int
+    sent_at_ms: int
     receive_count: int = 0
     first_received_at_ms: int | None = None
 
@@ -40,6 +41,10 @@ class Model:
 
     messages: dict[int, Message] = field(default_factory=dict)
     sent: int = 0
+
+    def expire(self, expired_ms: int) -> None:
+        """Forget what was sent so long ago."""
+        self.messages = {n: m for n, m in self.messages.items() if m.sent_at_ms > expired_ms}
 
     def visible(self, now_ms: int) -> list[int]:
         """Give the numbers of what can be received, in the order in which it is."""
@@ -102,18 +107,22 @@ class History:
         assert list(numbers) == sorted(set(numbers))
         assert min(numbers) > max(self.model.messages, default=0)
         for number, body, delay_s in zip(numbers, bodies, delays_s, strict=True):
-            self.model.messages[number] = Message(body, now_ms + delay_s * 1000)
+            self.model.messages[number] = Message(body, now_ms + delay_s * 1000, now_ms)
 
     async def receive(self) -> None:
         maximum, timeout_s = self.chances.randint(1, 10), self.chances.choice((0, 1, 3, 30))
-        now_ms = self.stage.clock.now_ms()
-        expected = self.model.claim(maximum, timeout_s * 1000, now_ms)
         received = await self.stage.receive(maximum, timeout_s)
-        assert expected == [
+        self.model.expire(self.stage.expired_ms())
+        await self.bury(maximum)
+        now_ms = self.stage.clock.now_ms()
+        assert self.model.claim(maximum, timeout_s * 1000, now_ms) == [
             (r.receipt.number, r.receipt.receive_count, r.body, r.first_received_at_ms)
             for r in received
         ]
         self.claims += received
+
+    async def bury(self, maximum: int) -> None:
+        """Learn what a receive of so many moved to a dead-letter queue: here there is none."""
 
     def some_claims(self) -> list[Received]:
         count = min(len(self.claims), self.chances.randint(1, 5))
@@ -126,6 +135,7 @@ class History:
         await self.stage.delete(*[claim.receipt for claim in claims])
 
     async def change(self) -> None:
+        self.model.expire(self.stage.expired_ms())
         now_ms = self.stage.clock.now_ms()
         changes = [(c.receipt, self.chances.choice((0, 2, 20))) for c in self.some_claims()]
         expected = [receipt.number in self.model.messages for receipt, _ in changes]
@@ -149,10 +159,12 @@ class History:
         self.stage.queue = found
 
     async def check_counts(self) -> None:
+        self.model.expire(self.stage.expired_ms())
         assert await self.stage.counts() == self.model.counts(self.stage.clock.now_ms())
 
     async def drain(self) -> None:
         """Receive and delete all that is left: what the model has, and nothing else."""
+        self.model.expire(self.stage.expired_ms())
         left: list[str] = []
         while received := await self.stage.receive():
             left += [message.body for message in received]
@@ -198,3 +210,48 @@ async def test_random_histories_agree_with_the_model(stage: Stage, seed: int) ->
     await at_once([history.drain() for history in histories])
     rows = await stage.rows()
     assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "leftovers": 0}
+
+
+class Crowd:
+    """Consumers that take, lose and delete, and what must hold of all of them together."""
+
+    def __init__(self, stage: Stage, messages: int) -> None:
+        self.stage = stage
+        self.chances = random.Random(messages)
+        self.messages = messages
+        self.left: set[int] = set()
+        self.hidden_until_ms: dict[int, int] = {}
+
+    async def fill(self) -> None:
+        while len(self.left) < self.messages:
+            self.left.update(await self.stage.send(*["x"] * 1_000))
+
+    async def consume(self) -> None:
+        while self.left:
+            received = await self.stage.receive(10, timeout_s=30)
+            for message in received:
+                number = message.receipt.number
+                assert self.hidden_until_ms.get(number, 0) <= message.received_at_ms, "in two hands"
+                self.hidden_until_ms[number] = message.received_at_ms + 30_000
+            if not received:
+                # All are in flight: time passes, and some hands lose what they have.
+                self.stage.clock.advance(0.02)
+            elif self.chances.random() < 0.05:
+                self.stage.clock.advance(self.chances.choice((1, 15, 31)))
+            kept = self.chances.choice((len(received),) * 4 + (len(received) // 2, 0))
+            await self.delete(received[:kept])
+
+    async def delete(self, received: list[Received]) -> None:
+        outcomes = await self.stage.delete(*[message.receipt for message in received])
+        for message, outcome in zip(received, outcomes, strict=True):
+            if outcome is Outcome.DONE:
+                self.left.discard(message.receipt.number)
+
+
+async def test_a_crowd_loses_nothing_and_shares_nothing(stage: Stage) -> None:
+    crowd = Crowd(stage, 20_000 if stage.url.startswith("sqlite") else 4_000)
+    await crowd.fill()
+    await asyncio.gather(*(crowd.consume() for _ in range(50)))
+    assert await stage.counts() == (0, 0, 0)
+    rows = await stage.rows()
+    assert (rows["messages"], rows["bodies"]) == (0, 0)

@@ -35,6 +35,14 @@ async def limited(stage: Stage, kind: str, limit: int) -> Stage:
     return queue
 
 
+async def in_a_drain(queue: Stage, receivers: int) -> list[int | str]:
+    """Let so many receive up to three at once; tell how many each got, or why none."""
+    answers = await asyncio.gather(
+        *(queue.receive(3) for _ in range(receivers)), return_exceptions=True
+    )
+    return [len(a) if isinstance(a, list) else type(a).__name__ for a in answers]
+
+
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
 
@@ -51,8 +59,21 @@ async def test_as_many_as_the_limit_are_given_and_no_more(stage: Stage, kind: st
 @KINDS
 async def test_receivers_of_a_drain_share_what_may_be_given(stage: Stage, kind: str) -> None:
     queue = await limited(stage, kind, 7)
-    answers = await asyncio.gather(*(queue.receive(3) for _ in range(5)))
-    assert [len(received) for received in answers] == [3, 3, 1, 0, 0]
+    assert await in_a_drain(queue, 5) == [3, 3, 1, "InFlightLimit", "InFlightLimit"]
+
+
+@KINDS
+async def test_who_goes_without_below_the_limit_is_not_told_of_it(stage: Stage, kind: str) -> None:
+    queue = await limited(stage, kind, 1)
+    queue.in_flight_limit = 7
+    assert await in_a_drain(queue, 4) == [3, 0, 0, 0]
+
+
+async def test_what_is_not_hidden_leaves_no_limit_behind(stage: Stage) -> None:
+    queue = await limited(stage, "standard", 4)
+    room = Room(queue)
+    await room.enter(3, maximum=4, timeout_s=0)
+    assert all(await room.answers())
 
 
 @KINDS
@@ -116,6 +137,60 @@ async def test_at_the_limit_receivers_sleep_until_the_next_lapse(stage: Stage, k
     assert sum(receiver.looks for receiver in room.receivers) <= 10
     queue.clock.advance(3)
     assert all(await room.answers())
+
+
+async def at_the_limit(stage: Stage, kind: str, waiting: int) -> tuple[Room, list[Received]]:
+    """Let four messages be in flight, which are as many as may be, and receivers wait."""
+    queue = await limited(stage, kind, 4)
+    received = await queue.receive(4, timeout_s=1_000)
+    room = Room(queue)
+    room.receivers = [PatientReceiver(queue, 1, 1_000, 20) for _ in range(waiting)]
+    await room.quiet()
+    assert [receiver.looks for receiver in room.receivers] == [1] * waiting
+    return room, received
+
+
+@KINDS
+@pytest.mark.parametrize("end", ["deleted", "shown", "released"])
+async def test_who_waits_at_the_limit_is_woken_by_what_makes_room(
+    stage: Stage, kind: str, end: str
+) -> None:
+    room, received = await at_the_limit(stage, kind, 3)
+    for message in received[:2]:
+        if end == "deleted":
+            await room.stage.delete(message.receipt)
+        elif end == "shown":
+            await room.stage.change(message.receipt, 0)
+        else:
+            await room.stage.release(message)
+    answers = await room.answers()
+    assert sorted(len(answer or []) for answer in answers) == [0, 1, 1]
+    assert (await room.stage.counts())[1] == 4
+    await room.empty()
+
+
+@KINDS
+async def test_a_batch_of_deletes_wakes_as_many_as_it_makes_room_for(
+    stage: Stage, kind: str
+) -> None:
+    room, received = await at_the_limit(stage, kind, 5)
+    await room.stage.delete(*[message.receipt for message in received[:3]])
+    answers = await room.answers()
+    assert sorted(len(answer or []) for answer in answers) == [0, 0, 1, 1, 1]
+    assert sum(receiver.looks for receiver in room.receivers) <= 9
+    await room.empty()
+
+
+async def test_deletes_below_the_limit_wake_nobody(stage: Stage) -> None:
+    queue = await stage.beside("unlimited")
+    await queue.send(*"abcd")
+    received = await queue.receive(4)
+    room = Room(queue)
+    await room.enter(2)
+    await queue.delete(*[message.receipt for message in received])
+    await room.quiet()
+    assert [receiver.looks for receiver in room.receivers] == [1, 1]
+    await room.empty()
 
 
 async def test_the_count_is_made_only_when_claims_come_near_the_limit(stage: Stage) -> None:

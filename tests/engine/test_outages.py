@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +18,8 @@ from storage import queues
 from storage.faults import DatabaseUnavailable
 from storage.queues import QueueChanged
 from storage.transaction import Transaction
-from tests.engine.stage import Stage, new_message
+from tests.engine.stage import Said, Stage, new_message, turn
+from tests.engine.test_plans import act, act_on_groups
 
 _KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
@@ -225,3 +229,43 @@ async def test_counts_hold_when_one_server_purges_what_another_fills(
         await one.refresh()
         visible, _, _ = await one.counts()
         assert visible == len(await one.bodies())
+
+
+async def test_a_read_that_gets_no_connection_is_told_to_try_again(stage: Stage) -> None:
+    engine: Any = stage.database._engine
+    pool = (getattr(engine, "_readers", None) or engine._engine).pool
+    pool._timeout = 0.01
+    done = asyncio.Event()
+
+    def stay(_connection: sa.Connection) -> None:
+        await_only(done.wait())
+
+    busy = [asyncio.create_task(stage.database.read(stay)) for _ in range(pool.size())]
+    await turn(1_000)
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await asyncio.gather(*(stage.counts() for _ in range(pool.size())))
+    finally:
+        done.set()
+        await asyncio.gather(*busy, return_exceptions=True)
+    assert await stage.counts() == (0, 0, 0)
+
+
+ACTS = [pytest.param(act, id="standard"), pytest.param(act_on_groups, id="fifo")]
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_servers_wait_for_several_rows_in_one_order(
+    emptied_postgresql: str, act: Callable[[Stage], Awaitable[Said]]
+) -> None:
+    stage = await Stage.open(emptied_postgresql)
+    heard = await act(stage)
+    waits = {
+        text
+        for text in heard.texts()
+        if re.search(r" FOR (NO KEY UPDATE|UPDATE|KEY SHARE|SHARE)$", text)
+        and (" IN (" in text or " = ANY (" in text)
+    }
+    assert waits
+    assert {text for text in waits if "ORDER BY" not in text} == set()
+    await stage.database.close()

@@ -1,4 +1,4 @@
-"""Lists of numbers in SQL: one statement for a list of any length, where IN makes one for each.
+"""Lists in SQL: one statement for a list of any length, where IN makes one for each.
 
 Each database has its own way to be given a list, and this is the only place that knows them.
 """
@@ -15,19 +15,25 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
 
-class NumberList(sa.types.TypeDecorator[Sequence[int]]):
-    """A list of numbers: PostgreSQL takes it as it is, SQLite as JSON."""
+class ValueList(sa.types.TypeDecorator[Sequence[Any]]):
+    """A list of values of one type: PostgreSQL takes it as it is, SQLite as JSON."""
 
-    impl = ARRAY(sa.BigInteger)
+    impl = sa.Text
     cache_ok = True
+
+    def __init__(self, item: sa.types.TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         """Say what the driver is given."""
-        return dialect.type_descriptor(sa.Text() if dialect.name == "sqlite" else self.impl)
+        return dialect.type_descriptor(
+            sa.Text() if dialect.name == "sqlite" else ARRAY(self.item.as_generic())
+        )
 
     def process_bind_param(
-        self, value: Sequence[int] | None, dialect: sa.Dialect
-    ) -> Sequence[int] | str | None:
+        self, value: Sequence[Any] | None, dialect: sa.Dialect
+    ) -> Sequence[Any] | str | None:
         """Turn a list into what the driver is given."""
         return json.dumps(value) if dialect.name == "sqlite" else value
 
@@ -38,13 +44,13 @@ class _Among(sa.ColumnElement[bool]):
     # Else it would be held against 1 where a database has no booleans, and no index be used.
     _is_implicitly_boolean = True
 
-    def __init__(self, column: sa.ColumnElement[int], name: str) -> None:
+    def __init__(self, column: sa.ColumnElement[Any], name: str) -> None:
         self.column = column
-        self.values: sa.BindParameter[Sequence[int]] = sa.bindparam(name, type_=NumberList())
+        self.values: sa.BindParameter[Any] = sa.bindparam(name, type_=ValueList(column.type))
 
 
-def among(column: sa.ColumnElement[int], name: str) -> sa.ColumnElement[bool]:
-    """Ask whether a column has one of the numbers of a list, given as the parameter `name`."""
+def among(column: sa.ColumnElement[Any], name: str) -> sa.ColumnElement[bool]:
+    """Ask whether a column has one of the values of a list, given as the parameter `name`."""
     return _Among(column, name)
 
 

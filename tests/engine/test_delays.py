@@ -1,0 +1,103 @@
+"""A FIFO queue's delay, changed: when it comes to hold for what the queue has, however much."""
+
+from __future__ import annotations
+
+from storage import delays, queues
+from tests.engine.stage import Stage, fifo_message
+
+MANY = 2_600
+
+
+async def delay(stage: Stage, delay_s: int) -> None:
+    """Change the queue's delay, without what is done afterwards."""
+    change = queues.change_attributes
+    await stage.database.write(change, stage.queue, {}, None, delay_ms=delay_s * 1000)
+    await stage.refresh()
+
+
+async def delay_all(stage: Stage) -> int:
+    steps = 0
+    while await stage.database.write(delays.go_on, 500):
+        steps += 1
+    return steps
+
+
+async def send_many(stage: Stage, delay_s: int = 0) -> None:
+    messages = [fifo_message("x", f"g{number % 1_300}", delay_s=delay_s) for number in range(MANY)]
+    await stage.database.submit(stage.sending(*messages))
+
+
+async def test_a_changed_delay_comes_to_hold_for_however_many(fifo: Stage) -> None:
+    await send_many(fifo)
+    received = await fifo.receive(timeout_s=1_000)
+    await delay(fifo, 60)
+    visible, *rest = await fifo.counts()
+    assert (visible, rest) == (MANY - 1_010, [10, 1_000])
+    assert await delay_all(fifo) == 4
+    assert await fifo.counts() == (0, 10, MANY - 10)
+    assert await fifo.bodies() == []
+    await fifo.delete(*[message.receipt for message in received])
+    assert await fifo.bodies() == []
+    fifo.clock.advance(60)
+    assert await fifo.counts() == (MANY - 10, 0, 0)
+    assert len(await fifo.bodies()) == 10
+
+
+async def test_a_delay_taken_away_shows_however_many(fifo: Stage) -> None:
+    await send_many(fifo, delay_s=900)
+    await delay(fifo, 0)
+    await delay_all(fifo)
+    assert await fifo.counts() == (MANY, 0, 0)
+    assert [await fifo.bodies() for _ in range(130)] == [["x"] * 10] * 130
+
+
+async def test_a_step_of_a_changed_delay_is_at_so_many_messages(fifo: Stage) -> None:
+    await send_many(fifo)
+    await delay(fifo, 60)
+    delayed = []
+    for _ in range(4):
+        assert await fifo.database.write(delays.go_on, 500)
+        delayed.append((await fifo.counts())[2])
+    assert delayed == [1_500, 2_000, 2_500, MANY]
+
+
+async def test_a_later_change_of_the_delay_holds_for_all(fifo: Stage) -> None:
+    await send_many(fifo)
+    await delay(fifo, 60)
+    await delay(fifo, 30)
+    await delay_all(fifo)
+    fifo.clock.advance(30)
+    assert await fifo.counts() == (MANY, 0, 0)
+
+
+async def test_what_is_sent_after_the_change_has_its_own_delay(fifo: Stage) -> None:
+    await send_many(fifo)
+    await delay(fifo, 60)
+    await fifo.send_to("late", "late", delay_s=5)
+    await delay_all(fifo)
+    fifo.clock.advance(5)
+    assert await fifo.bodies() == ["late"]
+
+
+async def test_messages_that_any_delay_leaves_visible_are_not_looked_through(fifo: Stage) -> None:
+    await send_many(fifo)
+    fifo.clock.advance(900)
+    await fifo.send_to("young", "young")
+    await delay(fifo, 900)
+    assert await delay_all(fifo) == 1
+    assert await fifo.counts() == (MANY, 0, 1)
+
+
+async def test_a_change_of_the_delay_outlives_a_restart(fifo: Stage) -> None:
+    await send_many(fifo)
+    await delay(fifo, 60)
+    await fifo.reopen()
+    await delay_all(fifo)
+    assert await fifo.counts() == (0, 0, MANY)
+
+
+async def test_a_purge_ends_a_change_of_the_delay(fifo: Stage) -> None:
+    await send_many(fifo)
+    await delay(fifo, 60)
+    await fifo.purge()
+    assert await delay_all(fifo) == 0
