@@ -206,11 +206,11 @@ def _claim_standard(
     clearing = _Clearing(transaction, claimant)
     for _ in range(_CLEARING_ROUNDS):
         rows = _CLAIM.rows(transaction.connection, parameters)
-        if all(map(clearing.keeps, rows)):
+        kept = [(row, row) for row in rows if clearing.keeps(row)]
+        if len(kept) == len(rows):
             break
         head = _VISIBLE_HEAD.rows(transaction.connection, parameters)
         clearing.clear([row for row in head if not clearing.keeps(row)])
-    kept = [(row, row) for row in rows if clearing.keeps(row)]
     if any(row.tenant_id is not None for row in rows):
         kept = _treat_fairly(transaction, queue_id, kept, clearing)
     supply = iter(kept)
@@ -287,7 +287,11 @@ class _Clearing:
 
     def keeps(self, row: Row) -> bool:
         """Tell whether a message may be given, when it is visible."""
-        return not self._has_expired(row) and not self._is_exhausted(row)
+        return row.sent_at_ms > self._expired_ms and (
+            self._redrive is None
+            or row.receive_count < self._redrive.maximum_receives
+            or row.visible_at_ms > self._transaction.now_ms
+        )
 
     def clear(self, rows: Sequence[Row]) -> None:
         """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
@@ -300,13 +304,6 @@ class _Clearing:
 
     def _has_expired(self, row: Row) -> bool:
         return bool(row.sent_at_ms <= self._expired_ms)
-
-    def _is_exhausted(self, row: Row) -> bool:
-        return (
-            self._redrive is not None
-            and row.receive_count >= self._redrive.maximum_receives
-            and row.visible_at_ms <= self._transaction.now_ms
-        )
 
 
 _TAKE = Statement(
