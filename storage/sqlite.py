@@ -2,8 +2,9 @@
 
 A whole transaction runs in one go: on the event loop as long as the disk is quick, because two
 changes of thread cost more than such a COMMIT, and on a thread when it is not, so that a slow disk
-stops nothing but the writer. Reads of a file, and the copying of its log, go beside the writer, on
-connections of their own. Refuses a file that another server has, and one that is not queueserver's.
+stops nothing but the writer. Reads of a file, in one go on threads, and the copying of its log, go
+beside the writer, on connections of their own. Refuses a file that another server has, and one
+that is not queueserver's.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import TypeVar
 
+import aiosqlite
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from storage import schema
@@ -67,6 +68,7 @@ class SqliteEngine:
         self._is_quick = False
         self._log = _Log(self._path) if self._path else None
         self._readers = _create_readers(address) if self._path else None
+        self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
         self._next_number = self._reserved_number = 0
 
     async def prepare(self) -> bytes:
@@ -87,7 +89,7 @@ class SqliteEngine:
     async def transact(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None:
-            self._log.written(asyncio.get_running_loop())
+            self._log.written()
             if self._log.is_long:
                 await self._log.finish()
         if self._is_quick:
@@ -112,8 +114,13 @@ class SqliteEngine:
         """Run a function that only reads; in memory, between the writer's transactions."""
         if self._readers is None:
             return await self.transact(function)
-        async with self._readers.connect() as connection:
-            return await connection.run_sync(function)
+        readers = self._readers
+
+        def read() -> T:
+            with readers.connect() as connection:
+                return function(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reading, read)
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: strictly increasing, and never again after any crash."""
@@ -137,10 +144,11 @@ class SqliteEngine:
 
     async def close(self) -> None:
         """Let go of the file; a transaction that runs is finished first."""
+        self._reading.shutdown()
         if self._readers is not None:
-            await self._readers.dispose()
+            self._readers.dispose()
         if self._log is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._log.close)
+            await self._log.close()
         # The last connection copies what is left of the log.
         await self._on_thread(self._engine.dispose)
         self._thread.shutdown()
@@ -155,15 +163,15 @@ class SqliteEngine:
         return self._path or "the database in memory"
 
 
-def _create_readers(address: sa.URL) -> AsyncEngine:
-    readers = create_async_engine(
-        address.set(drivername="sqlite+aiosqlite"),
+def _create_readers(address: sa.URL) -> sa.Engine:
+    readers = sa.create_engine(
+        address.set(drivername="sqlite+pysqlite"),
         pool_size=_READERS,
         max_overflow=0,
         hide_parameters=True,
-        connect_args={"isolation_level": None},
+        connect_args={"isolation_level": None, "check_same_thread": False},
     )
-    _prepare_connections(readers.sync_engine, "BEGIN", "cache_size=-1024")
+    _prepare_connections(readers, "BEGIN", "cache_size=-1024")
     return readers
 
 
@@ -186,7 +194,7 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
 
 
 class _Log:
-    """The write-ahead log, copied to the file beside the writer, on a thread of its own.
+    """The write-ahead log, copied to the file beside the writer, by a connection of its own.
 
     SQLite would do it in every so many-th COMMIT, and keep all who wait for that one waiting. What
     is copied meanwhile can always be a little less than what is written; then `is_long` asks the
@@ -195,50 +203,47 @@ class _Log:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite log")
-        self._connection: sqlite3.Connection | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._connection: aiosqlite.Connection | None = None
+        self._copying: asyncio.Task[None] | None = None
         self.is_long = False
 
-    def written(self, loop: asyncio.AbstractEventLoop) -> None:
+    def written(self) -> None:
         """Note that the log grows; it will be copied in a while."""
-        if self._timer is None:
-            self._timer = loop.call_later(_CHECKPOINT_SECONDS, self._start, loop)
+        if self._copying is None:
+            self._copying = asyncio.create_task(self._copy_later(), name="log to file")
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.run_in_executor(self._thread, self._copy).add_done_callback(self._copied)
-
-    def _copy(self) -> bool:
-        """Copy what can be copied without waiting for anybody; tell if too much is left."""
-        if self._connection is None:
-            self._connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False
-            )
-            self._connection.execute("PRAGMA synchronous=FULL")
-        _, pages, copied = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        return bool(copied < pages and pages > _LONG_LOG_PAGES)
-
-    def _copied(self, copying: asyncio.Future[bool]) -> None:
-        self._timer = None
-        try:
-            self.is_long = copying.result()
-        except sqlite3.Error as error:
-            # Nothing is lost: it stays in the log, and is copied another time.
-            log.warning("the database's log could not be copied to its file: %s", error)
+    async def _copy_later(self) -> None:
+        await asyncio.sleep(_CHECKPOINT_SECONDS)
+        self.is_long = await self._copy()
+        self._copying = None
 
     async def finish(self) -> None:
         """Copy all of it, while the writer waits."""
+        await self._copy()
         self.is_long = False
-        with contextlib.suppress(sqlite3.Error):
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._copy)
 
-    def close(self) -> None:
-        """Finish what is being copied, and let go of the file."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._thread.shutdown()
+    async def _copy(self) -> bool:
+        """Copy what can be copied without waiting for anybody; tell if too much is left."""
+        try:
+            if self._connection is None:
+                self._connection = await aiosqlite.connect(self._path, isolation_level=None)
+                await self._connection.execute("PRAGMA synchronous=FULL")
+            async with self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)") as cursor:
+                _, pages, copied = await cursor.fetchone() or (0, 0, 0)
+        except sqlite3.Error as error:
+            # Nothing is lost: it stays in the log, and is copied another time.
+            log.warning("the database's log could not be copied to its file: %s", error)
+            return False
+        return bool(copied < pages and pages > _LONG_LOG_PAGES)
+
+    async def close(self) -> None:
+        """Let go of the file; what is not copied stays in the log."""
+        if self._copying is not None:
+            self._copying.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._copying
         if self._connection is not None:
-            self._connection.close()
+            await self._connection.close()
 
 
 def _lock_file(path: Path) -> int:

@@ -231,9 +231,10 @@ async def test_counts_hold_when_one_server_purges_what_another_fills(
         assert visible == len(await one.bodies())
 
 
-async def test_a_read_that_gets_no_connection_is_told_to_try_again(stage: Stage) -> None:
+async def test_a_read_that_gets_no_connection_is_told_to_try_again(emptied_postgresql: str) -> None:
+    stage = await Stage.open(emptied_postgresql)
     engine: Any = stage.database._engine
-    pool = (getattr(engine, "_readers", None) or engine._engine).pool
+    pool = engine._readers.pool
     pool._timeout = 0.01
     done = asyncio.Event()
 
@@ -249,6 +250,7 @@ async def test_a_read_that_gets_no_connection_is_told_to_try_again(stage: Stage)
         done.set()
         await asyncio.gather(*busy, return_exceptions=True)
     assert await stage.counts() == (0, 0, 0)
+    await stage.database.close()
 
 
 ACTS = [pytest.param(act, id="standard"), pytest.param(act_on_groups, id="fifo")]
