@@ -88,13 +88,15 @@ class SqliteEngine:
 
     async def transact(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction of the writer, and commit."""
+        if self._log is not None and self._log.is_long:
+            await self._log.finish()
+        if self._is_quick:
+            result = self._transact(function)
+        else:
+            result = await self._on_thread(lambda: self._transact(function))
         if self._log is not None:
             self._log.written()
-            if self._log.is_long:
-                await self._log.finish()
-        if self._is_quick:
-            return self._transact(function)
-        return await self._on_thread(lambda: self._transact(function))
+        return result
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
         try:
@@ -205,16 +207,20 @@ class _Log:
         self._path = path
         self._connection: aiosqlite.Connection | None = None
         self._copying: asyncio.Task[None] | None = None
+        self._has_grown = False
         self.is_long = False
 
     def written(self) -> None:
-        """Note that the log grows; it will be copied in a while."""
+        """Note that the log has grown; it will be copied in a while."""
+        self._has_grown = True
         if self._copying is None:
             self._copying = asyncio.create_task(self._copy_later(), name="log to file")
 
     async def _copy_later(self) -> None:
-        await asyncio.sleep(_CHECKPOINT_SECONDS)
-        self.is_long = await self._copy()
+        while self._has_grown:
+            await asyncio.sleep(_CHECKPOINT_SECONDS)
+            self._has_grown = False
+            self.is_long = await self._copy()
         self._copying = None
 
     async def finish(self) -> None:
