@@ -22,9 +22,12 @@ def codec_for(request: WireRequest) -> Codec:
     """Choose by content type, as AWS does, or by target, for clients that forget the type.
 
     JSON is posted; any other method is left to Query, which answers in XML, but for a GET that asks
-    for JSON.
+    for JSON. A form is Query's, whatever target it names: some clients of old send both.
     """
     if query_json.is_asked_for(request):
         return _JSON_QUERY
-    json = request.target or request.content_type.lower().startswith("application/x-amz-json-")
+    content_type = request.content_type.lower()
+    json = content_type.startswith("application/x-amz-json-") or (
+        request.target and not content_type.startswith("application/x-www-form-urlencoded")
+    )
     return _JSON if json and request.method == "POST" else _QUERY

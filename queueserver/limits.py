@@ -343,8 +343,7 @@ def batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -> None
 
     `entry_name` is the structure's name, such as `SendMessageBatchRequestEntry`.
     """
-    if entries is None:
-        raise missing_parameter("Entries")
+    # None and no entries are one in Query, which has no way to write an empty list.
     if not entries:
         raise EmptyBatchRequest(f"There should be at least one {entry_name} in the request.")
     if len(entries) > MAXIMUM_BATCH_ENTRIES:

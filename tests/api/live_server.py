@@ -89,7 +89,7 @@ class LiveServer:
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
         self._server = Server(settings, clock)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="server")
+        self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:
             self._run(self._server.start())

@@ -123,7 +123,7 @@ def _batch_rows() -> dict[str, Row]:
         first = {"Id": "a", **entry}
         found = {
             "no entries": ([], "EmptyBatchRequest", _at_least_one(action)),
-            "entries absent": (None, MP, "The request must contain the parameter Entries."),
+            "entries absent": (None, "EmptyBatchRequest", _at_least_one(action)),
             "eleven": (
                 eleven,
                 "TooManyEntriesInBatchRequest",

@@ -298,8 +298,8 @@ def test_a_batch_has_1_to_10_entries_with_distinct_ids(
     [
         pytest.param(
             None,
-            "MissingParameter",
-            "The request must contain the parameter Entries.",
+            "AWS.SimpleQueueService.EmptyBatchRequest",
+            "There should be at least one SendMessageBatchRequestEntry in the request.",
             id="absent",
         ),
         pytest.param(

@@ -40,6 +40,11 @@ TARGET = "AmazonSQS.ListQueues"
             id="type in other letters",
         ),
         pytest.param(WireRequest("POST", "/", content_type=FORM_TYPE), QueryCodec, id="form"),
+        pytest.param(
+            WireRequest("POST", "/", content_type=FORM_TYPE, target=TARGET),
+            QueryCodec,
+            id="form with a target",
+        ),
         pytest.param(WireRequest("POST", "/"), QueryCodec, id="no type"),
         pytest.param(WireRequest("GET", "/"), QueryCodec, id="GET"),
         pytest.param(
