@@ -298,6 +298,12 @@ class RequestEntityTooLarge(SQSError, common="RequestEntityTooLargeException", s
     text = "The request's body is longer than the server accepts."
 
 
+class RequestTimeout(SQSError, common="RequestTimeoutException", status=408):
+    """The client took too long to send the request; clients retry."""
+
+    text = "The request was not received whole within the time allowed."
+
+
 class AccessDenied(SQSError, common="AccessDeniedException", status=403):
     """The caller may not do this."""
 

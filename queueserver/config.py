@@ -46,6 +46,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None
     cooldowns: bool
     in_flight_limit: int
+    connection_limit: int
+    pending_limit: int
+    buffer_mib: int
+    request_timeout: int
+    idle_timeout: int
     log_level: str
     log_format: str
     queues: Mapping[str, DeclaredQueue]
@@ -105,10 +110,13 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _in_flight_limit(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= 1_000_000_000:
-        raise ValueError(text)
-    return int(text)
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
+            raise ValueError(text)
+        return int(text)
+
+    return read
 
 
 def _switch(text: str) -> bool:
@@ -186,7 +194,42 @@ SETTINGS: tuple[Setting, ...] = (
         "120000",
         "how many messages of a queue may be received and not yet deleted or visible again",
         "a number from 1 to 1000000000",
-        _in_flight_limit,
+        _number(1, 1_000_000_000),
+    ),
+    Setting(
+        "connection_limit",
+        "16000",
+        "how many connections may be open; requests on more are answered with 503 at once",
+        "a number from 1 to 1000000",
+        _number(1, 1_000_000),
+    ),
+    Setting(
+        "pending_limit",
+        "10000",
+        "how many requests may wait for the database; more are answered with RequestThrottled",
+        "a number from 1 to 1000000",
+        _number(1, 1_000_000),
+    ),
+    Setting(
+        "buffer_mib",
+        "128",
+        "MiB of bodies that may wait for the database, for slow senders and for slow readers, each",
+        "a number from 16 to 1048576",
+        _number(16, 1_048_576),
+    ),
+    Setting(
+        "request_timeout",
+        "20",
+        "seconds that a client has to send a request or read an answer; long ones have more",
+        "a number from 1 to 3600",
+        _number(1, 3_600),
+    ),
+    Setting(
+        "idle_timeout",
+        "300",
+        "seconds that a connection is kept open for a next request",
+        "a number from 1 to 86400",
+        _number(1, 86_400),
     ),
     Setting(
         "log_level",

@@ -1,7 +1,6 @@
 """The HTTP server: one handler from request to response, the order of starting, a graceful stop.
 
-The only module that knows aiohttp. Errors for the wire are caught here and nowhere else; nothing
-reaches a client as a traceback.
+Errors for the wire are caught here and nowhere else; nothing reaches a client as a traceback.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import re
 import signal
 import sys
 from email.utils import formatdate
-from typing import Any
 
 import msgspec
 import uvloop
@@ -29,7 +27,8 @@ from protocol.errors import (
     InternalFailure,
     MalformedInput,
     QueueNameExists,
-    RequestEntityTooLarge,
+    RequestThrottled,
+    RequestTimeout,
     ServiceUnavailable,
     SQSError,
 )
@@ -37,6 +36,13 @@ from protocol.names import queue_url, region_of_host
 from protocol.wire import WireRequest, WireResponse, codec_for
 from queueserver.clock import SystemClock
 from queueserver.config import Config, DeclaredQueue, StartError, mask_password
+from queueserver.connections import (
+    MAXIMUM_REQUEST_BYTES,
+    Connection,
+    Connections,
+    connection_of,
+    raise_file_limit,
+)
 from queueserver.directory import Directory
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.messages import Messages
@@ -46,12 +52,9 @@ from queueserver.queues import Queues
 from queueserver.upkeep import Upkeep
 from storage.arrivals import Clock
 from storage.database import Database
-from storage.faults import DatabaseUnavailable, DatabaseUnusable
+from storage.faults import DatabaseBusy, DatabaseUnavailable, DatabaseUnusable
 
 log = logging.getLogger(__name__)
-
-MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
-"""The longest body: a message of 1 MiB may be written several times as long, escaped."""
 
 _STOP_SECONDS = 8
 """How long a stop waits for requests that are being answered."""
@@ -82,6 +85,7 @@ class Server:
         self._database: Database
         self._upkeep: Upkeep
         self._move_runner: Runner
+        self._connections: Connections
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -92,7 +96,12 @@ class Server:
             StartError: the database or the address cannot be used, or a declared queue is wrong.
         """
         try:
-            self._database = await Database.open(self._config.database, self._clock)
+            self._database = await Database.open(
+                self._config.database,
+                self._clock,
+                limit=self._config.pending_limit,
+                limit_bytes=self._config.buffer_mib * 1024 * 1024,
+            )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error
         try:
@@ -122,20 +131,24 @@ class Server:
         """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
         self._database.arrivals.close()
         if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+            await self._connections.part()
             await self._runner.cleanup()
         await self._upkeep.stop()
         await self._move_runner.stop()
         await self._database.close()
 
     async def _listen(self) -> None:
-        server = _Server(
+        self._connections = _Connections(
+            self._config,
             self._handle,
             request_factory=self._make_request,
             # A receiver that has gone away must leave the line at once.
             handler_cancellation=True,
             access_log=None,
         )
-        runner = web.ServerRunner(server, shutdown_timeout=_STOP_SECONDS)
+        runner = web.ServerRunner(self._connections, shutdown_timeout=_STOP_SECONDS)
         await runner.setup()
         host, port = self._config.host, self._config.port
         try:
@@ -182,11 +195,13 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
+        connection = connection_of(request)
+        await connection.begin()
         if path == "/health":
             return await self._health()
         if path == "/_queueserver" or path.startswith("/_queueserver/"):
             return _own_answer(404, "not found")
-        return await self._answer(request, path)
+        return await self._answer(request, connection, path)
 
     async def _health(self) -> web.Response:
         """Answer whether the database answers."""
@@ -196,7 +211,9 @@ class Server:
             return _own_answer(503, "the database does not answer")
         return _own_answer(200, "ok")
 
-    async def _answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.BaseRequest, connection: Connection, path: str
+    ) -> web.StreamResponse:
         request_id = as_text(new_identifier())
         headers = request.headers
         wire_request = WireRequest(
@@ -208,15 +225,21 @@ class Server:
             headers.get("Accept", ""),
         )
         codec = codec_for(wire_request)
+        is_last = False
         try:
-            wire_request.body = await _read_body(request)
+            wire_request.body = await self._connections.read_body(request)
             action, parameters = codec.read(wire_request)
             operation = self._operations[action.name]
             result = await operation(self._caller(request), parameters)
             answer = codec.write_result(action, result, request_id)
         except Exception as error:
-            answer = codec.write_error(_as_sqs_error(error, request_id), request_id)
-        return _Response(answer, request_id, self._date())
+            told = _as_sqs_error(error, request_id)
+            answer = codec.write_error(told, request_id)
+            is_last = isinstance(told, RequestTimeout)
+        response = _Response(answer, request_id, self._date())
+        if is_last or connection.is_last_request:
+            response.force_close()
+        return response
 
     def _caller(self, request: web.BaseRequest) -> Caller:
         """Tell who calls: by the host's name and the signature, else as the settings say."""
@@ -296,7 +319,7 @@ async def _change_queue(
     await queues.set_queue_attributes(caller, request)
 
 
-class _Connection(RequestHandler):
+class _Connection(Connection):
     """A connection that answers what is not even HTTP as SQS answers what it cannot read."""
 
     __slots__ = ()
@@ -322,50 +345,24 @@ class _Connection(RequestHandler):
         response.force_close()
         return response
 
-    def log_exception(self, *args: Any, **details: Any) -> None:  # noqa: ANN401 - aiohttp's own
-        """Say nothing of a body that cannot be read: its sender was told, and nobody else cares."""
-        if not isinstance(details.get("exc_info"), web.RequestPayloadError):
-            super().log_exception(*args, **details)
-
 
 _NOTHING = WireRequest("", "")
 
 
-class _Server(web.Server):
-    """aiohttp's server of connections, with connections of ours."""
+class _Connections(Connections):
+    """Connections that answer as SQS does."""
 
     def __call__(self) -> RequestHandler:
         """Make the connection for one client."""
         return _Connection(self, loop=self._loop, **self._kwargs)
 
 
-async def _read_body(request: web.BaseRequest) -> bytes:
-    """Read the whole body, up to `MAXIMUM_REQUEST_BYTES` after any Content-Encoding is undone."""
-    content = request.content
-    if content.is_eof() and "Content-Encoding" not in request.headers:
-        # It came with the headers, as small requests do.
-        body = content.read_nowait()
-        if len(body) > MAXIMUM_REQUEST_BYTES:
-            raise _too_large()
-        return body
-    expects = request.headers.get("Expect", "").lower() == "100-continue"
-    if expects and request.version >= HttpVersion11:
-        # Several SDKs wait for leave before they send a large body; HTTP/1.0 knows no such answer.
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large() from None
-
-
-def _too_large() -> RequestEntityTooLarge:
-    return RequestEntityTooLarge(f"Request must be shorter than {MAXIMUM_REQUEST_BYTES} bytes.")
-
-
 def _as_sqs_error(error: BaseException, request_id: str) -> SQSError:
     """Find the error that the caller is told; what they must not see goes to the log."""
     if isinstance(error, SQSError):
         return error
+    if isinstance(error, DatabaseBusy):
+        return RequestThrottled()
     if isinstance(error, DatabaseUnavailable):
         log.error("request %s: the database is unavailable: %s", request_id, error)
         return ServiceUnavailable()
@@ -393,10 +390,12 @@ class _Response(web.StreamResponse):
             f"Date: {date}\r\n"
         )
         self._writer: AbstractStreamWriter
+        self._connection: Connection
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Settle what depends on the request; nothing is sent before the end."""
         self._writer = request.writer
+        self._connection = connection_of(request)
         version = request.version
         if self._keep_alive is None:
             self._keep_alive = request.keep_alive
@@ -412,8 +411,10 @@ class _Response(web.StreamResponse):
         """Send it all; waits while the client is slow to read."""
         if not self._eof_sent:
             self._eof_sent = True
-            head = self._head.encode()
-            await self._writer.write(head if self._is_bodiless else head + self._answer.body)
+            sent = self._head.encode()
+            if not self._is_bodiless:
+                sent += self._answer.body
+            await self._connection.send(self._writer, sent)
 
 
 def _own_answer(status: int, text: str) -> web.Response:
@@ -433,6 +434,7 @@ def _spare_collector() -> None:
 
 async def serve(config: Config) -> None:
     """Run a server until SIGTERM or SIGINT; say on stdout, in one line, when it listens."""
+    raise_file_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

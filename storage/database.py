@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from storage import fifo, messages
+from storage import fifo, messages, pending
 from storage.arrivals import Arrivals, Clock
 from storage.estimates import Estimates
 from storage.faults import (
@@ -27,6 +26,7 @@ from storage.faults import (
     is_passing,
 )
 from storage.messages import Command
+from storage.pending import Pending, Waiting, Work
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
 from storage.transaction import Transaction
@@ -35,9 +35,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-_DRAIN_LIMIT = 1000
-"""Commands in one transaction at most: bounds what a single COMMIT keeps others waiting for."""
 
 _COLLISIONS = 3
 """How often a transaction that met another server's row is tried again, and then sees that row."""
@@ -71,34 +68,38 @@ class Engine(Protocol):
         ...
 
 
-class _Pending(NamedTuple):
-    """Work that waits for the writer: a hot command, or a function with its own transaction."""
-
-    work: Command | Callable[[Transaction], Any]
-    future: asyncio.Future[Any]
-
-
 class Database:
     """A database of queues: SQLite in a file or in memory, or PostgreSQL.
 
     Make one with `await Database.open(url, clock)`.
     """
 
-    def __init__(self, engine: Engine, clock: Clock, secret: bytes) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, secret: bytes, limit: int, limit_bytes: int
+    ) -> None:
         self._engine = engine
         self._clock = clock
-        self._pending: deque[_Pending] = deque()
+        self._estimates = Estimates()
+        self._pending = Pending(self._estimates, limit, limit_bytes)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever(), name="database writer")
-        self._estimates = Estimates()
         self.secret = secret
         self.arrivals = Arrivals(clock)
 
     @classmethod
-    async def open(cls, url: str, clock: Clock) -> Self:
+    async def open(
+        cls,
+        url: str,
+        clock: Clock,
+        *,
+        limit: int = pending.LIMIT,
+        limit_bytes: int = pending.LIMIT_BYTES,
+    ) -> Self:
         """Open the database, make or migrate its tables, and start the writer.
+
+        At most `limit` commands, and `limit_bytes` of their bodies, wait for it; more are refused.
 
         Raises:
             DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
@@ -111,7 +112,7 @@ class Database:
             if not isinstance(error, Exception):
                 raise
             raise DatabaseUnusable(explain(error, engine.where())) from error
-        return cls(engine, clock, secret)
+        return cls(engine, clock, secret, limit, limit_bytes)
 
     async def close(self) -> None:
         """Commit what was accepted, then let go of the database."""
@@ -159,15 +160,15 @@ class Database:
         """Hand a command to the next drain; the future has its result after the COMMIT.
 
         Raises:
-            DatabaseUnavailable: the database is being closed.
+            DatabaseUnavailable: the database is being closed, or too much waits for it.
         """
         return self._enqueue(command)
 
-    def _enqueue(self, work: Command | Callable[[Transaction], Any]) -> asyncio.Future[Any]:
+    def _enqueue(self, work: Work) -> asyncio.Future[Any]:
         if self._closing:
             raise DatabaseUnavailable("the database is being closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.append(_Pending(work, future))
+        self._pending.add(work, future)
         if not self._wake.is_set():
             self._wake.set()
         return future
@@ -177,19 +178,9 @@ class Database:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                await self._drain(self._take())
+                await self._drain(self._pending.take())
 
-    def _take(self) -> list[_Pending]:
-        """Take one function, or all hot commands up to the next function."""
-        first = self._pending.popleft()
-        if callable(first.work):
-            return [first]
-        taken = [first]
-        while self._pending and len(taken) < _DRAIN_LIMIT and not callable(self._pending[0].work):
-            taken.append(self._pending.popleft())
-        return taken
-
-    async def _drain(self, batch: list[_Pending]) -> None:
+    async def _drain(self, batch: list[Waiting]) -> None:
         try:
             results = await self._commit(_work_of(batch))
         except DatabaseUnavailable as error:
@@ -254,7 +245,7 @@ def _engine(url: str) -> Engine:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
 
 
-def _work_of(batch: list[_Pending]) -> Callable[[Transaction], Sequence[Any]]:
+def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:
     first = batch[0].work
     if callable(first):
         function = first
@@ -263,7 +254,7 @@ def _work_of(batch: list[_Pending]) -> Callable[[Transaction], Sequence[Any]]:
     return lambda transaction: messages.apply(transaction, commands)
 
 
-def _refuse(batch: list[_Pending], error: Exception) -> None:
+def _refuse(batch: list[Waiting], error: Exception) -> None:
     for item in batch:
         _answer(item.future, error)
 

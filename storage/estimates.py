@@ -10,11 +10,15 @@ from collections.abc import Mapping
 _QUEUES = 10_000
 """How many queues are remembered; then all are forgotten."""
 
+_LONGEST_BODY_BYTES = 1024 * 1024
+"""What bodies are taken for before any was seen."""
+
 
 class Estimate:
     """What is remembered of one queue.
 
     Attributes:
+        body_bytes: how long the longest bodies were that were sent or received lately.
         in_flight: how many were in flight when they were counted, and were claimed here since.
         is_counted: whether they ever were.
         is_full: whether a claim found no room for more in flight, and none has found any since.
@@ -28,6 +32,7 @@ class Estimate:
     """
 
     __slots__ = (
+        "body_bytes",
         "claimed",
         "compared",
         "counted_at_ms",
@@ -41,6 +46,7 @@ class Estimate:
     )
 
     def __init__(self) -> None:
+        self.body_bytes = _LONGEST_BODY_BYTES
         self.in_flight = 0
         self.is_counted = False
         self.is_full = False
@@ -51,6 +57,10 @@ class Estimate:
         self.noisy: Mapping[str, int] = {}
         self.waiting: dict[str, int] = {}
         self.walked_to = ""
+
+    def note_bodies(self, longest_bytes: int) -> None:
+        """Learn from a claim how long bodies are; what was longer before is forgotten slowly."""
+        self.body_bytes = max(longest_bytes, self.body_bytes * 7 // 8)
 
 
 class Estimates:

@@ -19,6 +19,10 @@ class DatabaseUnavailable(Exception):
     """The database does not answer now, or not any more; trying again may help."""
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """So much waits for the database that no more is taken; trying again in a while helps."""
+
+
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error says nothing about the work that met it.
 

@@ -138,6 +138,8 @@ def _serve(
             _record(transaction, command, received, transaction.now_ms)
     _take(transaction, queue_id, taken)
     estimate = transaction.estimates.of(queue_id)
+    if hidden:
+        estimate.note_bodies(max(len(content.body) for rows in claimed for _, content in rows))
     estimate.in_flight += hidden
     estimate.is_full = hidden >= room
     for command, maximum in zip(claimants, maxima, strict=True):

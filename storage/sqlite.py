@@ -15,6 +15,7 @@ import fcntl
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,6 +66,7 @@ class SqliteEngine:
         # A writer takes the write lock at once, never half-way through.
         _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
         self._connection: sa.Connection
+        self._turn = threading.Lock()
         self._is_quick = False
         self._log = _Log(self._path) if self._path else None
         self._readers = _create_readers(address) if self._path else None
@@ -90,13 +92,23 @@ class SqliteEngine:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
             await self._log.finish()
-        if self._is_quick:
-            result = self._transact(function)
-        else:
-            result = await self._on_thread(lambda: self._transact(function))
+        result = await self._run(function)
         if self._log is not None:
             self._log.written()
         return result
+
+    async def _run(self, function: Callable[[sa.Connection], T]) -> T:
+        # In memory, a read may be running on the thread; the loop waits for nobody's turn.
+        if self._is_quick and self._turn.acquire(blocking=False):
+            try:
+                return self._transact(function)
+            finally:
+                self._turn.release()
+        return await self._on_thread(lambda: self._transact_in_turn(function))
+
+    def _transact_in_turn(self, function: Callable[[sa.Connection], T]) -> T:
+        with self._turn:
+            return self._transact(function)
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
         try:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "storage": {"storage", "sqlalchemy", "aiosqlite", "asyncpg"},
     "queueserver": {"queueserver", "protocol", "storage", "aiohttp", "msgspec", "uvloop"},
 }
-HTTP_MODULES = {"queueserver/server.py"}
+HTTP_MODULES = {"queueserver/connections.py", "queueserver/server.py"}
 DIALECT_MODULES = {
     "storage/database.py",  # chooses
     "storage/lists.py",  # what the two write differently

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest_asyncio
+import sqlalchemy as sa
 
 from storage import queues
-from tests.engine.stage import Stage
+from tests.engine.stage import Stage, turn
 
 
 @pytest_asyncio.fixture
@@ -54,6 +57,27 @@ async def test_a_read_in_memory_does_not_see_half_a_write(memory: Stage) -> None
         *(memory.send(*"abc") if turn % 2 else memory.counts() for turn in range(40))
     )
     assert {sum(counts) % 3 for counts in seen[::2]} == {0}
+
+
+async def test_a_read_that_takes_its_time_is_not_interrupted(memory: Stage) -> None:
+    begun, done = threading.Event(), threading.Event()
+
+    def look(connection: sa.Connection) -> int | None:
+        begun.set()
+        done.wait(5)
+        return connection.scalar(sa.select(sa.literal(1)))
+
+    engine: Any = memory.database._engine
+    engine._is_quick = False
+    reading = asyncio.create_task(memory.database.read(look))
+    await asyncio.to_thread(begun.wait, 5)
+    engine._is_quick = True
+    sending = asyncio.create_task(memory.send("a"))
+    await turn()
+    done.set()
+    assert await reading == 1
+    await sending
+    assert await memory.bodies() == ["a"]
 
 
 async def test_databases_in_memory_are_apart_and_end_with_the_process(memory: Stage) -> None:

@@ -10,6 +10,11 @@ from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, loa
 
 DEFAULTS = Config(
     in_flight_limit=120_000,
+    connection_limit=16_000,
+    pending_limit=10_000,
+    buffer_mib=128,
+    request_timeout=20,
+    idle_timeout=300,
     host="127.0.0.1",
     port=9324,
     database="sqlite:///queueserver.db",
@@ -27,6 +32,11 @@ VALUES: dict[str, tuple[str, object]] = {
     "port": ("0", 0),
     "database": ("postgresql://u:p@db:5432/q", "postgresql://u:p@db:5432/q"),
     "account": ("123456789012", "123456789012"),
+    "connection_limit": ("5", 5),
+    "pending_limit": ("1", 1),
+    "buffer_mib": ("16", 16),
+    "request_timeout": ("3600", 3_600),
+    "idle_timeout": ("1", 1),
     "region": ("eu-central-1", "eu-central-1"),
     "public_url": ("https://sqs.example.com/base/", "https://sqs.example.com/base"),
     "cooldowns": ("true", True),

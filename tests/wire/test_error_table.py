@@ -78,6 +78,7 @@ ROWS: dict[type[SQSError], tuple[str, str, str, int]] = {
         "RequestEntityTooLarge",
         413,
     ),
+    errors.RequestTimeout: (B, "RequestTimeoutException", "RequestTimeout", 408),
     errors.AccessDenied: (B, "AccessDeniedException", "AccessDenied", 403),
     errors.InvalidClientTokenId: (B, "UnrecognizedClientException", "InvalidClientTokenId", 403),
     errors.SignatureDoesNotMatch: (B, "InvalidSignatureException", "SignatureDoesNotMatch", 403),

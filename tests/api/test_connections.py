@@ -1,0 +1,319 @@
+"""Clients that stall, trickle, never read or are too many: each is ended in time, others served."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import select
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from msgspec import structs
+
+from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
+from tests.api.raw_http import (
+    Answer,
+    Told,
+    exchange,
+    json_headers,
+    open_socket,
+    request_bytes,
+    told,
+)
+from tests.api.server_process import ServerProcess
+
+MIB = 1024 * 1024
+CROWD = 10_000
+
+Start = Callable[..., LiveServer]
+
+
+@pytest.fixture
+def clock() -> SleepersClock:
+    return SleepersClock()
+
+
+@pytest.fixture
+def start(sqlite: str, clock: SleepersClock) -> Iterator[Start]:
+    """Give a way to start a server with a second's patience."""
+    with contextlib.ExitStack() as stack:
+
+        def start_server(**settings: int) -> LiveServer:
+            given = {"request_timeout": 1, **settings}
+            server = LiveServer(structs.replace(config(sqlite), **given), clock)
+            stack.callback(server.close)
+            create(server.url)
+            return server
+
+        yield start_server
+
+
+def create(url: str) -> None:
+    body = json.dumps({"QueueName": "q"})
+    assert exchange(url, headers=json_headers("CreateQueue"), body=body).status == 200
+
+
+def send(url: str, body: str) -> Answer:
+    text = json.dumps({"QueueUrl": "q", "MessageBody": body})
+    return exchange(url, headers=json_headers("SendMessage"), body=text)
+
+
+def head(action: str, length: int) -> bytes:
+    lines = [f"{name}: {value}" for name, value in json_headers(action).items()]
+    first = ["POST / HTTP/1.1", "Host: localhost", f"Content-Length: {length}"]
+    return "\r\n".join([*first, *lines, "", ""]).encode()
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Read until the server ends the connection, however it does."""
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        while piece := client.recv(65_536):
+            answer += piece
+    return answer
+
+
+def error_in(answer: bytes) -> Told:
+    first, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = first.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    kind = headers.pop("x-amzn-query-error").lower()
+    error = json.loads(body)
+    code = error["__type"].partition("#")[2].removesuffix("Exception")
+    assert kind.startswith(code.lower())
+    return Told(int(status.split()[1]), headers.get("connection"), code, error["message"])
+
+
+def trickle(client: socket.socket, content: bytes) -> bytes:
+    """Send a byte at a time until the server has had enough; give what it says."""
+    for position in range(len(content)):
+        readable, _, _ = select.select([client], [], [], 0.02)
+        if readable:
+            return read_all(client)
+        client.send(content[position : position + 1])
+    raise AssertionError("it took everything")
+
+
+# A client that is slow to send
+
+
+def test_a_body_that_stalls_is_ended_with_an_answer(start: Start) -> None:
+    server = start()
+    with open_socket(server.url, head("ListQueues", 100) + b"{") as client:
+        error = error_in(read_all(client))
+    assert (error.status, error.type, error.code) == (408, "close", "RequestTimeout")
+
+
+def test_a_body_that_trickles_is_ended_with_an_answer(start: Start) -> None:
+    server = start()
+    with open_socket(server.url, head("ListQueues", 4_000)) as client:
+        assert error_in(trickle(client, b" " * 4_000)).code == "RequestTimeout"
+
+
+def test_leave_to_send_that_is_not_used_is_ended_with_an_answer(start: Start) -> None:
+    server = start()
+    asking = head("ListQueues", 10).replace(b"Host:", b"Expect: 100-continue\r\nHost:")
+    with open_socket(server.url, asking) as client:
+        leave, _, answer = read_all(client).partition(b"\r\n\r\n")
+    assert leave == b"HTTP/1.1 100 Continue"
+    assert error_in(answer).code == "RequestTimeout"
+
+
+@pytest.mark.parametrize(
+    "before", [pytest.param(b"", id="at once"), pytest.param(head("ListQueues", 2) + b"{}")]
+)
+def test_headers_that_trickle_are_ended(start: Start, before: bytes) -> None:
+    server = start()
+    with open_socket(server.url, before) as client:
+        if before:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        assert trickle(client, head("ListQueues", 2) + b"X-Long: " + b"x" * 4_000) == b""
+
+
+def test_headers_that_stall_are_ended(start: Start) -> None:
+    with open_socket(start().url, head("ListQueues", 2)[:-2]) as client:
+        assert read_all(client) == b""
+
+
+def test_a_connection_that_idles_is_ended_and_not_before_its_time(start: Start) -> None:
+    server = start(idle_timeout=2)
+    with open_socket(server.url, head("ListQueues", 2) + b"{}") as client:
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        began = perf_counter()
+        assert client.recv(1) == b""
+        assert perf_counter() - began > 1.5
+
+
+def test_a_long_poll_outlasts_all_of_these_times(start: Start, clock: SleepersClock) -> None:
+    server = start(idle_timeout=1)
+    request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
+    with open_socket(server.url, request) as poll:
+        clock.wait_for_sleepers(20)
+        for _ in range(2):
+            with open_socket(server.url, head("ListQueues", 100)) as stalled:
+                assert error_in(read_all(stalled)).status == 408
+        assert send(server.url, "x").status == 200
+        assert b'"Body":"x"' in poll.recv(65_536)
+
+
+def test_slow_bodies_share_bounded_room_and_the_slowest_makes_way(start: Start) -> None:
+    server = start(buffer_mib=16, request_timeout=20)
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(4):
+            client = stack.enter_context(open_socket(server.url, head("ListQueues", 8 * MIB)))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(b" " * 7 * MIB)
+            clients.append(client)
+        for client in clients[:2]:
+            error = error_in(read_all(client))
+            assert (error.status, error.code) == (403, "RequestThrottled")
+        for client in clients[2:]:
+            client.sendall(b" " * (MIB - 2) + b"{}")
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+# A client that never reads
+
+
+def test_a_client_that_never_reads_is_cut_off(start: Start) -> None:
+    server = start()
+    for _ in range(9):
+        assert send(server.url, "x" * 512 * 1024).status == 200
+    receive = request_bytes(
+        "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0, MaxNumberOfMessages=10
+    )
+    with open_socket(server.url, receive * 10) as client:
+        for _ in range(2):
+            with open_socket(server.url, head("ListQueues", 100)) as stalled:
+                assert error_in(read_all(stalled)).status == 408
+        assert len(read_all(client)) < 10 * 9 * 512 * 1024
+    assert exchange(server.url, "GET", "/health").status == 200
+
+
+def test_a_client_that_reads_slowly_is_given_the_time_it_needs(start: Start) -> None:
+    server = start()
+    for number in range(9):
+        assert send(server.url, f"{number}" * 512 * 1024).status == 200
+    receive = request_bytes("ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+    with open_socket(server.url, receive) as client, open_socket(server.url, b"GET") as stalled:
+        assert read_all(stalled) == b""
+        answer = client.recv(1_000)
+        while not answer.endswith(b"}]}"):
+            answer += client.recv(MIB)
+    assert len(answer) > 9 * 512 * 1024
+
+
+# Too many
+
+
+def test_who_is_one_connection_too_many_is_told_so_and_served_later(start: Start) -> None:
+    server = start(connection_limit=20, request_timeout=20)
+    request = request_bytes("ListQueues")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(server.url, request)) for _ in range(20)]
+        for client in clients:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        with open_socket(server.url, request) as excess:
+            error = error_in(read_all(excess))
+        assert (error.status, error.type, error.code) == (503, "close", "ServiceUnavailable")
+        assert exchange(server.url, "GET", "/health").status == 200
+        clients[0].sendall(request)
+        assert clients[0].recv(65_536).startswith(b"HTTP/1.1 200 ")
+    assert served_again(server.url) == 200
+
+
+def served_again(url: str) -> int:
+    """Ask until the server has noticed that others have gone."""
+    began = perf_counter()
+    while perf_counter() - began < PATIENCE_SECONDS:
+        answer = exchange(url, headers=json_headers("ListQueues"), body="{}")
+        if answer.status != 503:
+            return answer.status
+        assert told(answer).code == "ServiceUnavailable"
+    raise AssertionError("it never recovered")
+
+
+def test_far_too_many_connections_are_cut(start: Start) -> None:
+    server = start(connection_limit=5, request_timeout=20)
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            stack.enter_context(open_socket(server.url, b""))
+        assert read_all(stack.enter_context(open_socket(server.url, b""))) == b""
+
+
+def test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost(start: Start) -> None:
+    server = start(pending_limit=5)
+    request = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
+    accepted = refused = 0
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(open_socket(server.url, b"")) for _ in range(200)]
+        for client in clients:
+            client.sendall(request)
+        for client in clients:
+            answer = client.recv(65_536)
+            if answer.startswith(b"HTTP/1.1 200 "):
+                accepted += 1
+            else:
+                error = error_in(answer)
+                assert (error.status, error.type, error.code) == (403, None, "RequestThrottled")
+                refused += 1
+    assert (accepted + refused, bool(accepted), bool(refused)) == (200, True, True)
+    name = "ApproximateNumberOfMessages"
+    body = json.dumps({"QueueUrl": "q", "AttributeNames": [name]})
+    answer = exchange(server.url, headers=json_headers("GetQueueAttributes"), body=body).body
+    assert json.loads(answer)["Attributes"][name] == str(accepted)
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_ten_thousand_connections_hold(tmp_path: Path, many_files: None) -> None:
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > CROWD + 100, "the system allows too few"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        request = request_bytes("ListQueues")
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(open_socket(server.url, b"")) for _ in range(CROWD)]
+            for _ in range(2):
+                for client in clients:
+                    client.sendall(request)
+                for client in clients:
+                    assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+            assert exchange(server.url, "GET", "/health").status == 200
+            assert server.stop() == (0, "", "")
+
+
+# A stop
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(head("ListQueues", 100) + b"{", id="half a body"),
+        pytest.param(head("ListQueues", 100), id="no body"),
+        pytest.param(head("ListQueues", 100)[:-2], id="half the headers"),
+    ],
+)
+def test_a_stop_does_not_wait_for_half_a_request(tmp_path: Path, sent: bytes) -> None:
+    with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
+        with open_socket(server.url, sent) as client:
+            assert exchange(server.url, "GET", "/health").status == 200
+            began = perf_counter()
+            assert server.stop() == (0, "", "")
+            assert perf_counter() - began < 2.0
+            answer = read_all(client)
+        if b"\r\n\r\n" in sent:
+            error = error_in(answer)
+            assert (error.status, error.type, error.code) == (503, "close", "ServiceUnavailable")
