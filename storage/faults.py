@@ -53,4 +53,6 @@ def explain(error: Exception, where: str) -> str:
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
     reason = error.orig if isinstance(error, DBAPIError) else error
+    if "malformed" in str(reason):
+        return f"{where} is damaged ({reason}): put a backup in its place"
     return f"cannot use {where}: {' '.join(str(reason).split())}"

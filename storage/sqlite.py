@@ -45,6 +45,9 @@ _CHECKPOINT_SECONDS = 0.5
 _LONG_LOG_PAGES = 2_000
 """From when on the log is worth a moment of the writer, to be begun anew."""
 
+_LARGEST_LOG_BYTES = 32 * 1024 * 1024
+"""What the log's file may keep for good; a burst makes it larger, and it is cut down after that."""
+
 _RESERVED_BLOCK = 10_000
 """Numbers that are reserved at a time; a restart skips what is left of the block."""
 
@@ -66,6 +69,7 @@ class SqliteEngine:
         # A writer takes the write lock at once, never half-way through.
         _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
         self._connection: sa.Connection
+        self._is_closed = False
         self._turn = threading.Lock()
         self._is_quick = False
         self._log = _Log(self._path) if self._path else None
@@ -81,6 +85,7 @@ class SqliteEngine:
         self._connection = connection = self._engine.connect()
         # Nothing is changed in a file before it is known to be ours.
         schema.version(connection)
+        schema.probe(connection)
         connection.rollback()
         # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
@@ -117,12 +122,21 @@ class SqliteEngine:
                 began = perf_counter()
                 transaction.commit()
         except BaseException:
+            self._roll_back()
             # What a failed transaction reserved is reserved again, in the next one.
             self._reserved_number = self._next_number
             self._is_quick = False
             raise
         self._is_quick = perf_counter() - began < _QUICK_SECONDS
         return result
+
+    def _roll_back(self) -> None:
+        """Leave no transaction behind: a COMMIT that fails ends none, on either level."""
+        with contextlib.suppress(sa.exc.SQLAlchemyError):
+            self._connection.rollback()
+        driver = self._connection.connection.driver_connection
+        if isinstance(driver, sqlite3.Connection) and driver.in_transaction:
+            driver.rollback()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads; in memory, between the writer's transactions."""
@@ -157,7 +171,10 @@ class SqliteEngine:
             connection.execute(schema.properties.insert(), row)
 
     async def close(self) -> None:
-        """Let go of the file; a transaction that runs is finished first."""
+        """Let go of the file, once a transaction that runs is finished; twice does no harm."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._reading.shutdown()
         if self._readers is not None:
             self._readers.dispose()
@@ -244,11 +261,15 @@ class _Log:
         """Copy what can be copied without waiting for anybody; tell if too much is left."""
         try:
             if self._connection is None:
-                self._connection = await aiosqlite.connect(self._path, isolation_level=None)
+                self._connection = await aiosqlite.connect(
+                    self._path, isolation_level=None, timeout=0
+                )
                 await self._connection.execute("PRAGMA synchronous=FULL")
             async with self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)") as cursor:
                 _, pages, copied = await cursor.fetchone() or (0, 0, 0)
-        except sqlite3.Error as error:
+            if copied == pages and _size(f"{self._path}-wal") > _LARGEST_LOG_BYTES:
+                await self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except (sqlite3.Error, OSError) as error:
             # Nothing is lost: it stays in the log, and is copied another time.
             log.warning("the database's log could not be copied to its file: %s", error)
             return False
@@ -262,6 +283,10 @@ class _Log:
                 await self._copying
         if self._connection is not None:
             await self._connection.close()
+
+
+def _size(path: str) -> int:
+    return Path(path).stat().st_size
 
 
 def _lock_file(path: Path) -> int:

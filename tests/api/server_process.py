@@ -61,6 +61,7 @@ class ServerProcess:
             stderr=self._errors,
             text=True,
         )
+        self.pid = self._process.pid
         assert self._process.stdout is not None
         self._output: IO[str] = self._process.stdout
         self.line = self._first_line()

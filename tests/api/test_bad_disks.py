@@ -1,0 +1,155 @@
+"""Disks that are full, fail or have lost something: said as SQS says it, and over when they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api.raw_http import Answer, exchange, json_headers, told
+from tests.api.server_process import ServerProcess, failed_start
+
+KIB = 1024
+BIG = "x" * 64 * KIB
+
+
+def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
+    return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
+
+
+def send(server: ServerProcess, body: str) -> bool:
+    """Send a message; tell if it was acknowledged, and see that a refusal says to try again."""
+    answer = ask(server, "SendMessage", QueueUrl="q", MessageBody=body)
+    if answer.status == 200:
+        return True
+    assert (answer.status, told(answer).code) == (503, "ServiceUnavailable")
+    return False
+
+
+def drain(server: ServerProcess) -> list[str]:
+    found: list[str] = []
+    while True:
+        answer = ask(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+        assert answer.status == 200, answer.body
+        messages = json.loads(answer.body).get("Messages")
+        if not messages:
+            return found
+        found += [message["Body"] for message in messages]
+
+
+def fill(server: ServerProcess, prefix: str) -> list[str]:
+    """Send until that is refused; give what was acknowledged."""
+    sent: list[str] = []
+    for number in range(1_000):
+        body = f"{prefix} {number} {BIG}"
+        if not send(server, body):
+            return sent
+        sent.append(body)
+    raise AssertionError("the disk took everything")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of 4 MiB; only root may have one."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no small disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    url = f"sqlite:///{small_disk}/q.db"
+    (small_disk / "ballast").write_bytes(bytes(1024 * KIB))
+    with ServerProcess("--database", url, directory=tmp_path) as server:
+        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        sent = fill(server, "before")
+        assert sent
+        for _ in range(3):
+            assert not send(server, f"refused {BIG}")
+        names = ["ApproximateNumberOfMessages"]
+        answer = ask(server, "GetQueueAttributes", QueueUrl="q", AttributeNames=names)
+        assert json.loads(answer.body)["Attributes"] == {names[0]: str(len(sent))}
+        assert exchange(server.url, "GET", "/health").status == 200
+        assert server.stop()[0] == 0
+    with ServerProcess("--database", url, directory=tmp_path) as server:
+        answer = ask(server, "ListQueues")
+        assert len(json.loads(answer.body)["QueueUrls"]) == 1
+        (small_disk / "ballast").unlink()
+        sent += fill(server, "after")
+        subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+        assert send(server, "at last")
+        assert sorted(drain(server)) == sorted([*sent, "at last"])
+
+
+def test_writes_that_fail_are_refused_until_they_succeed(tmp_path: Path) -> None:
+    with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
+        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        sent = [f"{number}" for number in range(20)]
+        assert all(map(send, [server] * len(sent), sent))
+        _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
+        largest = max(path.stat().st_size for path in tmp_path.glob("q.db*"))
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest, hard))
+        sent += fill(server, "until it fails")
+        assert not send(server, f"refused {BIG}")
+        assert ask(server, "ListQueues").status == 200
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        assert send(server, "at last")
+        assert sorted(drain(server)) == sorted([*sent, "at last"])
+        assert server.stop()[0] == 0
+
+
+def make(path: Path) -> None:
+    """Make a database with messages in it, and end the server properly."""
+    with ServerProcess("--database", f"sqlite:///{path}", directory=path.parent) as server:
+        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        for number in range(20):
+            assert send(server, f"{number} {BIG}")
+        assert server.stop()[0] == 0
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def scribble(path: Path) -> None:
+    """Write over the first page of every tree but the list of tables itself."""
+    connection = sqlite3.connect(path)
+    roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 1").fetchall()
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.close()
+    with path.open("r+b") as file:
+        for (page,) in roots:
+            file.seek((page - 1) * page_bytes)
+            file.write(b"\xff" * page_bytes)
+
+
+@pytest.mark.parametrize("damage", [cut, scribble])
+def test_a_damaged_file_is_named_at_the_start(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "q.db")
+    damage(tmp_path / "q.db")
+    line = failed_start("--database", "sqlite:///q.db", directory=tmp_path)
+    assert line.startswith("queueserver: error: q.db is damaged (database disk image is malformed)")
+
+
+def test_a_file_that_cannot_be_written_is_named_at_the_start(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    make(small_disk / "q.db")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    line = failed_start("--database", f"sqlite:///{small_disk}/q.db", directory=tmp_path)
+    assert line == f"queueserver: error: cannot open {small_disk}/q.db: Read-only file system"

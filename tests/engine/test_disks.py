@@ -1,0 +1,98 @@
+"""What a SQLite file's disk does to the engine: it is slow, or its log has grown."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from storage import sqlite as engine_module
+from storage.faults import DatabaseUnavailable
+from tests.engine.stage import Stage, new_message
+
+
+@pytest_asyncio.fixture
+async def on_disk(sqlite: str) -> AsyncIterator[Stage]:
+    stage = await Stage.open(sqlite)
+    yield stage
+    await stage.database.close()
+
+
+async def test_a_sync_that_hangs_keeps_only_writers_waiting(on_disk: Stage) -> None:
+    engine: Any = on_disk.database._engine
+    engine._is_quick = False
+    begun, done = threading.Event(), threading.Event()
+
+    @sa.event.listens_for(engine._engine, "commit")
+    def hang(_connection: sa.Connection) -> None:
+        begun.set()
+        done.wait(10)
+
+    sending = asyncio.create_task(on_disk.send("a"))
+    assert await asyncio.to_thread(begun.wait, 10)
+    assert await on_disk.counts() == (0, 0, 0)
+    assert not sending.done()
+    done.set()
+    await sending
+    assert await on_disk.counts() == (1, 0, 0)
+
+
+async def test_a_slow_commit_sends_the_next_ones_off_the_loop(on_disk: Stage) -> None:
+    engine: Any = on_disk.database._engine
+    threads: list[int] = []
+
+    @sa.event.listens_for(engine._engine, "commit")
+    def be_slow(_connection: sa.Connection) -> None:
+        threads.append(threading.get_ident())
+        threading.Event().wait(0.01)
+
+    for _ in range(3):
+        await on_disk.send("a")
+    assert threading.get_ident() not in threads[1:]
+
+
+async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
+    engine: Any = on_disk.database._engine
+    failures = [sa.exc.OperationalError("COMMIT", {}, OSError("disk I/O error"))] * 2
+
+    @sa.event.listens_for(engine._engine, "commit")
+    def fail(_connection: sa.Connection) -> None:
+        if failures:
+            raise failures.pop()
+
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailable):
+            await on_disk.send("lost")
+    await on_disk.send("kept")
+    assert await on_disk.bodies() == ["kept"]
+
+
+async def test_a_log_that_has_grown_is_cut_down(
+    on_disk: Stage, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log_bytes() -> int:
+        return Path(sqlite.removeprefix("sqlite:///") + "-wal").stat().st_size
+
+    await on_disk.database.submit(on_disk.sending(new_message("x" * 1_000_000)))
+    grown = log_bytes()
+    assert grown > 1_000_000
+    engine: Any = on_disk.database._engine
+    await engine._log.finish()
+    assert log_bytes() == grown, "a log of this size may stay, to be written over"
+    monkeypatch.setattr(engine_module, "_LARGEST_LOG_BYTES", 1_000_000)
+    await engine._log.finish()
+    assert log_bytes() == 0
+    await on_disk.send("after")
+    assert await on_disk.counts() == (2, 0, 0)
+
+
+async def test_a_second_close_does_no_harm(sqlite: str) -> None:
+    stage = await Stage.open(sqlite)
+    await stage.database.close()
+    await stage.database.close()
