@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 from queueserver.config import (
@@ -26,15 +27,20 @@ from queueserver.config import (
     mask_password,
 )
 from queueserver.server import run
+from storage.backups import back_up
+from storage.faults import DatabaseUnusable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop; return the exit status."""
+    """Run the server until it is told to stop, or make a backup; return the exit status."""
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        config = load(parse(sys.argv[1:] if argv is None else argv), os.environ)
+        if arguments[:1] == ["backup"]:
+            return _back_up(arguments[1:])
+        config = load(parse(arguments), os.environ)
         start_logging(config)
         return run(config)
-    except (ConfigError, StartError) as error:
+    except (ConfigError, StartError, DatabaseUnusable) as error:
         sys.stderr.write(f"queueserver: error: {_one_line(str(error))}\n")
         return 2
 
@@ -44,12 +50,33 @@ def parse(argv: Sequence[str]) -> dict[str, str]:
     parser = _Parser(
         prog="queueserver",
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
+        epilog="`queueserver backup --help` tells how to copy a SQLite database while it serves.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
     for setting in SETTINGS:
         _add(parser, setting)
     return {name: text for name, text in vars(parser.parse_args(argv)).items() if text is not None}
+
+
+def _back_up(argv: Sequence[str]) -> int:
+    """Copy the database into a file, while a server serves or not; say so in one line."""
+    parser = _Parser(
+        prog="queueserver backup",
+        description="Copy a SQLite database into a new file, while a server serves.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="the file to be made")
+    for setting in SETTINGS:
+        if setting.name in {"database", "config"}:
+            _add(parser, setting)
+    given = vars(parser.parse_args(argv))
+    file = given.pop("file")
+    flags = {name: text for name, text in given.items() if text is not None}
+    database = load(flags, os.environ).database
+    size = back_up(database, file)
+    sys.stdout.write(f"backed up {mask_password(database)} to {file} ({size} bytes)\n")
+    return 0
 
 
 class _Parser(argparse.ArgumentParser):

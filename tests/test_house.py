@@ -26,6 +26,7 @@ MAY_IMPORT = {
 }
 HTTP_MODULES = {"queueserver/connections.py", "queueserver/server.py"}
 DIALECT_MODULES = {
+    "storage/backups.py",
     "storage/database.py",  # chooses
     "storage/lists.py",  # what the two write differently
     "storage/postgresql.py",

@@ -38,7 +38,7 @@ def test_there_is_no_row_for_a_setting_that_is_not_there() -> None:
 
 
 def test_the_set_up_is_two_commands_of_one_line_each() -> None:
-    run, test, _ = code("sh")
+    run, test, *_ = code("sh")
     assert run.count("\n") == test.count("\n") == 1
     assert run.endswith(".venv/bin/queueserver\n")
     assert test.endswith(".venv/bin/python -m pytest\n")
