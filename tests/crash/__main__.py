@@ -1,0 +1,45 @@
+"""`python -m tests.crash --crashes 200`: kill a server so often, and account for everything."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+from tests import postgresql
+from tests.crash.crashes import Report, crash
+
+
+def main() -> int:
+    """Run as asked; the status is 1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
+    parser.add_argument("--crashes", type=int, default=200, help="how often it is killed")
+    parser.add_argument("--per-run", type=int, default=20, help="crashes of one database")
+    parser.add_argument("--seed", type=int, default=random.randrange(10**6))
+    parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL, not on SQLite")
+    arguments = parser.parse_args()
+    is_clean = True
+    with postgresql.server() if arguments.postgresql else nullcontext() as server:
+        for number in range(0, arguments.crashes, arguments.per_run):
+            count = min(arguments.per_run, arguments.crashes - number)
+            report = run(server, count, arguments.seed + number)
+            is_clean = is_clean and not report.findings and not report.failures
+            sys.stdout.write("\n".join([*report.lines(), ""]))
+            sys.stdout.flush()
+    return 0 if is_clean else 1
+
+
+def run(server: str | None, crashes: int, seed: int) -> Report:
+    """Crash a server on a new database: in a PostgreSQL, or a SQLite file."""
+    with tempfile.TemporaryDirectory(prefix="queueserver-crash-") as made:
+        new = nullcontext(f"sqlite:///{made}/queueserver.db")
+        with postgresql.database(server) if server else new as database:
+            return asyncio.run(crash(database, Path(made), crashes, seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

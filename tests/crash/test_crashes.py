@@ -1,0 +1,24 @@
+"""The short setting: a few crashes on each database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.crash.crashes import crash
+
+CRASHES = 6
+ACKNOWLEDGED = 500
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_every_promise_is_kept_through_crashes(
+    database_url: str, tmp_path: Path, seed: int
+) -> None:
+    report = asyncio.run(crash(database_url, tmp_path, CRASHES, seed))
+    summary = "\n".join(report.lines())
+    assert not report.findings, summary
+    assert not report.failures, summary
+    assert sum(send.outcome == "done" for send in report.history.sends) > ACKNOWLEDGED, summary
