@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from protocol.errors import QueueDoesNotExist
+from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.attributes import Attributes, typed
 from queueserver.operations import Caller
@@ -21,8 +21,8 @@ from storage.redrive import Redrive
 
 T = TypeVar("T")
 
-_COPIES = 100_000
-"""How many copies are kept, of about a kilobyte each; then all are thrown away."""
+_COPIES = 20_000
+"""How many copies are kept, of a kilobyte and a half each; then all are thrown away."""
 
 _KEPT_URL_CHARACTERS = 500
 """The longest URL that a copy is kept for; what comes before the last two segments is anything."""
@@ -91,18 +91,28 @@ class Directory:
     ) -> T:
         """Act on a copy of the queue, and once more for every time it was out of date.
 
+        A copy that is out of date is told of by the database; one that a request is refused by is
+        held against what the database has first.
+
         Raises:
             QueueDoesNotExist: there is none, or the URL names none.
         """
         key = (queue_url, caller.account, caller.region)
         while True:
-            queue = self._copies.get(key)
-            if queue is None:
-                queue = await self._copy(caller, queue_url)
+            kept = self._copies.get(key)
+            queue = kept or await self._copy(caller, queue_url)
             try:
                 return await act(queue)
             except QueueChanged:
                 self._copies.pop(key, None)
+            except SQSError:
+                if kept is None or await self._is_current(caller, queue_url, kept):
+                    raise
+                self._copies.pop(key, None)
+
+    async def _is_current(self, caller: Caller, queue_url: str, copy: KnownQueue) -> bool:
+        queue = await self.read(caller, queue_url)
+        return (queue.id, queue.revision) == (copy.id, copy.revision)
 
     async def change(
         self, caller: Caller, queue_url: str, change: Callable[[Queue], Awaitable[T]]

@@ -63,7 +63,7 @@ _ADDRESSES = 1_000
 """How many ways to name this server are remembered; then all are forgotten."""
 
 _CREDENTIAL = re.compile(
-    r"Credential=([^/,\s&%]+)(?:/|%2F)[0-9]{8}(?:/|%2F)([a-z0-9-]{1,63})(?:/|%2F)", re.IGNORECASE
+    r"Credential=([^/,\s&%=]+)(?:/|%2F)[0-9]{8}(?:/|%2F)([a-z0-9-]{1,63})(?:/|%2F)", re.IGNORECASE
 )
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _HOST = re.compile(r"[!-~]+")

@@ -421,5 +421,7 @@ def _erase_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int])
     if not numbers:
         return 0
     rows = {"queue": queue_id, "numbers": numbers}
+    # The state first, as claims hold it first: so no two servers wait for each other.
+    erased = _ERASE_STATE.change(transaction.connection, rows)
     _ERASE_BODY.change(transaction.connection, rows)
-    return _ERASE_STATE.change(transaction.connection, rows)
+    return erased
