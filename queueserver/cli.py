@@ -23,9 +23,9 @@ from queueserver.config import (
     Setting,
     StartError,
     load,
-    mask_password,
 )
 from queueserver.server import run
+from storage.faults import mask_password
 
 
 def main(argv: Sequence[str] | None = None) -> int:

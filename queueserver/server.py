@@ -36,8 +36,9 @@ from protocol.errors import (
 from protocol.names import queue_url, region_of_host
 from protocol.wire import WireRequest, WireResponse, codec_for
 from queueserver.clock import SystemClock
-from queueserver.config import Config, DeclaredQueue, StartError, mask_password
+from queueserver.config import Config, DeclaredQueue, StartError
 from queueserver.directory import Directory
+from queueserver.duty import Duty
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.messages import Messages
 from queueserver.move_tasks import MoveTasks, Runner
@@ -46,7 +47,7 @@ from queueserver.queues import Queues
 from queueserver.upkeep import Upkeep
 from storage.arrivals import Clock
 from storage.database import Database
-from storage.faults import DatabaseUnavailable, DatabaseUnusable
+from storage.faults import DatabaseUnavailable, DatabaseUnusable, mask_password
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +81,7 @@ class Server:
         self._dated = (0, "")
         self._addresses: dict[tuple[str, str, str], tuple[str, str | None]] = {}
         self._database: Database
-        self._upkeep: Upkeep
-        self._move_runner: Runner
+        self._duty: Duty
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -92,39 +92,37 @@ class Server:
             StartError: the database or the address cannot be used, or a declared queue is wrong.
         """
         try:
-            self._database = await Database.open(self._config.database, self._clock)
+            self._database = await Database.open(
+                self._config.database,
+                self._clock,
+                connections=self._config.pool_size,
+                poll_seconds=self._config.poll_seconds,
+            )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error
         try:
             directory = Directory(self._database)
-            self._upkeep = Upkeep(self._database, self._clock)
-            queues = Queues(
-                self._database,
-                directory,
-                self._clock,
-                self._upkeep,
-                cooldowns=self._config.cooldowns,
-            )
+            cooldowns = self._config.cooldowns
+            queues = Queues(self._database, directory, self._clock, cooldowns=cooldowns)
             limit = self._config.in_flight_limit
             messages = Messages(self._database, directory, self._clock, in_flight_limit=limit)
-            self._move_runner = Runner(self._database, self._clock)
-            move_tasks = MoveTasks(self._database, self._clock, self._move_runner)
+            move_tasks = MoveTasks(self._database, self._clock)
             self._operations = bind(queues, messages, move_tasks)
             await self._declare_queues(queues)
             await self._listen()
         except BaseException:
             await self._database.close()
             raise
-        self._upkeep.start()
-        await self._move_runner.start()
+        upkeep = Upkeep(self._database, self._clock)
+        self._duty = Duty(upkeep, Runner(self._database, self._clock))
+        self._database.employ(self._duty)
 
     async def stop(self) -> None:
         """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
         self._database.arrivals.close()
         if self._runner is not None:
             await self._runner.cleanup()
-        await self._upkeep.stop()
-        await self._move_runner.stop()
+        await self._duty.stop()
         await self._database.close()
 
     async def _listen(self) -> None:

@@ -26,7 +26,9 @@ MAY_IMPORT = {
 }
 HTTP_MODULES = {"queueserver/server.py"}
 DIALECT_MODULES = {
+    "storage/connections.py",  # how PostgreSQL is reached
     "storage/database.py",  # chooses
+    "storage/link.py",  # what ties servers on PostgreSQL together
     "storage/lists.py",  # what the two write differently
     "storage/postgresql.py",
     "storage/schema.py",  # DDL

@@ -36,6 +36,8 @@ def config(
         public_url=None,
         cooldowns=cooldowns,
         in_flight_limit=in_flight_limit,
+        pool_size=5,
+        poll_seconds=None,
         log_level="info",
         log_format="text",
         queues=queues or {},
