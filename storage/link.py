@@ -184,8 +184,10 @@ class Link:
 async def _ask(connection: Connection, question: str) -> Any:  # noqa: ANN401
     """Give the one value that a statement gives.
 
-    All rows are asked for: to ask for one would leave the statement unfinished, and its snapshot
-    would keep dead rows of all tables from being freed for as long as the transaction is open.
+    In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and for
+    as long frees no dead rows of any table; so that there is one, even if it says nothing.
     """
-    ((value,),) = await connection.fetch(question, timeout=_ANSWER_SECONDS)
+    value = await connection.fetchval(question, timeout=_ANSWER_SECONDS)
+    if connection.is_in_transaction():
+        await connection.execute("SELECT", timeout=_ANSWER_SECONDS)
     return value
