@@ -87,46 +87,39 @@ class Crowd:
     def __init__(self, urls: Sequence[str], size: Size, *, ordered: bool) -> None:
         self._urls = urls
         self._size = size
-        self._ordered = ordered
+        self.ordered = ordered
         self._queue = FIFO_QUEUE if ordered else QUEUE
         self._url = queue_url(self._queue)
         self.history = History()
         self._producing = size.producers
-        self._is_over = False
+        self._is_done = False
         self._deleted_bodies: set[str] = set()
 
-    async def work(self, disturb: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Make the queue, let everybody work, and disturb them meanwhile.
-
-        Whoever produces goes on at least until the disturbance is over.
-        """
+    async def work(self, is_over: asyncio.Event | None = None) -> None:
+        """Make the queue, and let everybody work; who sends goes on until `is_over` at least."""
         async with self._client(0) as one:
-            attributes = {"FifoQueue": "true"} if self._ordered else {}
+            attributes = {"FifoQueue": "true"} if self.ordered else {}
             status = 0
             while status != 200:
                 status, _, _ = await one.ask(
                     "CreateQueue", QueueName=self._queue, Attributes=attributes
                 )
-        self.disturbed = asyncio.Event()
-        producers = [self._produce(number) for number in range(self._size.producers)]
-        consumers = [self._consume(number) for number in range(self._size.consumers)]
         async with asyncio.TaskGroup() as group:
-            for work in (*producers, *consumers):
-                group.create_task(work)
-            if disturb is not None:
-                await disturb()
-            self.disturbed.set()
+            for number in range(self._size.producers):
+                group.create_task(self._produce(number, is_over))
+            for number in range(self._size.consumers):
+                group.create_task(self._consume(number))
 
     def _client(self, number: int) -> _Closing:
         return _Closing(Client(self._urls, self.history, self._size.seed * 10_000 + number))
 
-    async def _produce(self, number: int) -> None:
+    async def _produce(self, number: int, is_over: asyncio.Event | None) -> None:
         """Send batches until there are enough; the outcome of one may never be known."""
         share = self._size.messages // self._size.producers
-        send = self._send_ordered if self._ordered else self._send
+        send = self._send_ordered if self.ordered else self._send
         async with self._client(1 + number) as client:
             sent = 0
-            while sent < share or not self.disturbed.is_set():
+            while sent < share or (is_over is not None and not is_over.is_set()):
                 sent += await send(client, number, sent)
         self._producing -= 1
 
@@ -173,7 +166,7 @@ class Crowd:
 
     async def _consume(self, number: int) -> None:
         async with self._client(5_000 + number) as client:
-            while not self._is_over:
+            while not self._is_done:
                 status, answer, span = await client.ask(
                     "ReceiveMessage",
                     _WAIT_SECONDS,
@@ -198,7 +191,7 @@ class Crowd:
                 self.history.got += gots
                 if gots:
                     await self._delete(client, gots)
-                self._is_over = self._is_over or self._is_done()
+                self._is_done = self._is_done or self._has_done_all()
 
     async def _delete(self, client: Client, gots: Sequence[Got]) -> None:
         entries = [{"Id": str(n), "ReceiptHandle": got.receipt} for n, got in enumerate(gots)]
@@ -217,7 +210,7 @@ class Crowd:
                 return
             await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
-    def _is_done(self) -> bool:
+    def _has_done_all(self) -> bool:
         return not self._producing and self.history.acknowledged <= self._deleted_bodies
 
 
@@ -232,3 +225,13 @@ class _Closing:
 
     async def __aexit__(self, *_: object) -> None:
         self._client.close()
+
+
+async def disturbed(crowds: Sequence[Crowd], disturb: Callable[[], Awaitable[None]]) -> None:
+    """Let crowds work and disturb them, and let them finish what they have begun."""
+    is_over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        for crowd in crowds:
+            group.create_task(crowd.work(is_over))
+        await disturb()
+        is_over.set()

@@ -6,25 +6,16 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import asyncpg
 import pytest
 
-from tests.api.databases import execute
-from tests.cluster.crowd import Client, Crowd, Size
-from tests.cluster.history import History
+from tests.cluster.crowd import Crowd, Size, disturbed
 from tests.cluster.postgres import Postgres
+from tests.cluster.room import RECOVERY_SECONDS, SERVERS, all_recover, cluster
 from tests.cluster.servers import Servers
-
-RECOVERY_SECONDS = 5.0
-_SERVERS = 4
-
-KINDS = pytest.mark.parametrize("ordered", [False, True], ids=["standard", "fifo"])
-Disturb: TypeAlias = Callable[[], Awaitable[None]]
 
 
 def size(is_long: bool, *, timeout_seconds: int = 30) -> Size:
@@ -33,17 +24,10 @@ def size(is_long: bool, *, timeout_seconds: int = 30) -> Size:
     return Size(8, 8, 3_000, 80, timeout_seconds)
 
 
-@asynccontextmanager
-async def cluster(
-    primary: Postgres, directory: Path, count: int = _SERVERS
-) -> AsyncIterator[Servers]:
-    """Give servers on a database of their own."""
-    name = f"cluster_{random.randrange(10**9)}"
-    await asyncio.to_thread(execute, primary.url, f"CREATE DATABASE {name}")
-    url = primary.url.rpartition("/")[0] + f"/{name}"
-    async with Servers(directory, url, count) as servers:
-        yield servers
-    await asyncio.to_thread(execute, primary.url, f"DROP DATABASE {name} WITH (FORCE)")
+def crowds(servers: Servers, is_long: bool) -> list[Crowd]:
+    """Give one crowd of each kind; what is lost on its way to them comes again soon."""
+    each = size(is_long, timeout_seconds=4 if is_long else 2)
+    return [Crowd(servers.urls, each, ordered=ordered) for ordered in (False, True)]
 
 
 def report(title: str, crowd: Crowd, began: float) -> None:
@@ -51,13 +35,13 @@ def report(title: str, crowd: Crowd, began: float) -> None:
     history = crowd.history
     seconds = time.monotonic() - began
     sys.stdout.write(
-        f"{title}: {len(history.acknowledged)} sent, {len(history.got)} received, "
-        f"{len(history.deleted)} deleted in {seconds:.1f} s, refused {dict(history.refused)}, "
-        f"longest {history.longest:.2f} s\n"
+        f"{title}, {'FIFO' if crowd.ordered else 'standard'}: {len(history.acknowledged)} sent, "
+        f"{len(history.got)} received, {len(history.deleted)} deleted in {seconds:.1f} s, "
+        f"refused {dict(history.refused)}, longest {history.longest:.2f} s\n"
     )
 
 
-@KINDS
+@pytest.mark.parametrize("ordered", [False, True], ids=["standard", "fifo"])
 async def test_a_crowd_at_four_servers_loses_nothing_and_shares_nothing(
     primary: Postgres, directory: Path, is_long: bool, ordered: bool
 ) -> None:
@@ -71,72 +55,59 @@ async def test_a_crowd_at_four_servers_loses_nothing_and_shares_nothing(
     assert len(crowd.history.got) == len(crowd.history.acknowledged)
 
 
-@KINDS
+async def examine(
+    title: str, working: Sequence[Crowd], disturb: Callable[[], Awaitable[None]]
+) -> None:
+    """Disturb crowds at work; nothing may be wrong, and nobody may wait for long."""
+    began = time.monotonic()
+    await disturbed(working, disturb)
+    for crowd in working:
+        report(title, crowd, began)
+    for crowd in working:
+        assert crowd.history.violations(ordered=crowd.ordered) == []
+        assert crowd.history.longest < RECOVERY_SECONDS
+        assert set(crowd.history.refused) <= {0, 503}
+
+
 async def test_servers_that_are_killed_lose_nothing_that_was_acknowledged(
-    primary: Postgres, directory: Path, is_long: bool, ordered: bool
+    primary: Postgres, directory: Path, is_long: bool
 ) -> None:
     chances = random.Random(2)
     async with cluster(primary, directory) as servers:
 
         async def kill() -> None:
-            for _ in range(20 if is_long else 3):
+            for _ in range(30 if is_long else 2):
                 await asyncio.sleep(chances.uniform(0.1, 0.8))
                 server = chances.choice(servers.all)
                 await server.kill()
                 await asyncio.sleep(chances.uniform(0, 0.3))
                 await server.start()
 
-        crowd = Crowd(servers.urls, size(is_long, timeout_seconds=4), ordered=ordered)
-        began = time.monotonic()
-        await crowd.work(kill)
-        report("killed", crowd, began)
-    assert crowd.history.violations(ordered=ordered) == []
-    assert crowd.history.longest < RECOVERY_SECONDS
+        await examine("killed", crowds(servers, is_long), kill)
 
 
-async def all_recover(servers: Servers) -> float:
-    """Tell how long it takes until every server has answered a write with success."""
-    began = time.monotonic()
-
-    async def recover(url: str) -> None:
-        client = Client([url], History(), 0)
-        status = 0
-        while status != 200:
-            status, _, _ = await client.ask("CreateQueue", QueueName="recovered")
-        client.close()
-
-    await asyncio.gather(*(recover(url) for url in servers.urls))
-    return time.monotonic() - began
-
-
-@pytest.mark.parametrize("how", ["restart", "crash", "cut"])
-@KINDS
 async def test_a_postgresql_that_goes_away_is_told_and_found_again(
-    primary: Postgres, directory: Path, is_long: bool, ordered: bool, how: str
+    primary: Postgres, directory: Path, is_long: bool
 ) -> None:
     recoveries = []
     async with cluster(primary, directory) as servers:
 
         async def disturb() -> None:
-            for _ in range(5 if is_long else 1):
-                await asyncio.sleep(1)
-                if how == "cut":
+            for mode in ("fast", None, "immediate") * (10 if is_long else 1):
+                await asyncio.sleep(0.5)
+                if mode is None:
                     await cut(primary)
                 else:
-                    mode = "fast" if how == "restart" else "immediate"
                     await asyncio.to_thread(primary.stop, mode)
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(0.5)
                     await asyncio.to_thread(primary.start)
                 recoveries.append(await all_recover(servers))
 
-        crowd = Crowd(servers.urls, size(is_long, timeout_seconds=4), ordered=ordered)
-        began = time.monotonic()
-        await crowd.work(disturb)
-        report(f"{how}, back after {max(recoveries):.2f} s", crowd, began)
-    assert crowd.history.violations(ordered=ordered) == []
+        working = crowds(servers, is_long)
+        await examine("PostgreSQL away", working, disturb)
+    sys.stdout.write(f"back after {max(recoveries):.2f} s at most\n")
     assert max(recoveries) < RECOVERY_SECONDS
-    assert crowd.history.longest < RECOVERY_SECONDS
-    assert set(crowd.history.refused) <= {503}
+    assert not any(0 in crowd.history.refused for crowd in working)
 
 
 async def cut(primary: Postgres) -> None:
@@ -146,3 +117,29 @@ async def cut(primary: Postgres) -> None:
         "WHERE application_name LIKE 'queueserver%'"
     )
     await connection.close()
+
+
+async def test_a_standby_that_is_promoted_has_all_that_was_acknowledged(
+    directory: Path, is_long: bool
+) -> None:
+    primary = Postgres.create(directory / "failing", durable=is_long)
+    standby = primary.standby(directory / "standby")
+    url = f"postgresql://postgres@{primary.host},{standby.host}/postgres"
+    recoveries = []
+    try:
+        async with Servers(directory, url, SERVERS) as servers:
+
+            async def fail_over() -> None:
+                await asyncio.sleep(5 if is_long else 1)
+                await asyncio.to_thread(primary.kill)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(standby.promote)
+                recoveries.append(await all_recover(servers))
+                await asyncio.sleep(0.5)
+
+            await examine("failover", crowds(servers, is_long), fail_over)
+    finally:
+        standby.end()
+        primary.end()
+    sys.stdout.write(f"back after {recoveries[0]:.2f} s\n")
+    assert recoveries[0] < RECOVERY_SECONDS
