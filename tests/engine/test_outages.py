@@ -224,12 +224,34 @@ async def test_two_servers_never_receive_the_same_message(
     assert sorted(map(int, received[0] + received[1])) == list(range(200))
 
 
-async def done_or_waiting(task: asyncio.Task[None], url: str) -> None:
+async def done_or_waiting(task: asyncio.Task[Any], url: str) -> None:
     """Let a task run until it has ended, or waits for a lock in the database."""
     connection = await asyncpg.connect(url)
     while not task.done() and not await connection.fetchval(_WAITING):
         pass
     await connection.close()
+
+
+async def test_servers_that_wait_for_each_other_are_set_apart_and_both_succeed(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    """A delete holds its message and wants the group; a receive holds that and wants this."""
+    one, other = two_fifo_servers
+    await one.send_to("g", "a")
+    await one.receive(timeout_s=1)
+    one.clock.advance(1)
+    receiving: list[asyncio.Task[list[str]]] = []
+
+    def cross(transaction: Transaction) -> None:
+        if receiving:
+            return
+        transaction.connection.exec_driver_sql("SELECT 1 FROM messages FOR UPDATE")
+        receiving.append(asyncio.create_task(other.bodies()))
+        await_only(done_or_waiting(receiving[0], one.url))
+        transaction.connection.exec_driver_sql("SELECT 1 FROM groups FOR UPDATE")
+
+    await one.database.write(cross)
+    assert await receiving[0] == ["a"]
 
 
 async def test_nothing_is_sent_to_a_queue_id_that_another_server_has_purged(
