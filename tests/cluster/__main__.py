@@ -1,4 +1,4 @@
-"""`python -m tests.cluster`: the proofs of a cluster; `--long` makes them as large as in earnest."""
+"""`python -m tests.cluster`: the proofs of a cluster; `--long` makes them as large as can be."""
 
 from __future__ import annotations
 
