@@ -15,7 +15,7 @@ from tests.cluster.history import Got, History, Span
 QUEUE = "orders"
 FIFO_QUEUE = "orders.fifo"
 
-HANGING_SECONDS = 25.0
+HANGING_SECONDS = 30.0
 """Who has no answer after so long, beyond what it asked to wait, will get none."""
 _BATCH = 10
 _WAIT_SECONDS = 1

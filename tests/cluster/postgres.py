@@ -95,14 +95,27 @@ class Postgres:
 
     def kill(self) -> None:
         """Kill all of its processes at once, as when its machine is gone."""
-        postmaster = self._postmaster()
-        found = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-        for pid in (postmaster, *map(int, found)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in (postmaster, *map(int, found)):
+        for pid in self._send(signal.SIGKILL):
             while _runs(pid):
                 os.sched_yield()
+
+    def freeze(self) -> None:
+        """Let it do nothing any more, and keep its connections."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, number: signal.Signals) -> list[int]:
+        """Send a signal to all of its processes; tell which they are."""
+        postmaster = self._postmaster()
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        found = [postmaster, *map(int, children)]
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return found
 
     def _postmaster(self) -> int:
         return int((self.directory / "postmaster.pid").read_text().split()[0])

@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from storage.connections import CONNECT_SECONDS, STATEMENT_SECONDS
 from tests.cluster.crowd import Crowd, Size, disturbed
 from tests.cluster.postgres import Postgres
 from tests.cluster.room import RECOVERY_SECONDS, SERVERS, all_recover, cluster
@@ -56,16 +57,19 @@ async def test_a_crowd_at_four_servers_loses_nothing_and_shares_nothing(
 
 
 async def examine(
-    title: str, working: Sequence[Crowd], disturb: Callable[[], Awaitable[None]]
+    title: str,
+    working: Sequence[Crowd],
+    disturb: Callable[[], Awaitable[None]],
+    longest_seconds: float = RECOVERY_SECONDS,
 ) -> None:
-    """Disturb crowds at work; nothing may be wrong, and nobody may wait for long."""
+    """Disturb crowds at work; nothing may be wrong, and nobody may wait for too long."""
     began = time.monotonic()
     await disturbed(working, disturb)
     for crowd in working:
         report(title, crowd, began)
     for crowd in working:
         assert crowd.history.violations(ordered=crowd.ordered) == []
-        assert crowd.history.longest < RECOVERY_SECONDS
+        assert crowd.history.longest < longest_seconds
         assert set(crowd.history.refused) <= {0, 503}
 
 
@@ -108,6 +112,30 @@ async def test_a_postgresql_that_goes_away_is_told_and_found_again(
     sys.stdout.write(f"back after {max(recoveries):.2f} s at most\n")
     assert max(recoveries) < RECOVERY_SECONDS
     assert not any(0 in crowd.history.refused for crowd in working)
+
+
+async def test_nobody_waits_for_ever_for_a_postgresql_that_is_frozen(
+    primary: Postgres, directory: Path, is_long: bool
+) -> None:
+    if not is_long:
+        pytest.skip("it takes as long as the timeouts")
+    recoveries = []
+    async with cluster(primary, directory) as servers:
+
+        async def freeze() -> None:
+            await asyncio.sleep(1)
+            primary.freeze()
+            try:
+                await asyncio.sleep(3 * STATEMENT_SECONDS)
+            finally:
+                primary.thaw()
+            recoveries.append(await all_recover(servers))
+
+        # Who asks while a statement waits, waits for that one and then for one of its own.
+        longest = 2 * (STATEMENT_SECONDS + CONNECT_SECONDS)
+        await examine("frozen", crowds(servers, is_long), freeze, longest)
+    sys.stdout.write(f"back after {recoveries[0]:.2f} s\n")
+    assert recoveries[0] < RECOVERY_SECONDS
 
 
 async def cut(primary: Postgres) -> None:
