@@ -19,6 +19,14 @@ from storage.faults import DatabaseUnusable, mask_password
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+FAILURES = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a host that does not take writes, for one
+)
+"""What may go wrong with a connection, and may be right the next time."""
+
 CONNECT_SECONDS = 3.0
 """How long each host has to let us in."""
 
@@ -84,19 +92,19 @@ class Address:
         `settings` hold for this session beside those that hold for all.
 
         Raises:
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: there is none; it is the last
-            host's answer.
+            FAILURES: there is none; it is the last host's answer.
             ValueError: the URL cannot be read.
         """
         last = len(self._hosts) - 1
         for place, url in enumerate(list(self._hosts)):
             try:
                 connection = await self._connect(url, statement_seconds)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except FAILURES:
                 if place == last:
                     raise
                 continue
-            self._hosts.insert(0, self._hosts.pop(place))
+            self._hosts.remove(url)
+            self._hosts.insert(0, url)
             break
         try:
             if not self._is_pooled:

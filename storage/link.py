@@ -14,13 +14,11 @@ import secrets
 from time import perf_counter
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 
 from storage import news
 from storage.arrivals import Clock
-from storage.connections import Address, Connection
-from storage.faults import is_passing
+from storage.connections import FAILURES, Address, Connection
 from storage.lists import ValueList
 from storage.news import Company, News
 from storage.statements import Statement
@@ -83,7 +81,7 @@ class Link:
         """Connect, and set the clock.
 
         Raises:
-            OSError, asyncpg.PostgresError, asyncpg.InterfaceError: that is not possible.
+            FAILURES: that is not possible.
         """
         self._clock = clock
         await self._connect()
@@ -102,7 +100,7 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             # In good order, so that the duty is free when this returns.
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*FAILURES):
                 await connection.close(timeout=_ANSWER_SECONDS)
 
     async def _connect(self) -> None:
@@ -123,12 +121,13 @@ class Link:
                     log.warning("the link to the other servers is back")
                 is_told = False
                 await self._stay(self._connection)
-            except Exception as error:
+            except FAILURES as error:
                 if not is_told:
-                    log.warning("the link to the other servers is lost: %s", error or "no answer")
+                    reason = str(error) or "no answer"
+                    log.warning("the link to the other servers is lost: %s", reason)
                 is_told = True
-                if not is_passing(error) and not isinstance(error, asyncpg.PostgresError):
-                    log.exception("the link to the other servers failed")
+            except Exception:
+                log.exception("the link to the other servers failed; it is tied anew")
             self._drop()
             await asyncio.sleep(_PAUSE_SECONDS)
 

@@ -17,6 +17,7 @@ from storage.connections import PER_TRANSACTION, Address, Connection
 from storage.faults import is_loss, is_passing
 from storage.link import Link
 from storage.news import Company, News
+from storage.statements import Statement
 
 T = TypeVar("T")
 
@@ -122,9 +123,7 @@ class PostgresqlEngine:
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
-        series = sa.func.generate_series(1, count).table_valued("n")
-        statement = sa.select(schema.numbers.next_value()).select_from(series)
-        return connection.scalars(statement).all()
+        return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
 
     def tell(self, connection: sa.Connection, told: News, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
@@ -152,6 +151,12 @@ class PostgresqlEngine:
         """Name the database in an error, without its password."""
         return self._address.where()
 
+
+_NEXT_NUMBERS = Statement(
+    sa.select(schema.numbers.next_value()).select_from(
+        sa.func.generate_series(1, sa.bindparam("count", type_=sa.Integer)).table_valued("n")
+    )
+)
 
 _DIALECT = "postgresql+asyncpg://"
 

@@ -22,13 +22,17 @@ RECOVERY_SECONDS = 5.0
 
 @asynccontextmanager
 async def cluster(
-    primary: Postgres, directory: Path, count: int = SERVERS, *, ahead_seconds: int = 0
+    primary: Postgres,
+    directory: Path,
+    count: int = SERVERS,
+    *arguments: str,
+    ahead_seconds: int = 0,
 ) -> AsyncIterator[Servers]:
     """Give servers on a database of their own; every second one has a wrong clock, if any."""
     name = f"cluster_{uuid.uuid4().hex}"
     await asyncio.to_thread(execute, primary.url, f"CREATE DATABASE {name}")
     url = primary.url.rpartition("/")[0] + f"/{name}"
-    async with Servers(directory, url, count, ahead_seconds=ahead_seconds) as servers:
+    async with Servers(directory, url, count, *arguments, ahead_seconds=ahead_seconds) as servers:
         yield servers
     await asyncio.to_thread(execute, primary.url, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -152,7 +152,8 @@ async def test_a_standby_that_is_promoted_has_all_that_was_acknowledged(
 ) -> None:
     primary = Postgres.create(directory / "failing", durable=is_long)
     standby = primary.standby(directory / "standby")
-    url = f"postgresql://postgres@{primary.host},{standby.host}/postgres"
+    # The standby comes first, and must be passed over until it is promoted.
+    url = f"postgresql://postgres@{standby.host},{primary.host}/postgres"
     recoveries = []
     try:
         async with Servers(directory, url, SERVERS) as servers:

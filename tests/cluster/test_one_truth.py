@@ -66,6 +66,27 @@ async def test_a_waiting_receiver_is_woken_by_what_another_server_is_sent(
     assert late < (0.05 if is_long else 1)
 
 
+async def test_servers_that_cannot_be_told_of_news_look_for_it(
+    primary: Postgres, directory: Path
+) -> None:
+    async with cluster(primary, directory, 2, "--poll-seconds", "0.2") as servers:
+        sender, receiver = Through(servers), Through(servers)
+        await sender.ask(0, "CreateQueue", QueueName="q")
+        for _ in range(3):
+            waiting = asyncio.create_task(
+                receiver.ask(1, "ReceiveMessage", QueueUrl=Q, WaitTimeSeconds=20)
+            )
+            await asyncio.sleep(0.02)
+            began = time.monotonic()
+            await sender.ask(0, "SendMessage", QueueUrl=Q, MessageBody="x")
+            (message,) = (await waiting)["Messages"]
+            assert time.monotonic() - began < 2
+            handle = message["ReceiptHandle"]
+            await receiver.ask(1, "DeleteMessage", QueueUrl=Q, ReceiptHandle=handle)
+        sender.close()
+        receiver.close()
+
+
 async def test_servers_with_wrong_clocks_agree(primary: Postgres, directory: Path) -> None:
     async with cluster(primary, directory, 2, ahead_seconds=SKEW_SECONDS) as servers:
         client = Through(servers)
