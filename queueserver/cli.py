@@ -24,11 +24,10 @@ from queueserver.config import (
     Setting,
     StartError,
     load,
-    mask_password,
 )
 from queueserver.server import run
 from storage.backups import back_up
-from storage.faults import DatabaseUnusable
+from storage.faults import DatabaseUnusable, mask_password
 
 
 def main(argv: Sequence[str] | None = None) -> int:

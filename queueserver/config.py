@@ -18,6 +18,7 @@ import msgspec
 
 from protocol.errors import SQSError
 from queueserver import attributes, limits
+from storage.faults import mask_password
 
 
 class ConfigError(Exception):
@@ -51,6 +52,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     buffer_mib: int
     request_timeout: int
     idle_timeout: int
+    pool_size: int
+    poll_seconds: float | None
     log_level: str
     log_format: str
     queues: Mapping[str, DeclaredQueue]
@@ -104,19 +107,19 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return read
 
 
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65_535:
-        raise ValueError(text)
-    return int(text)
-
-
-def _number(least: int, most: int) -> Callable[[str], int]:
+def _whole(least: int, most: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
             raise ValueError(text)
         return int(text)
 
     return read
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0.05 <= float(text) <= 20:
+        raise ValueError(text)
+    return float(text)
 
 
 def _switch(text: str) -> bool:
@@ -144,7 +147,13 @@ SETTINGS: tuple[Setting, ...] = (
         "a host name or an address",
         _matching(r"[A-Za-z0-9._:%-]+"),
     ),
-    Setting("port", "9324", "port to bind; 0 picks a free one", "a number from 0 to 65535", _port),
+    Setting(
+        "port",
+        "9324",
+        "port to bind; 0 picks a free one",
+        "a number from 0 to 65535",
+        _whole(0, 65_535),
+    ),
     Setting(
         "database",
         "sqlite:///queueserver.db",
@@ -194,42 +203,56 @@ SETTINGS: tuple[Setting, ...] = (
         "120000",
         "how many messages of a queue may be received and not yet deleted or visible again",
         "a number from 1 to 1000000000",
-        _number(1, 1_000_000_000),
+        _whole(1, 1_000_000_000),
     ),
     Setting(
         "connection_limit",
         "16000",
         "how many connections may be open; requests on more are answered with 503 at once",
         "a number from 1 to 1000000",
-        _number(1, 1_000_000),
+        _whole(1, 1_000_000),
     ),
     Setting(
         "pending_limit",
         "10000",
         "how many requests may wait for the database; more are answered with RequestThrottled",
         "a number from 1 to 1000000",
-        _number(1, 1_000_000),
+        _whole(1, 1_000_000),
     ),
     Setting(
         "buffer_mib",
         "128",
         "MiB of bodies that may wait for the database, for slow senders and for slow readers, each",
         "a number from 16 to 1048576",
-        _number(16, 1_048_576),
+        _whole(16, 1_048_576),
     ),
     Setting(
         "request_timeout",
         "20",
         "seconds that a client has to send a request or read an answer; long ones have more",
         "a number from 1 to 3600",
-        _number(1, 3_600),
+        _whole(1, 3_600),
     ),
     Setting(
         "idle_timeout",
         "300",
         "seconds that a connection is kept open for a next request",
         "a number from 1 to 86400",
-        _number(1, 86_400),
+        _whole(1, 86_400),
+    ),
+    Setting(
+        "pool_size",
+        "5",
+        "connections to PostgreSQL that this server works on; it has one more for news",
+        "a number from 2 to 100",
+        _whole(2, 100),
+    ),
+    Setting(
+        "poll_seconds",
+        None,
+        "how often waiting receivers look, where PostgreSQL's LISTEN is not to be had",
+        "a number of seconds from 0.05 to 20",
+        _seconds,
     ),
     Setting(
         "log_level",
@@ -272,15 +295,6 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
         for name, text in values.items()
     }
     return msgspec.convert({**read, "queues": queues}, Config)
-
-
-def mask_password(url: str) -> str:
-    """Return a database URL that may be printed: any password in it is three stars.
-
-    Masks up to the last `@`, as an unescaped one inside a password must not show its second half.
-    """
-    url = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
-    return re.sub(r"([?&]\w*password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 def _defaults() -> Iterator[tuple[str, str | None]]:

@@ -59,10 +59,9 @@ class _Handle(msgspec.Struct):
 class MoveTasks:
     """What SQS does with message move tasks; each public method is the action of its name."""
 
-    def __init__(self, database: Database, clock: Clock, runner: Runner) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
-        self._runner = runner
 
     async def start_message_move_task(
         self, caller: Caller, request: actions.StartMessageMoveTask
@@ -95,8 +94,6 @@ class MoveTasks:
                 "There is already a task running. Only one active task is allowed for a source "
                 "queue arn at a given time."
             ) from None
-        started_ms = self._clock.now_ms()
-        self._runner.take_up(task_id, request.max_number_of_messages_per_second, started_ms)
         return actions.StartMessageMoveTaskResult(_handle(task_id, source_arn))
 
     async def _check_quota(self, account: str) -> None:
@@ -212,18 +209,39 @@ class Runner:
         self._database = database
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
 
-    async def start(self) -> None:
-        """Take up the tasks that are not finished."""
-        for task in await self._database.read(move_tasks.active):
-            self.take_up(task.id, task.per_second, task.started_at_ms)
+    def start(self) -> None:
+        """Take up the tasks that are not finished, now and whenever told to look."""
+        self._wake.set()
+        self._looking = asyncio.create_task(self._look_forever(), name="move tasks")
 
     async def stop(self) -> None:
         """End after the steps at hand; what remains goes on with the next process."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *([self._looking] if self._looking else [])]
+        self._looking = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def look(self) -> None:
+        """Look for new tasks now, if this runner has started."""
+        self._wake.set()
+
+    async def _look_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                for task in await self._database.read(move_tasks.active):
+                    self.take_up(task.id, task.per_second, task.started_at_ms)
+            except DatabaseUnavailable as error:
+                log.warning("move tasks wait for the database: %s", error)
+                self._wake.set()
+                await self._sleep(1)
+            except Exception:
+                log.exception("move tasks could not be looked for")
 
     def take_up(self, task_id: str, per_second: int | None, started_ms: int) -> None:
         """Work on a task until it has ended, unless that is being done.

@@ -21,7 +21,6 @@ from queueserver.attributes import typed
 from queueserver.directory import Directory
 from queueserver.operations import Caller
 from queueserver.seals import Seal
-from queueserver.upkeep import Upkeep
 from storage import queues
 from storage.arrivals import Clock
 from storage.database import Database
@@ -47,14 +46,12 @@ class Queues:
         database: Database,
         directory: Directory,
         clock: Clock,
-        upkeep: Upkeep,
         *,
         cooldowns: bool,
     ) -> None:
         self._database = database
         self._directory = directory
         self._clock = clock
-        self._upkeep = upkeep
         self._cooldown_ms = COOLDOWN_MS if cooldowns else 0
         self._seal = Seal(database.secret)
 
@@ -86,7 +83,6 @@ class Queues:
             await self._database.write(queues.delete, queue)
 
         await self._directory.change(caller, request.queue_url, delete)
-        self._upkeep.hurry()
 
     async def purge_queue(self, caller: Caller, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue: visible, in flight and delayed."""
@@ -100,7 +96,6 @@ class Queues:
             await self._database.write(queues.purge, queue)
 
         await self._directory.change(caller, request.queue_url, purge)
-        self._upkeep.hurry()
 
     async def get_queue_url(
         self, caller: Caller, request: actions.GetQueueUrl
@@ -205,7 +200,6 @@ class Queues:
             )
 
         await self._directory.change(caller, request.queue_url, change)
-        self._upkeep.hurry()
 
     async def _check_redrive(
         self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]

@@ -35,7 +35,7 @@ from protocol.errors import (
 from protocol.names import queue_url, region_of_host
 from protocol.wire import WireRequest, WireResponse, codec_for
 from queueserver.clock import SystemClock
-from queueserver.config import Config, DeclaredQueue, StartError, mask_password
+from queueserver.config import Config, DeclaredQueue, StartError
 from queueserver.connections import (
     MAXIMUM_REQUEST_BYTES,
     Connection,
@@ -44,6 +44,7 @@ from queueserver.connections import (
     raise_file_limit,
 )
 from queueserver.directory import Directory
+from queueserver.duty import Duty
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.messages import Messages
 from queueserver.move_tasks import MoveTasks, Runner
@@ -52,7 +53,12 @@ from queueserver.queues import Queues
 from queueserver.upkeep import Upkeep
 from storage.arrivals import Clock
 from storage.database import Database
-from storage.faults import DatabaseBusy, DatabaseUnavailable, DatabaseUnusable
+from storage.faults import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    mask_password,
+)
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +89,8 @@ class Server:
         self._dated = (0, "")
         self._addresses: dict[tuple[str, str, str], tuple[str, str | None]] = {}
         self._database: Database
-        self._upkeep: Upkeep
-        self._move_runner: Runner
         self._connections: Connections
+        self._duty: Duty
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -101,31 +106,27 @@ class Server:
                 self._clock,
                 limit=self._config.pending_limit,
                 limit_bytes=self._config.buffer_mib * 1024 * 1024,
+                connections=self._config.pool_size,
+                poll_seconds=self._config.poll_seconds,
             )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error
         try:
             directory = Directory(self._database)
-            self._upkeep = Upkeep(self._database, self._clock)
-            queues = Queues(
-                self._database,
-                directory,
-                self._clock,
-                self._upkeep,
-                cooldowns=self._config.cooldowns,
-            )
+            cooldowns = self._config.cooldowns
+            queues = Queues(self._database, directory, self._clock, cooldowns=cooldowns)
             limit = self._config.in_flight_limit
             messages = Messages(self._database, directory, self._clock, in_flight_limit=limit)
-            self._move_runner = Runner(self._database, self._clock)
-            move_tasks = MoveTasks(self._database, self._clock, self._move_runner)
+            move_tasks = MoveTasks(self._database, self._clock)
             self._operations = bind(queues, messages, move_tasks)
             await self._declare_queues(queues)
             await self._listen()
         except BaseException:
             await self._database.close()
             raise
-        self._upkeep.start()
-        await self._move_runner.start()
+        upkeep = Upkeep(self._database, self._clock)
+        self._duty = Duty(upkeep, Runner(self._database, self._clock))
+        self._database.employ(self._duty)
 
     async def stop(self) -> None:
         """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
@@ -135,8 +136,7 @@ class Server:
                 await site.stop()
             await self._connections.part()
             await self._runner.cleanup()
-        await self._upkeep.stop()
-        await self._move_runner.stop()
+        await self._duty.stop()
         await self._database.close()
 
     async def _listen(self) -> None:

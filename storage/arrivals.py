@@ -30,6 +30,10 @@ class Clock(Protocol):
         """Call back once it is `when_ms`; what is returned cancels that."""
         ...
 
+    def correct(self, now_ms: float, error_ms: float, /) -> None:
+        """Hear that it is `now_ms`, give or take `error_ms`, by the clock of all servers."""
+        ...
+
 
 class Arrivals:
     """The lines of waiting receivers, by queue id."""
@@ -66,6 +70,11 @@ class Arrivals:
         line = self._lines.get(queue_id)
         if line is not None:
             line.wake(line.places)
+
+    def wake_each(self) -> None:
+        """Wake one in every line, to look for what there may have been no news of."""
+        for line in self._lines.values():
+            line.wake(1)
 
     def close(self) -> None:
         """Wake everybody for good: the server stops, and nobody waits any more."""

@@ -26,6 +26,7 @@ from storage.faults import (
     is_passing,
 )
 from storage.messages import Command
+from storage.news import Company, News
 from storage.pending import Pending, Waiting, Work
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
@@ -41,10 +42,23 @@ _COLLISIONS = 3
 
 
 class Engine(Protocol):
-    """What each kind of database does in its own way; its errors are SQLAlchemy's and the OS's."""
+    """What each kind of database does in its own way; its errors are SQLAlchemy's and the OS's.
 
-    async def prepare(self) -> bytes:
-        """Make or migrate the tables; give the database's secret."""
+    `is_shared` tells whether several servers may work on it.
+    """
+
+    is_shared: bool
+
+    async def prepare(self, clock: Clock, /) -> bytes:
+        """Make or migrate the tables, and set the clock; give the database's secret."""
+        ...
+
+    def follow(self, company: Company, /) -> None:
+        """Tell what comes from other servers from now on, and whose turn it is to work for all."""
+        ...
+
+    def tell(self, connection: sa.Connection, told: News, now_ms: int, /) -> None:
+        """Tell the other servers, with the COMMIT of this transaction."""
         ...
 
     async def transact(self, function: Callable[[sa.Connection], T], /) -> T:
@@ -68,6 +82,26 @@ class Engine(Protocol):
         ...
 
 
+class Worker(Protocol):
+    """Who does on this server, when it is its turn, what one server does for all."""
+
+    def begin(self) -> None:
+        """Begin: it is this server's turn."""
+        ...
+
+    def end(self) -> None:
+        """End: it is not, any more."""
+        ...
+
+    def hurry(self) -> None:
+        """Look at once: something was left to be done."""
+        ...
+
+    def look(self) -> None:
+        """Look for what may have been begun elsewhere, and nobody has told of."""
+        ...
+
+
 class Database:
     """A database of queues: SQLite in a file or in memory, or PostgreSQL.
 
@@ -85,8 +119,11 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever(), name="database writer")
+        self._worker: Worker | None = None
+        self._has_duty = False
         self.secret = secret
         self.arrivals = Arrivals(clock)
+        engine.follow(self)
 
     @classmethod
     async def open(
@@ -96,17 +133,21 @@ class Database:
         *,
         limit: int = pending.LIMIT,
         limit_bytes: int = pending.LIMIT_BYTES,
+        connections: int = 5,
+        poll_seconds: float | None = None,
     ) -> Self:
         """Open the database, make or migrate its tables, and start the writer.
 
         At most `limit` commands, and `limit_bytes` of their bodies, wait for it; more are refused.
+        A PostgreSQL is used on so many `connections`, and one more; `poll_seconds` is how often
+        those who wait look, where nobody can tell them of news. Its clock becomes this server's.
 
         Raises:
             DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
         """
-        engine = _engine(url)
+        engine = _engine(url, connections, poll_seconds)
         try:
-            secret = await engine.prepare()
+            secret = await engine.prepare(clock)
         except BaseException as error:
             await engine.close()
             if not isinstance(error, Exception):
@@ -120,6 +161,33 @@ class Database:
         self._wake.set()
         await self._writer
         await self._engine.close()
+
+    def employ(self, worker: Worker) -> None:
+        """Let somebody do what one server does for all, whenever it is this server's turn."""
+        self._worker = worker
+        if self._has_duty:
+            worker.begin()
+
+    def take_duty(self, is_ours: bool) -> None:
+        """Hear whether it is this server's turn to do what one does for all."""
+        self._has_duty = is_ours
+        if self._worker is not None:
+            (self._worker.begin if is_ours else self._worker.end)()
+
+    def hear(self, heard: News) -> None:
+        """Hear what has been committed, here or by another server."""
+        for queue_id in heard.gone:
+            self.arrivals.wake_all(queue_id)
+        for queue_id, visible_at_ms, count in heard.arrivals:
+            self.arrivals.announce(queue_id, visible_at_ms, count)
+        if heard.has_work and self._worker is not None:
+            self._worker.hurry()
+
+    def look_around(self) -> None:
+        """Look at everything that somebody waits for: there may have been news that was missed."""
+        self.arrivals.wake_each()
+        if self._worker is not None:
+            self._worker.look()
 
     async def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kw: P.kwargs
@@ -216,9 +284,11 @@ class Database:
                 lambda count: self._engine.take_numbers(connection, count),
                 self.arrivals.waiting,
                 self._estimates,
+                is_shared=self._engine.is_shared,
             )
             results = work(transaction)
             fifo.settle(transaction)
+            self._engine.tell(connection, transaction.news, transaction.now_ms)
             transaction.settle()
             return transaction, results
 
@@ -228,19 +298,17 @@ class Database:
             if is_passing(error):
                 raise DatabaseUnavailable(str(error)) from error
             raise
-        for queue_id in transaction.gone:
-            self.arrivals.wake_all(queue_id)
-        for queue_id, visible_at_ms, count in transaction.news:
+        self.hear(transaction.news)
+        for queue_id, visible_at_ms, count in transaction.seen:
             self.arrivals.announce(queue_id, visible_at_ms, count)
         return results
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
+    if url.startswith("postgresql:"):
+        return PostgresqlEngine(url, connections, poll_seconds)
     try:
-        address = sa.make_url(url)
-        if address.get_backend_name() == "sqlite":
-            return SqliteEngine(address)
-        return PostgresqlEngine(address)
+        return SqliteEngine(sa.make_url(url))
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
 

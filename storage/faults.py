@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
@@ -9,6 +11,14 @@ from storage import schema
 
 _COLLISION_STATES = ("40001", "40P01")
 """What SQL calls a serialization failure and a deadlock."""
+
+_LOST_STATES = ("08", "57P", "25006")
+"""What SQL calls a connection that is lost or of no use any more: the server goes, or only reads.
+
+These and those below are beginnings of codes."""
+
+_PASSING_STATES = (*_LOST_STATES, "53", "55P03", "57014", "58")
+"""What else says nothing about the work: no room, or it took too long."""
 
 
 class DatabaseUnusable(Exception):
@@ -23,6 +33,16 @@ class DatabaseBusy(DatabaseUnavailable):
     """So much waits for the database that no more is taken; trying again in a while helps."""
 
 
+def _state(error: BaseException) -> str:
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(orig, "sqlstate", None) or ""
+
+
+def is_loss(error: BaseException) -> bool:
+    """Tell whether an error means that the connection is of no use any more, by what it says."""
+    return _state(error).startswith(_LOST_STATES)
+
+
 def is_passing(error: BaseException) -> bool:
     """Tell whether an error says nothing about the work that met it.
 
@@ -35,13 +55,23 @@ def is_passing(error: BaseException) -> bool:
         return True  # there was no connection to say anything on
     if isinstance(error, sa.exc.TimeoutError):
         return True  # all connections were in use for too long
+    if _state(error).startswith(_PASSING_STATES):
+        return True
     return isinstance(error, OperationalError | InterfaceError | OSError)
 
 
 def is_collision(error: DBAPIError) -> bool:
     """Tell whether work met another server's at the same rows, and may simply be done again."""
-    state = getattr(error.orig, "sqlstate", None)
-    return isinstance(error, IntegrityError) or state in _COLLISION_STATES
+    return isinstance(error, IntegrityError) or _state(error) in _COLLISION_STATES
+
+
+def mask_password(url: str) -> str:
+    """Return a database URL that may be printed: any password in it is three stars.
+
+    Masks up to the last `@`, as an unescaped one inside a password must not show its second half.
+    """
+    url = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
+    return re.sub(r"([?&]\w*password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
 def explain(error: Exception, where: str) -> str:
@@ -50,6 +80,8 @@ def explain(error: Exception, where: str) -> str:
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
     if isinstance(error, schema.NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
+    if isinstance(error, TimeoutError):
+        return f"cannot reach {where}: no answer"
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
     reason = error.orig if isinstance(error, DBAPIError) else error

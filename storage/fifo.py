@@ -398,15 +398,17 @@ _END = Statement(
 )
 
 
-def settle(transaction: Transaction) -> None:
+def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
     """Bring the rows of touched groups to what has become of their messages.
 
     They are held first and read then: what other servers did to their messages meanwhile is seen.
+    What becomes of a group `by_receive` is no news to those who have looked, only to the line here.
     """
     if not transaction.touched:
         return
     touched = list(_by_queue(hold(transaction, transaction.touched)))
     transaction.touched.clear()
+    tell = transaction.hand_on if by_receive else transaction.announce
     moved, ended = [], []
     for row in chain.from_iterable(
         _HEADS.rows(transaction.connection, {"queue": queue_id, "groups": group_ids})
@@ -419,7 +421,7 @@ def settle(transaction: Transaction) -> None:
         at_ms = _available_at_ms(transaction, row)
         if (row.id, at_ms) != (row.head_id, row.available_at_ms):
             moved.append({**key, "head": row.id, "at": at_ms})
-            transaction.announce(row.queue_id, at_ms)
+            tell(row.queue_id, at_ms)
     if moved:
         _MOVE_HEAD.change_each(transaction.connection, moved)
     if ended:

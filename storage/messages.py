@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -120,9 +120,10 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
                 estimate.retention_ms = command.retention_ms
         else:
             results[id(command)] = QueueChanged()
+    held = _hold_groups(transaction, kinds)
     _release(transaction, kinds[Release])
     _delete_and_change(transaction, kinds[Delete], kinds[ChangeVisibility], results)
-    _send(transaction, kinds[Send], results)
+    _send(transaction, kinds[Send], results, held)
     fifo.settle(transaction)
     receives.receive(transaction, kinds[Receive], results)
     return [results.get(id(command)) for command in commands]
@@ -155,12 +156,16 @@ _INSERT_STATE = Statement(
 _INSERT_BODY = Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"])
 
 
-def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int, Any]) -> None:
+def _send(
+    transaction: Transaction,
+    commands: Sequence[Send],
+    results: dict[int, Any],
+    held: Collection[tuple[int, str]],
+) -> None:
     if not commands:
         return
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
-    held = _hold_groups(transaction, commands)
     verdicts = iter(_admit(transaction, commands))
     for command in commands:
         results[id(command)] = sent = []
@@ -186,19 +191,58 @@ def _send(transaction: Transaction, commands: Sequence[Send], results: dict[int,
         fifo.join(transaction, arrived, held)
 
 
-def _hold_groups(transaction: Transaction, commands: Sequence[Send]) -> set[tuple[int, str]]:
-    """Hold the groups of FIFO queues that are sent to, and tell which of them have messages."""
+_GROUPS_OF = Statement(
+    sa.select(messages.c.group_id).where(
+        messages.c.queue_id == bindparam("queue"),
+        among(messages.c.id, "numbers"),
+        messages.c.group_id.is_not(None),
+    )
+)
+
+
+def _hold_groups(
+    transaction: Transaction, kinds: Mapping[type, Sequence[Any]]
+) -> set[tuple[int, str]]:
+    """Hold the groups of FIFO queues that commands are about; tell which of them have messages.
+
+    All at once and before any of their messages, as a receive does, so that servers that meet in
+    several groups wait for each other in one order.
+    """
     keys = {
         (command.queue_id, message.group_id)
-        for command in commands
+        for command in kinds[Send]
         if command.kind != queues.STANDARD
         for message in command.messages
         if message.group_id is not None
     }
-    if not keys:
-        return set()
-    # What deletes and changes have touched is held with them, so that all servers have one order.
-    return fifo.hold(transaction, keys | transaction.touched)
+    if transaction.is_shared:
+        keys |= {
+            (claim.receipt.queue_id, claim.group_id)
+            for command in kinds[Release]
+            for claim in command.claims
+            if claim.is_ordered
+        }
+        keys |= _groups_of_receipts(transaction, kinds)
+    return fifo.hold(transaction, keys) if keys else set()
+
+
+def _groups_of_receipts(
+    transaction: Transaction, kinds: Mapping[type, Sequence[Any]]
+) -> set[tuple[int, str]]:
+    numbers: dict[int, list[int]] = defaultdict(list)
+    for command in kinds[Delete]:
+        if command.kind != queues.STANDARD:
+            for receipt in command.receipts:
+                numbers[receipt.queue_id].append(receipt.number)
+    for command in kinds[ChangeVisibility]:
+        if command.kind != queues.STANDARD:
+            for receipt, _ in command.changes:
+                numbers[receipt.queue_id].append(receipt.number)
+    return {
+        (queue_id, row.group_id)
+        for queue_id, wanted in numbers.items()
+        for row in _GROUPS_OF.rows(transaction.connection, {"queue": queue_id, "numbers": wanted})
+    }
 
 
 def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sent, bool]]:

@@ -115,6 +115,7 @@ def start(
             "started_at_ms": transaction.now_ms,
         },
     )
+    transaction.leave_work()
 
 
 def latest(

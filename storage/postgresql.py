@@ -4,71 +4,134 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
 
 from storage import schema
-from storage.faults import is_passing
+from storage.arrivals import Clock
+from storage.connections import PER_TRANSACTION, Address, Connection
+from storage.faults import is_loss, is_passing
+from storage.link import Link
+from storage.news import Company, News
+from storage.statements import Statement
 
 T = TypeVar("T")
 
-_READERS = 4
-
 _MIGRATION_LOCK = 0x7175657565  # "queue"
+
+_POOL_SECONDS = 5.0
+"""How long a read waits for a connection while all are in use."""
 
 
 class PostgresqlEngine:
-    """A PostgreSQL database, by its URL."""
+    """A PostgreSQL database, by its URL, on so many connections and one for the link to others.
 
-    def __init__(self, address: sa.URL) -> None:
-        self._address = address
+    `poll_seconds` is for where sessions are pooled, so that nobody can be told of news: it is how
+    often those who wait look.
+    """
+
+    is_shared = True
+
+    def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
+        is_pooled = poll_seconds is not None
+        self._address = Address(url, is_pooled=is_pooled)
+        self._link = Link(self._address, poll_seconds)
         self._engine = create_async_engine(
-            address.set(drivername="postgresql+asyncpg"),
-            pool_size=_READERS + 1,
+            _DIALECT,
+            async_creator=self._connect,
+            pool_size=connections,
             max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
             # Errors end in the log, and message bodies must not.
             hide_parameters=True,
         )
-        sa.event.listen(self._engine.sync_engine, "connect", _set_planner)
+        if is_pooled:
+            sa.event.listen(self._engine.sync_engine, "begin", _settle_session)
         # A read of several statements sees one moment, as it does on SQLite.
         self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writer: AsyncConnection | None = None
+        self._writers_own: Connection | None = None
 
-    async def prepare(self) -> bytes:
-        """Make or migrate the tables; give the database's secret."""
-        async with self._engine.begin() as connection:
+    async def _connect(self) -> Connection:
+        return await self._address.connect({})
+
+    async def prepare(self, clock: Clock) -> bytes:
+        """Make or migrate the tables, and set the clock; give the database's secret."""
+        # A change of the schema, or another server's, takes as long as it takes.
+        patient = partial(self._address.connect, {"statement_timeout": "0"}, None)
+        engine: AsyncEngine = create_async_engine(
+            _DIALECT, async_creator=patient, poolclass=NullPool, hide_parameters=True
+        )
+        async with engine.begin() as connection:
             # Several servers may start at once; the first makes the tables.
             await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
             await connection.run_sync(schema.migrate)
-            return await connection.run_sync(schema.secret)
+            secret = await connection.run_sync(schema.secret)
+        await self._link.open(clock)
+        return secret
+
+    def follow(self, company: Company) -> None:
+        """Tell what comes from other servers from now on."""
+        self._link.follow(company)
 
     async def transact(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function in a transaction of the writer's connection, and commit."""
-        if self._writer is None:
-            self._writer = await self._engine.connect()
-        try:
-            return await self._writer.run_sync(_transact, function)
-        except Exception as error:
-            if is_passing(error):
+        """Run a function in a transaction of the writer's connection, and commit.
+
+        If the connection is lost before the COMMIT is on its way, nothing was done: then it is run
+        again, once, on a new one.
+        """
+        for is_last in (False, True):
+            attempt = _Attempt()
+            writer = await self._connected_writer()
+            try:
+                return await writer.run_sync(attempt.run, function)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                is_lost = is_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-            raise
+                if is_last or attempt.is_committing or not is_lost:
+                    raise
+        raise AssertionError("the last attempt has ended one way or the other")
+
+    async def _connected_writer(self) -> AsyncConnection:
+        if self._writer is not None and self._has_lost_writer():
+            await self._disconnect()
+        if self._writer is None:
+            writer = await self._engine.connect()
+            own: Connection | None = (await writer.get_raw_connection()).driver_connection
+            self._writer, self._writers_own = writer, own
+        return self._writer
+
+    def _has_lost_writer(self) -> bool:
+        return self._writers_own is None or self._writers_own.is_closed()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function that only reads, on a connection of its own."""
+        """Run a function that only reads, on a connection of its own; again, if that was lost."""
+        try:
+            async with self._readers.connect() as connection:
+                return await connection.run_sync(function)
+        except sa.exc.DBAPIError as error:
+            if not error.connection_invalidated and not is_loss(error):
+                raise
         async with self._readers.connect() as connection:
             return await connection.run_sync(function)
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
-        series = sa.func.generate_series(1, count).table_valued("n")
-        statement = sa.select(schema.numbers.next_value()).select_from(series)
-        return connection.scalars(statement).all()
+        return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
+
+    def tell(self, connection: sa.Connection, told: News, now_ms: int) -> None:
+        """Tell the other servers, with the COMMIT of this transaction."""
+        self._link.tell(connection, told, now_ms)
 
     async def close(self) -> None:
         """Let go of all connections."""
+        await self._link.close()
         await self._disconnect()
         await self._engine.dispose()
 
@@ -76,6 +139,9 @@ class PostgresqlEngine:
         """Drop the writer's connection, whatever state it is in; the next write makes another."""
         if self._writer is not None:
             connection, self._writer = self._writer, None
+            if self._writers_own is not None:
+                # Else we would be polite to who does not answer.
+                self._writers_own.terminate()
             with contextlib.suppress(Exception):
                 await connection.invalidate()
             with contextlib.suppress(Exception):
@@ -83,24 +149,31 @@ class PostgresqlEngine:
 
     def where(self) -> str:
         """Name the database in an error, without its password."""
-        shown = self._address.difference_update_query(["password"])
-        return shown.render_as_string(hide_password=True)
+        return self._address.where()
 
 
-def _transact(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
-    with connection.begin():
-        return function(connection)
+_NEXT_NUMBERS = Statement(
+    sa.select(schema.numbers.next_value()).select_from(
+        sa.func.generate_series(1, sa.bindparam("count", type_=sa.Integer)).table_valued("n")
+    )
+)
+
+_DIALECT = "postgresql+asyncpg://"
 
 
-def _set_planner(connection: DBAPIConnection, _record: object) -> None:
-    """Make every hot statement walk an index from its head.
+class _Attempt:
+    """One transaction, and whether it has come so far that nobody can tell if it was done."""
 
-    The tables' statistics are always out of date, because a queue fills and empties faster than
-    they are taken; judging by them, the planner would now and then sort a whole backlog.
-    """
-    cursor = connection.cursor()
-    for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin", "material"):
-        cursor.execute(f"SET enable_{what} = off")
-    cursor.execute("SET jit = off")
-    cursor.close()
-    connection.commit()
+    def __init__(self) -> None:
+        self.is_committing = False
+
+    def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
+        with connection.begin() as transaction:
+            result = function(connection)
+            self.is_committing = True
+            transaction.commit()
+        return result
+
+
+def _settle_session(connection: sa.Connection) -> None:
+    connection.exec_driver_sql(PER_TRANSACTION)

@@ -196,6 +196,7 @@ def change_attributes(
     )
     if queue.kind != STANDARD and delay_ms is not None:
         delays.change(transaction, queue.id, delay_ms)
+        transaction.leave_work()
 
 
 def change_tags(transaction: Transaction, queue: Queue, tags: Mapping[str, str]) -> None:
@@ -250,7 +251,8 @@ def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
 def _abandon(transaction: Transaction, queue_id: int) -> None:
     transaction.connection.execute(leftovers.insert(), {"queue_id": queue_id})
     delays.forget(transaction, queue_id)
-    transaction.gone.append(queue_id)
+    transaction.let_go(queue_id)
+    transaction.leave_work()
 
 
 def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int) -> Counts:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import attempts, fairness, fifo, queues, redrive
+from storage import attempts, fairness, fifo, in_flight, queues, redrive
 from storage.attempts import Attempt, AttemptSpent, Claim, Made
 from storage.fifo import STATE, Row
 from storage.lists import among
@@ -29,6 +29,9 @@ from storage.transaction import Transaction
 _CLEARING_ROUNDS = 10
 _CLEARED_PER_ROUND = 500
 """How much one claim makes way through messages that it must not give, before it gives up."""
+
+_HELD_MS = 20
+"""How soon a receiver looks again for what another server was just about."""
 
 
 class Receipt(NamedTuple):
@@ -100,15 +103,18 @@ def receive(transaction: Transaction, commands: Sequence[Receive], results: dict
             if _repeat(transaction, command, results):
                 continue
         by_queue[command.queue_id].append(command)
-    for queue_id, claimants in by_queue.items():
-        _serve(transaction, queue_id, claimants, results)
+    held = {
+        queue_id
+        for queue_id, claimants in by_queue.items()
+        if not _serve(transaction, queue_id, claimants, results) and transaction.is_shared
+    }
     for command in again:
         # The same attempt twice in one drain: what the first was given, this one is given.
         if not _repeat(transaction, command, results):
             results[id(command)] = []
-    fifo.settle(transaction)
+    fifo.settle(transaction, by_receive=True)
     for queue_id, claimants in by_queue.items():
-        _hand_on(transaction, queue_id, claimants, results)
+        _hand_on(transaction, queue_id, claimants, results, is_held=queue_id in held)
 
 
 def _serve(
@@ -116,17 +122,25 @@ def _serve(
     queue_id: int,
     claimants: Sequence[Receive],
     results: dict[int, Any],
-) -> None:
-    """Claim for all receives of one queue, and hide what is claimed."""
-    room = left = max(_room(transaction, queue_id, claimants), 0)
+) -> bool:
+    """Claim for all receives of one queue, and hide what is claimed.
+
+    Tell whether there may be more: there was as much as was wanted, what was given is visible
+    again, or too much was in the way.
+    """
+    wanted = sum(command.maximum for command in claimants)
+    room = left = max(
+        in_flight.room(transaction, queue_id, wanted, claimants[0].in_flight_limit), 0
+    )
     maxima = []
     for command in claimants:
         maxima.append(min(command.maximum, left))
         left -= maxima[-1]
     claim = _claim_standard if claimants[0].kind == queues.STANDARD else _claim_fifo
     claimed: list[list[tuple[Row, Row]]] = [[] for _ in claimants]
+    is_all = True
     if any(maxima):
-        claimed = claim(transaction, queue_id, claimants[0], maxima)
+        claimed, is_all = claim(transaction, queue_id, claimants[0], maxima)
     taken: dict[int, list[int]] = defaultdict(list)
     hidden = 0
     for command, rows in zip(claimants, claimed, strict=True):
@@ -145,31 +159,7 @@ def _serve(
     for command, maximum in zip(claimants, maxima, strict=True):
         if estimate.is_full and not maximum and command.maximum:
             results[id(command)] = InFlightLimit()
-
-
-_IN_FLIGHT = Statement(
-    sa.select(sa.func.count()).where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.visible_at_ms > bindparam("now"),
-        messages.c.receive_count > 0,
-    )
-)
-
-
-def _room(transaction: Transaction, queue_id: int, claimants: Sequence[Receive]) -> int:
-    """Tell how many more messages SQS lets be in flight.
-
-    Claims are added up, and what is in flight is counted only when the sum comes to the limit: so
-    where there seems to be no room left, there is none.
-    """
-    wanted = sum(command.maximum for command in claimants)
-    limit = claimants[0].in_flight_limit
-    estimate = transaction.estimates.of(queue_id)
-    if not estimate.is_counted or estimate.in_flight + wanted >= limit:
-        parameters = {"queue": queue_id, "now": transaction.now_ms}
-        estimate.in_flight = _IN_FLIGHT.value(transaction.connection, parameters)
-        estimate.is_counted = True
-    return limit - estimate.in_flight
+    return not is_all or bool(taken.get(0)) or sum(map(len, claimed)) == sum(maxima)
 
 
 _CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
@@ -198,8 +188,11 @@ _VISIBLE_HEAD = Statement(
 
 def _claim_standard(
     transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
-) -> list[list[tuple[Row, Row]]]:
-    """Take visible messages from the head of the index, clearing others out of the way."""
+) -> tuple[list[list[tuple[Row, Row]]], bool]:
+    """Take visible messages from the head of the index, clearing others out of the way.
+
+    The second part tells whether none of those is left that it met.
+    """
     parameters = {
         "queue": queue_id,
         "now": transaction.now_ms,
@@ -216,7 +209,7 @@ def _claim_standard(
     if any(row.tenant_id is not None for row in rows):
         kept = _treat_fairly(transaction, queue_id, kept, clearing)
     supply = iter(kept)
-    return [list(islice(supply, maximum)) for maximum in maxima]
+    return [list(islice(supply, maximum)) for maximum in maxima], all(map(clearing.keeps, rows))
 
 
 def _treat_fairly(
@@ -248,8 +241,11 @@ _CONTENT_OF = Statement(
 
 def _claim_fifo(
     transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
-) -> list[list[tuple[Row, Row]]]:
-    """Take what the groups deliver, clearing what must not be given out of their way."""
+) -> tuple[list[list[tuple[Row, Row]]], bool]:
+    """Take what the groups deliver, clearing what must not be given out of their way.
+
+    The second part tells whether none of that is left that it met.
+    """
     clearing = _Clearing(transaction, claimant)
     depth = 1
     for _ in range(_CLEARING_ROUNDS):
@@ -258,10 +254,10 @@ def _claim_fifo(
             break
         # What is behind comes next, and what is kept after all comes first: so choose again.
         clearing.clear(met)
-        fifo.settle(transaction)
+        fifo.settle(transaction, by_receive=True)
         depth = _CLEARED_PER_ROUND
     supply = iter(_with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
-    return [list(islice(supply, len(rows))) for rows in chosen]
+    return [list(islice(supply, len(rows))) for rows in chosen], not met
 
 
 def _with_content(
@@ -360,40 +356,35 @@ _HEAD = Statement(
 )
 
 
-_NEXT_LAPSE = Statement(
-    sa.select(messages.c.visible_at_ms)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.visible_at_ms > bindparam("now"),
-        messages.c.receive_count > 0,
-    )
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(1)
-)
-
-
 def _hand_on(
     transaction: Transaction,
     queue_id: int,
     claimants: Sequence[Receive],
     results: dict[int, Any],
+    *,
+    is_held: bool,
 ) -> None:
-    """Tell who is still in line what this look saw: there is more, or when there will be."""
+    """Tell who is still in line what this look saw: there is more, or when there will be.
+
+    What is visible and was not to be had is held by another server. It is told of when that is
+    done, but not if nothing comes of it; so somebody looks again in a while, and not at once, which
+    would be over and over again.
+    """
     answers = [results[id(command)] for command in claimants if command.in_line]
     served = sum(1 for answer in answers if answer and not isinstance(answer, InFlightLimit))
     if transaction.somebody_waits(queue_id) <= served:
         return
     connection = transaction.connection
     if transaction.estimates.of(queue_id).is_full:
-        # What is visible is of no use before something in flight has lapsed, or is deleted.
-        parameters = {"queue": queue_id, "now": transaction.now_ms}
-        head_ms = _NEXT_LAPSE.value(connection, parameters)
+        head_ms = in_flight.next_room_ms(transaction, queue_id)
     elif claimants[0].kind == queues.STANDARD:
         head_ms = _HEAD.value(connection, {"queue": queue_id})
     else:
         head_ms = fifo.next_at_ms(transaction, queue_id)
     if head_ms is not None:
-        transaction.announce(queue_id, head_ms)
+        if is_held and head_ms <= transaction.now_ms:
+            head_ms = transaction.now_ms + _HELD_MS
+        transaction.hand_on(queue_id, head_ms)
 
 
 _STATE_OF = Statement(

@@ -232,6 +232,30 @@ def _without_statistics(table: sa.Table) -> sa.DDL:
     return sa.DDL(f"ALTER TABLE {table.name} {columns}")  # type: ignore[no-untyped-call]
 
 
+# A queue's rows come and go: by the thousand, whatever is in the table, and not by its share. What
+# is dead is in the way of every claim, so it is cleared away as soon and as quickly as may be.
+_IS_BUSY = (
+    "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, "
+    "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, "
+    "autovacuum_vacuum_cost_delay = 0"
+)
+# One row of a few bytes that is rewritten by every transaction: with room on its page, no index and
+# no vacuum has anything to do with it.
+_IS_COUNTER = "fillfactor = 10, autovacuum_vacuum_scale_factor = 0"
+
+
+def _set(table: sa.Table, parameters: str) -> None:
+    """Let PostgreSQL keep a table as its use demands."""
+    statement = sa.DDL(  # type: ignore[no-untyped-call]
+        f"ALTER TABLE {table.name} SET ({parameters})"
+    )
+    sa.event.listen(table, "after_create", statement.execute_if(dialect="postgresql"))
+
+
+for _table in (messages, bodies, groups, deduplications, attempts):
+    _set(_table, _IS_BUSY)
+_set(backlogs, _IS_COUNTER)
+
 for _table in (messages, bodies, groups, deduplications, attempts):
     sa.event.listen(
         _table, "after_create", _without_statistics(_table).execute_if(dialect="postgresql")

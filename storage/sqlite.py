@@ -28,7 +28,9 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import StaticPool
 
 from storage import schema
+from storage.arrivals import Clock
 from storage.faults import DatabaseUnusable
+from storage.news import Company, News
 
 T = TypeVar("T")
 
@@ -55,6 +57,8 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without one it is in memory and ends with the process."""
 
+    is_shared = False
+
     def __init__(self, address: sa.URL) -> None:
         self._path = "" if address.database in (None, ":memory:") else str(address.database)
         self._lock = _lock_file(Path(self._path)) if self._path else None
@@ -77,7 +81,7 @@ class SqliteEngine:
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
         self._next_number = self._reserved_number = 0
 
-    async def prepare(self) -> bytes:
+    async def prepare(self, _clock: Clock) -> bytes:
         """Make or migrate the tables; give the database's secret."""
         return await self._on_thread(self._prepare)
 
@@ -92,6 +96,13 @@ class SqliteEngine:
         with connection.begin():
             schema.migrate(connection)
             return schema.secret(connection)
+
+    def follow(self, company: Company) -> None:
+        """Tell that there is no other server, so that this one does all that there is to do."""
+        company.take_duty(True)
+
+    def tell(self, _connection: sa.Connection, _told: News, _now_ms: int) -> None:
+        """Tell nobody: there is no other server."""
 
     async def transact(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction of the writer, and commit."""

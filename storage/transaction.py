@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from storage import schema
 from storage.estimates import Estimates
+from storage.news import News
 from storage.statements import Statement
 
 _ADD_TO_BACKLOG = Statement(
@@ -32,17 +33,19 @@ class Transaction:
         estimates: what this process remembers of queues.
         somebody_waits: how many receivers stand in line for a queue id on this server.
         touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
-        news: (queue id, visible_at_ms, messages): who waits hears of it after the COMMIT.
-        gone: ids of queues that were purged or deleted: all their receivers must look again.
+        is_shared: whether other servers work on the database, too.
+        news: who waits, on whatever server, hears of it after the COMMIT.
+        seen: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
 
     __slots__ = (
         "_changes",
         "connection",
         "estimates",
-        "gone",
+        "is_shared",
         "news",
         "now_ms",
+        "seen",
         "somebody_waits",
         "take_numbers",
         "touched",
@@ -55,20 +58,35 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         somebody_waits: Callable[[int], int],
         estimates: Estimates,
+        *,
+        is_shared: bool,
     ) -> None:
         self.connection = connection
         self.now_ms = now_ms
         self.take_numbers = take_numbers
         self.somebody_waits = somebody_waits
         self.estimates = estimates
-        self.news: list[tuple[int, int, int]] = []
-        self.gone: list[int] = []
+        self.is_shared = is_shared
+        self.news = News()
+        self.seen: list[tuple[int, int, int]] = []
         self.touched: set[tuple[int, str]] = set()
         self._changes: Counter[int] = Counter()
 
     def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Tell who waits, after the COMMIT, that messages are or will be visible."""
-        self.news.append((queue_id, visible_at_ms, count))
+        self.news.arrivals.append((queue_id, visible_at_ms, count))
+
+    def hand_on(self, queue_id: int, visible_at_ms: int) -> None:
+        """Tell who waits on this server what a look saw; others have looked for themselves."""
+        self.seen.append((queue_id, visible_at_ms, 1))
+
+    def let_go(self, queue_id: int) -> None:
+        """Tell all receivers of a queue that was purged or deleted to look again."""
+        self.news.gone.append(queue_id)
+
+    def leave_work(self) -> None:
+        """Tell who does the work of all servers, after the COMMIT, that there is some."""
+        self.news.has_work = True
 
     def count(self, queue_id: int, change: int) -> None:
         """Note that a queue has `change` more messages than before."""

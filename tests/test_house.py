@@ -27,7 +27,9 @@ MAY_IMPORT = {
 HTTP_MODULES = {"queueserver/connections.py", "queueserver/server.py"}
 DIALECT_MODULES = {
     "storage/backups.py",
+    "storage/connections.py",  # how PostgreSQL is reached
     "storage/database.py",  # chooses
+    "storage/link.py",  # what ties servers on PostgreSQL together
     "storage/lists.py",  # what the two write differently
     "storage/postgresql.py",
     "storage/schema.py",  # DDL

@@ -41,6 +41,8 @@ def config(
         buffer_mib=128,
         request_timeout=20,
         idle_timeout=300,
+        pool_size=5,
+        poll_seconds=None,
         log_level="info",
         log_format="text",
         queues=queues or {},

@@ -121,7 +121,7 @@ async def work(sqlite: str) -> AsyncIterator[Work]:
 
 
 async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None:
-    moves = MoveTasks(work.database, work.clock, work.runner)
+    moves = MoveTasks(work.database, work.clock)
     caller = Caller(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
     target = dead.source_arn
@@ -152,7 +152,7 @@ LOSE, FIND = (
 
 async def test_a_task_that_is_taken_up_twice_is_worked_on_once(work: Work) -> None:
     await work.begin(1)
-    await work.runner.start()
+    work.runner.start()
     await work.sleeps(1)
     await turn()
     await work.execute()  # behind whatever step was on its way
@@ -168,7 +168,7 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     await work.stage.send("d")
     arguments = (work.stage.queue, queue_arn(REGION, ACCOUNT, "home"), None, 1)
     await work.database.write(move_tasks.start, "second", *arguments)
-    await work.runner.start()
+    work.runner.start()
     for _ in range(LOOKS):
         found = await work.database.read(move_tasks.find, "second")
         if found is not None and found.status == move_tasks.COMPLETED:
@@ -249,6 +249,6 @@ async def test_a_task_s_hours_pass_while_no_server_runs(work: Work) -> None:
     await work.sleeps(1)
     await work.runner.stop()
     work.clock.advance(36 * HOURS_S)
-    await work.runner.start()
+    work.runner.start()
     task = await work.until(lambda task: task.status == move_tasks.FAILED)
     assert (task.failure, task.moved) == ("TaskTimedOut", 1)

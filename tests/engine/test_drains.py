@@ -148,7 +148,7 @@ async def test_what_a_write_raises_rolls_it_back_and_reaches_its_caller_only(sta
 async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) -> None:
     def announce_and_fail(transaction: Transaction) -> None:
         transaction.announce(stage.queue.id, 0)
-        transaction.gone.append(stage.queue.id)
+        transaction.let_go(stage.queue.id)
         raise LookupError
 
     with stage.database.arrivals.join(stage.queue.id) as place:

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import sqlalchemy as sa
+from sqlalchemy.util import await_only
+
+from storage.messages import Outcome
+from storage.transaction import Transaction
 from tests.engine.stage import Stage
 from tests.engine.test_fifo import named
+from tests.engine.test_outages import done_or_waiting
 
 
 async def race(*servers: Stage) -> None:
@@ -21,6 +27,29 @@ async def race(*servers: Stage) -> None:
             other.delete(*[message.receipt for message in received[half:]]),
             *([other.send_to(group, "x")] if number % 2 else []),
         )
+
+
+async def test_a_delete_waits_for_the_group_before_it_holds_the_message(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    """A receive holds the group first, too: so the two never wait for each other."""
+    one, other = two_fifo_servers
+    await one.send_to("g", "a")
+    received = await one.receive_one()
+    deleting: list[asyncio.Task[list[Outcome]]] = []
+
+    def hold_the_group(transaction: Transaction) -> None:
+        transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
+        deleting.append(asyncio.create_task(other.delete(received.receipt)))
+        await_only(done_or_waiting(deleting[0], one.url))
+        # What the other holds would not be waited for.
+        free = transaction.connection.execute(
+            sa.text("SELECT id FROM messages FOR UPDATE SKIP LOCKED")
+        )
+        assert free.scalars().all() == [received.receipt.number]
+
+    await one.database.write(hold_the_group)
+    assert await deleting[0] == [Outcome.DONE]
 
 
 async def test_two_servers_lose_no_group_and_leave_no_empty_one(

@@ -101,3 +101,47 @@ async def test_an_alarm_rings_on_a_real_loop() -> None:
     system.call_at(when_ms, rung.set)
     await asyncio.wait_for(rung.wait(), 10)
     assert system.now_ms() >= when_ms
+
+
+def monotonic(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Move the clock that tells how time passes by hand, in milliseconds."""
+    passed = [5_000_000_000]
+    monkeypatch.setattr(time, "monotonic_ns", lambda: passed[0])
+
+    def pass_ms(milliseconds: float) -> None:
+        passed[0] += round(milliseconds * 1_000_000)
+
+    return pass_ms
+
+
+def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pass_ms = monotonic(monkeypatch)
+    system = SystemClock()
+    system.correct(NOW_MS - 600_000, 1)
+    assert system.now_ms() == NOW_MS - 600_000
+    pass_ms(1_500)
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert system.now_ms() == NOW_MS - 598_500
+
+
+@pytest.mark.parametrize(
+    ("told_ms", "error_ms", "now_ms"),
+    [
+        pytest.param(40, 50, 0, id="it may be as it is"),
+        pytest.param(-50, 50, 0, id="it may just be as it is"),
+        pytest.param(40, 10, 30, id="too late"),
+        pytest.param(-40, 10, -30, id="too early"),
+        pytest.param(7, 0, 7, id="to the point"),
+        pytest.param(600_000, 1, 599_999, id="far off"),
+    ],
+)
+def test_a_correction_goes_no_further_than_it_must(
+    monkeypatch: pytest.MonkeyPatch, told_ms: int, error_ms: int, now_ms: int
+) -> None:
+    monotonic(monkeypatch)
+    system = SystemClock()
+    system.correct(NOW_MS, 3)
+    system.correct(NOW_MS + told_ms, error_ms)
+    assert system.now_ms() == NOW_MS + now_ms

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load, mask_password
+from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load
+from storage.faults import mask_password
 
 DEFAULTS = Config(
     in_flight_limit=120_000,
@@ -15,6 +16,8 @@ DEFAULTS = Config(
     buffer_mib=128,
     request_timeout=20,
     idle_timeout=300,
+    pool_size=5,
+    poll_seconds=None,
     host="127.0.0.1",
     port=9324,
     database="sqlite:///queueserver.db",
@@ -41,6 +44,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "public_url": ("https://sqs.example.com/base/", "https://sqs.example.com/base"),
     "cooldowns": ("true", True),
     "in_flight_limit": ("20", 20),
+    "pool_size": ("20", 20),
+    "poll_seconds": ("0.5", 0.5),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("json", "json"),
 }
@@ -119,6 +124,8 @@ def test_the_file_of_the_flag_goes_before_that_of_the_environment(file: Path) ->
 BAD = [
     *[("host", text) for text in ("", "a b", "a/b", "é")],
     *[("in_flight_limit", text) for text in ("", "x", "0", "-1", "1000000001", "9" * 5_000)],
+    *[("pool_size", text) for text in ("", "x", "1", "101", "2.5")],
+    *[("poll_seconds", text) for text in ("", "x", "0", "0.049", "20.1", "-1", "1e1", "nan")],
     *[("port", text) for text in ("", "x", "-1", "65536", "80.0", " 80", "٨٠", "9" * 5_000)],
     *[("database", text) for text in ("", "queue.db", "mysql://h/d", "sqlite://queue.db")],
     *[("database", text) for text in ("sqlite:///", "postgresql://", "postgres://h/d")],

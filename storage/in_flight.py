@@ -1,0 +1,64 @@
+"""How many messages of a queue are in flight, and when there is room for more.
+
+SQS gives no more when there are so many; counting them costs what they weigh, so it is done seldom.
+Refuses to remember anything: the estimates do.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage.schema import messages
+from storage.statements import Statement
+from storage.transaction import Transaction
+
+_ROOM_MS = 1_000
+"""How soon one looks again that found no room: what other servers delete is not told for that."""
+
+_COUNT = Statement(
+    sa.select(sa.func.count()).where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.visible_at_ms > bindparam("now"),
+        messages.c.receive_count > 0,
+    )
+)
+
+_NEXT_LAPSE = Statement(
+    sa.select(messages.c.visible_at_ms)
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.visible_at_ms > bindparam("now"),
+        messages.c.receive_count > 0,
+    )
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(1)
+)
+
+
+def room(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
+    """Tell how many more messages SQS lets be in flight.
+
+    Claims are added up, and what is in flight is counted only when the sum comes to the limit: so
+    where there seems to be no room left, there is none. What other servers claim meanwhile is not
+    in the sum, so with several it may be too much before it is counted.
+    """
+    estimate = transaction.estimates.of(queue_id)
+    if not estimate.is_counted or estimate.in_flight + wanted >= limit:
+        parameters = {"queue": queue_id, "now": transaction.now_ms}
+        estimate.in_flight = _COUNT.value(transaction.connection, parameters)
+        estimate.is_counted = True
+    return limit - estimate.in_flight
+
+
+def next_room_ms(transaction: Transaction, queue_id: int) -> int | None:
+    """Tell when it is worth to look again: when something in flight lapses.
+
+    What is visible is of no use before that, or before something is deleted.
+    """
+    parameters = {"queue": queue_id, "now": transaction.now_ms}
+    lapse_ms: int | None = _NEXT_LAPSE.value(transaction.connection, parameters)
+    if not transaction.is_shared:
+        return lapse_ms
+    soon_ms = transaction.now_ms + _ROOM_MS
+    return soon_ms if lapse_ms is None else min(lapse_ms, soon_ms)

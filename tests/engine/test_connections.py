@@ -1,0 +1,166 @@
+"""How a PostgreSQL is reached: what its URL may say, useless hosts, and how long is enough."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from storage import connections
+from storage.connections import Address
+from storage.database import Database
+from storage.faults import DatabaseUnavailable
+from storage.transaction import Transaction
+from tests.clock import ManualClock
+from tests.engine.stage import Stage
+from tests.engine.test_opening import refusal
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        pytest.param("shiny=1", 'unrecognized configuration parameter "shiny"', id="unknown"),
+        pytest.param("sslmode=perhaps", "perhaps", id="sslmode"),
+        pytest.param("target_session_attrs=best", "best", id="target_session_attrs"),
+        pytest.param("target_session_attrs=standby", "standby", id="no such host"),
+        pytest.param("sslmode=verify-full&sslrootcert=/no/such.pem", "/no/such.pem", id="no file"),
+        pytest.param("shiny", "bad query field", id="no option at all"),
+    ],
+)
+async def test_an_option_that_is_of_no_use_is_told_in_one_line(
+    tcp_postgres: str, options: str, words: str
+) -> None:
+    assert words in await refusal(f"{tcp_postgres}?{options}")
+
+
+@pytest.fixture(scope="session")
+def tcp_postgres(postgres_url: str) -> Iterator[str]:
+    """Give the PostgreSQL's URL without options, by whatever way it is reached otherwise."""
+    with pytest.MonkeyPatch.context() as environment:
+        host = urlsplit(postgres_url).query.removeprefix("host=")
+        if host:
+            environment.setenv("PGHOST", host)
+        yield urlsplit(postgres_url)._replace(query="").geturl()
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:sekret@[::1/q", "postgresql://u:sekret@h:x/q"])
+async def test_a_url_that_cannot_be_read_is_told_in_one_line(url: str) -> None:
+    assert "sekret" not in await refusal(url)
+
+
+class Relay:
+    """A port on which a PostgreSQL can be reached, refuses, or never answers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._server: asyncio.Server | None = None
+        self.is_silent = False
+        self.host = ""
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if self.is_silent:
+            return
+        directory = urlsplit(self._url).query.removeprefix("host=")
+        there = await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.5432")
+        self._writers.append(there[1])
+        await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
+
+
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
+async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+) -> None:
+    if not urlsplit(postgres_url).query.startswith("host=/"):
+        pytest.skip("the PostgreSQL given is not reached by a socket's path")
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.5)
+    bad, good = Relay(postgres_url), Relay(postgres_url)
+    await bad.open()
+    await good.open()
+    bad.is_silent = True
+    if not is_silent:
+        await bad.close()
+    address = Address(f"postgresql://postgres@{bad.host},{good.host}/postgres", is_pooled=False)
+    first = await address.connect({})
+    tried = len(bad._writers)
+    second = await address.connect({})
+    assert len(bad._writers) == tried
+    assert await second.fetchval("SHOW statement_timeout") == "8s"
+    assert await second.fetchval("SHOW transaction_read_only") == "off"
+    for connection in (first, second):
+        connection.terminate()
+    await bad.close()
+    await good.close()
+
+
+async def test_no_host_of_several_is_told(postgres_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        text = await refusal(f"postgresql://u:sekret@{host},{host}/q")
+    assert host in text
+    assert "sekret" not in text
+
+
+async def test_a_statement_that_takes_too_long_is_given_up_and_the_next_is_done(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+
+    def dawdle(transaction: Transaction) -> None:
+        transaction.connection.execute(sa.text("SET LOCAL statement_timeout = '20ms'"))
+        transaction.connection.execute(sa.text("SELECT pg_sleep(20)"))
+
+    with pytest.raises(DatabaseUnavailable):
+        await stage.database.write(dawdle)
+    await stage.send("a")
+    assert await stage.bodies() == ["a"]
+
+
+async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_link(
+    postgresql: str,
+) -> None:
+    database = await Database.open(postgresql, ManualClock(), connections=3)
+    done = asyncio.Event()
+
+    def stay(_connection: sa.Connection) -> None:
+        sa.util.await_only(done.wait())
+
+    await database.write(lambda _: None)
+    reads = [asyncio.create_task(database.read(stay)) for _ in range(4)]
+    watch = await asyncio.wait_for(asyncpg.connect(postgresql), 5)
+    counting = (
+        "SELECT array_agg(application_name ORDER BY application_name) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    wanted = ["queueserver"] * 3 + ["queueserver link"]
+    for _ in range(1_000):
+        if (found := await watch.fetchval(counting)) == wanted:
+            break
+    done.set()
+    await asyncio.gather(*reads)
+    await watch.close()
+    await database.close()
+    assert found == wanted
