@@ -27,7 +27,7 @@ from storage.faults import (
 )
 from storage.messages import Command
 from storage.news import Company, News
-from storage.pending import Pending, Waiting, Work
+from storage.pending import Drain, Pending, Waiting, Work
 from storage.postgresql import PostgresqlEngine
 from storage.sqlite import SqliteEngine
 from storage.transaction import Transaction
@@ -61,8 +61,11 @@ class Engine(Protocol):
         """Tell the other servers, with the COMMIT of this transaction."""
         ...
 
-    async def transact(self, function: Callable[[sa.Connection], T], /) -> T:
-        """Run a function in a transaction of the one writer, and commit."""
+    async def transact(self, function: Callable[[sa.Connection], T], is_light: bool, /) -> T:
+        """Run a function in a transaction of the one writer, and commit.
+
+        One that is light may be run where it keeps the event loop waiting for a moment.
+        """
         ...
 
     async def read(self, function: Callable[[sa.Connection], T], /) -> T:
@@ -247,10 +250,13 @@ class Database:
             self._wake.clear()
             while self._pending:
                 await self._drain(self._pending.take())
+                # A drain may have been done without leaving the loop; now it is others' turn.
+                await asyncio.sleep(0)
 
-    async def _drain(self, batch: list[Waiting]) -> None:
+    async def _drain(self, drain: Drain) -> None:
+        batch = drain.items
         try:
-            results = await self._commit(_work_of(batch))
+            results = await self._commit(_work_of(batch), drain.is_light)
         except DatabaseUnavailable as error:
             _refuse(batch, error)
         except Exception as error:
@@ -259,22 +265,26 @@ class Database:
                 return
             log.warning("a drain of %d commands failed: %s; one at a time now", len(batch), error)
             for item in batch:
-                await self._drain([item])
+                await self._drain(Drain([item], drain.is_light))
         else:
             for item, result in zip(batch, results, strict=True):
                 _answer(item.future, result)
 
-    async def _commit(self, work: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
+    async def _commit(
+        self, work: Callable[[Transaction], Sequence[Any]], is_light: bool
+    ) -> Sequence[Any]:
         """Run work in one transaction, and anew if it collides with another server's."""
         for _ in range(_COLLISIONS):
             try:
-                return await self._commit_once(work)
+                return await self._commit_once(work, is_light)
             except DBAPIError as error:
                 if not is_collision(error):
                     raise
-        return await self._commit_once(work)
+        return await self._commit_once(work, is_light)
 
-    async def _commit_once(self, work: Callable[[Transaction], Sequence[Any]]) -> Sequence[Any]:
+    async def _commit_once(
+        self, work: Callable[[Transaction], Sequence[Any]], is_light: bool
+    ) -> Sequence[Any]:
         """Run work in one transaction; its news is delivered with the COMMIT, or never."""
 
         def transact(connection: sa.Connection) -> tuple[Transaction, Sequence[Any]]:
@@ -293,7 +303,7 @@ class Database:
             return transaction, results
 
         try:
-            transaction, results = await self._engine.transact(transact)
+            transaction, results = await self._engine.transact(transact, is_light)
         except Exception as error:
             if is_passing(error):
                 raise DatabaseUnavailable(str(error)) from error

@@ -29,6 +29,9 @@ _DRAIN_LIMIT = 1000
 _DRAIN_BYTES = 32 * 1024 * 1024
 """Bytes of bodies in one transaction at most, as far as can be told; one command always goes."""
 
+_LIGHT_BYTES = 2 * 1024 * 1024
+"""Up to so many bytes of bodies, a drain of commands is a few milliseconds' work."""
+
 Work: TypeAlias = Command | Callable[[Transaction], Any]
 
 
@@ -38,6 +41,13 @@ class Waiting(NamedTuple):
     work: Work
     future: asyncio.Future[Any]
     written_bytes: int
+
+
+class Drain(NamedTuple):
+    """What one transaction does; `is_light` tells that it takes no more than a moment."""
+
+    items: list[Waiting]
+    is_light: bool
 
 
 class Pending:
@@ -69,11 +79,11 @@ class Pending:
         self._bytes += written_bytes
         self._line.append(Waiting(work, future, written_bytes))
 
-    def take(self) -> list[Waiting]:
+    def take(self) -> Drain:
         """Take one function, or hot commands up to the next function or a drain's limits."""
         first = self._next()
         if callable(first.work):
-            return [first]
+            return Drain([first], is_light=False)
         taken = [first]
         total = first.written_bytes + self._read_bytes(first.work)
         while self._line and len(taken) < _DRAIN_LIMIT and total < _DRAIN_BYTES:
@@ -82,7 +92,7 @@ class Pending:
             waiting = self._next()
             taken.append(waiting)
             total += waiting.written_bytes + self._read_bytes(waiting.work)
-        return taken
+        return Drain(taken, total <= _LIGHT_BYTES)
 
     def _next(self) -> Waiting:
         waiting = self._line.popleft()

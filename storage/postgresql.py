@@ -78,7 +78,7 @@ class PostgresqlEngine:
         """Tell what comes from other servers from now on."""
         self._link.follow(company)
 
-    async def transact(self, function: Callable[[sa.Connection], T]) -> T:
+    async def transact(self, function: Callable[[sa.Connection], T], _is_light: bool) -> T:
         """Run a function in a transaction of the writer's connection, and commit.
 
         If the connection is lost before the COMMIT is on its way, nothing was done: then it is run

@@ -39,7 +39,11 @@ log = logging.getLogger(__name__)
 _READERS = 4
 
 _QUICK_SECONDS = 0.002
-"""A COMMIT that takes longer makes the next transaction run on the writer's thread."""
+_LONG_SECONDS = 0.05
+"""A COMMIT, or a whole transaction, that takes longer sends the next one to the writer's thread."""
+
+_PATIENCE_MS = 5_000
+"""How long a thread waits for another program that holds the file's lock."""
 
 _CHECKPOINT_SECONDS = 0.5
 """How long what was committed stays in the log alone, before it is copied to the file."""
@@ -71,7 +75,9 @@ class SqliteEngine:
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
         # A writer takes the write lock at once, never half-way through.
-        _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
+        _prepare_connections(
+            self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0", "busy_timeout=0"
+        )
         self._connection: sa.Connection
         self._is_closed = False
         self._turn = threading.Lock()
@@ -104,33 +110,43 @@ class SqliteEngine:
     def tell(self, _connection: sa.Connection, _told: News, _now_ms: int) -> None:
         """Tell nobody: there is no other server."""
 
-    async def transact(self, function: Callable[[sa.Connection], T]) -> T:
+    async def transact(self, function: Callable[[sa.Connection], T], is_light: bool) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
             await self._log.finish()
-        result = await self._run(function)
+        result = await self._run(function, is_light)
         if self._log is not None:
             self._log.written()
         return result
 
-    async def _run(self, function: Callable[[sa.Connection], T]) -> T:
+    async def _run(self, function: Callable[[sa.Connection], T], is_light: bool) -> T:
         # In memory, a read may be running on the thread; the loop waits for nobody's turn.
-        if self._is_quick and self._turn.acquire(blocking=False):
+        if is_light and self._is_quick and self._turn.acquire(blocking=False):
             try:
                 return self._transact(function)
+            except sa.exc.OperationalError as error:
+                # Somebody else is writing to the file: wait for that where it stops nobody else.
+                if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_BUSY:
+                    raise
             finally:
                 self._turn.release()
         return await self._on_thread(lambda: self._transact_in_turn(function))
 
     def _transact_in_turn(self, function: Callable[[sa.Connection], T]) -> T:
         with self._turn:
-            return self._transact(function)
+            driver = self._connection.connection
+            driver.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            try:
+                return self._transact(function)
+            finally:
+                driver.execute("PRAGMA busy_timeout=0")
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
+        began = perf_counter()
         try:
             with self._connection.begin() as transaction:
                 result = function(self._connection)
-                began = perf_counter()
+                done = perf_counter()
                 transaction.commit()
         except BaseException:
             self._roll_back()
@@ -138,7 +154,8 @@ class SqliteEngine:
             self._reserved_number = self._next_number
             self._is_quick = False
             raise
-        self._is_quick = perf_counter() - began < _QUICK_SECONDS
+        ended = perf_counter()
+        self._is_quick = ended - done < _QUICK_SECONDS and ended - began < _LONG_SECONDS
         return result
 
     def _roll_back(self) -> None:
@@ -152,7 +169,7 @@ class SqliteEngine:
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads; in memory, between the writer's transactions."""
         if self._readers is None:
-            return await self.transact(function)
+            return await self.transact(function, is_light=True)
         readers = self._readers
 
         def read() -> T:
@@ -186,7 +203,7 @@ class SqliteEngine:
         if self._is_closed:
             return
         self._is_closed = True
-        self._reading.shutdown()
+        await asyncio.to_thread(self._reading.shutdown, cancel_futures=True)
         if self._readers is not None:
             self._readers.dispose()
         if self._log is not None:
@@ -227,7 +244,8 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
 
     def set_pragmas(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("synchronous=FULL", "busy_timeout=5000", "cache_size=-8192", *more):
+        patience = f"busy_timeout={_PATIENCE_MS}"
+        for pragma in ("synchronous=FULL", patience, "cache_size=-8192", *more):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -6,14 +6,16 @@ import asyncio
 import contextlib
 import shutil
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from storage import sqlite as sqlite_module
 from storage.sqlite import SqliteEngine
 from tests.bench.processes import logged_bytes
-from tests.engine.stage import Stage, turn
+from tests.engine.stage import Stage, new_message, turn
 
 FRAME = 4_096 + 24
 
@@ -79,28 +81,93 @@ async def test_a_long_log_is_finished_while_the_writer_waits(
     await stage.database.close()
 
 
+async def threads_of_two_sends(stage: Stage) -> list[int]:
+    """Tell where the transactions of two sends ran."""
+    found: list[int] = []
+
+    @sa.event.listens_for(sa.Engine, "commit")
+    def note(_connection: sa.Connection) -> None:
+        found.append(threading.get_ident())
+
+    await stage.send("a")
+    await stage.send("b")
+    sa.event.remove(sa.Engine, "commit", note)
+    return found
+
+
 async def test_a_slow_disk_stops_the_writer_alone(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", -1)
     stage = await Stage.open(sqlite)
-    await stage.send("a")
-    sending = asyncio.ensure_future(stage.send("b"))
-    await turn(1)
-    # The transaction is somewhere else: the loop has come back meanwhile.
-    assert not sending.done()
-    await sending
-    assert await stage.bodies() == ["a", "b"]
+    await stage.send("first")
+    assert threading.get_ident() not in await threads_of_two_sends(stage)
     await stage.database.close()
 
 
-async def test_on_a_quick_disk_the_loop_commits(
+async def test_long_transactions_leave_the_loop(
     sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", 60)
+    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", -1)
     stage = await Stage.open(sqlite)
-    await stage.send("a")
+    await stage.send("first")
+    assert threading.get_ident() not in await threads_of_two_sends(stage)
+    await stage.database.close()
+
+
+async def test_on_a_quick_disk_the_loop_commits_what_is_light(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", 60)
+    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", 60)
+    stage = await Stage.open(sqlite)
+    await stage.send("first")
+    assert set(await threads_of_two_sends(stage)) == {threading.get_ident()}
+    heavy = new_message("x" * 1_000_000)
+    assert await stage.database.write(lambda _: threading.get_ident()) != threading.get_ident()
+    found: list[int] = []
+
+    @sa.event.listens_for(sa.Engine, "commit")
+    def note(_connection: sa.Connection) -> None:
+        found.append(threading.get_ident())
+
+    await stage.database.submit(stage.sending(heavy, heavy, heavy))
+    sa.event.remove(sa.Engine, "commit", note)
+    assert threading.get_ident() not in found
+    await stage.database.close()
+
+
+async def test_another_program_that_holds_the_file_stops_the_writer_alone(sqlite: str) -> None:
+    stage = await Stage.open(sqlite)
+    await stage.send("first")
+    other = sqlite3.connect(file_of(sqlite), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
     sending = asyncio.ensure_future(stage.send("b"))
-    await turn(10)
-    assert sending.done()
+    # The loop is free meanwhile: else this would not come to an end before the other does.
+    await turn(1_000)
+    assert not sending.done()
+    other.execute("COMMIT")
+    other.close()
+    await sending
+    assert await stage.bodies() == ["first", "b"]
+    await stage.database.close()
+
+
+async def test_in_memory_reads_and_writes_take_turns() -> None:
+    stage = await Stage.open("sqlite://")
+
+    async def meddle(number: int) -> None:
+        for turn_ in range(20):
+            await stage.send(f"{number} {turn_}")
+            await stage.counts()
+            with pytest.raises(ValueError, match="not this time"):
+                await stage.database.write(fail)
+            await stage.counts()
+
+    def fail(_transaction: object) -> None:
+        raise ValueError("not this time")
+
+    await asyncio.gather(*(meddle(number) for number in range(8)))
+    assert await stage.counts() == (160, 0, 0)
     await stage.database.close()

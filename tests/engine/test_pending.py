@@ -77,13 +77,13 @@ async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Sta
         queue = stage.queue
         return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, 60_000, False, 120_000)
 
-    assert len(line(1_000).take()) == 4, "nothing is known: they may be as long as can be"
+    assert len(line(1_000).take().items) == 4, "nothing is known: they may be as long as can be"
     await stage.send(*["short"] * 200)
     while await stage.receive(10):
         pass
     for _ in range(60):
         await stage.send("short")
         await stage.receive(1)
-    assert len(line(1_000).take()) == 1_000
+    assert len(line(1_000).take().items) == 1_000
     await stage.send("x" * 100_000)
-    assert len(line(1_000).take()) < 40, "a long one was sent"
+    assert len(line(1_000).take().items) < 40, "a long one was sent"
