@@ -7,6 +7,7 @@ Refuses to wait for ever: every host has a few seconds to answer, and so has eve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -108,9 +109,10 @@ class Address:
             break
         try:
             if not self._is_pooled:
-                every = {**_SESSION, **_NETWORK, **settings}
-                lines = (f"SET {name} = '{value}'" for name, value in every.items())
-                await connection.execute("; ".join(lines))
+                await connection.execute(_set({**_SESSION, **settings}))
+                with contextlib.suppress(asyncpg.PostgresError):
+                    # Not every system that PostgreSQL runs on has all of them.
+                    await connection.execute(_set(_NETWORK))
         except BaseException:
             connection.terminate()
             raise
@@ -131,6 +133,10 @@ class Address:
     def where(self) -> str:
         """Name the database in an error, without its password."""
         return mask_password(self._url)
+
+
+def _set(settings: Mapping[str, str]) -> str:
+    return "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
 
 def _one_by_one(url: str) -> list[str]:
