@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from typing import Any
 
 import pytest
 
-from tests.api.live_server import SleepersClock
+from tests.api.live_server import PATIENCE_SECONDS, SleepersClock
 from tests.api.sqs_clients import Sqs, bodies, refusal
 
 COUNTS = (
@@ -169,6 +170,27 @@ def test_a_queue_s_delay_holds_for_messages_that_are_there(
     assert answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "2"), strict=True))
     clock.advance(10)
     assert texts(sqs, fifo) == ["g-1", "g-2"]
+
+
+def test_a_queue_s_delay_comes_to_hold_for_a_large_backlog(
+    sqs: Sqs, fifo: str, clock: SleepersClock
+) -> None:
+    for first in range(0, 1_200, 10):
+        entries = [
+            {"Id": str(n), "MessageBody": f"{first}-{n}", "MessageGroupId": f"g{first}"}
+            for n in range(10)
+        ]
+        sqs.send_message_batch(QueueUrl=fifo, Entries=entries)
+    sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
+    # What is not done with the change itself is done soon after it.
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
+        if answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "1200"), strict=True)):
+            break
+    assert texts(sqs, fifo) == []
+    clock.advance(10)
+    assert len(texts(sqs, fifo)) == 10
 
 
 def test_a_handle_is_good_until_its_receive_is_over(

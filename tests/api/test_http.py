@@ -7,12 +7,13 @@ import json
 import logging
 import zlib
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from tests.api.live_server import LiveServer
+from tests.api.live_server import LiveServer, SleepersClock
 from tests.api.raw_http import (
     FORM,
     Answer,
@@ -250,6 +251,47 @@ def test_a_connection_serves_many_requests_errors_and_all(server: LiveServer) ->
         statuses.append(answer_on(client).status)
     client.close()
     assert statuses == [200, 400, 200]
+
+
+def raw_answer(url: str, request: str) -> bytes:
+    """Send a request as it stands, and read until the server hangs up."""
+    with open_socket(url, request.replace("\n", "\r\n").encode()) as client:
+        return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
+def test_the_answer_to_a_head_is_a_head(server: LiveServer) -> None:
+    answer = raw_answer(server.url, "HEAD / HTTP/1.1\nHost: x\nConnection: close\n\n")
+    assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Length: " in head
+    assert body == b""
+
+
+def test_http_1_0_is_told_whether_the_connection_stays(server: LiveServer) -> None:
+    last = "GET / HTTP/1.0\nConnection: close\n\n"
+    kept, _, closed = raw_answer(
+        server.url, f"GET / HTTP/1.0\nConnection: keep-alive\n\n{last}"
+    ).partition(b"\r\n\r\n")
+    assert kept.startswith(b"HTTP/1.0 404 Not Found\r\n")
+    assert b"Connection: keep-alive" in kept.split(b"\r\n")
+    assert b"Connection: close" in closed.split(b"\r\n")
+
+
+def test_http_1_0_is_not_told_to_go_on(server: LiveServer) -> None:
+    request = (
+        "POST / HTTP/1.0\nExpect: 100-continue\nContent-Length: 2\nConnection: close\n"
+        "Content-Type: application/x-amz-json-1.0\nX-Amz-Target: AmazonSQS.ListQueues\n\n{}"
+    )
+    assert b"100 Continue" not in raw_answer(server.url, request)
+
+
+def test_answers_are_dated(server: LiveServer, clock: SleepersClock) -> None:
+    def date() -> str:
+        return exchange(server.url, "GET", "/").headers["date"]
+
+    before = parsedate_to_datetime(date())
+    clock.advance(61)
+    assert (parsedate_to_datetime(date()) - before).total_seconds() == 61
 
 
 # Methods and paths

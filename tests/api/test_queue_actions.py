@@ -310,3 +310,13 @@ def test_with_cooldowns_a_purge_and_a_deleted_name_take_60_seconds(
     )
     strict_clock.advance(0.001)
     assert sqs.create_queue(QueueName=name)["QueueUrl"] == queue
+
+
+def test_what_a_queue_allows_now_is_not_refused_as_before(sqs: Sqs, name: str) -> None:
+    url = sqs.create_queue(QueueName=name, Attributes={"MaximumMessageSize": "1024"})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="x")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "4096"})
+    sqs.send_message(QueueUrl=url, MessageBody="x" * 2_000)
+    sqs.delete_queue(QueueUrl=url)
+    refused = refusal(sqs.send_message, QueueUrl=url, MessageBody="x" * 5_000)
+    assert refused.code == "AWS.SimpleQueueService.NonExistentQueue"
