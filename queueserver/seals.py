@@ -41,6 +41,8 @@ class Seal:
             sealed = a2b_base64(text, strict_mode=True)
         except ValueError:
             return None
+        if b2a_base64(sealed, newline=False) != text.encode():
+            return None  # the same bytes, but not as they were written
         content, digest = sealed[:-_DIGEST_BYTES], sealed[-_DIGEST_BYTES:]
         return content if hmac.compare_digest(digest, self._digest(purpose, content)) else None
 

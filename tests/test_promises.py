@@ -1,0 +1,56 @@
+"""Each promise of the README has tests by name: none without a test, none that is not made."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
+KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
+STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
+FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
+FAILING = "api/test_bad_disks.py::test_writes_that_fail_are_refused_until_they_succeed"
+THROTTLED = (
+    "api/test_connections.py::"
+    "test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost"
+)
+TOO_MANY = (
+    "api/test_connections.py::test_who_is_one_connection_too_many_is_told_so_and_served_later"
+)
+
+PROMISES = {
+    "A send that was acknowledged": [CRASHES, KILLED],
+    "A deletion that was acknowledged": [CRASHES],
+    "What is received was sent": [CRASHES],
+    "A message is in one queue": [CRASHES],
+    "Within a group of a FIFO queue": [CRASHES],
+    "A send that is repeated": [CRASHES],
+    "Messages whose receiver": [CRASHES],
+    "A request that was answered with 4xx": [CRASHES, THROTTLED, FAILING],
+    "SIGTERM answers every request": [STOPS],
+    "What a full or failing disk": [FULL, FAILING],
+    "When more is asked for": [THROTTLED, TOO_MANY],
+}
+
+
+def promises() -> list[str]:
+    readme = (ROOT / "README.md").read_text()
+    section = readme.partition("## What is promised\n")[2].partition("\n## ")[0]
+    return re.findall(r"^- (.+)$", section, flags=re.MULTILINE)
+
+
+def test_the_promises_are_those_that_are_tested() -> None:
+    made = promises()
+    assert len(made) == len(PROMISES)
+    for promise, beginning in zip(made, PROMISES, strict=True):
+        assert promise.startswith(beginning)
+
+
+@pytest.mark.parametrize("test", sorted({one for tests in PROMISES.values() for one in tests}))
+def test_a_test_of_a_promise_is_there(test: str) -> None:
+    file, _, name = test.partition("::")
+    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
