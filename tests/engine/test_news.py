@@ -161,8 +161,10 @@ async def test_who_waits_does_not_look_again_and_again_for_what_another_server_h
     two_servers: tuple[Stage, Stage],
 ) -> None:
     one, other = two_servers
-    await one.send("a")
     with other.database.arrivals.join(other.queue.id) as place:
+        await one.send("a")
+        await woken(place, other)
+        await turn(100)
 
         def claim_while_the_other_looks(transaction: Transaction) -> None:
             transaction.connection.execute(sa.text("SELECT 1 FROM messages FOR UPDATE"))
