@@ -85,21 +85,21 @@ class Address:
         self._hosts = _one_by_one(url)
         self._asks_for_kind = "target_session_attrs" in parse_qs(urlsplit(url).query)
 
-    async def connect(
-        self, settings: Mapping[str, str], statement_seconds: float | None = STATEMENT_SECONDS
-    ) -> Connection:
+    async def connect(self, settings: Mapping[str, str], *, is_patient: bool = False) -> Connection:
         """Connect to the host that was of use the last time, else to the first that is.
 
-        `settings` hold for this session beside those that hold for all.
+        `settings` hold for this session beside those that hold for all; on one that `is_patient`,
+        statements take as long as they take.
 
         Raises:
             FAILURES: there is none; it is the last host's answer.
             ValueError: the URL cannot be read.
         """
+        patience = {"statement_timeout": "0"} if is_patient else {}
         last = len(self._hosts) - 1
         for place, url in enumerate(list(self._hosts)):
             try:
-                connection = await self._connect(url, statement_seconds)
+                connection = await self._connect(url, None if is_patient else STATEMENT_SECONDS)
             except FAILURES:
                 if place == last:
                     raise
@@ -109,7 +109,7 @@ class Address:
             break
         try:
             if not self._is_pooled:
-                await connection.execute(_set({**_SESSION, **settings}))
+                await connection.execute(_set({**_SESSION, **patience, **settings}))
                 with contextlib.suppress(asyncpg.PostgresError):
                     # Not every system that PostgreSQL runs on has all of them.
                     await connection.execute(_set(_NETWORK))

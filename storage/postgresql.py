@@ -62,7 +62,7 @@ class PostgresqlEngine:
     async def prepare(self, clock: Clock) -> bytes:
         """Make or migrate the tables, and set the clock; give the database's secret."""
         # A change of the schema, or another server's, takes as long as it takes.
-        patient = partial(self._address.connect, {"statement_timeout": "0"}, None)
+        patient = partial(self._address.connect, {}, is_patient=True)
         engine: AsyncEngine = create_async_engine(
             _DIALECT, async_creator=patient, poolclass=NullPool, hide_parameters=True
         )
@@ -114,12 +114,12 @@ class PostgresqlEngine:
         """Run a function that only reads, on a connection of its own; again, if that was lost."""
         try:
             async with self._readers.connect() as connection:
-                return await connection.run_sync(function)
+                return await connection.run_sync(_run, function)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated and not is_loss(error):
                 raise
         async with self._readers.connect() as connection:
-            return await connection.run_sync(function)
+            return await connection.run_sync(_run, function)
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
@@ -169,10 +169,24 @@ class _Attempt:
 
     def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
         with connection.begin() as transaction:
-            result = function(connection)
+            result = _run(connection, function)
             self.is_committing = True
-            transaction.commit()
+            _run(connection, lambda _: transaction.commit())
         return result
+
+
+def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
+    """Run a function; if the database does not answer it, hang up at once.
+
+    A rollback would wait once more for an answer that does not come.
+    """
+    own: Connection | None = connection.connection.driver_connection
+    try:
+        return function(connection)
+    except TimeoutError:
+        if own is not None:
+            own.terminate()
+        raise
 
 
 def _settle_session(connection: sa.Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -61,6 +62,8 @@ class Relay:
         self._server: asyncio.Server | None = None
         self.is_silent = False
         self.host = ""
+        self.flows = asyncio.Event()
+        self.flows.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self) -> None:
@@ -74,19 +77,20 @@ class Relay:
         directory = urlsplit(self._url).query.removeprefix("host=")
         there = await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.5432")
         self._writers.append(there[1])
-        await asyncio.gather(_copy(reader, there[1]), _copy(there[0], writer))
+        await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                await self.flows.wait()
+                writer.write(data)
+        writer.close()
 
     async def close(self) -> None:
         if self._server is not None:
             self._server.close()
         for writer in self._writers:
             writer.close()
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65_536):
-        writer.write(data)
-    writer.close()
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
@@ -113,6 +117,32 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
         connection.terminate()
     await bad.close()
     await good.close()
+
+
+async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
+    postgres_url: str, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not urlsplit(postgres_url).query.startswith("host=/"):
+        pytest.skip("the PostgreSQL given is not reached by a socket's path")
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 0.3)
+    relay = Relay(postgres_url)
+    await relay.open()
+    name = urlsplit(postgresql).path
+    stage = await Stage.open(f"postgresql://postgres@{relay.host}{name}")
+    await stage.send("a")
+    await stage.counts()
+    relay.flows.clear()
+    for _ in range(2):
+        asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
+        answers = await asyncio.wait_for(asked, 10)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
+    relay.flows.set()
+    assert await stage.counts() == (1, 0, 0)
+    await stage.send("b")
+    assert await stage.bodies() == ["a", "b"]
+    await stage.database.close()
+    await relay.close()
 
 
 async def test_no_host_of_several_is_told(postgres_url: str) -> None:
