@@ -206,7 +206,7 @@ class Database:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
             if is_passing(error):
-                raise DatabaseUnavailable(str(error)) from error
+                raise DatabaseUnavailable(str(error) or "no answer") from error
             raise
 
     async def ping(self) -> None:
@@ -306,7 +306,7 @@ class Database:
             transaction, results = await self._engine.transact(transact, is_light)
         except Exception as error:
             if is_passing(error):
-                raise DatabaseUnavailable(str(error)) from error
+                raise DatabaseUnavailable(str(error) or "no answer") from error
             raise
         self.hear(transaction.news)
         for queue_id, visible_at_ms, count in transaction.seen:

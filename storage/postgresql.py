@@ -94,7 +94,7 @@ class PostgresqlEngine:
                     raise
                 is_lost = is_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-                if is_last or attempt.is_committing or not is_lost:
+                if is_last or attempt.is_committing or attempt.is_unanswered or not is_lost:
                     raise
         raise AssertionError("the last attempt has ended one way or the other")
 
@@ -162,16 +162,26 @@ _DIALECT = "postgresql+asyncpg://"
 
 
 class _Attempt:
-    """One transaction, and whether it has come so far that nobody can tell if it was done."""
+    """One transaction, and what is to be known when it fails.
+
+    Attributes:
+        is_committing: whether it has come so far that nobody can tell if it was done.
+        is_unanswered: whether the database said nothing for so long that it will not say anything.
+    """
 
     def __init__(self) -> None:
         self.is_committing = False
+        self.is_unanswered = False
 
     def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
         with connection.begin() as transaction:
-            result = _run(connection, function)
-            self.is_committing = True
-            _run(connection, lambda _: transaction.commit())
+            try:
+                result = _run(connection, function)
+                self.is_committing = True
+                _run(connection, lambda _: transaction.commit())
+            except TimeoutError:
+                self.is_unanswered = True
+                raise
         return result
 
 
