@@ -14,6 +14,9 @@ from tests.crash.checker import Checker, Finding
 from tests.crash.history import History, Outcome
 from tests.crash.load import HOMES, Load
 
+_BUSY_SENDS = 150
+"""What is sent at least before every other crash."""
+
 
 @dataclass
 class Report:
@@ -66,6 +69,9 @@ async def crash(database: str, directory: Path, crashes: int, seed: int) -> Repo
             if number < crashes:
                 # Often at once, when it still does what it does at the start.
                 await asyncio.sleep(chances.uniform(0, 1.0) ** 2 * 1.5)
+                if number % 2:
+                    # And on a slow machine there is to be something to lose.
+                    await load.progress(_BUSY_SENDS)
                 load.is_up.clear()
                 server.stop(signal.SIGKILL)
             else:

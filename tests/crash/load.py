@@ -7,6 +7,7 @@ until it is acknowledged; all else is tried once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -65,6 +66,7 @@ class Caller:
             await asyncio.sleep(0.01)
             return Told("unknown", {}, called, self._load.now())
         returned = self._load.now()
+        self._load.answered.set()
         if answer.status >= 500:
             self._load.failures.append(f"{action}: {answer.body[:300]!r}")
             return Told("unknown", {}, called, returned)
@@ -87,6 +89,7 @@ class Load:
         self.failures: list[str] = []
         self.counts: Counter[tuple[str, Outcome]] = Counter()
         self.is_up = asyncio.Event()
+        self.answered = asyncio.Event()
         self.url = ""
         self._serial = 0
         self._is_over = False
@@ -122,6 +125,15 @@ class Load:
             acts += [self._group(name, f"g{number}") for number in range(_GROUPS)]
         acts += [self._mover("dead"), self._mover("dead.fifo"), self._purger, self._destroyer]
         await asyncio.gather(*(self._act(act) for act in acts))
+
+    async def progress(self, sends: int) -> None:
+        """Wait until so many more sends were answered, or that takes too long."""
+        wanted = len(self.history.sends) + sends
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while len(self.history.sends) < wanted:
+                    self.answered.clear()
+                    await self.answered.wait()
 
     def end(self) -> None:
         """Let every actor finish what it is doing."""

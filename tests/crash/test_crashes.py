@@ -10,7 +10,7 @@ import pytest
 from tests.crash.crashes import crash
 
 CRASHES = 6
-ACKNOWLEDGED = 500
+ACKNOWLEDGED = 200
 
 
 @pytest.mark.parametrize("seed", [1])
