@@ -18,7 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage.fifo import STATE, Row
+from storage.in_flight import IS_IN_FLIGHT
+from storage.lists import among
 from storage.schema import messages
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 _NOISY_SHARE = 10
@@ -40,11 +43,7 @@ def _noisy_tenants() -> sa.Select[str, int, int]:
     # By the index alone, so that delayed messages are passed over without a look at each.
     found = (
         sa.select(messages.c.id)
-        .where(
-            messages.c.queue_id == bindparam("queue"),
-            messages.c.visible_at_ms > bindparam("now"),
-            messages.c.receive_count > 0,
-        )
+        .where(IS_IN_FLIGHT)
         .order_by(messages.c.visible_at_ms.desc(), messages.c.id.desc())
         .limit(_IN_FLIGHT_AT_MOST)
         .subquery("in_flight")
@@ -67,7 +66,7 @@ def _noisy_tenants() -> sa.Select[str, int, int]:
     )
 
 
-_NOISY_TENANTS = _noisy_tenants()
+_NOISY_TENANTS = Statement(_noisy_tenants())
 
 
 def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
@@ -83,7 +82,7 @@ def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
         or estimate.claimed >= max(_COUNT_AGAIN_CLAIMS, estimate.compared // _NOISY_SHARE)
     ):
         parameters = {"queue": queue_id, "now": transaction.now_ms}
-        rows = transaction.connection.execute(_NOISY_TENANTS, parameters).all()
+        rows = _NOISY_TENANTS.rows(transaction.connection, parameters)
         estimate.noisy = {tenant: had for tenant, had, _ in rows}
         estimate.compared = int(rows[0][2]) if rows else estimate.in_flight
         estimate.counted_at_ms = transaction.now_ms
@@ -126,10 +125,10 @@ def _tenant_heads() -> sa.Select[str, int]:
     )
 
 
-_TENANT_HEADS = _tenant_heads()
+_TENANT_HEADS = Statement(_tenant_heads())
 
 
-def _quiet_among(*order: sa.ColumnElement[Any]) -> sa.Select[*tuple[Any, ...]]:
+def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
     """Find messages of quiet tenants among the first in that order; others cost a step each."""
     looked_at = (
         sa.select(messages.c.id, messages.c.tenant_id, messages.c.visible_at_ms)
@@ -141,25 +140,25 @@ def _quiet_among(*order: sa.ColumnElement[Any]) -> sa.Select[*tuple[Any, ...]]:
         .subquery("looked_at")
     )
     tenant_id = looked_at.c.tenant_id
-    return sa.select(looked_at).where(
-        sa.or_(tenant_id.is_(None), tenant_id.not_in(bindparam("noisy", expanding=True)))
+    return Statement(
+        sa.select(looked_at).where(sa.or_(tenant_id.is_(None), sa.not_(among(tenant_id, "noisy"))))
     )
 
 
 _QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
 _QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
 
-_STILL_VISIBLE = (
+_STILL_VISIBLE = Statement(
     sa.select(*STATE)
     .where(
         messages.c.queue_id == bindparam("queue"),
-        messages.c.id.in_(bindparam("numbers", expanding=True)),
+        among(messages.c.id, "numbers"),
         messages.c.visible_at_ms <= bindparam("now"),
     )
     .with_for_update(skip_locked=True)
 )
 
-_OF_TENANT = (
+_OF_TENANT = Statement(
     sa.select(*STATE)
     .where(
         messages.c.queue_id == bindparam("queue"),
@@ -221,7 +220,7 @@ def _walk_on(transaction: Transaction, queue_id: int) -> None:
     """Note which of the next tenants have visible messages, and since when."""
     estimate = transaction.estimates.of(queue_id)
     parameters = {"queue": queue_id, "after": estimate.walked_to}
-    heads = transaction.connection.execute(_TENANT_HEADS, parameters).all()
+    heads = _TENANT_HEADS.rows(transaction.connection, parameters)
     for tenant_id, visible_at_ms in heads:
         estimate.waiting.pop(tenant_id, None)
         if visible_at_ms <= transaction.now_ms:
@@ -236,7 +235,7 @@ def _by_age(row: Row) -> tuple[int, int]:
 def _quiet(
     transaction: Transaction,
     queue_id: int,
-    statement: sa.Select[*tuple[Any, ...]],
+    statement: Statement,
     noisy: Mapping[str, int],
     limit: int,
 ) -> list[Row]:
@@ -246,7 +245,7 @@ def _quiet(
         "noisy": list(noisy),
         "limit": limit,
     }
-    return sorted(transaction.connection.execute(statement, parameters), key=_by_age)
+    return sorted(statement.rows(transaction.connection, parameters), key=_by_age)
 
 
 def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[Row]:
@@ -255,7 +254,7 @@ def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[
         return []
     numbers = sorted(row.id for row in rows)
     parameters = {"queue": queue_id, "now": transaction.now_ms, "numbers": numbers}
-    return list(transaction.connection.execute(_STILL_VISIBLE, parameters))
+    return _STILL_VISIBLE.rows(transaction.connection, parameters)
 
 
 def _first_of(
@@ -277,7 +276,7 @@ def _first_of(
             "tenant": tenant,
             "wanted": wanted - len(chosen),
         }
-        chosen += transaction.connection.execute(_OF_TENANT, parameters)
+        chosen += _OF_TENANT.rows(transaction.connection, parameters)
     return chosen
 
 

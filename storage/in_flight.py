@@ -16,21 +16,18 @@ from storage.transaction import Transaction
 _ROOM_MS = 1_000
 """How soon one looks again that found no room: what other servers delete is not told for that."""
 
-_COUNT = Statement(
-    sa.select(sa.func.count()).where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.visible_at_ms > bindparam("now"),
-        messages.c.receive_count > 0,
-    )
+IS_IN_FLIGHT = sa.and_(
+    messages.c.queue_id == bindparam("queue"),
+    messages.c.visible_at_ms > bindparam("now"),
+    messages.c.receive_count > 0,
 )
+"""Whether a message of `queue` is in flight at the moment `now`: hidden, and not by a delay."""
+
+_COUNT = Statement(sa.select(sa.func.count()).where(IS_IN_FLIGHT))
 
 _NEXT_LAPSE = Statement(
     sa.select(messages.c.visible_at_ms)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.visible_at_ms > bindparam("now"),
-        messages.c.receive_count > 0,
-    )
+    .where(IS_IN_FLIGHT)
     .order_by(messages.c.visible_at_ms, messages.c.id)
     .limit(1)
 )

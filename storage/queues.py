@@ -283,12 +283,12 @@ def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int
     return Counts(visible=visible, in_flight=in_flight, delayed=delayed)
 
 
-def _tally(now_ms: int, among: sa.ColumnElement[bool] | None = None) -> sa.Select[int, int, int]:
+def _tally(now_ms: int, only: sa.ColumnElement[bool] | None = None) -> sa.Select[int, int, int]:
     """Count rows, those that are hidden, and those that are hidden and were never received.
 
-    Of the rows that the statement finds, `among` says which count: no index is chosen for it.
+    Of the rows that the statement finds, `only` says which count: no index is chosen for it.
     """
-    counts = sa.true() if among is None else among
+    counts = sa.true() if only is None else only
     is_hidden = sa.and_(counts, messages.c.visible_at_ms > now_ms)
     is_delayed = sa.and_(is_hidden, messages.c.receive_count == 0)
     return sa.select(

@@ -1,4 +1,4 @@
-"""SQLite, in a file or in memory: one process, one connection that writes, on a thread of its own.
+"""SQLite, in a file or in memory: one process, and one connection that writes.
 
 A whole transaction runs in one go: on the event loop as long as the disk is quick, because two
 changes of thread cost more than such a COMMIT, and on a thread when it is not, so that a slow disk
@@ -42,8 +42,9 @@ _QUICK_SECONDS = 0.002
 _LONG_SECONDS = 0.05
 """A COMMIT, or a whole transaction, that takes longer sends the next one to the writer's thread."""
 
-_PATIENCE_MS = 5_000
-"""How long a thread waits for another program that holds the file's lock."""
+_PATIENCE = "PRAGMA busy_timeout=5000"
+_NO_PATIENCE = "PRAGMA busy_timeout=0"
+"""How long a thread waits for another program that holds the file's lock; the loop does not."""
 
 _CHECKPOINT_SECONDS = 0.5
 """How long what was committed stays in the log alone, before it is copied to the file."""
@@ -75,9 +76,7 @@ class SqliteEngine:
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
         # A writer takes the write lock at once, never half-way through.
-        _prepare_connections(
-            self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0", "busy_timeout=0"
-        )
+        _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
         self._connection: sa.Connection
         self._is_closed = False
         self._turn = threading.Lock()
@@ -101,7 +100,10 @@ class SqliteEngine:
         connection.connection.execute("PRAGMA journal_mode=WAL")
         with connection.begin():
             schema.migrate(connection)
-            return schema.secret(connection)
+            secret = schema.secret(connection)
+        # From now on the loop may be the one that meets another program's lock.
+        connection.connection.execute(_NO_PATIENCE)
+        return secret
 
     def follow(self, company: Company) -> None:
         """Tell that there is no other server, so that this one does all that there is to do."""
@@ -135,11 +137,11 @@ class SqliteEngine:
     def _transact_in_turn(self, function: Callable[[sa.Connection], T]) -> T:
         with self._turn:
             driver = self._connection.connection
-            driver.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+            driver.execute(_PATIENCE)
             try:
                 return self._transact(function)
             finally:
-                driver.execute("PRAGMA busy_timeout=0")
+                driver.execute(_NO_PATIENCE)
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
         began = perf_counter()
@@ -244,8 +246,8 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
 
     def set_pragmas(connection: DBAPIConnection, _record: object) -> None:
         cursor = connection.cursor()
-        patience = f"busy_timeout={_PATIENCE_MS}"
-        for pragma in ("synchronous=FULL", patience, "cache_size=-8192", *more):
+        cursor.execute(_PATIENCE)
+        for pragma in ("synchronous=FULL", "cache_size=-8192", *more):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -59,24 +59,11 @@ class Statement:
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters, in their order."""
         text, in_order = self._for(connection.dialect)
-        rows = list(map(in_order, parameters))
-        cursor = connection.connection.cursor()
-        _tell(connection, cursor, text, rows)
-        try:
-            cursor.executemany(text, rows)
-        except Exception as error:
-            raise _as_sqlalchemy(connection, text, error) from error
+        _say(connection, text, list(map(in_order, parameters)), many=True)
 
     def _execute(self, connection: sa.Connection, parameters: Parameters) -> DBAPICursor:
         text, in_order = self._for(connection.dialect)
-        row = in_order(parameters)
-        cursor = connection.connection.cursor()
-        _tell(connection, cursor, text, row)
-        try:
-            cursor.execute(text, row)
-        except Exception as error:
-            raise _as_sqlalchemy(connection, text, error) from error
-        return cursor
+        return _say(connection, text, in_order(parameters), many=False)
 
     def _for(self, dialect: sa.Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
@@ -117,10 +104,18 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
     return _Compiled(str(compiled), convert if constants or converters else pick)
 
 
-def _tell(connection: sa.Connection, cursor: DBAPICursor, text: str, rows: Sequence[Any]) -> None:
-    """Tell those who listen to what SQLAlchemy says to databases."""
+def _say(
+    connection: sa.Connection, text: str, parameters: Sequence[Any], *, many: bool
+) -> DBAPICursor:
+    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases."""
+    cursor = connection.connection.cursor()
     for listener in connection.dispatch.before_cursor_execute:
-        listener(connection, cursor, text, rows, None, isinstance(rows, list))
+        listener(connection, cursor, text, parameters, None, many)
+    try:
+        (cursor.executemany if many else cursor.execute)(text, parameters)
+    except Exception as error:
+        raise _as_sqlalchemy(connection, text, error) from error
+    return cursor
 
 
 def _as_sqlalchemy(connection: sa.Connection, text: str, error: Exception) -> Exception:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 import uuid
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import asyncpg
+from tests.api.databases import execute
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def server() -> Iterator[str]:
         try:
             url = f"postgresql://postgres@/postgres?host={started.get_postmaster_info().socket_dir}"
             # Tests crash queueserver, never the machine: syncing would only make them slow.
-            asyncio.run(_execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"))
+            execute(url, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
             yield url
         finally:
             started.cleanup()
@@ -43,17 +42,8 @@ def server() -> Iterator[str]:
 def database(server_url: str) -> Iterator[str]:
     """Give the URL of an empty database, for as long as it is needed."""
     name = f"test_{uuid.uuid4().hex}"
-    asyncio.run(_execute(server_url, f"CREATE DATABASE {name}"))
+    execute(server_url, f"CREATE DATABASE {name}")
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
-        asyncio.run(_execute(server_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+        execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")

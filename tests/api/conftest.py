@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.databases import NewDatabase, execute
+from tests.api.dead_letters import create, redrive
 from tests.api.live_server import LiveServer, SleepersClock, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
 
@@ -108,6 +109,17 @@ def queue(sqs: Sqs, name: str) -> str:
     """Give the URL of an empty queue."""
     url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     return url
+
+
+@pytest.fixture
+def dead(sqs: Sqs, name: str) -> str:
+    return create(sqs, f"{name}-dead")
+
+
+@pytest.fixture
+def source(sqs: Sqs, name: str, dead: str) -> str:
+    """Give a queue whose messages are received once, and then go to the dead-letter queue."""
+    return create(sqs, name, redrive(dead))
 
 
 @pytest.fixture(scope="session")

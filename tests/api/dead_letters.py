@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from tests.api.sqs_clients import Sqs
 
@@ -26,15 +25,3 @@ def create(sqs: Sqs, name: str, attributes: dict[str, str] | None = None) -> str
     created = sqs.create_queue(QueueName=name, Attributes={**fifo, **(attributes or {})})
     url: str = created["QueueUrl"]
     return url
-
-
-def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
-    answer = sqs.receive_message(
-        QueueUrl=queue,
-        MaxNumberOfMessages=10,
-        AttributeNames=["All"],
-        MessageAttributeNames=["All"],
-        **parameters,
-    )
-    messages: list[dict[str, Any]] = answer.get("Messages", [])
-    return messages

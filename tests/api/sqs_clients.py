@@ -105,3 +105,16 @@ def refusal(call: Callable[..., Any], **parameters: object) -> Refusal:
 def bodies(answer: dict[str, Any]) -> list[str]:
     """Give the bodies that a receive returned."""
     return [message["Body"] for message in answer.get("Messages", [])]
+
+
+def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
+    """Receive up to ten messages with all that can be told of them."""
+    answer = sqs.receive_message(
+        QueueUrl=queue,
+        MaxNumberOfMessages=10,
+        AttributeNames=["All"],
+        MessageAttributeNames=["All"],
+        **parameters,
+    )
+    messages: list[dict[str, Any]] = answer.get("Messages", [])
+    return messages

@@ -7,21 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, receive, redrive
+from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
 from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Connect, Sqs, bodies, refusal
-
-
-@pytest.fixture
-def dead(sqs: Sqs, name: str) -> str:
-    return create(sqs, f"{name}-dead")
-
-
-@pytest.fixture
-def source(sqs: Sqs, name: str, dead: str) -> str:
-    """Give a queue whose messages are received once, and then go to the dead-letter queue."""
-    return create(sqs, name, redrive(dead))
-
+from tests.api.sqs_clients import Connect, Sqs, bodies, receive, refusal
 
 # When and what
 

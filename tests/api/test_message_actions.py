@@ -7,26 +7,13 @@ from typing import Any
 import pytest
 
 from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Sqs, bodies, refusal
+from tests.api.sqs_clients import Sqs, bodies, receive, refusal
 
 HANDLE_OF_NOBODY = (
     404,
     "ReceiptHandleIsInvalid",
     'The input receipt handle "garbage" is not a valid receipt handle.',
 )
-
-
-def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
-    """Receive up to ten messages with all that can be told of them."""
-    answer = sqs.receive_message(
-        QueueUrl=queue,
-        MaxNumberOfMessages=10,
-        AttributeNames=["All"],
-        MessageAttributeNames=["All"],
-        **parameters,
-    )
-    messages: list[dict[str, Any]] = answer.get("Messages", [])
-    return messages
 
 
 def handle(sqs: Sqs, queue: str, **parameters: object) -> str:

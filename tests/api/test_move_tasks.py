@@ -11,23 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, receive, redrive
+from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
 from tests.api.live_server import LiveServer, SleepersClock, config
-from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
 
 LOOKS = 2_000
 """How often a test looks whether a task has ended: only a failure ever takes so many."""
-
-
-@pytest.fixture
-def dead(sqs: Sqs, name: str) -> str:
-    return create(sqs, f"{name}-dead")
-
-
-@pytest.fixture
-def source(sqs: Sqs, name: str, dead: str) -> str:
-    """Give a queue whose messages are received once, and then go to the dead-letter queue."""
-    return create(sqs, name, redrive(dead))
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 import sqlite3
 import threading
+from collections.abc import Awaitable
 from pathlib import Path
 
 import pytest
@@ -81,38 +82,33 @@ async def test_a_long_log_is_finished_while_the_writer_waits(
     await stage.database.close()
 
 
-async def threads_of_two_sends(stage: Stage) -> list[int]:
-    """Tell where the transactions of two sends ran."""
+async def threads_of(*work: Awaitable[object]) -> list[int]:
+    """Tell where the transactions of some work ran."""
     found: list[int] = []
 
     @sa.event.listens_for(sa.Engine, "commit")
     def note(_connection: sa.Connection) -> None:
         found.append(threading.get_ident())
 
-    await stage.send("a")
-    await stage.send("b")
+    for one in work:
+        await one
     sa.event.remove(sa.Engine, "commit", note)
+    assert found
     return found
 
 
-async def test_a_slow_disk_stops_the_writer_alone(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("quick_seconds", "long_seconds"),
+    [pytest.param(-1, 60, id="slow-disk"), pytest.param(60, -1, id="long-transactions")],
+)
+async def test_what_takes_long_stops_the_writer_alone(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, quick_seconds: int, long_seconds: int
 ) -> None:
-    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", -1)
+    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", quick_seconds)
+    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", long_seconds)
     stage = await Stage.open(sqlite)
     await stage.send("first")
-    assert threading.get_ident() not in await threads_of_two_sends(stage)
-    await stage.database.close()
-
-
-async def test_long_transactions_leave_the_loop(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", 60)
-    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", -1)
-    stage = await Stage.open(sqlite)
-    await stage.send("first")
-    assert threading.get_ident() not in await threads_of_two_sends(stage)
+    assert threading.get_ident() not in await threads_of(stage.send("a"), stage.send("b"))
     await stage.database.close()
 
 
@@ -123,18 +119,11 @@ async def test_on_a_quick_disk_the_loop_commits_what_is_light(
     monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", 60)
     stage = await Stage.open(sqlite)
     await stage.send("first")
-    assert set(await threads_of_two_sends(stage)) == {threading.get_ident()}
+    here = threading.get_ident()
+    assert set(await threads_of(stage.send("a"), stage.send("b"))) == {here}
+    assert await stage.database.write(lambda _: threading.get_ident()) != here
     heavy = new_message("x" * 1_000_000)
-    assert await stage.database.write(lambda _: threading.get_ident()) != threading.get_ident()
-    found: list[int] = []
-
-    @sa.event.listens_for(sa.Engine, "commit")
-    def note(_connection: sa.Connection) -> None:
-        found.append(threading.get_ident())
-
-    await stage.database.submit(stage.sending(heavy, heavy, heavy))
-    sa.event.remove(sa.Engine, "commit", note)
-    assert threading.get_ident() not in found
+    assert here not in await threads_of(stage.database.submit(stage.sending(heavy, heavy, heavy)))
     await stage.database.close()
 
 
@@ -151,6 +140,20 @@ async def test_another_program_that_holds_the_file_stops_the_writer_alone(sqlite
     other.close()
     await sending
     assert await stage.bodies() == ["first", "b"]
+    await stage.database.close()
+
+
+async def test_a_start_waits_for_another_program_that_holds_the_file(sqlite: str) -> None:
+    await (await Stage.open(sqlite)).database.close()
+    other = sqlite3.connect(file_of(sqlite), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    starting = asyncio.ensure_future(Stage.open(sqlite))
+    done, _ = await asyncio.wait([starting], timeout=0.2)
+    assert not done
+    other.execute("COMMIT")
+    other.close()
+    stage = await starting
+    await stage.send("first")
     await stage.database.close()
 
 
