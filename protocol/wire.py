@@ -24,10 +24,10 @@ def codec_for(request: WireRequest) -> Codec:
     JSON is posted; any other method is left to Query, which answers in XML, but for a GET that asks
     for JSON. A form is Query's, whatever target it names: some clients of old send both.
     """
-    if query_json.is_asked_for(request):
-        return _JSON_QUERY
+    if request.method != "POST":
+        return _JSON_QUERY if query_json.is_asked_for(request) else _QUERY
     content_type = request.content_type.lower()
-    json = content_type.startswith("application/x-amz-json-") or (
+    is_json = content_type.startswith("application/x-amz-json-") or (
         request.target and not content_type.startswith("application/x-www-form-urlencoded")
     )
-    return _JSON if json and request.method == "POST" else _QUERY
+    return _JSON if is_json else _QUERY

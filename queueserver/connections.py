@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion11, StreamWriter
+from aiohttp.http import HttpVersion11
 from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import (
@@ -286,20 +285,31 @@ class Connection(RequestHandler):
         elif self._half_since is None and not self._messages:
             self._half_since = self._loop.time()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading, if that was paused; aiohttp asks for it after every body.
+
+        Where it was not, the parser would be asked whether it can make something of nothing.
+        """
+        if self._reading_paused or self._buffer_paused:
+            super().resume_reading(resume_parser)
+
     async def begin(self) -> None:
         """Begin a request: not before most of the answers to earlier ones were read."""
         self._half_since = None
-        if self.writing_paused:
+        if self._paused:
             await self._connections.until_read(self)
 
-    async def send(self, writer: AbstractStreamWriter, content: bytes) -> None:
+    async def send(self, content: bytes) -> None:
         """Send a whole answer; waits while the client is slow to read.
 
         Raises:
             ConnectionError: it has gone, or was cut off because it does not read.
         """
-        await cast("StreamWriter", writer).write(content, drain=False)
-        if self.writing_paused:
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client has gone")
+        transport.write(content)
+        if self._paused:
             await self._connections.until_read(self, len(content))
 
     def is_overdue(self, now: float, transport: asyncio.Transport) -> bool:

@@ -55,10 +55,10 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
         return _decode(content)
 
     def returned_attributes(
-        self, wanted: Callable[[str], bool] | None
+        self, wanted: Callable[[str], bool]
     ) -> tuple[dict[str, MessageAttributeValue] | None, str | None]:
         """Give the attributes that a receive asked for, and the digest over just these."""
-        if wanted is None or not self.attributes:
+        if not self.attributes:
             return None, None
         returned = {
             name: MessageAttributeValue(*value)

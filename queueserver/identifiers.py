@@ -11,15 +11,17 @@ from collections.abc import Iterator
 
 _BLOCK = 256
 
+# Version 4 and the variant have fixed bits; these are those of a whole block.
+_OTHERS = int.from_bytes((2**128 - 1 - (0xF << 76 | 0x3 << 62)).to_bytes(16) * _BLOCK)
+_FIXED = int.from_bytes((0x4 << 76 | 0x2 << 62).to_bytes(16) * _BLOCK)
+
 
 def _identifiers() -> Iterator[bytes]:
+    length = 16 * _BLOCK
     while True:
-        block = os.urandom(16 * _BLOCK)
-        for first in range(0, len(block), 16):
-            number = int.from_bytes(block[first : first + 16])
-            # Version 4 and the variant have fixed bits.
-            number = number & ~(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
-            yield number.to_bytes(16)
+        block = (int.from_bytes(os.urandom(length)) & _OTHERS | _FIXED).to_bytes(length)
+        for first in range(0, length, 16):
+            yield block[first : first + 16]
 
 
 _stream = _identifiers()

@@ -222,7 +222,9 @@ class Messages:
         wanted: Callable[[str], bool] | None,
     ) -> Message:
         envelope = Envelope.open(received.envelope)
-        attributes, digest = envelope.returned_attributes(wanted)
+        attributes = digest = None
+        if wanted is not None:
+            attributes, digest = envelope.returned_attributes(wanted)
         return Message(
             message_id=as_text(received.message_id),
             receipt_handle=self._seal.receipt_handle(queue.arn, received),

@@ -16,7 +16,7 @@ from email.utils import formatdate
 
 import msgspec
 import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
@@ -91,6 +91,7 @@ class Server:
         self._database: Database
         self._connections: Connections
         self._duty: Duty
+        self._loop: asyncio.AbstractEventLoop
         self._runner: web.ServerRunner | None = None
         self.url = ""
 
@@ -140,6 +141,7 @@ class Server:
         await self._database.close()
 
     async def _listen(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._connections = _Connections(
             self._config,
             self._handle,
@@ -188,9 +190,14 @@ class Server:
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        loop = asyncio.get_running_loop()
         return web.BaseRequest(
-            message, payload, protocol, writer, task, loop, client_max_size=MAXIMUM_REQUEST_BYTES
+            message,
+            payload,
+            protocol,
+            writer,
+            task,
+            self._loop,
+            client_max_size=MAXIMUM_REQUEST_BYTES,
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -220,9 +227,9 @@ class Server:
             request.method,
             path,
             request.rel_url.raw_query_string,
-            headers.get("Content-Type", ""),
+            headers.get(hdrs.CONTENT_TYPE, ""),
             headers.get("X-Amz-Target", ""),
-            headers.get("Accept", ""),
+            headers.get(hdrs.ACCEPT, ""),
         )
         codec = codec_for(wire_request)
         is_last = False
@@ -246,11 +253,11 @@ class Server:
         headers = request.headers
         account = self._config.account
         base_url, region = self._address(
-            headers.get("Host", ""),
-            headers.get("X-Forwarded-Host", ""),
-            headers.get("X-Forwarded-Proto", ""),
+            headers.get(hdrs.HOST, ""),
+            headers.get(hdrs.X_FORWARDED_HOST, ""),
+            headers.get(hdrs.X_FORWARDED_PROTO, ""),
         )
-        signed = headers.get("Authorization") or request.rel_url.raw_query_string
+        signed = headers.get(hdrs.AUTHORIZATION) or request.rel_url.raw_query_string
         match = _CREDENTIAL.search(signed)
         if match is not None:
             region = region or match[2]
@@ -389,12 +396,10 @@ class _Response(web.StreamResponse):
             f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
             f"Date: {date}\r\n"
         )
-        self._writer: AbstractStreamWriter
         self._connection: Connection
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Settle what depends on the request; nothing is sent before the end."""
-        self._writer = request.writer
         self._connection = connection_of(request)
         version = request.version
         if self._keep_alive is None:
@@ -414,7 +419,7 @@ class _Response(web.StreamResponse):
             sent = self._head.encode()
             if not self._is_bodiless:
                 sent += self._answer.body
-            await self._connection.send(self._writer, sent)
+            await self._connection.send(sent)
 
 
 def _own_answer(status: int, text: str) -> web.Response:

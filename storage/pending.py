@@ -106,8 +106,10 @@ class Pending:
         return work.maximum * self._estimates.of(work.queue_id).body_bytes
 
     def _written_bytes(self, send: Send) -> int:
+        written_bytes = 0
         try:
-            written_bytes = sum(len(new.body) + len(new.envelope) for new in send.messages)
+            for new in send.messages:
+                written_bytes += len(new.body) + len(new.envelope)
         except TypeError:
             return 0  # what is no message fails where it is written, and alone
         estimate = self._estimates.of(send.queue_id)

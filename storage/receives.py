@@ -199,17 +199,19 @@ def _claim_standard(
         "wanted": sum(maxima),
     }
     clearing = _Clearing(transaction, claimant)
+    is_all = False
     for _ in range(_CLEARING_ROUNDS):
         rows = _CLAIM.rows(transaction.connection, parameters)
         kept = [(row, row) for row in rows if clearing.keeps(row)]
-        if len(kept) == len(rows):
+        is_all = len(kept) == len(rows)
+        if is_all:
             break
         head = _VISIBLE_HEAD.rows(transaction.connection, parameters)
         clearing.clear([row for row in head if not clearing.keeps(row)])
     if any(row.tenant_id is not None for row in rows):
         kept = _treat_fairly(transaction, queue_id, kept, clearing)
     supply = iter(kept)
-    return [list(islice(supply, maximum)) for maximum in maxima], all(map(clearing.keeps, rows))
+    return [list(islice(supply, maximum)) for maximum in maxima], is_all
 
 
 def _treat_fairly(

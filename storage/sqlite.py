@@ -31,6 +31,7 @@ from storage import schema
 from storage.arrivals import Clock
 from storage.faults import DatabaseUnusable
 from storage.news import Company, News
+from storage.statements import say
 
 T = TypeVar("T")
 
@@ -252,7 +253,7 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
         cursor.close()
 
     sa.event.listen(engine, "connect", set_pragmas)
-    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    sa.event.listen(engine, "begin", lambda connection: say(connection, begin))
 
 
 class _Log:

@@ -59,11 +59,11 @@ class Statement:
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters, in their order."""
         text, in_order = self._for(connection.dialect)
-        _say(connection, text, list(map(in_order, parameters)), many=True)
+        say(connection, text, list(map(in_order, parameters)), many=True)
 
     def _execute(self, connection: sa.Connection, parameters: Parameters) -> DBAPICursor:
         text, in_order = self._for(connection.dialect)
-        return _say(connection, text, in_order(parameters), many=False)
+        return say(connection, text, in_order(parameters))
 
     def _for(self, dialect: sa.Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
@@ -81,7 +81,11 @@ def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
 def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
     compiled = core.compile(dialect=dialect, column_keys=columns)
     names: Sequence[str] = compiled.positiontup or ()
-    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    constants = {
+        name: bound.effective_value
+        for name, bound in compiled.binds.items()
+        if not bound.required and bound.effective_value is not None
+    }
     converters = {
         name: bound.type.dialect_impl(dialect).bind_processor(dialect)
         for name, bound in compiled.binds.items()
@@ -104,10 +108,14 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
     return _Compiled(str(compiled), convert if constants or converters else pick)
 
 
-def _say(
-    connection: sa.Connection, text: str, parameters: Sequence[Any], *, many: bool
+def say(
+    connection: sa.Connection, text: str, parameters: Sequence[Any] = (), *, many: bool = False
 ) -> DBAPICursor:
-    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases."""
+    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases.
+
+    Raises:
+        DBAPIError: the driver's error, as SQLAlchemy puts it.
+    """
     cursor = connection.connection.cursor()
     for listener in connection.dispatch.before_cursor_execute:
         listener(connection, cursor, text, parameters, None, many)
