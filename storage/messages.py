@@ -9,7 +9,7 @@ none has been answered, so any order among them is a true one.
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -102,6 +102,8 @@ class Release:
 
 Command: TypeAlias = Send | Receive | Delete | ChangeVisibility | Release
 
+_KNOW_RETENTION = (Receive, ChangeVisibility)
+
 
 def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any]:
     """Run a drain; give each command's result, in order.
@@ -115,7 +117,7 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     for command in commands:
         if isinstance(command, Release) or revisions.get(command.queue_id) == command.revision:
             kinds[type(command)].append(command)
-            if isinstance(command, Receive | ChangeVisibility):
+            if isinstance(command, _KNOW_RETENTION):
                 estimate = transaction.estimates.of(command.queue_id)
                 estimate.retention_ms = command.retention_ms
         else:
@@ -179,9 +181,10 @@ def _send(
         return
     _INSERT_STATE.change_each(transaction.connection, states)
     _INSERT_BODY.change_each(transaction.connection, contents)
-    for state in states:
-        transaction.count(state["queue_id"], 1)
-        transaction.announce(state["queue_id"], state["visible_at_ms"])
+    places = Counter((state["queue_id"], state["visible_at_ms"]) for state in states)
+    for (queue_id, visible_at_ms), count in places.items():
+        transaction.count(queue_id, count)
+        transaction.announce(queue_id, visible_at_ms, count)
     arrived = [
         (state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
         for state in states
