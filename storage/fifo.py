@@ -401,12 +401,15 @@ _END = Statement(
 def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
     """Bring the rows of touched groups to what has become of their messages.
 
-    They are held first and read then: what other servers did to their messages meanwhile is seen.
+    They are held first and read then: what other servers, if there are any, did to their messages
+    meanwhile is seen.
     What becomes of a group `by_receive` is no news to those who have looked, only to the line here.
     """
     if not transaction.touched:
         return
-    touched = list(_by_queue(hold(transaction, transaction.touched)))
+    if transaction.is_shared:
+        hold(transaction, transaction.touched)
+    touched = list(_by_queue(transaction.touched))
     transaction.touched.clear()
     tell = transaction.hand_on if by_receive else transaction.announce
     moved, ended = [], []
