@@ -78,7 +78,8 @@ class Load:
         policy = {"deadLetterTargetArn": f"{_ARN}:{DEAD}", "maxReceiveCount": _RECEIVES}
         more: dict[str, dict[str, str]] = {
             WORK: {"RedrivePolicy": json.dumps(policy)},
-            ORDERED: {"FifoQueue": "true"},
+            # A handle of a FIFO queue that is out of date cannot delete, however slow a machine is.
+            ORDERED: {"FifoQueue": "true", "VisibilityTimeout": "30"},
         }
         for name in (DEAD, WORK, ORDERED, LATER, EMPTY):
             attributes = {"VisibilityTimeout": str(_VISIBILITY_SECONDS), **more.get(name, {})}
