@@ -19,6 +19,7 @@ THROTTLED = (
     "api/test_connections.py::"
     "test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost"
 )
+EXCESS = "api/test_overload.py::test_the_excess_is_answered_while_what_was_accepted_still_waits"
 TOO_MANY = (
     "api/test_connections.py::test_who_is_one_connection_too_many_is_told_so_and_served_later"
 )
@@ -34,7 +35,7 @@ PROMISES = {
     "A request that was answered with 4xx": [CRASHES, THROTTLED, FAILING],
     "SIGTERM answers every request": [STOPS],
     "What a full or failing disk": [FULL, FAILING],
-    "When more is asked for": [THROTTLED, TOO_MANY],
+    "When more is asked for": [THROTTLED, EXCESS, TOO_MANY],
 }
 
 
