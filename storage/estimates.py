@@ -77,3 +77,7 @@ class Estimates:
                 self._by_queue.clear()
             estimate = self._by_queue[queue_id] = Estimate()
         return estimate
+
+    def forget(self, queue_id: int) -> None:
+        """Remember nothing of a queue that has ended."""
+        self._by_queue.pop(queue_id, None)

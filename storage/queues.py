@@ -251,6 +251,7 @@ def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
 def _abandon(transaction: Transaction, queue_id: int) -> None:
     transaction.connection.execute(leftovers.insert(), {"queue_id": queue_id})
     delays.forget(transaction, queue_id)
+    transaction.estimates.forget(queue_id)
     transaction.let_go(queue_id)
     transaction.leave_work()
 

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
+POWER = "power/test_power_cuts.py::test_what_was_acknowledged_is_there_whenever_the_power_is_cut"
 KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
 STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
 FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
@@ -18,13 +19,14 @@ THROTTLED = (
     "api/test_connections.py::"
     "test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost"
 )
+EXCESS = "api/test_overload.py::test_the_excess_is_answered_while_what_was_accepted_still_waits"
 TOO_MANY = (
     "api/test_connections.py::test_who_is_one_connection_too_many_is_told_so_and_served_later"
 )
 
 PROMISES = {
-    "A send that was acknowledged": [CRASHES, KILLED],
-    "A deletion that was acknowledged": [CRASHES],
+    "A send that was acknowledged": [CRASHES, KILLED, POWER],
+    "A deletion that was acknowledged": [CRASHES, POWER],
     "What is received was sent": [CRASHES],
     "A message is in one queue": [CRASHES],
     "Within a group of a FIFO queue": [CRASHES],
@@ -33,7 +35,7 @@ PROMISES = {
     "A request that was answered with 4xx": [CRASHES, THROTTLED, FAILING],
     "SIGTERM answers every request": [STOPS],
     "What a full or failing disk": [FULL, FAILING],
-    "When more is asked for": [THROTTLED, TOO_MANY],
+    "When more is asked for": [THROTTLED, EXCESS, TOO_MANY],
 }
 
 

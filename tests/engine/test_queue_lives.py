@@ -272,6 +272,18 @@ async def test_what_is_left_is_freed_in_steps_and_nothing_remains(
     assert ended.id != kept.id
 
 
+@PURGE_OR_DELETE
+async def test_nothing_is_remembered_of_a_queue_that_has_ended(
+    stage: Stage, end: Callable[..., None]
+) -> None:
+    await stage.send("old")
+    await stage.receive_one()
+    remembered = stage.database._estimates._by_queue
+    assert stage.queue.id in remembered
+    await stage.database.write(end, stage.queue)
+    assert stage.queue.id not in remembered
+
+
 async def test_leftovers_of_many_queues_and_of_empty_ones_are_all_freed(stage: Stage) -> None:
     for size in (0, 4, 8):
         queue = stage.queue

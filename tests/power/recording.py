@@ -1,0 +1,162 @@
+"""What was done to files, in order, and what a disk may have of it when the power goes."""
+
+from __future__ import annotations
+
+import enum
+import random
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+_HEAD = struct.Struct("<BHqI")
+_SECTOR_BYTES = 512
+"""What a disk writes whole or not at all."""
+
+
+class Kind(enum.IntEnum):
+    """What is done to a file.
+
+    `number` is a write's offset, the size after a truncation, or which sync it is; of an opening,
+    whether the first sync after it syncs the directory, too, and of a deletion, whether it does.
+    """
+
+    OPEN = 0
+    WRITE = 1
+    TRUNCATE = 2
+    SYNC = 3
+    SYNCED = 4
+    DELETE = 5
+
+
+class Step(NamedTuple):
+    """One thing done to one file; `position` is where the recording was before it."""
+
+    position: int
+    kind: Kind
+    path: str
+    number: int
+    content: bytes
+
+
+def packed(kind: Kind, path: str, number: int, content: bytes) -> bytes:
+    """Write a step down."""
+    name = path.encode()
+    return _HEAD.pack(kind, len(name), number, len(content)) + name + content
+
+
+def steps(recording: Path) -> Iterator[Step]:
+    """Read a recording."""
+    data = recording.read_bytes()
+    position = 0
+    while position < len(data):
+        kind, name, number, length = _HEAD.unpack_from(data, position)
+        start = position + _HEAD.size
+        content = data[start + name : start + name + length]
+        yield Step(position, Kind(kind), data[start : start + name].decode(), number, content)
+        position = start + name + length
+
+
+class _File:
+    """A file: what the disk certainly has of it, and what it may have besides."""
+
+    def __init__(self) -> None:
+        self.content: bytearray | None = bytearray()
+        self.pending: list[Step] = []
+        self.done = 0
+        self.syncs_directory = False
+
+    def settle_deletion(self) -> None:
+        """Let it be gone for good, if it was deleted."""
+        deletions = [n for n, step in enumerate(self.pending, 1) if step.kind is Kind.DELETE]
+        if deletions:
+            self.settle(self.done + deletions[-1])
+
+    def settle(self, until: int) -> None:
+        """What was done before a sync began is there for good when it is over."""
+        count = max(until - self.done, 0)
+        for step in self.pending[:count]:
+            self.content = _changed(self.content, step)
+        del self.pending[:count]
+        self.done += count
+
+
+class Disk:
+    """The files of one directory, step by step.
+
+    A file's name is on the disk as soon as there is a file; it is gone from there when the
+    directory is synced. SQLite does that with the first sync of each log that it opens.
+    """
+
+    def __init__(self) -> None:
+        self._files: dict[str, _File] = {}
+        self._syncs: dict[int, int] = {}
+
+    def take(self, step: Step) -> None:
+        """Do the next step."""
+        file = self._files.setdefault(step.path, _File())
+        if step.kind is Kind.OPEN:
+            file.syncs_directory = bool(step.number)
+            if file.content is None and not file.pending:
+                file.content = bytearray()
+        elif step.kind is Kind.SYNC:
+            self._syncs[step.number] = file.done + len(file.pending)
+        elif step.kind is Kind.SYNCED:
+            file.settle(self._syncs.pop(step.number))
+            if file.syncs_directory:
+                self._sync_directory()
+                file.syncs_directory = False
+        else:
+            file.pending.append(step)
+            if step.kind is Kind.DELETE and step.number:
+                self._sync_directory()
+
+    def _sync_directory(self) -> None:
+        for file in self._files.values():
+            file.settle_deletion()
+
+    def cut(self, chances: random.Random, kept: float) -> dict[str, bytes]:
+        """Give each file as it may be found when the power is cut now.
+
+        Of what was not synced each step is there with a chance of `kept`, whatever came before it;
+        and of those that are, some are torn.
+        """
+        found = {}
+        for path, file in self._files.items():
+            content = None if file.content is None else bytearray(file.content)
+            for step in file.pending:
+                if chances.random() < kept:
+                    whole = kept == 1 or chances.random() < 0.5
+                    for piece in [step] if whole else _torn(step, chances):
+                        content = _changed(content, piece)
+            if content is not None:
+                found[path] = bytes(content)
+        return found
+
+
+def _torn(step: Step, chances: random.Random) -> Iterator[Step]:
+    """Give some of the sectors of a write; nothing else can be done by halves."""
+    if step.kind is not Kind.WRITE:
+        yield step
+        return
+    start, end = step.number, step.number + len(step.content)
+    while start < end:
+        until = min((start // _SECTOR_BYTES + 1) * _SECTOR_BYTES, end)
+        if chances.random() < 0.5:
+            content = step.content[start - step.number : until - step.number]
+            yield step._replace(number=start, content=content)
+        start = until
+
+
+def _changed(content: bytearray | None, step: Step) -> bytearray | None:
+    if step.kind is Kind.DELETE:
+        return None
+    content = bytearray() if content is None else content
+    if step.kind is Kind.TRUNCATE:
+        del content[step.number :]
+        content.extend(bytes(step.number - len(content)))
+    else:
+        # A hole before it reads as noughts.
+        content.extend(bytes(max(step.number - len(content), 0)))
+        content[step.number : step.number + len(step.content)] = step.content
+    return content
