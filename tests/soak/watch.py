@@ -79,9 +79,10 @@ def part(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
 def growth(samples: Sequence[Sample]) -> Iterator[str]:
     """Tell what has grown that must not: the last part of a run against the second."""
     early, late = part(samples, 1), part(samples, PARTS - 1)
-    # The first minute after the warm-up, of an hour.
-    first = early[: max(len(early) // 10, 1)]
-    last = late[-max(len(late) // 10, 1) :]
+    # Of an hour five minutes after the warm-up, and the last five: large bodies make it go up and
+    # down by a tenth from minute to minute.
+    first = early[: max(len(early) // 2, 1)]
+    last = late[-max(len(late) // 2, 1) :]
     before = median(one.resident_bytes for one in first)
     after = median(one.resident_bytes for one in last)
     if samples[-1].seconds >= _WORTH_SECONDS and after > before * _GROWTH:
