@@ -1,11 +1,18 @@
 # Two stages: the first has pip and makes the environment, the second has only what runs.
+# What comes from elsewhere is locked, with hashes, in locks/; .ci/lock makes these files.
 FROM python:3.13-slim-trixie AS build
+COPY locks /source/locks
+RUN python -m venv /opt/build && python -m venv /opt/queueserver \
+    && /opt/build/bin/pip install --no-cache-dir --quiet --only-binary :all: --require-hashes \
+        --requirement /source/locks/build.txt \
+    && /opt/queueserver/bin/pip install --no-cache-dir --quiet --only-binary :all: --require-hashes \
+        --requirement /source/locks/run.txt
 COPY pyproject.toml README.md LICENSE /source/
 COPY queueserver /source/queueserver
 COPY storage /source/storage
 COPY protocol /source/protocol
-RUN python -m venv /opt/queueserver \
-    && /opt/queueserver/bin/pip install --no-cache-dir --quiet /source \
+RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels /source \
+    && /opt/queueserver/bin/pip install --quiet --no-deps --no-index /wheels/*.whl \
     && /opt/queueserver/bin/pip uninstall --yes --quiet pip
 
 FROM python:3.13-slim-trixie

@@ -125,9 +125,12 @@ class Directory:
         while True:
             queue = await self.read(caller, queue_url)
             try:
-                return await change(queue)
+                result = await change(queue)
             except QueueChanged:
                 continue
+            # Not because it would be wrong: nobody may ever ask for it again.
+            self._copies.pop((queue_url, caller.account, caller.region), None)
+            return result
 
     async def _copy(self, caller: Caller, queue_url: str) -> KnownQueue:
         queue = KnownQueue(await self.read(caller, queue_url))

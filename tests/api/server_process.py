@@ -8,7 +8,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -47,14 +47,21 @@ def failed_start(*arguments: str, directory: Path) -> str:
 
 
 class ServerProcess:
-    """A running server; leaving the `with` block kills it if it still runs."""
+    """A running server; leaving the `with` block kills it if it still runs.
+
+    `within` is a command that becomes the one that it is given.
+    """
 
     def __init__(
-        self, *arguments: str, directory: Path, settings: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        directory: Path,
+        settings: Mapping[str, str] | None = None,
+        within: Sequence[str] = (),
     ) -> None:
         self._errors = (directory / "stderr").open("w+")
         self._process = subprocess.Popen(
-            command("--port", "0", *arguments),
+            [*within, *command("--port", "0", *arguments)],
             cwd=directory,
             env=environment(**(settings or {})),
             stdout=subprocess.PIPE,

@@ -27,6 +27,7 @@ class Clients:
     Attributes:
         latencies: seconds that answers took since they were last looked at; not of long polls.
         requests: how many were answered.
+        open: how many connections there are.
         findings: answers that no request here should get.
     """
 
@@ -36,6 +37,7 @@ class Clients:
         self._idle: deque[Connection] = deque()
         self.latencies: list[float] = []
         self.requests = 0
+        self.open = 0
         self.findings: list[str] = []
 
     async def call(self, action: str, wait: int = 0, **parameters: object) -> dict[str, Any] | None:
@@ -60,11 +62,11 @@ class Clients:
 
     async def hang_up_on(self, seconds: float, action: str, **parameters: object) -> None:
         """Ask on a connection of its own, and go away before the answer comes."""
-        connection = await Connection.open(self._url)
+        connection = await self._open()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await connection.ask(json_request(action, **parameters))
-        connection.close()
+        self._close(connection)
 
     async def is_refused(self, action: str, **parameters: object) -> bool:
         """Ask for what may be refused; tell if it was."""
@@ -74,7 +76,16 @@ class Clients:
     def close(self) -> None:
         """Hang up everywhere."""
         while self._idle:
-            self._idle.pop().close()
+            self._close(self._idle.pop())
+
+    async def _open(self) -> Connection:
+        connection = await Connection.open(self._url)
+        self.open += 1
+        return connection
+
+    def _close(self, connection: Connection) -> None:
+        connection.close()
+        self.open -= 1
 
     async def _ask(self, request: bytes, wait: float) -> Answer:
         began = time.perf_counter()
@@ -83,17 +94,17 @@ class Clients:
             async with asyncio.timeout(wait + PATIENCE_SECONDS):
                 # The longest idle goes first: none idles until the server has had enough of it.
                 connection = self._idle.popleft() if self._idle else None
-                connection = connection or await Connection.open(self._url)
+                connection = connection or await self._open()
                 answer = await connection.ask(request)
         except (OSError, EOFError) as error:
             if connection is not None:
-                connection.close()
+                self._close(connection)
             return Answer(0, repr(error).encode())
         if not wait:
             self.latencies.append(time.perf_counter() - began)
         self.requests += 1
         if self._chances.random() < _LEAVING:
-            connection.close()
+            self._close(connection)
         else:
             self._idle.append(connection)
         return answer

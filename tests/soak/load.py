@@ -26,7 +26,8 @@ HOMES = {
 _BACKLOGS = {WORK: 500, ORDERED: 200, LATER: 0}
 """How many messages wait in a queue all the time."""
 
-_VISIBILITY_SECONDS = 3
+_VISIBILITY_SECONDS = 30
+"""However slow a machine is, a handle is not out of date before it is used."""
 _RECEIVES = 3
 """How often a message is received before it goes to the dead-letter queue."""
 
@@ -78,8 +79,8 @@ class Load:
         policy = {"deadLetterTargetArn": f"{_ARN}:{DEAD}", "maxReceiveCount": _RECEIVES}
         more: dict[str, dict[str, str]] = {
             WORK: {"RedrivePolicy": json.dumps(policy)},
-            # A handle of a FIFO queue that is out of date cannot delete, however slow a machine is.
-            ORDERED: {"FifoQueue": "true", "VisibilityTimeout": "30"},
+            ORDERED: {"FifoQueue": "true"},
+            DEAD: {"VisibilityTimeout": "3"},
         }
         for name in (DEAD, WORK, ORDERED, LATER, EMPTY):
             attributes = {"VisibilityTimeout": str(_VISIBILITY_SECONDS), **more.get(name, {})}

@@ -93,6 +93,7 @@ class Soak:
                 seconds,
                 server.resident_bytes(),
                 connections,
+                connections - load.clients.open,
                 others,
                 size(Path(path)),
                 size(Path(f"{path}-wal")),

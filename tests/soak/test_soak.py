@@ -31,7 +31,7 @@ def test_all_that_is_sent_is_accounted_for_and_nothing_stays_open(
 
 def hour(change: Callable[[int, Sample], Sample] = lambda _, sample: sample) -> Sequence[Sample]:
     """Give the samples of an hour in which nothing changes but what is told."""
-    steady = Sample(0, 80 * MIB, 30, 25, 40 * MIB, 30 * MIB, 0, 700, 0)
+    steady = Sample(0, 80 * MIB, 30, 0, 25, 40 * MIB, 30 * MIB, 0, 700, 0)
     return [
         change(minute, steady._replace(seconds=minute * 60, requests=minute * 9_000))
         for minute in range(1, 61)
@@ -47,7 +47,7 @@ STEADY = [
         hour(lambda m, s: s._replace(resident_bytes=(80 + 40 * (m == 30)) * MIB)), id="a burst"
     ),
     pytest.param(
-        hour(lambda m, s: s._replace(connections=30 + m % 7)), id="connections come and go"
+        hour(lambda m, s: s._replace(connections=m, strays=m % 7)), id="connections come and go"
     ),
     pytest.param(
         hour(lambda m, s: s._replace(database_bytes=min(m, 20) * 2 * MIB)), id="a file that settles"
@@ -58,9 +58,7 @@ GROWING = [
     pytest.param(
         hour(lambda m, s: s._replace(resident_bytes=80 * MIB + m * MIB // 8)), "memory", id="memory"
     ),
-    pytest.param(
-        hour(lambda m, s: s._replace(connections=30 + m)), "connections", id="connections"
-    ),
+    pytest.param(hour(lambda m, s: s._replace(strays=m // 12)), "descriptors", id="connections"),
     pytest.param(
         hour(lambda m, s: s._replace(others=25 + m // 30)), "descriptors", id="descriptors"
     ),

@@ -28,11 +28,15 @@ _LISTENS = "0A"
 
 
 class Sample(NamedTuple):
-    """The server at a moment: seconds since the load began, bytes, counts, milliseconds."""
+    """The server at a moment: seconds since the load began, bytes, counts.
+
+    `strays` are connections that the server has and no client.
+    """
 
     seconds: float
     resident_bytes: int
     connections: int
+    strays: int
     others: int
     database_bytes: int
     log_bytes: int
@@ -79,20 +83,19 @@ def part(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
 def growth(samples: Sequence[Sample]) -> Iterator[str]:
     """Tell what has grown that must not: the last part of a run against the second."""
     early, late = part(samples, 1), part(samples, PARTS - 1)
-    # The first minute after the warm-up, of an hour.
-    first = early[: max(len(early) // 10, 1)]
-    last = late[-max(len(late) // 10, 1) :]
+    # Of an hour five minutes after the warm-up, and the last five: large bodies make it go up and
+    # down by a tenth from minute to minute.
+    first = early[: max(len(early) // 2, 1)]
+    last = late[-max(len(late) // 2, 1) :]
     before = median(one.resident_bytes for one in first)
     after = median(one.resident_bytes for one in last)
     if samples[-1].seconds >= _WORTH_SECONDS and after > before * _GROWTH:
         yield f"memory grew from {before / MIB:.1f} to {after / MIB:.1f} MiB"
-    # As many connections as are needed at a moment: some more or less is chance.
-    before, after = (median(one.connections for one in samples) for samples in (early, late))
-    if after > before + max(before * 0.5, 20):
-        yield f"connections rose from {before} to {after}"
-    before, after = (min(one.others for one in samples) for samples in (early, late))
-    if after > before:
-        yield f"descriptors of other kinds rose from {before} to {after}"
+    for name in ("strays", "others"):
+        # At every moment some are about to be closed.
+        before, after = (min(getattr(one, name) for one in samples) for samples in (early, late))
+        if after > before:
+            yield f"descriptors ({name}) rose from {before} to {after}"
     before = max(one.database_bytes for one in [*part(samples, 0), *early])
     after = max(one.database_bytes for one in late)
     if after > max(before * _FILE_GROWTH, _SMALL_BYTES):

@@ -1,0 +1,28 @@
+"""Copies of queues: kept for the next request, and no longer than anybody may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from queueserver.directory import Directory, KnownQueue
+from queueserver.operations import Caller
+from storage import queues
+from tests.engine.stage import ACCOUNT, REGION, Stage
+
+CALLER = Caller(ACCOUNT, REGION, "http://localhost")
+URL = f"http://localhost/{ACCOUNT}/orders"
+
+
+async def act(queue: KnownQueue) -> int:
+    return queue.id
+
+
+@pytest.mark.parametrize("end", [queues.purge, queues.delete])
+async def test_no_copy_is_kept_of_what_a_queue_was(stage: Stage, end: Callable[..., None]) -> None:
+    directory = Directory(stage.database)
+    assert await directory.on_queue(CALLER, URL, act) == stage.queue.id
+    assert len(directory._copies) == 1
+    await directory.change(CALLER, URL, lambda queue: stage.database.write(end, queue))
+    assert directory._copies == {}
