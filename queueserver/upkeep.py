@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from queueserver.attributes import typed
-from storage import attempts, delays, fifo, queues
+from storage import attempts, delays, fifo, moments, queues
 from storage.arrivals import Clock
 from storage.database import Database
 from storage.faults import DatabaseUnavailable
@@ -83,6 +83,7 @@ class Upkeep:
         while page := await self._database.read(queues.every, after_id, _PAGE):
             await self._free_expired(page)
             after_id = page[-1].id
+        await self._database.write(moments.note)
 
     async def _free_expired(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()

@@ -8,6 +8,7 @@ one at a time, so that a bad one harms only itself. Refuses to know which databa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
@@ -15,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from storage import fifo, messages, pending
+from storage import fifo, messages, moments, pending
 from storage.arrivals import Arrivals, Clock
 from storage.estimates import Estimates
 from storage.faults import (
@@ -160,9 +161,16 @@ class Database:
 
     async def close(self) -> None:
         """Commit what was accepted, then let go of the database."""
+        noting: asyncio.Future[Any] | None = None
+        # A shared database may not answer any more, and others that use it note the time.
+        if not self._closing and not self._engine.is_shared:
+            with contextlib.suppress(DatabaseUnavailable):
+                noting = self._enqueue(moments.note)
         self._closing = True
         self._wake.set()
         await self._writer
+        if noting is not None and (error := noting.exception()) is not None:
+            log.warning("the time could not be noted: %s", error)
         await self._engine.close()
 
     def employ(self, worker: Worker) -> None:
