@@ -20,10 +20,12 @@ from storage import fifo, messages, moments, pending
 from storage.arrivals import Arrivals, Clock
 from storage.estimates import Estimates
 from storage.faults import (
+    DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
     explain,
     is_collision,
+    is_damage,
     is_passing,
 )
 from storage.messages import Command
@@ -207,14 +209,15 @@ class Database:
 
         Raises:
             DatabaseUnavailable: the database did not answer.
+            DatabaseDamaged: what it would read cannot be read.
         """
         if self._closing:
             raise DatabaseUnavailable("the database is being closed")
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
-            if is_passing(error):
-                raise DatabaseUnavailable(str(error) or "no answer") from error
+            if told := _told(error):
+                raise told from error
             raise
 
     async def ping(self) -> None:
@@ -313,8 +316,8 @@ class Database:
         try:
             transaction, results = await self._engine.transact(transact, is_light)
         except Exception as error:
-            if is_passing(error):
-                raise DatabaseUnavailable(str(error) or "no answer") from error
+            if told := _told(error):
+                raise told from error
             raise
         self.hear(transaction.news)
         for queue_id, visible_at_ms, count in transaction.seen:
@@ -329,6 +332,16 @@ def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
         return SqliteEngine(sa.make_url(url))
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
+
+
+def _told(error: Exception) -> Exception | None:
+    """Word an error for those who ask, if it is the database's and not the work's own."""
+    if is_damage(error):
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        return DatabaseDamaged(str(reason))
+    if is_passing(error):
+        return DatabaseUnavailable(str(error) or "no answer")
+    return None
 
 
 def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:
