@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -27,15 +27,18 @@ from queueserver.config import (
 )
 from queueserver.server import run
 from storage.backups import back_up
+from storage.checks import check
 from storage.faults import DatabaseUnusable, mask_password
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is told to stop, or make a backup; return the exit status."""
-    arguments = sys.argv[1:] if argv is None else argv
+    """Run the server until it is told to stop, or do what else is asked; return the status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["backup"]:
             return _back_up(arguments[1:])
+        if arguments[:1] == ["check"]:
+            return _check(arguments[1:])
         config = load(parse(arguments), os.environ)
         start_logging(config)
         return run(config)
@@ -49,7 +52,8 @@ def parse(argv: Sequence[str]) -> dict[str, str]:
     parser = _Parser(
         prog="queueserver",
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
-        epilog="`queueserver backup --help` tells how to copy a SQLite database while it serves.",
+        epilog="`queueserver backup --help` tells how to copy a SQLite database while it serves, "
+        "`queueserver check --help` how to look for damage in it.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
@@ -60,22 +64,43 @@ def parse(argv: Sequence[str]) -> dict[str, str]:
 
 def _back_up(argv: Sequence[str]) -> int:
     """Copy the database into a file, while a server serves or not; say so in one line."""
-    parser = _Parser(
-        prog="queueserver backup",
-        description="Copy a SQLite database into a new file, while a server serves.",
-        allow_abbrev=False,
+    parser = _parser_of_database(
+        "backup", "Copy a SQLite database into a new file, while a server serves."
     )
     parser.add_argument("file", metavar="FILE", type=Path, help="the file to be made")
-    for setting in SETTINGS:
-        if setting.name in {"database", "config"}:
-            _add(parser, setting)
     given = vars(parser.parse_args(argv))
     file = given.pop("file")
-    flags = {name: text for name, text in given.items() if text is not None}
-    database = load(flags, os.environ).database
+    database = _database(given)
     size = back_up(database, file)
     sys.stdout.write(f"backed up {mask_password(database)} to {file} ({size} bytes)\n")
     return 0
+
+
+def _check(argv: Sequence[str]) -> int:
+    """Look for damage in the database, while a server serves or not; say what there is."""
+    parser = _parser_of_database(
+        "check", "Read all of a SQLite database and say what is damaged, while a server serves."
+    )
+    database = _database(vars(parser.parse_args(argv)))
+    findings = check(database)
+    for finding in findings:
+        sys.stdout.write(f"{_one_line(finding)}\n")
+    verdict = "damaged: put a backup in its place" if findings else "no damage found"
+    sys.stdout.write(f"checked {mask_password(database)}: {verdict}\n")
+    return 1 if findings else 0
+
+
+def _parser_of_database(command: str, description: str) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"queueserver {command}", description=description, allow_abbrev=False)
+    for setting in SETTINGS:
+        if setting.name in {"database", "config"}:
+            _add(parser, setting)
+    return parser
+
+
+def _database(given: Mapping[str, str | None]) -> str:
+    flags = {name: text for name, text in given.items() if text is not None}
+    return load(flags, os.environ).database
 
 
 class _Parser(argparse.ArgumentParser):

@@ -16,26 +16,55 @@ log = logging.getLogger(__name__)
 LONGEST_SLEEP_SECONDS = 60.0
 """How late a step of the wall clock can be noticed."""
 
-
 LARGE_STEP_MS = 1_000
 """How large a step of the clock must be to be worth a line in the log."""
+
+_PACE = (9, 10)
+"""How fast time goes on, as a fraction, while the clock that it goes by is behind.
+
+Slow enough to be caught up with: an hour takes ten. Quick enough that a long poll of 20 seconds
+takes 22, which no client and no load balancer takes for a server that has gone."""
+
+_NS = 1_000_000
 
 
 class SystemClock:
     """The `Clock` that the engine asks for: the machine's, until it hears of a better one.
 
-    Servers of one database go by its clock, whatever their own say. Between two corrections, the
-    monotonic clock tells how time passes.
+    Servers of one database go by its clock, whatever their own say; between two corrections, the
+    monotonic clock tells how time passes. When the clock that it goes by is set back, this one goes
+    on from where it was, a little slower, until that one has caught up: what was visible stays so,
+    and what is due comes about. When that one is set forward, so is this one.
     """
 
     def __init__(self) -> None:
-        self._ahead_ms: float | None = None
+        self._ahead_ns: int | None = None
+        # The time when it was last asked for, and what the monotonic clock was then: threads ask,
+        # too, so the two are read and written as one.
+        self._last = (0, time.monotonic_ns())
+        self._lead_ns = 0
 
     def now_ms(self) -> int:
-        """Return the milliseconds since the epoch."""
-        if self._ahead_ms is None:
-            return time.time_ns() // 1_000_000
-        return int(time.monotonic_ns() / 1_000_000 + self._ahead_ms)
+        """Return the milliseconds since the epoch; never less than before."""
+        passed_ns, ahead_ns = time.monotonic_ns(), self._ahead_ns
+        now_ns = time.time_ns() if ahead_ns is None else passed_ns + ahead_ns
+        last_ns, then_ns = self._last
+        least_ns = last_ns + (passed_ns - then_ns) * _PACE[0] // _PACE[1]
+        if now_ns < least_ns:
+            self._note_lead(least_ns - now_ns)
+            now_ns = least_ns
+        self._last = (now_ns, passed_ns)
+        return now_ns // _NS
+
+    def _note_lead(self, lead_ns: int) -> None:
+        """Note how far the clock that this one goes by is behind; say so when it falls behind."""
+        if lead_ns - self._lead_ns >= LARGE_STEP_MS * _NS:
+            log.warning(
+                "the clock is %d ms behind the time that was reached, "
+                "which goes on from there, a little slower",
+                lead_ns // _NS,
+            )
+        self._lead_ns = lead_ns
 
     def correct(self, now_ms: float, error_ms: float, /) -> None:
         """Hear that it is `now_ms`, give or take `error_ms`.
@@ -43,15 +72,23 @@ class SystemClock:
         What agrees with that changes nothing, so that a slow answer does not make the clock worse;
         else it goes no further than it must.
         """
-        ahead_ms = now_ms - time.monotonic_ns() / 1_000_000
-        if self._ahead_ms is None:
-            self._ahead_ms = ahead_ms
+        passed_ns = time.monotonic_ns()
+        ahead_ns, error_ns = round(now_ms * _NS) - passed_ns, round(error_ms * _NS)
+        before_ns = self._ahead_ns
+        if before_ns is None:
+            self._ahead_ns = ahead_ns
+            # Nobody has gone by the machine's own clock.
+            self._last = (0, passed_ns)
             return
-        before_ms = self._ahead_ms
-        self._ahead_ms = min(max(before_ms, ahead_ms - error_ms), ahead_ms + error_ms)
-        step_ms = self._ahead_ms - before_ms
-        if abs(step_ms) >= LARGE_STEP_MS:
-            log.warning("the clock of all servers was set by %d ms", round(step_ms))
+        self._ahead_ns = min(max(before_ns, ahead_ns - error_ns), ahead_ns + error_ns)
+        step_ms = (self._ahead_ns - before_ns) // _NS
+        if step_ms >= LARGE_STEP_MS:
+            log.warning("the clock of all servers was set forward by %d ms", step_ms)
+
+    def go_on_from(self, reached_ms: int, /) -> None:
+        """Hear that it was `reached_ms` already, before this process began or on another server."""
+        if reached_ms > self.now_ms():
+            self._last = (reached_ms * _NS, time.monotonic_ns())
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
         """Call back on the running loop once `when_ms` has come; the result cancels that.

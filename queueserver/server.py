@@ -55,6 +55,7 @@ from storage.arrivals import Clock
 from storage.database import Database
 from storage.faults import (
     DatabaseBusy,
+    DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
     mask_password,
@@ -373,6 +374,9 @@ def _as_sqs_error(error: BaseException, request_id: str) -> SQSError:
     if isinstance(error, DatabaseUnavailable):
         log.error("request %s: the database is unavailable: %s", request_id, error)
         return ServiceUnavailable()
+    if isinstance(error, DatabaseDamaged):
+        log.error("request %s: the database is damaged: %s", request_id, error)
+        return InternalFailure()
     if isinstance(error, web.RequestPayloadError):
         return MalformedInput("The request's body could not be read.")
     log.error("request %s failed", request_id, exc_info=error)

@@ -13,10 +13,10 @@ import logging
 from collections.abc import Sequence
 
 from queueserver.attributes import typed
-from storage import attempts, delays, fifo, queues
+from storage import attempts, delays, fifo, moments, queues
 from storage.arrivals import Clock
 from storage.database import Database
-from storage.faults import DatabaseUnavailable
+from storage.faults import DatabaseDamaged, DatabaseUnavailable
 from storage.queues import Queue
 
 log = logging.getLogger(__name__)
@@ -70,21 +70,54 @@ class Upkeep:
 
     async def round(self) -> None:
         """Free everything that can be freed now, after what somebody waits for."""
+        for work in (
+            self._go_on_with_delays,
+            self._free_leftovers,
+            self._forget,
+            self._free_expired,
+            self._note_time,
+        ):
+            try:
+                await work()
+            except DatabaseDamaged as error:
+                log.warning("upkeep goes on without what is damaged in the database: %s", error)
+
+    async def _go_on_with_delays(self) -> None:
         while await self._database.write(delays.go_on, _STEP):
             pass
+
+    async def _free_leftovers(self) -> None:
         while await self._database.write(queues.free_leftovers, _STEP):
             pass
+
+    async def _forget(self) -> None:
         for forget in (fifo.forget, attempts.forget):
             while await self._database.write(forget, _STEP) == _STEP:
                 pass
         forgotten_ms = self._clock.now_ms() - _DELETIONS_KEPT_MS
         await self._database.write(queues.forget_deletions, forgotten_ms)
+
+    async def _note_time(self) -> None:
+        await self._database.write(moments.note)
+
+    async def _free_expired(self) -> None:
         after_id = 0
         while page := await self._database.read(queues.every, after_id, _PAGE):
-            await self._free_expired(page)
+            await self._free_expired_of(page)
             after_id = page[-1].id
 
-    async def _free_expired(self, page: Sequence[Queue]) -> None:
+    async def _free_expired_of(self, page: Sequence[Queue]) -> None:
+        """Free what has expired; what is damaged keeps one queue from that, and no other."""
+        try:
+            await self._free_expired_at_once(page)
+        except DatabaseDamaged as error:
+            if len(page) == 1:
+                log.warning("queue %s is damaged in the database: %s", page[0].name, error)
+                return
+            for queue in page:
+                await self._free_expired_of([queue])
+
+    async def _free_expired_at_once(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()
         limits = {
             queue.id: now_ms - typed(queue.attributes).message_retention_period * 1000

@@ -34,6 +34,10 @@ class Clock(Protocol):
         """Hear that it is `now_ms`, give or take `error_ms`, by the clock of all servers."""
         ...
 
+    def go_on_from(self, reached_ms: int, /) -> None:
+        """Hear that it was `reached_ms` already, before this process began or on another server."""
+        ...
+
 
 class Arrivals:
     """The lines of waiting receivers, by queue id."""

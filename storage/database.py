@@ -8,6 +8,7 @@ one at a time, so that a bad one harms only itself. Refuses to know which databa
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
@@ -15,14 +16,16 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from storage import fifo, messages, pending
+from storage import fifo, messages, moments, pending
 from storage.arrivals import Arrivals, Clock
 from storage.estimates import Estimates
 from storage.faults import (
+    DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
     explain,
     is_collision,
+    is_damage,
     is_passing,
 )
 from storage.messages import Command
@@ -160,9 +163,16 @@ class Database:
 
     async def close(self) -> None:
         """Commit what was accepted, then let go of the database."""
+        noting: asyncio.Future[Any] | None = None
+        # A shared database may not answer any more, and others that use it note the time.
+        if not self._closing and not self._engine.is_shared:
+            with contextlib.suppress(DatabaseUnavailable):
+                noting = self._enqueue(moments.note)
         self._closing = True
         self._wake.set()
         await self._writer
+        if noting is not None and (error := noting.exception()) is not None:
+            log.warning("the time could not be noted: %s", error)
         await self._engine.close()
 
     def employ(self, worker: Worker) -> None:
@@ -199,14 +209,15 @@ class Database:
 
         Raises:
             DatabaseUnavailable: the database did not answer.
+            DatabaseDamaged: what it would read cannot be read.
         """
         if self._closing:
             raise DatabaseUnavailable("the database is being closed")
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
-            if is_passing(error):
-                raise DatabaseUnavailable(str(error) or "no answer") from error
+            if told := _told(error):
+                raise told from error
             raise
 
     async def ping(self) -> None:
@@ -305,8 +316,8 @@ class Database:
         try:
             transaction, results = await self._engine.transact(transact, is_light)
         except Exception as error:
-            if is_passing(error):
-                raise DatabaseUnavailable(str(error) or "no answer") from error
+            if told := _told(error):
+                raise told from error
             raise
         self.hear(transaction.news)
         for queue_id, visible_at_ms, count in transaction.seen:
@@ -321,6 +332,16 @@ def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
         return SqliteEngine(sa.make_url(url))
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
+
+
+def _told(error: Exception) -> Exception | None:
+    """Word an error for those who ask, if it is the database's and not the work's own."""
+    if is_damage(error):
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        return DatabaseDamaged(str(reason))
+    if is_passing(error):
+        return DatabaseUnavailable(str(error) or "no answer")
+    return None
 
 
 def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:

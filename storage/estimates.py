@@ -20,7 +20,7 @@ class Estimate:
     Attributes:
         body_bytes: how long the longest bodies were that were sent or received lately.
         in_flight: how many were in flight when they were counted, and were claimed here since.
-        is_counted: whether they ever were.
+        counted: how many that were when they were counted, if they ever were.
         is_full: whether a claim found no room for more in flight, and none has found any since.
         claimed: messages claimed since the tenants in flight were compared.
         compared: among about how many messages in flight they were.
@@ -35,9 +35,9 @@ class Estimate:
         "body_bytes",
         "claimed",
         "compared",
+        "counted",
         "counted_at_ms",
         "in_flight",
-        "is_counted",
         "is_full",
         "noisy",
         "retention_ms",
@@ -48,7 +48,7 @@ class Estimate:
     def __init__(self) -> None:
         self.body_bytes = _LONGEST_BODY_BYTES
         self.in_flight = 0
-        self.is_counted = False
+        self.counted: int | None = None
         self.is_full = False
         self.claimed = 0
         self.compared = 0

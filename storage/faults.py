@@ -21,12 +21,22 @@ _PASSING_STATES = (*_LOST_STATES, "53", "55P03", "57014", "58")
 """What else says nothing about the work: no room, or it took too long."""
 
 
+_DAMAGED_STATES = ("XX001", "XX002")
+"""What SQL databases call data, and an index, that is damaged."""
+
+_DAMAGED_TEXTS = ("malformed", "Could not decode to UTF-8")
+
+
 class DatabaseUnusable(Exception):
     """The database cannot be opened; the text is one clear line, without passwords."""
 
 
 class DatabaseUnavailable(Exception):
     """The database does not answer now, or not any more; trying again may help."""
+
+
+class DatabaseDamaged(Exception):
+    """What is asked for lies where the database is damaged; trying again does not help."""
 
 
 class DatabaseBusy(DatabaseUnavailable):
@@ -36,6 +46,16 @@ class DatabaseBusy(DatabaseUnavailable):
 def _state(error: BaseException) -> str:
     orig = error.orig if isinstance(error, DBAPIError) else error
     return getattr(orig, "sqlstate", None) or ""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Tell whether an error means that the database is not what was written to it."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    if _state(error).startswith(_DAMAGED_STATES):
+        return True
+    # Drivers of databases all call their errors so, and some tell no more than a text.
+    is_databases = any(kind.__name__ == "DatabaseError" for kind in type(orig).__mro__)
+    return is_databases and any(text in str(orig) for text in _DAMAGED_TEXTS)
 
 
 def is_loss(error: BaseException) -> bool:
@@ -85,6 +105,6 @@ def explain(error: Exception, where: str) -> str:
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
     reason = error.orig if isinstance(error, DBAPIError) else error
-    if "malformed" in str(reason):
+    if is_damage(error):
         return f"{where} is damaged ({reason}): put a backup in its place"
     return f"cannot use {where}: {' '.join(str(reason).split())}"

@@ -16,6 +16,11 @@ from storage.transaction import Transaction
 _ROOM_MS = 1_000
 """How soon one looks again that found no room: what other servers delete is not told for that."""
 
+_PARTS = 16
+"""Into how many parts room is divided, of which a server takes one before it counts again.
+
+A queue is so counted once in thousands of messages while it is far from the limit."""
+
 IS_IN_FLIGHT = sa.and_(
     messages.c.queue_id == bindparam("queue"),
     messages.c.visible_at_ms > bindparam("now"),
@@ -36,15 +41,17 @@ _NEXT_LAPSE = Statement(
 def room(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
     """Tell how many more messages SQS lets be in flight.
 
-    Claims are added up, and what is in flight is counted only when the sum comes to the limit: so
-    where there seems to be no room left, there is none. What other servers claim meanwhile is not
-    in the sum, so with several it may be too much before it is counted.
+    Claims are added up, and what is in flight is counted only when they come to the room that there
+    was: so where there seems to be none left, there is none. What other servers claim meanwhile is
+    not in the sum, so where there are others a server takes a part of the room, and counts again.
     """
     estimate = transaction.estimates.of(queue_id)
-    if not estimate.is_counted or estimate.in_flight + wanted >= limit:
+    parts = _PARTS if transaction.is_shared else 1
+    claims = estimate.in_flight - (estimate.counted or 0) + wanted
+    if estimate.counted is None or claims * parts >= limit - estimate.counted:
         parameters = {"queue": queue_id, "now": transaction.now_ms}
         estimate.in_flight = _COUNT.value(transaction.connection, parameters)
-        estimate.is_counted = True
+        estimate.counted = estimate.in_flight
     return limit - estimate.in_flight
 
 

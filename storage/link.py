@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
 
@@ -31,7 +32,10 @@ _DUTY = 0x64757479  # "duty"
 _TAKE_DUTY = f"SELECT pg_try_advisory_lock({_DUTY})"
 _TAKE_DUTY_IN_TRANSACTION = f"SELECT pg_try_advisory_xact_lock({_DUTY})"
 
-_TIME = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8"
+_TIME = (
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8, "
+    "(SELECT value::bigint FROM properties WHERE name = 'reached_ms')"
+)
 _FIRST_MEASUREMENTS = 5
 
 _BEAT_SECONDS = 1.0
@@ -153,15 +157,16 @@ class Link:
     async def _measure(self, connection: Connection) -> None:
         """Ask what time it is; it was so at some moment between the question and the answer."""
         began = perf_counter()
-        told_ms: float = await _ask(connection, _TIME)
+        told_ms, reached_ms = await _ask(connection, _TIME)
         error_ms = (perf_counter() - began) * 500
         self._clock.correct(told_ms + error_ms, error_ms)
+        self._clock.go_on_from(reached_ms or 0)
 
     async def _try_for_duty(self, connection: Connection) -> bool:
         if self._poll_seconds is None:
-            return bool(await _ask(connection, _TAKE_DUTY))
+            return bool((await _ask(connection, _TAKE_DUTY))[0])
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-        is_ours = await _ask(connection, _TAKE_DUTY_IN_TRANSACTION)
+        (is_ours,) = await _ask(connection, _TAKE_DUTY_IN_TRANSACTION)
         if not is_ours:
             await connection.execute("ROLLBACK")
         return bool(is_ours)
@@ -180,13 +185,15 @@ class Link:
             self._connection = None
 
 
-async def _ask(connection: Connection, question: str) -> Any:  # noqa: ANN401
-    """Give the one value that a statement gives.
+async def _ask(connection: Connection, question: str) -> Sequence[Any]:
+    """Give the one row that a statement gives.
 
     In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and for
     as long frees no dead rows of any table; so that there is one, even if it says nothing.
     """
-    value = await connection.fetchval(question, timeout=_ANSWER_SECONDS)
+    row = await connection.fetchrow(question, timeout=_ANSWER_SECONDS)
     if connection.is_in_transaction():
         await connection.execute("SELECT", timeout=_ANSWER_SECONDS)
-    return value
+    if row is None:
+        raise ConnectionResetError("the database has no answer")
+    return tuple(row)

@@ -30,7 +30,8 @@ properties = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""What the database knows of itself: `schema_version`, `secret`, `reserved_numbers`."""
+"""What the database knows of itself: `schema_version`, `secret`, `reserved_numbers`, and the latest
+moment, `reached_ms`."""
 
 queues = Table(
     "queues",

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import StaticPool
 
-from storage import schema
+from storage import moments, schema
 from storage.arrivals import Clock
 from storage.faults import DatabaseUnusable
 from storage.news import Company, News
@@ -87,11 +87,13 @@ class SqliteEngine:
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
         self._next_number = self._reserved_number = 0
 
-    async def prepare(self, _clock: Clock) -> bytes:
-        """Make or migrate the tables; give the database's secret."""
-        return await self._on_thread(self._prepare)
+    async def prepare(self, clock: Clock) -> bytes:
+        """Make or migrate the tables, and set the clock; give the database's secret."""
+        secret, reached_ms = await self._on_thread(self._prepare)
+        clock.go_on_from(reached_ms)
+        return secret
 
-    def _prepare(self) -> bytes:
+    def _prepare(self) -> tuple[bytes, int]:
         self._connection = connection = self._engine.connect()
         # Nothing is changed in a file before it is known to be ours.
         schema.version(connection)
@@ -102,9 +104,10 @@ class SqliteEngine:
         with connection.begin():
             schema.migrate(connection)
             secret = schema.secret(connection)
+            reached_ms = max(moments.reached_ms(connection), moments.sent_last_ms(connection))
         # From now on the loop may be the one that meets another program's lock.
         connection.connection.execute(_NO_PATIENCE)
-        return secret
+        return secret, reached_ms
 
     def follow(self, company: Company) -> None:
         """Tell that there is no other server, so that this one does all that there is to do."""

@@ -1,11 +1,14 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that stand still until a test moves them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
+
+import pytest
 
 
 class ManualClock:
@@ -38,6 +41,9 @@ class ManualClock:
     def correct(self, now_ms: float, error_ms: float, /) -> None:
         """Go by what the test says all the same."""
 
+    def go_on_from(self, reached_ms: int, /) -> None:
+        """Go by what the test says all the same."""
+
     def advance(self, seconds: float) -> None:
         """Move the clock, and wake what has become due, the earliest first."""
         with self._lock:
@@ -46,6 +52,25 @@ class ManualClock:
             self._alarms = [alarm for alarm in self._alarms if alarm.when_ms > self._now_ms]
         for alarm in sorted(due, key=lambda alarm: alarm.when_ms):
             alarm.schedule()
+
+
+class MachineClocks:
+    """A machine's two clocks: one that can be set, and one that tells how time passes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, wall_ns: int) -> None:
+        self.wall_ns = wall_ns
+        self._passed_ns = 5_000_000_000
+        monkeypatch.setattr(time, "time_ns", lambda: self.wall_ns)
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self._passed_ns)
+
+    def pass_ms(self, milliseconds: float) -> None:
+        """Let time pass."""
+        self._passed_ns += round(milliseconds * 1_000_000)
+        self.set_ms(milliseconds)
+
+    def set_ms(self, milliseconds: float) -> None:
+        """Set the clock that can be set, forward or back."""
+        self.wall_ns += round(milliseconds * 1_000_000)
 
 
 class _Alarm:

@@ -27,6 +27,7 @@ MAY_IMPORT = {
 HTTP_MODULES = {"queueserver/connections.py", "queueserver/server.py"}
 DIALECT_MODULES = {
     "storage/backups.py",
+    "storage/checks.py",
     "storage/connections.py",  # how PostgreSQL is reached
     "storage/database.py",  # chooses
     "storage/link.py",  # what ties servers on PostgreSQL together

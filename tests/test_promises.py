@@ -24,6 +24,10 @@ TOO_MANY = (
     "api/test_connections.py::test_who_is_one_connection_too_many_is_told_so_and_served_later"
 )
 
+STEPS = "rules/test_clock.py::test_time_never_goes_back_whatever_clocks_do"
+BACK = "engine/test_clock_steps.py::test_what_was_visible_stays_so_when_the_clock_is_set_back"
+BEHIND = "api/test_clock_behind.py::test_a_server_that_starts_beside_a_clock_that_is_behind_goes_on"
+
 PROMISES = {
     "A send that was acknowledged": [CRASHES, KILLED, POWER],
     "A deletion that was acknowledged": [CRASHES, POWER],
@@ -36,6 +40,7 @@ PROMISES = {
     "SIGTERM answers every request": [STOPS],
     "What a full or failing disk": [FULL, FAILING],
     "When more is asked for": [THROTTLED, EXCESS, TOO_MANY],
+    "Time never goes back": [STEPS, BACK, BEHIND],
 }
 
 

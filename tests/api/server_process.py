@@ -15,7 +15,7 @@ from typing import IO
 from tests.api.live_server import PATIENCE_SECONDS
 
 STOP_SECONDS = 10
-_ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 _LISTENING = re.compile(r"queueserver listening on (http://\S+) \((.*)\)\n")
 
 
@@ -26,7 +26,7 @@ def command(*arguments: str) -> list[str]:
 def environment(**settings: str) -> dict[str, str]:
     """Give this process's environment, without any setting but those given."""
     kept = {name: value for name, value in os.environ.items() if "QUEUESERVER" not in name}
-    return {**kept, "PYTHONPATH": str(_ROOT), "PYTHONWARNINGS": "error", **settings}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **settings}
 
 
 def failed_start(*arguments: str, directory: Path) -> str:

@@ -1,12 +1,25 @@
-"""A clock that is set an hour back or forward, as machines' clocks are: nothing is lost by it."""
+"""Clocks that are set an hour back or forward, as machines' are: nothing is lost or hidden."""
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import AsyncIterator
 
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from queueserver.clock import SystemClock
+from queueserver.upkeep import Upkeep
+from storage import moments
+from storage.database import Database
+from tests.clock import MachineClocks, ManualClock
 from tests.engine.stage import Stage
 
 HOUR_SECONDS = 3_600
+HOUR_MS = HOUR_SECONDS * 1_000
+NOW_MS = 1_700_000_000_000
+PATIENCE_SECONDS = 20
 
 
 @pytest.mark.parametrize("steps", [(-1, 2), (1, -1, 1), (-1, -1, 3)], ids=str)
@@ -32,3 +45,183 @@ async def test_order_is_kept_though_the_clock_steps(fifo: Stage, step: int) -> N
         fifo.clock.advance(step * HOUR_SECONDS * (1 if number % 2 else -1))
     fifo.clock.advance(2 * HOUR_SECONDS)
     assert await fifo.bodies(10) == sent
+
+
+# The process's own clock, which goes by one that is set
+
+
+class HeardClock(SystemClock):
+    """The process's clock; a test can wait until it has heard what another says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heard_ms = 0.0
+        self._is_heard = asyncio.Event()
+
+    def correct(self, now_ms: float, error_ms: float, /) -> None:
+        super().correct(now_ms, error_ms)
+        self._heard_ms = now_ms
+        self._is_heard.set()
+
+    def go_on_from(self, reached_ms: int, /) -> None:
+        super().go_on_from(reached_ms)
+        self._is_heard.set()
+
+    async def wait_until(self, now_ms: int) -> None:
+        """Wait until it is as late as that, by what others tell."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.now_ms() < now_ms:
+                self._is_heard.clear()
+                await self._is_heard.wait()
+
+    async def wait_until_heard(self, now_ms: int) -> None:
+        """Wait for a correction to `now_ms`, which takes a few milliseconds to arrive."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while abs(self._heard_ms - now_ms) > 1_000:
+                self._is_heard.clear()
+                await self._is_heard.wait()
+
+
+class Room:
+    """A database whose servers go by a clock that a test sets: the machine's, or PostgreSQL's."""
+
+    def __init__(self, url: str, machine: MachineClocks) -> None:
+        self._url = url
+        self.machine = machine
+        self._is_shared = url.startswith("postgresql:")
+        self._clocks: list[HeardClock] = []
+        self._stages: list[Stage] = []
+
+    async def enter(self) -> tuple[Stage, HeardClock]:
+        """Start a server, with a clock of its own."""
+        clock = HeardClock()
+        # What a stage asks its own clock for is not asked here.
+        stage = Stage(self._url, ManualClock(), await Database.open(self._url, clock))
+        stage.queue = await stage.find() or await stage.create("orders")
+        self._clocks.append(clock)
+        self._stages.append(stage)
+        return stage, clock
+
+    async def leave(self) -> None:
+        """Stop all servers."""
+        for stage in self._stages:
+            await stage.database.close()
+        self._clocks.clear()
+        self._stages.clear()
+
+    async def set_clock(self, step_ms: int) -> None:
+        """Set the clock that servers go by, and let them hear of it."""
+        self.machine.set_ms(step_ms)
+        if not self._is_shared:
+            return
+        now_ms = self.machine.wall_ns // 1_000_000
+        connection = await asyncpg.connect(self._url)
+        name = await connection.fetchval("SELECT current_database()")
+        # So that the function below goes before PostgreSQL's own.
+        await connection.execute(f"ALTER DATABASE {name} SET search_path = public, pg_catalog")
+        await connection.execute(
+            "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql "
+            f"AS 'SELECT to_timestamp({now_ms}::float8 / 1000)'"
+        )
+        await connection.close()
+        for clock in self._clocks:
+            await clock.wait_until_heard(now_ms)
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
+    """Give a database of each kind, at a standing clock."""
+    room = Room(database_url, MachineClocks(monkeypatch, NOW_MS * 1_000_000))
+    await room.set_clock(0)
+    yield room
+    await room.leave()
+
+
+async def test_what_was_visible_stays_so_when_the_clock_is_set_back(room: Room) -> None:
+    stage, clock = await room.enter()
+    await stage.send("before")
+    await room.set_clock(-HOUR_MS)
+    assert abs(clock.now_ms() - NOW_MS) < 1_000
+    assert await stage.bodies() == ["before"]
+
+
+async def test_what_is_hidden_comes_back_though_the_clock_is_set_back(room: Room) -> None:
+    stage, _ = await room.enter()
+    await stage.send("before")
+    await stage.receive(1, timeout_s=30)
+    await room.set_clock(-HOUR_MS)
+    room.machine.pass_ms(33_000)
+    assert await stage.bodies() == []
+    room.machine.pass_ms(1_000)
+    assert await stage.bodies() == ["before"]
+
+
+async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(room: Room) -> None:
+    stage, _ = await room.enter()
+    await stage.send("before")
+    await stage.database.write(moments.note)
+    await room.leave()
+    await room.set_clock(-HOUR_MS)
+    stage, clock = await room.enter()
+    assert abs(clock.now_ms() - NOW_MS) < 1_000
+    assert await stage.bodies() == ["before"]
+    await room.set_clock(2 * HOUR_MS)
+    assert abs(clock.now_ms() - (NOW_MS + HOUR_MS)) < 1_000
+
+
+async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> None:
+    for step in (0, -HOUR_SECONDS, 2 * HOUR_SECONDS):
+        stage.clock.advance(step)
+        await stage.database.write(moments.note)
+    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+    stage.clock.advance(-2 * HOUR_SECONDS)
+    await stage.database.write(moments.note)
+    expected_ms = stage.clock.now_ms() + 2 * HOUR_MS
+    assert await stage.database.read(moments.reached_ms) == expected_ms
+
+
+async def test_upkeep_notes_the_time(stage: Stage) -> None:
+    stage.clock.advance(HOUR_SECONDS)
+    await Upkeep(stage.database, stage.clock).round()
+    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+
+
+async def test_a_stop_notes_the_time(sqlite: str) -> None:
+    stage = await Stage.open(sqlite)
+    stage.clock.advance(HOUR_SECONDS)
+    await stage.reopen()
+    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+    await stage.database.close()
+
+
+async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -> None:
+    stage = await Stage.open(sqlite)
+    assert await stage.database.read(moments.sent_last_ms) == 0
+    other = await stage.beside("other")
+    for one in (stage, other, stage):
+        stage.clock.advance(1)
+        await one.send("x")
+        assert await stage.database.read(moments.sent_last_ms) == stage.clock.now_ms()
+    await stage.database.close()
+
+
+async def test_servers_agree_on_the_time_also_when_their_clock_is_set_back(
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(postgresql, MachineClocks(monkeypatch, NOW_MS * 1_000_000))
+    await room.set_clock(0)
+    one, clock = await room.enter()
+    _, other_clock = await room.enter()
+    await room.set_clock(-HOUR_MS)
+    await one.database.write(moments.note)
+    # Who comes later hears of it, too.
+    _, late_clock = await room.enter()
+    times_ms = [each.now_ms() for each in (clock, other_clock, late_clock)]
+    assert max(times_ms) - min(times_ms) < 1_000
+    assert abs(times_ms[0] - NOW_MS) < 1_000
+    # So does whoever has come before.
+    clock.go_on_from(NOW_MS + 60_000)
+    await one.database.write(moments.note)
+    await other_clock.wait_until(NOW_MS + 60_000)
+    await late_clock.wait_until(NOW_MS + 60_000)
+    await room.leave()

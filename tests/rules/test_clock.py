@@ -1,4 +1,4 @@
-"""Alarms: never early, cancelled for good, and never asleep for long."""
+"""Time never goes back, and alarms are never early, cancelled for good, and never long asleep."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from queueserver import clock
 from queueserver.clock import SystemClock
+from tests.clock import MachineClocks
 
 NOW_NS = 1_700_000_000_123_999_999
 NOW_MS = 1_700_000_000_123
@@ -103,26 +106,19 @@ async def test_an_alarm_rings_on_a_real_loop() -> None:
     assert system.now_ms() >= when_ms
 
 
-def monotonic(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Move the clock that tells how time passes by hand, in milliseconds."""
-    passed = [5_000_000_000]
-    monkeypatch.setattr(time, "monotonic_ns", lambda: passed[0])
-
-    def pass_ms(milliseconds: float) -> None:
-        passed[0] += round(milliseconds * 1_000_000)
-
-    return pass_ms
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> MachineClocks:
+    return MachineClocks(monkeypatch, NOW_NS)
 
 
 def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
-    monkeypatch: pytest.MonkeyPatch,
+    machine: MachineClocks,
 ) -> None:
-    pass_ms = monotonic(monkeypatch)
     system = SystemClock()
     system.correct(NOW_MS - 600_000, 1)
     assert system.now_ms() == NOW_MS - 600_000
-    pass_ms(1_500)
-    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    machine.pass_ms(1_500)
+    machine.set_ms(-NOW_MS)
     assert system.now_ms() == NOW_MS - 598_500
 
 
@@ -138,10 +134,118 @@ def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
     ],
 )
 def test_a_correction_goes_no_further_than_it_must(
-    monkeypatch: pytest.MonkeyPatch, told_ms: int, error_ms: int, now_ms: int
+    machine: MachineClocks, told_ms: int, error_ms: int, now_ms: int
 ) -> None:
-    monotonic(monkeypatch)
     system = SystemClock()
     system.correct(NOW_MS, 3)
     system.correct(NOW_MS + told_ms, error_ms)
     assert system.now_ms() == NOW_MS + now_ms
+
+
+# Clocks that are set back
+
+HOUR_MS = 3_600_000
+
+
+def test_when_the_clock_is_set_back_time_goes_on_slower_until_it_is_caught_up_with(
+    machine: MachineClocks,
+) -> None:
+    system = SystemClock()
+    assert system.now_ms() == NOW_MS
+    machine.pass_ms(50)
+    machine.set_ms(-HOUR_MS)
+    assert system.now_ms() == NOW_MS + 45
+    machine.pass_ms(1_000)
+    assert system.now_ms() == NOW_MS + 945
+    machine.pass_ms(9 * HOUR_MS)
+    assert system.now_ms() == NOW_MS + 945 + 9 * HOUR_MS * 9 // 10
+    machine.pass_ms(HOUR_MS)
+    assert system.now_ms() == machine.wall_ns // 1_000_000
+    machine.pass_ms(1_000)
+    assert system.now_ms() == machine.wall_ns // 1_000_000
+
+
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_when_the_clock_is_set_forward_so_is_time(machine: MachineClocks, is_behind: bool) -> None:
+    system = SystemClock()
+    assert system.now_ms() == NOW_MS
+    machine.set_ms(-HOUR_MS * is_behind)
+    assert system.now_ms() == NOW_MS
+    machine.set_ms(2 * HOUR_MS)
+    assert system.now_ms() == machine.wall_ns // 1_000_000
+
+
+def test_time_does_not_stand_still_however_often_it_is_asked_for(machine: MachineClocks) -> None:
+    system = SystemClock()
+    system.now_ms()
+    machine.set_ms(-HOUR_MS)
+    for _ in range(100_000):
+        machine.pass_ms(0.001)
+        system.now_ms()
+    assert NOW_MS + 89 <= system.now_ms() <= NOW_MS + 90
+
+
+@given(st.lists(st.tuples(st.floats(0, 10**6), st.floats(-(10**9), 10**9)), max_size=30))
+def test_time_never_goes_back_whatever_clocks_do(steps: list[tuple[float, float]]) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        machine = MachineClocks(monkeypatch, NOW_NS)
+        system = SystemClock()
+        before_ms = system.now_ms()
+        for passed_ms, step_ms in steps:
+            machine.pass_ms(passed_ms)
+            machine.set_ms(step_ms)
+            assert system.now_ms() >= before_ms + int(passed_ms * 0.9)
+            before_ms = system.now_ms()
+
+
+def test_when_the_clock_of_all_servers_is_set_back_time_goes_on_as_well(
+    machine: MachineClocks,
+) -> None:
+    system = SystemClock()
+    system.correct(NOW_MS, 1)
+    assert system.now_ms() == NOW_MS
+    system.correct(NOW_MS - HOUR_MS, 1)
+    assert system.now_ms() == NOW_MS
+    machine.pass_ms(1_000)
+    system.correct(NOW_MS - HOUR_MS + 1_000, 1)
+    assert system.now_ms() == NOW_MS + 900
+    system.correct(NOW_MS + HOUR_MS, 0)
+    assert system.now_ms() == NOW_MS + HOUR_MS
+
+
+def test_nobody_goes_by_what_the_machine_said_before_there_was_a_better_clock(
+    machine: MachineClocks,
+) -> None:
+    system = SystemClock()
+    assert system.now_ms() == machine.wall_ns // 1_000_000
+    system.correct(NOW_MS - HOUR_MS, 1)
+    assert system.now_ms() == NOW_MS - HOUR_MS
+
+
+def test_time_goes_on_from_what_was_reached_before(machine: MachineClocks) -> None:
+    system = SystemClock()
+    system.go_on_from(NOW_MS - HOUR_MS)
+    assert system.now_ms() == NOW_MS
+    system.go_on_from(NOW_MS + HOUR_MS)
+    assert system.now_ms() == NOW_MS + HOUR_MS
+    machine.pass_ms(1_000)
+    assert system.now_ms() == NOW_MS + HOUR_MS + 900
+    system.go_on_from(NOW_MS + HOUR_MS)
+    assert system.now_ms() == NOW_MS + HOUR_MS + 900
+
+
+def test_every_step_back_is_told_once(
+    machine: MachineClocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = SystemClock()
+    told = []
+    for step_ms in (0, -999, -5_000, 0, -HOUR_MS, 0, -HOUR_MS):
+        system.now_ms()
+        machine.set_ms(step_ms)
+        system.now_ms()
+        told.append(len(caplog.messages))
+    assert told == [0, 0, 1, 1, 2, 2, 3]
+    assert caplog.messages[0] == (
+        "the clock is 5999 ms behind the time that was reached, "
+        "which goes on from there, a little slower"
+    )

@@ -1,0 +1,90 @@
+"""Whether a SQLite database is what was written to it, while a server uses it or none does.
+
+Reads everything, and changes nothing. PostgreSQL has tools of its own for this. Refuses to mend:
+what is damaged is lost, and a backup has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from storage import schema
+from storage.faults import DatabaseUnusable, explain, is_damage
+
+_MOST_FINDINGS = 100
+
+_CONTENTS = (
+    "SELECT messages.queue_id, messages.id, bodies.body FROM messages LEFT JOIN bodies "
+    "ON bodies.queue_id = messages.queue_id AND bodies.id = messages.id"
+)
+
+
+def check(url: str) -> list[str]:
+    """Examine the database at a URL; give what is wrong with it, in words, or nothing.
+
+    Raises:
+        DatabaseUnusable: it cannot be read at all, or is not queueserver's.
+    """
+    address = sa.make_url(url)
+    if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
+        raise DatabaseUnusable("only a SQLite file is checked so; PostgreSQL has pg_amcheck")
+    path = Path(str(address.database))
+    if not path.is_file():
+        raise DatabaseUnusable(f"there is no file {path}")
+    try:
+        with contextlib.closing(_open(path)) as connection:
+            _refuse_foreign(connection)
+            return list(islice(_findings(connection), _MOST_FINDINGS))
+    except (sqlite3.Error, schema.ForeignDatabase) as error:
+        raise DatabaseUnusable(explain(error, str(path))) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    # What cannot be read as text is to be found, and not to end the search.
+    connection.text_factory = bytes
+    return connection
+
+
+def _refuse_foreign(connection: sqlite3.Connection) -> None:
+    names = {name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if not {schema.properties.name, schema.queues.name} <= names:
+        raise schema.ForeignDatabase
+
+
+def _findings(connection: sqlite3.Connection) -> Iterator[str]:
+    try:
+        yield from _search(connection)
+    except sqlite3.Error as error:
+        if not is_damage(error):
+            raise
+        yield str(error)  # so damaged that the search ends there
+
+
+def _search(connection: sqlite3.Connection) -> Iterator[str]:
+    is_sound = True
+    for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_FINDINGS})"):
+        if line != b"ok":
+            is_sound = False
+            yield from line.decode(errors="replace").splitlines()
+    if not is_sound:
+        return
+    for queue_id, number, body in connection.execute(_CONTENTS):
+        if body is None:
+            yield f"message {number} of queue {queue_id} has no content"
+        elif not _is_text(body):
+            yield f"the body of message {number} of queue {queue_id} is no text"
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
