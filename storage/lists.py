@@ -38,6 +38,22 @@ class ValueList(sa.types.TypeDecorator[Sequence[Any]]):
         return json.dumps(value) if dialect.name == "sqlite" else value
 
 
+def insertion(table: sa.FromClause, columns: Sequence[str], dialect: sa.Dialect) -> str | None:
+    """Write an INSERT of any number of rows that is given one list for each column.
+
+    PostgreSQL takes rows one by one at more than twice the cost. None for SQLite, which does not
+    gain by it.
+    """
+    if dialect.name == "sqlite":
+        return None
+    values = ", ".join(
+        f"${place}::{table.columns[column].type.compile(dialect)}[]"
+        for place, column in enumerate(columns, 1)
+    )
+    names = ", ".join(columns)
+    return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({values})"  # noqa: S608
+
+
 class _Among(sa.ColumnElement[bool]):
     inherit_cache = False
     type = sa.Boolean()

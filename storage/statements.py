@@ -11,22 +11,28 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPICursor
 
-from storage.lists import ValueList
+from storage import lists
+from storage.driver import driver_of
+
+T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, Any]
 Core: TypeAlias = sa.Select[*tuple[Any, ...]] | sa.Insert | sa.Update | sa.Delete
 
 
 class _Compiled(NamedTuple):
-    """A statement for one kind of database: its text, and how its parameters are put in order."""
+    """A statement for one kind of database: its text, and how its parameters are put in order.
+
+    `is_for_all` tells that it is said once for all sets of parameters, given as a list for each.
+    """
 
     text: str
     in_order: Callable[[Parameters], Sequence[Any]]
+    is_for_all: bool = False
 
 
 class Statement:
@@ -45,25 +51,36 @@ class Statement:
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Any]:
         """Give all rows, whose columns are attributes by their names."""
-        return list(map(self._row, self._execute(connection, parameters).fetchall()))
+        text, in_order, _ = self._for(connection.dialect)
+        rows = driver_of(connection).rows
+        return list(map(self._row, _say(connection, rows, text, in_order(parameters))))
 
     def value(self, connection: sa.Connection, parameters: Parameters) -> Any:  # noqa: ANN401
         """Give the first column of the first row, or None if there is no row."""
-        found = self._execute(connection, parameters).fetchone()
-        return None if found is None else found[0]
+        text, in_order, _ = self._for(connection.dialect)
+        found = _say(connection, driver_of(connection).rows, text, in_order(parameters))
+        return found[0][0] if found else None
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
         """Change what is to be changed, and tell how many rows that were."""
-        return self._execute(connection, parameters).rowcount
+        text, in_order, _ = self._for(connection.dialect)
+        return _say(connection, driver_of(connection).change, text, in_order(parameters))
 
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters, in their order."""
-        text, in_order = self._for(connection.dialect)
-        _say(connection, text, list(map(in_order, parameters)), many=True)
+        text, in_order, is_for_all = self._for(connection.dialect)
+        each = list(map(in_order, parameters))
+        driver = driver_of(connection)
+        if is_for_all:
+            _say(connection, driver.change, text, list(zip(*each, strict=True)))
+        else:
+            _say(connection, driver.change_each, text, each, many=True)
 
-    def _execute(self, connection: sa.Connection, parameters: Parameters) -> DBAPICursor:
-        text, in_order = self._for(connection.dialect)
-        return _say(connection, text, in_order(parameters), many=False)
+    def change_at_last(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
+        """Do it for each set of parameters before the COMMIT; whole numbers and texts only."""
+        text, in_order, _ = self._for(connection.dialect)
+        each = list(map(in_order, parameters))
+        _say(connection, driver_of(connection).change_at_last, text, each, many=True)
 
     def _for(self, dialect: sa.Dialect) -> _Compiled:
         compiled = self._compiled.get(dialect.name)
@@ -79,17 +96,22 @@ def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
 
 
 def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
+    if isinstance(core, sa.Insert):
+        names = columns or core.table.columns.keys()
+        text = lists.insertion(core.table, names, dialect)
+        if text is not None:
+            return _Compiled(text, itemgetter(*names), is_for_all=True)
     compiled = core.compile(dialect=dialect, column_keys=columns)
-    names: Sequence[str] = compiled.positiontup or ()
+    places: Sequence[str] = compiled.positiontup or ()
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     converters = {
         name: bound.type.dialect_impl(dialect).bind_processor(dialect)
         for name, bound in compiled.binds.items()
-        if isinstance(bound.type, ValueList)
+        if isinstance(bound.type, lists.ValueList)
     }
-    pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*names)
-    if len(names) == 1:
-        (only,) = names
+    pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*places)
+    if len(places) == 1:
+        (only,) = places
 
         def pick(parameters: Parameters) -> Sequence[Any]:
             return (parameters[only],)
@@ -105,25 +127,14 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
 
 
 def _say(
-    connection: sa.Connection, text: str, parameters: Sequence[Any], *, many: bool
-) -> DBAPICursor:
+    connection: sa.Connection,
+    way: Callable[[str, Sequence[Any]], T],
+    text: str,
+    parameters: Sequence[Any],
+    *,
+    many: bool = False,
+) -> T:
     """Say it to the driver, and to those who listen to what SQLAlchemy says to databases."""
-    cursor = connection.connection.cursor()
     for listener in connection.dispatch.before_cursor_execute:
-        listener(connection, cursor, text, parameters, None, many)
-    try:
-        (cursor.executemany if many else cursor.execute)(text, parameters)
-    except Exception as error:
-        raise _as_sqlalchemy(connection, text, error) from error
-    return cursor
-
-
-def _as_sqlalchemy(connection: sa.Connection, text: str, error: Exception) -> Exception:
-    """Give an error of the driver the form that SQLAlchemy gives it; leave others as they are."""
-    driver = connection.dialect.dbapi
-    if driver is None or not isinstance(error, driver.Error):
-        return error
-    is_lost = connection.dialect.is_disconnect(error, connection.connection, None)
-    return sa.exc.DBAPIError.instance(
-        text, None, error, driver.Error, hide_parameters=True, connection_invalidated=is_lost
-    )
+        listener(connection, None, text, parameters, None, many)
+    return way(text, parameters)
