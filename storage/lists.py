@@ -6,6 +6,7 @@ Each database has its own way to be given a list, and this is the only place tha
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +53,18 @@ def insertion(table: sa.FromClause, columns: Sequence[str], dialect: sa.Dialect)
     )
     names = ", ".join(columns)
     return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({values})"  # noqa: S608
+
+
+def together(first: str, places: int, second: str, dialect: sa.Dialect) -> str | None:
+    """Write two statements that change rows as one, of which the first has so many parameters.
+
+    PostgreSQL does what is not asked for its rows when all else is done: so the first is first, and
+    it is the first whose rows are counted. None for SQLite, which cannot do so.
+    """
+    if dialect.name == "sqlite":
+        return None
+    moved = re.sub(r"\$([0-9]+)", lambda found: f"${int(found[1]) + places}", second)
+    return f"WITH second AS ({moved}) {first}"
 
 
 class _Among(sa.ColumnElement[bool]):

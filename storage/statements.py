@@ -31,8 +31,13 @@ class _Compiled(NamedTuple):
     """
 
     text: str
+    places: int
     in_order: Callable[[Parameters], Sequence[Any]]
     is_for_all: bool = False
+
+    def in_lists(self, parameters: Iterable[Parameters]) -> tuple[Sequence[Any], ...]:
+        """Put many sets of parameters in order: a list for each place."""
+        return tuple(zip(*map(self.in_order, parameters), strict=True))
 
 
 class Statement:
@@ -51,42 +56,87 @@ class Statement:
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Any]:
         """Give all rows, whose columns are attributes by their names."""
-        text, in_order, _ = self._for(connection.dialect)
-        rows = driver_of(connection).rows
-        return list(map(self._row, _say(connection, rows, text, in_order(parameters))))
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        rows = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
+        return list(map(self._row, rows))
 
     def value(self, connection: sa.Connection, parameters: Parameters) -> Any:  # noqa: ANN401
         """Give the first column of the first row, or None if there is no row."""
-        text, in_order, _ = self._for(connection.dialect)
-        found = _say(connection, driver_of(connection).rows, text, in_order(parameters))
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        found = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
         return found[0][0] if found else None
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
         """Change what is to be changed, and tell how many rows that were."""
-        text, in_order, _ = self._for(connection.dialect)
-        return _say(connection, driver_of(connection).change, text, in_order(parameters))
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        return _say(connection, driver.change, compiled.text, compiled.in_order(parameters))
 
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters, in their order."""
-        text, in_order, is_for_all = self._for(connection.dialect)
-        each = list(map(in_order, parameters))
-        driver = driver_of(connection)
-        if is_for_all:
-            _say(connection, driver.change, text, list(zip(*each, strict=True)))
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        if compiled.is_for_all:
+            _say(connection, driver.change, compiled.text, compiled.in_lists(parameters))
         else:
-            _say(connection, driver.change_each, text, each, many=True)
+            each = list(map(compiled.in_order, parameters))
+            _say(connection, driver.change_each, compiled.text, each, many=True)
 
     def change_at_last(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters before the COMMIT; whole numbers and texts only."""
-        text, in_order, _ = self._for(connection.dialect)
-        each = list(map(in_order, parameters))
-        _say(connection, driver_of(connection).change_at_last, text, each, many=True)
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        each = list(map(compiled.in_order, parameters))
+        _say(connection, driver.change_at_last, compiled.text, each, many=True)
 
-    def _for(self, dialect: sa.Dialect) -> _Compiled:
+    def compiled(self, dialect: sa.Dialect) -> _Compiled:
+        """Give what is said to this kind of database."""
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _compile(self._core, self._columns, dialect)
         return compiled
+
+
+class Both:
+    """Two statements that change rows of two tables, the first first, each as `Statement` has it.
+
+    Both are INSERTs, or neither is.
+    """
+
+    def __init__(self, first: Statement, second: Statement) -> None:
+        self._first = first
+        self._second = second
+        self._texts: dict[str, str | None] = {}
+
+    def change(self, connection: sa.Connection, parameters: Parameters) -> int:
+        """Do both with the same parameters; tell how many rows the first has changed."""
+        text, first, second = self._for(connection.dialect)
+        if text is None:
+            changed = self._first.change(connection, parameters)
+            self._second.change(connection, parameters)
+            return changed
+        every = (*first.in_order(parameters), *second.in_order(parameters))
+        return _say(connection, driver_of(connection).change, text, every)
+
+    def change_each(
+        self,
+        connection: sa.Connection,
+        firsts: Sequence[Parameters],
+        seconds: Sequence[Parameters],
+    ) -> None:
+        """Do the first for each of its sets of parameters, then the second for its own."""
+        text, first, second = self._for(connection.dialect)
+        if text is None:
+            self._first.change_each(connection, firsts)
+            self._second.change_each(connection, seconds)
+            return
+        every = (*first.in_lists(firsts), *second.in_lists(seconds))
+        _say(connection, driver_of(connection).change, text, every)
+
+    def _for(self, dialect: sa.Dialect) -> tuple[str | None, _Compiled, _Compiled]:
+        first, second = self._first.compiled(dialect), self._second.compiled(dialect)
+        if dialect.name not in self._texts:
+            self._texts[dialect.name] = lists.together(
+                first.text, first.places, second.text, dialect
+            )
+        return self._texts[dialect.name], first, second
 
 
 def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
@@ -100,7 +150,7 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
         names = columns or core.table.columns.keys()
         text = lists.insertion(core.table, names, dialect)
         if text is not None:
-            return _Compiled(text, itemgetter(*names), is_for_all=True)
+            return _Compiled(text, len(names), itemgetter(*names), is_for_all=True)
     compiled = core.compile(dialect=dialect, column_keys=columns)
     places: Sequence[str] = compiled.positiontup or ()
     constants = {name: value for name, value in compiled.params.items() if value is not None}
@@ -123,7 +173,8 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
                 every[name] = converter(every[name])
         return pick(every)
 
-    return _Compiled(str(compiled), convert if constants or converters else pick)
+    in_order = convert if constants or converters else pick
+    return _Compiled(str(compiled), len(places), in_order)
 
 
 def _say(
