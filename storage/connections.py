@@ -45,6 +45,8 @@ _SESSION = {
         for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin", "material")
     },
     "jit": "off",
+    # What is said with the COMMIT has its texts written into it.
+    "standard_conforming_strings": "on",
     "application_name": "queueserver",
     "statement_timeout": "8s",
     # A server that freezes in mid-transaction must not keep its rows from the others for long.

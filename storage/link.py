@@ -79,7 +79,7 @@ class Link:
         """Tell the other servers, with the COMMIT of this transaction."""
         if self._poll_seconds is None and told:
             payloads = news.write(self._sender, told, now_ms)
-            _NOTIFY.rows(connection, {"payloads": payloads})
+            _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
 
     async def open(self, clock: Clock) -> None:
         """Connect, and set the clock.

@@ -26,7 +26,7 @@ from storage.queues import QueueChanged, erase, erase_numbers
 from storage.receives import Receipt, Receive, Received
 from storage.schema import bodies, messages
 from storage.schema import queues as queue_table
-from storage.statements import Statement
+from storage.statements import Both, Statement
 from storage.transaction import Transaction
 
 
@@ -151,11 +151,13 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[in
     return dict(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
 
 
-_INSERT_STATE = Statement(
-    messages.insert(),
-    ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
+_INSERT = Both(
+    Statement(
+        messages.insert(),
+        ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
+    ),
+    Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"]),
 )
-_INSERT_BODY = Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"])
 
 
 def _send(
@@ -179,8 +181,7 @@ def _send(
                 contents.append(_content(command, message, identity.number))
     if not states:
         return
-    _INSERT_STATE.change_each(transaction.connection, states)
-    _INSERT_BODY.change_each(transaction.connection, contents)
+    _INSERT.change_each(transaction.connection, states, contents)
     places = Counter((state["queue_id"], state["visible_at_ms"]) for state in states)
     for (queue_id, visible_at_ms), count in places.items():
         transaction.count(queue_id, count)

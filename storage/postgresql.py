@@ -17,6 +17,7 @@ from storage.connections import PER_TRANSACTION, Address, Connection
 from storage.faults import is_loss, is_passing
 from storage.link import Link
 from storage.news import Company, News
+from storage.session import begin_sessions, session_of
 from storage.statements import Statement
 
 T = TypeVar("T")
@@ -48,11 +49,14 @@ class PostgresqlEngine:
             pool_timeout=_POOL_SECONDS,
             # Errors end in the log, and message bodies must not.
             hide_parameters=True,
+            # Transactions are begun and ended here, in fewer words.
+            isolation_level="AUTOCOMMIT",
         )
-        if is_pooled:
-            sa.event.listen(self._engine.sync_engine, "begin", _settle_session)
+        begin_sessions(self._engine.sync_engine)
+        settle = f"; {PER_TRANSACTION}" if is_pooled else ""
+        self._begin = f"BEGIN{settle}"
         # A read of several statements sees one moment, as it does on SQLite.
-        self._readers = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ{settle}"
         self._writer: AsyncConnection | None = None
         self._writers_own: Connection | None = None
 
@@ -85,7 +89,7 @@ class PostgresqlEngine:
         again, once, on a new one.
         """
         for is_last in (False, True):
-            attempt = _Attempt()
+            attempt = _Attempt(self._begin)
             writer = await self._connected_writer()
             try:
                 return await writer.run_sync(attempt.run, function)
@@ -113,13 +117,19 @@ class PostgresqlEngine:
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads, on a connection of its own; again, if that was lost."""
         try:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(_run, function)
+            return await self._read(function)
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated and not is_loss(error):
                 raise
-        async with self._readers.connect() as connection:
-            return await connection.run_sync(_run, function)
+        return await self._read(function)
+
+    async def _read(self, function: Callable[[sa.Connection], T]) -> T:
+        def read(connection: sa.Connection) -> T:
+            session_of(connection).begin(self._begin_reading)
+            return function(connection)
+
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(_run, read)
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
@@ -169,19 +179,31 @@ class _Attempt:
         is_unanswered: whether the database said nothing for so long that it will not say anything.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: str) -> None:
+        self._begin = begin
         self.is_committing = False
         self.is_unanswered = False
 
     def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
-        with connection.begin() as transaction:
-            try:
-                result = _run(connection, function)
-                self.is_committing = True
-                _run(connection, lambda _: transaction.commit())
-            except TimeoutError:
-                self.is_unanswered = True
-                raise
+        """Run a function in a transaction, and commit; what goes wrong rolls back."""
+        try:
+            # SQLAlchemy's transaction says nothing, but to those who listen.
+            with connection.begin():
+                return _run(connection, partial(self._transact, function))
+        except TimeoutError:
+            self.is_unanswered = True
+            raise
+        except Exception:
+            with contextlib.suppress(sa.exc.SQLAlchemyError):
+                session_of(connection).roll_back()
+            raise
+
+    def _transact(self, function: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
+        session = session_of(connection)
+        session.begin(self._begin)
+        result = function(connection)
+        self.is_committing = True
+        session.commit()
         return result
 
 
@@ -197,7 +219,3 @@ def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T
         if own is not None:
             own.terminate()
         raise
-
-
-def _settle_session(connection: sa.Connection) -> None:
-    connection.exec_driver_sql(PER_TRANSACTION)

@@ -25,7 +25,7 @@ from storage.schema import (
     messages,
     queues,
 )
-from storage.statements import Statement
+from storage.statements import Both, Statement
 from storage.transaction import Transaction
 
 STANDARD = "standard"
@@ -394,8 +394,8 @@ def _deletion(table: sa.Table) -> Statement:
     )
 
 
-_ERASE_STATE = _deletion(messages)
-_ERASE_BODY = _deletion(bodies)
+# The state first, as claims hold it first: so no two servers wait for each other.
+_ERASE = Both(_deletion(messages), _deletion(bodies))
 
 
 def erase(transaction: Transaction, found: Sequence[tuple[int, sa.Row[*tuple[Any, ...]]]]) -> None:
@@ -423,8 +423,4 @@ def erase_numbers(transaction: Transaction, queue_id: int, numbers: Sequence[int
 def _erase_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:
     if not numbers:
         return 0
-    rows = {"queue": queue_id, "numbers": numbers}
-    # The state first, as claims hold it first: so no two servers wait for each other.
-    erased = _ERASE_STATE.change(transaction.connection, rows)
-    _ERASE_BODY.change(transaction.connection, rows)
-    return erased
+    return _ERASE.change(transaction.connection, {"queue": queue_id, "numbers": numbers})

@@ -29,9 +29,9 @@ from sqlalchemy.pool import StaticPool
 
 from storage import moments, schema
 from storage.arrivals import Clock
+from storage.driver import driver_of
 from storage.faults import DatabaseUnusable
 from storage.news import Company, News
-from storage.statements import say
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
         cursor.close()
 
     sa.event.listen(engine, "connect", set_pragmas)
-    sa.event.listen(engine, "begin", lambda connection: say(connection, begin))
+    sa.event.listen(engine, "begin", lambda connection: driver_of(connection).change(begin, ()))
 
 
 class _Log:

@@ -11,22 +11,33 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPICursor
 
-from storage.lists import ValueList
+from storage import lists
+from storage.driver import driver_of
+
+T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, Any]
 Core: TypeAlias = sa.Select[*tuple[Any, ...]] | sa.Insert | sa.Update | sa.Delete
 
 
 class _Compiled(NamedTuple):
-    """A statement for one kind of database: its text, and how its parameters are put in order."""
+    """A statement for one kind of database: its text, and how its parameters are put in order.
+
+    `is_for_all` tells that it is said once for all sets of parameters, given as a list for each.
+    """
 
     text: str
+    places: int
     in_order: Callable[[Parameters], Sequence[Any]]
+    is_for_all: bool = False
+
+    def in_lists(self, parameters: Iterable[Parameters]) -> tuple[Sequence[Any], ...]:
+        """Put many sets of parameters in order: a list for each place."""
+        return tuple(zip(*map(self.in_order, parameters), strict=True))
 
 
 class Statement:
@@ -45,31 +56,87 @@ class Statement:
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Any]:
         """Give all rows, whose columns are attributes by their names."""
-        return list(map(self._row, self._execute(connection, parameters).fetchall()))
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        rows = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
+        return list(map(self._row, rows))
 
     def value(self, connection: sa.Connection, parameters: Parameters) -> Any:  # noqa: ANN401
         """Give the first column of the first row, or None if there is no row."""
-        found = self._execute(connection, parameters).fetchone()
-        return None if found is None else found[0]
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        found = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
+        return found[0][0] if found else None
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
         """Change what is to be changed, and tell how many rows that were."""
-        return self._execute(connection, parameters).rowcount
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        return _say(connection, driver.change, compiled.text, compiled.in_order(parameters))
 
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters, in their order."""
-        text, in_order = self._for(connection.dialect)
-        say(connection, text, list(map(in_order, parameters)), many=True)
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        if compiled.is_for_all:
+            _say(connection, driver.change, compiled.text, compiled.in_lists(parameters))
+        else:
+            each = list(map(compiled.in_order, parameters))
+            _say(connection, driver.change_each, compiled.text, each, many=True)
 
-    def _execute(self, connection: sa.Connection, parameters: Parameters) -> DBAPICursor:
-        text, in_order = self._for(connection.dialect)
-        return say(connection, text, in_order(parameters))
+    def change_at_last(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
+        """Do it for each set of parameters before the COMMIT; whole numbers and texts only."""
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        each = list(map(compiled.in_order, parameters))
+        _say(connection, driver.change_at_last, compiled.text, each, many=True)
 
-    def _for(self, dialect: sa.Dialect) -> _Compiled:
+    def compiled(self, dialect: sa.Dialect) -> _Compiled:
+        """Give what is said to this kind of database."""
         compiled = self._compiled.get(dialect.name)
         if compiled is None:
             compiled = self._compiled[dialect.name] = _compile(self._core, self._columns, dialect)
         return compiled
+
+
+class Both:
+    """Two statements that change rows of two tables, the first first, each as `Statement` has it.
+
+    Both are INSERTs, or neither is.
+    """
+
+    def __init__(self, first: Statement, second: Statement) -> None:
+        self._first = first
+        self._second = second
+        self._texts: dict[str, str | None] = {}
+
+    def change(self, connection: sa.Connection, parameters: Parameters) -> int:
+        """Do both with the same parameters; tell how many rows the first has changed."""
+        text, first, second = self._for(connection.dialect)
+        if text is None:
+            changed = self._first.change(connection, parameters)
+            self._second.change(connection, parameters)
+            return changed
+        every = (*first.in_order(parameters), *second.in_order(parameters))
+        return _say(connection, driver_of(connection).change, text, every)
+
+    def change_each(
+        self,
+        connection: sa.Connection,
+        firsts: Sequence[Parameters],
+        seconds: Sequence[Parameters],
+    ) -> None:
+        """Do the first for each of its sets of parameters, then the second for its own."""
+        text, first, second = self._for(connection.dialect)
+        if text is None:
+            self._first.change_each(connection, firsts)
+            self._second.change_each(connection, seconds)
+            return
+        every = (*first.in_lists(firsts), *second.in_lists(seconds))
+        _say(connection, driver_of(connection).change, text, every)
+
+    def _for(self, dialect: sa.Dialect) -> tuple[str | None, _Compiled, _Compiled]:
+        first, second = self._first.compiled(dialect), self._second.compiled(dialect)
+        if dialect.name not in self._texts:
+            self._texts[dialect.name] = lists.together(
+                first.text, first.places, second.text, dialect
+            )
+        return self._texts[dialect.name], first, second
 
 
 def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
@@ -79,8 +146,13 @@ def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
 
 
 def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
+    if isinstance(core, sa.Insert):
+        names = columns or core.table.columns.keys()
+        text = lists.insertion(core.table, names, dialect)
+        if text is not None:
+            return _Compiled(text, len(names), itemgetter(*names), is_for_all=True)
     compiled = core.compile(dialect=dialect, column_keys=columns)
-    names: Sequence[str] = compiled.positiontup or ()
+    places: Sequence[str] = compiled.positiontup or ()
     constants = {
         name: bound.effective_value
         for name, bound in compiled.binds.items()
@@ -89,11 +161,11 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
     converters = {
         name: bound.type.dialect_impl(dialect).bind_processor(dialect)
         for name, bound in compiled.binds.items()
-        if isinstance(bound.type, ValueList)
+        if isinstance(bound.type, lists.ValueList)
     }
-    pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*names)
-    if len(names) == 1:
-        (only,) = names
+    pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*places)
+    if len(places) == 1:
+        (only,) = places
 
         def pick(parameters: Parameters) -> Sequence[Any]:
             return (parameters[only],)
@@ -105,33 +177,19 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
                 every[name] = converter(every[name])
         return pick(every)
 
-    return _Compiled(str(compiled), convert if constants or converters else pick)
+    in_order = convert if constants or converters else pick
+    return _Compiled(str(compiled), len(places), in_order)
 
 
-def say(
-    connection: sa.Connection, text: str, parameters: Sequence[Any] = (), *, many: bool = False
-) -> DBAPICursor:
-    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases.
-
-    Raises:
-        DBAPIError: the driver's error, as SQLAlchemy puts it.
-    """
-    cursor = connection.connection.cursor()
+def _say(
+    connection: sa.Connection,
+    way: Callable[[str, Sequence[Any]], T],
+    text: str,
+    parameters: Sequence[Any],
+    *,
+    many: bool = False,
+) -> T:
+    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases."""
     for listener in connection.dispatch.before_cursor_execute:
-        listener(connection, cursor, text, parameters, None, many)
-    try:
-        (cursor.executemany if many else cursor.execute)(text, parameters)
-    except Exception as error:
-        raise _as_sqlalchemy(connection, text, error) from error
-    return cursor
-
-
-def _as_sqlalchemy(connection: sa.Connection, text: str, error: Exception) -> Exception:
-    """Give an error of the driver the form that SQLAlchemy gives it; leave others as they are."""
-    driver = connection.dialect.dbapi
-    if driver is None or not isinstance(error, driver.Error):
-        return error
-    is_lost = connection.dialect.is_disconnect(error, connection.connection, None)
-    return sa.exc.DBAPIError.instance(
-        text, None, error, driver.Error, hide_parameters=True, connection_invalidated=is_lost
-    )
+        listener(connection, None, text, parameters, None, many)
+    return way(text, parameters)

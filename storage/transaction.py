@@ -100,4 +100,4 @@ class Transaction:
             if change
         ]
         if changes:
-            _ADD_TO_BACKLOG.change_each(self.connection, changes)
+            _ADD_TO_BACKLOG.change_at_last(self.connection, changes)

@@ -34,6 +34,7 @@ DIALECT_MODULES = {
     "storage/lists.py",  # what the two write differently
     "storage/postgresql.py",
     "storage/schema.py",  # DDL
+    "storage/session.py",  # how PostgreSQL is spoken to
     "storage/sqlite.py",
 }
 IO_MODULES = {"asyncio", "http", "io", "os", "pathlib", "selectors", "shutil", "socket", "sqlite3"}

@@ -297,7 +297,7 @@ async def test_counts_hold_when_one_server_purges_what_another_fills(
 async def test_a_read_that_gets_no_connection_is_told_to_try_again(emptied_postgresql: str) -> None:
     stage = await Stage.open(emptied_postgresql)
     engine: Any = stage.database._engine
-    pool = engine._readers.pool
+    pool = engine._engine.pool
     pool._timeout = 0.01
     done = asyncio.Event()
 
