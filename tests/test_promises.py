@@ -14,6 +14,7 @@ POWER = "power/test_power_cuts.py::test_what_was_acknowledged_is_there_whenever_
 KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
 STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
 FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
+DELETES = "api/test_bad_disks.py::test_deletes_need_room_too_and_are_done_or_refused"
 FAILING = "api/test_bad_disks.py::test_writes_that_fail_are_refused_until_they_succeed"
 THROTTLED = (
     "api/test_connections.py::"
@@ -38,7 +39,7 @@ PROMISES = {
     "Messages whose receiver": [CRASHES],
     "A request that was answered with 4xx": [CRASHES, THROTTLED, FAILING],
     "SIGTERM answers every request": [STOPS],
-    "What a full or failing disk": [FULL, FAILING],
+    "What a full or failing disk": [FULL, FAILING, DELETES],
     "When more is asked for": [THROTTLED, EXCESS, TOO_MANY],
     "Time never goes back": [STEPS, BACK, BEHIND],
 }

@@ -68,6 +68,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
+def enlarge(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+
+
 def test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -89,9 +93,45 @@ def test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing(
         assert len(json.loads(answer.body)["QueueUrls"]) == 1
         (small_disk / "ballast").unlink()
         sent += fill(server, "after")
-        subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+        enlarge(small_disk)
         assert send(server, "at last")
         assert sorted(drain(server)) == sorted([*sent, "at last"])
+
+
+def test_deletes_need_room_too_and_are_done_or_refused(tmp_path: Path, small_disk: Path) -> None:
+    url = f"sqlite:///{small_disk}/q.db"
+    with ServerProcess("--database", url, directory=tmp_path) as server:
+        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        sent = [f"{number}" for number in range(50)]
+        assert all(map(send, [server] * len(sent), sent))
+        handles: dict[str, str] = {}
+        while len(handles) < len(sent):
+            answer = ask(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+            for message in json.loads(answer.body)["Messages"]:
+                handles[message["Body"]] = message["ReceiptHandle"]
+        fill(server, "before")
+
+        def delete(body: str) -> int:
+            told = ask(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
+            return told.status
+
+        outcomes = {body: delete(body) for body in sent}
+        assert set(outcomes.values()) <= {200, 503}
+        assert 503 in outcomes.values()
+        enlarge(small_disk)
+        refused = [body for body, status in outcomes.items() if status == 503]
+        assert delete(refused[0]) == 200
+        for body in refused[1:]:
+            answer = ask(
+                server,
+                "ChangeMessageVisibility",
+                QueueUrl="q",
+                ReceiptHandle=handles[body],
+                VisibilityTimeout=0,
+            )
+            assert answer.status == 200
+        kept = [body for body in drain(server) if body in sent]
+        assert sorted(kept) == sorted(refused[1:])
 
 
 def test_writes_that_fail_are_refused_until_they_succeed(tmp_path: Path) -> None:
