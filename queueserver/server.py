@@ -19,6 +19,7 @@ import uvloop
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
@@ -342,7 +343,7 @@ class _Connection(Connection):
         """Answer in the protocol that is understood without headers, and close the connection."""
         request_id = as_text(new_identifier())
         if status < 500:
-            log.info("request %s is not valid HTTP: %s", request_id, exc)
+            log.info("request %s is not valid HTTP: %s", request_id, _wrong_with(exc))
             error: SQSError = MalformedInput("The request is not valid HTTP.")
         else:
             error = _as_sqs_error(exc or RuntimeError(f"status {status}"), request_id)
@@ -355,6 +356,13 @@ class _Connection(Connection):
 
 
 _NOTHING = WireRequest("", "")
+
+
+def _wrong_with(error: BaseException | None) -> str:
+    """Tell why something is not HTTP, without a word of it: it may be a token, or a message."""
+    words, quotes, _ = str(getattr(error, "message", "")).partition(":\n\n")
+    is_plain = quotes or type(error) is BadHttpMessage
+    return " ".join(words.split()) if is_plain else type(error).__name__
 
 
 class _Connections(Connections):

@@ -104,7 +104,7 @@ class SqliteEngine:
         with connection.begin():
             schema.migrate(connection)
             secret = schema.secret(connection)
-            reached_ms = max(moments.reached_ms(connection), moments.sent_last_ms(connection))
+        reached_ms = _reached_ms(connection)
         # From now on the loop may be the one that meets another program's lock.
         connection.connection.execute(_NO_PATIENCE)
         return secret, reached_ms
@@ -226,6 +226,15 @@ class SqliteEngine:
     def where(self) -> str:
         """Name the database in an error."""
         return self._path or "the database in memory"
+
+
+def _reached_ms(connection: sa.Connection) -> int:
+    """Give the latest moment that is known; a damaged message keeps no server from starting."""
+    reached_ms = moments.reached_ms(connection)
+    with contextlib.suppress(sa.exc.DatabaseError):
+        reached_ms = max(reached_ms, moments.sent_last_ms(connection))
+    connection.rollback()
+    return reached_ms
 
 
 def _create_readers(address: sa.URL) -> sa.Engine:

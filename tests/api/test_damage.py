@@ -64,8 +64,10 @@ def leaves(pages: list[bytes], number: int) -> Iterator[int]:
     yield from leaves(pages, int.from_bytes(page[8:12]))
 
 
-def damage(file: Path, tree: str, old: bytes | None, new: bytes) -> None:
-    """Change a page in the first half of a tree: all of it, or one text in it."""
+def damage(
+    file: Path, tree: str, old: bytes | None, new: bytes, *, is_everywhere: bool = False
+) -> None:
+    """Change a page in the first half of a tree, all of it, or one text in it; or all pages."""
     connection = sqlite3.connect(file)
     find_root = "SELECT rootpage FROM sqlite_master WHERE name = ?"
     (root,) = connection.execute(find_root, [tree]).fetchone()
@@ -76,10 +78,10 @@ def damage(file: Path, tree: str, old: bytes | None, new: bytes) -> None:
     found = list(leaves(pages, root))
     assert len(found) > 5
     # Neither end of a table: that would be found at the start.
-    number = found[len(found) // 5]
-    page = pages[number - 1]
-    pages[number - 1] = new * size if old is None else page.replace(old, new)
-    assert pages[number - 1] != page
+    for number in found[1:-1] if is_everywhere else [found[len(found) // 5]]:
+        page = pages[number - 1]
+        pages[number - 1] = new * size if old is None else page.replace(old, new)
+        assert pages[number - 1] != page
     file.write_bytes(b"".join(pages))
 
 
@@ -127,6 +129,16 @@ def test_who_meets_damage_is_told_in_one_line_and_other_queues_go_on(
     for line in lines:
         assert re.search(r" request \S+: the database is damaged: ", line)
     assert "Traceback" not in log
+
+
+def test_a_server_starts_though_its_last_message_is_damaged(file: Path) -> None:
+    with start(file.parent) as server:
+        assert ask(server, "SendMessage", QueueUrl="damaged", MessageBody="last").status == 200
+        assert server.stop()[0] == 0
+    damage(file, "messages", None, b"\xff", is_everywhere=True)
+    with start(file.parent) as server:
+        assert ask(server, "CreateQueue", QueueName="new").status == 200
+        assert server.stop()[0] == 0
 
 
 async def test_upkeep_frees_what_is_not_damaged(

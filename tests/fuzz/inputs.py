@@ -16,7 +16,7 @@ from protocol.shapes import ListOf, MapOf, Member, Scalar, Structure, Type, memb
 QUEUES = ("fuzz", "fuzz.fifo")
 
 _ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
-_MEANINGFUL = (
+MEANINGFUL = (
     *QUEUES,
     "http://localhost/000000000000/fuzz",
     "/000000000000/fuzz.fifo",
@@ -54,7 +54,7 @@ _MEANINGFUL = (
     "=" * 200,
 )
 texts = st.one_of(
-    st.sampled_from(_MEANINGFUL),
+    st.sampled_from(MEANINGFUL),
     st.text(max_size=40),
     st.text(st.characters(categories=["Cs", "Cc", "Cn", "Ll"]), max_size=8),
 )

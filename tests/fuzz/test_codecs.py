@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from urllib.parse import unquote_to_bytes
 
@@ -101,6 +102,14 @@ def test_any_address_is_read_or_refused(
             + b"&".join(b"SendMessageBatchRequestEntry.%d.Id=x" % n for n in range(9_990)),
             id="entries",
         ),
+        pytest.param(
+            b"Action=SendMessageBatch&SendMessageBatchRequestEntry.%d.Id=x" % 10**18, id="index"
+        ),
+        pytest.param(
+            b"Action=SendMessageBatch&SendMessageBatchRequestEntry." + b"9" * 1_000_000 + b".Id=x",
+            id="endless index",
+        ),
+        pytest.param(b"Action=SendMessage&DelaySeconds=" + b"9" * 1_000_000, id="endless number"),
     ],
 )
 def test_the_longest_forms_are_read_in_time(body: bytes) -> None:
@@ -138,6 +147,28 @@ def test_any_policy_is_kept_or_refused(text: str) -> None:
     refused_at_worst(lambda: policies.parse_policy(text))
     refused_at_worst(lambda: redrive_policies.parse_redrive_policy(text))
     refused_at_worst(lambda: redrive_policies.parse_redrive_allow_policy(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[" * 100_000, id="lists"),
+        pytest.param('{"Statement":' * 100_000, id="objects"),
+        pytest.param('{"Statement":' + "[" * 50_000 + "]" * 50_000 + "}", id="lists that end"),
+        pytest.param('{"maxReceiveCount":' + "9" * 100_000 + "}", id="endless number"),
+        pytest.param('{"maxReceiveCount":1e999999999}', id="endless exponent"),
+        pytest.param('{"a":1,' * 50_000, id="members"),
+    ],
+)
+def test_the_longest_documents_are_refused_in_time(text: str) -> None:
+    began = perf_counter()
+    for parse in (
+        policies.parse_policy,
+        redrive_policies.parse_redrive_policy,
+        redrive_policies.parse_redrive_allow_policy,
+    ):
+        assert refusal_of(partial(parse, text)) is not None
+    assert perf_counter() - began < SECONDS
 
 
 STATEMENTS = st.fixed_dictionaries(

@@ -199,6 +199,10 @@ TWO_LENGTHS = [
     pytest.param("Transfer-Encoding : chunked", id="a space before the colon"),
     pytest.param("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", id="chunks twice"),
     pytest.param("X: y\r\n Content-Length: 5", id="a folded line"),
+    pytest.param("Content-Length: 5\r\nContent-Length: 5", id="one length twice"),
+    pytest.param("X: y\rContent-Length: 5", id="a line that ends half"),
+    pytest.param("X: y\0", id="a byte that ends texts"),
+    pytest.param("Host: b", id="two hosts"),
 ]
 
 
@@ -209,5 +213,32 @@ def test_what_two_readers_could_read_in_two_ways_is_refused_and_ends_the_connect
     smuggled = b"GET /?Action=ListQueues HTTP/1.1\r\nHost: a\r\n\r\n"
     sent = f"POST / HTTP/1.1\r\nHost: a\r\n{lengths}\r\n\r\n0\r\n\r\n".encode() + smuggled
     with open_socket(server.url, sent) as client:
+        found = answers(client)
+    assert [answer.status for answer in found] == [400]
+
+
+BAD_CHUNKS = [
+    pytest.param(b"-1\r\nx\r\n", id="negative"),
+    pytest.param(b"+2\r\n{}\r\n", id="signed"),
+    pytest.param(b"0x2\r\n{}\r\n", id="prefixed"),
+    pytest.param(b"0_2\r\n{}\r\n", id="with an underscore"),
+    pytest.param(b"2 \r\n{}\r\n", id="a space after it"),
+    pytest.param(b" 2\r\n{}\r\n", id="a space before it"),
+    pytest.param(b"\r\n{}\r\n", id="no size"),
+    pytest.param(b"FFFFFFFFFFFFFFFFFF\r\n{}\r\n", id="more than there can be"),
+    pytest.param(b"2\r\n{}0\r\n", id="longer than it says"),
+    pytest.param(b"2\n{}\n", id="lines that end half"),
+    pytest.param(b"2;a\nb\r\n{}\r\n", id="an extension of two lines"),
+    pytest.param(b"2\r\n{}\r\n0\r\nContent-Length: 5\r\n", id="a length at last"),
+]
+
+
+@pytest.mark.parametrize("chunk", BAD_CHUNKS)
+def test_chunks_that_two_readers_could_read_in_two_ways_end_the_connection(
+    server: LiveServer, chunk: bytes
+) -> None:
+    smuggled = b"GET /?Action=ListQueues HTTP/1.1\r\nHost: a\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with open_socket(server.url, head + chunk + b"0\r\n\r\n" + smuggled) as client:
         found = answers(client)
     assert [answer.status for answer in found] == [400]

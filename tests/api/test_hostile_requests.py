@@ -1,0 +1,156 @@
+"""Requests that mean harm: nothing gets into headers, logs, other queues or other accounts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from urllib.parse import quote
+
+import pytest
+
+from tests.api.live_server import LiveServer
+from tests.api.raw_http import Answer, exchange, json_headers, open_socket, told
+from tests.api.sqs_clients import Connect, Sqs, bodies, refusal
+
+SECRET = "TOPSECRET"
+
+
+def ask(server: LiveServer, action: str, body: str) -> Answer:
+    return exchange(server.url, headers=json_headers(action), body=body)
+
+
+# What is not HTTP
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\nX-Token: {SECRET}\0\r\n\r\n", id="header"),
+        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n", id="no header"),
+        pytest.param(f"GET /?Token={SECRET} HTTP/x\r\nHost: a\r\n\r\n", id="version"),
+        pytest.param(f"{SECRET} / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
+        pytest.param(f"GET http://{SECRET}:x/ HTTP/1.1\r\nHost: a\r\n\r\n", id="address"),
+        pytest.param(f"GET /{SECRET}{'a' * 70_000} HTTP/1.1\r\nHost: a\r\n\r\n", id="long path"),
+        pytest.param(
+            f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET}{'a' * 70_000}\r\n\r\n", id="long header"
+        ),
+        pytest.param(
+            f"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{SECRET}\r\n",
+            id="body",
+        ),
+    ],
+)
+def test_what_is_not_http_is_logged_without_a_word_of_it(
+    server: LiveServer, sent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with open_socket(server.url, sent.encode()) as client:
+        while client.recv(65_536):
+            pass
+    (line,) = [message for message in caplog.messages if "is not valid HTTP" in message]
+    assert line.rpartition("HTTP: ")[2]
+    assert not [record for record in caplog.records if SECRET in logging.Formatter().format(record)]
+
+
+@pytest.mark.parametrize(
+    "target", ["http://elsewhere/", "http://elsewhere:1/000000000000/ignored/..", "//elsewhere/"]
+)
+def test_a_whole_url_as_target_names_no_other_server(
+    server: LiveServer, name: str, target: str
+) -> None:
+    path = f"{target}?Action=CreateQueue&QueueName={name}"
+    answer = exchange(server.url, "GET", path, {"Host": "here"})
+    assert "elsewhere" not in answer.body.decode()
+    assert (answer.status == 200) == (f"http://here/000000000000/{name}" in answer.body.decode())
+
+
+# Headers and texts
+
+
+@pytest.mark.parametrize("injected", ["\r\nX-Injected: 1", "\n\n<html>", "\r", "\x0b\x85\u2028"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Action=CreateQueue&QueueName={}",
+        "Action=CreateQueue&QueueName=q&Attribute.1.Name={}&Attribute.1.Value=1",
+        "Action=GetQueueUrl&QueueName={}",
+        "Action=ListQueues&QueueNamePrefix={}",
+        "Action={}",
+        "Action=ListQueues&Version={}",
+    ],
+)
+def test_no_line_gets_into_the_headers(server: LiveServer, query: str, injected: str) -> None:
+    path = "/?" + query.format(quote(injected))
+    answer = exchange(server.url, "GET", path)
+    assert answer.status in {200, 400, 404}
+    assert "x-injected" not in answer.headers
+    assert answer.headers["content-type"] == "text/xml"
+    assert len(answer.body) == int(answer.headers["content-length"])
+    assert answer.body.startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("protocol", ["json", "query"])
+def test_a_host_of_markup_stays_a_text(server: LiveServer, name: str, protocol: str) -> None:
+    host = {"Host": 'a"<&>\\b'}
+    if protocol == "json":
+        body = json.dumps({"QueueName": name})
+        headers = {**json_headers("CreateQueue"), **host}
+        answer = exchange(server.url, headers=headers, body=body)
+        assert json.loads(answer.body)["QueueUrl"].startswith('http://a"<&>\\b/')
+    else:
+        answer = exchange(server.url, "GET", f"/?Action=CreateQueue&QueueName={name}", host)
+        assert b"<QueueUrl>http://a&quot;&lt;&amp;&gt;\\b/" in answer.body
+
+
+# JSON
+
+JSON = pytest.mark.parametrize("protocol", ["json"], indirect=True)
+
+
+@JSON
+@pytest.mark.parametrize(
+    "number",
+    ["1e999", "-1e999", "1e-999", "1e2", "NaN", "Infinity", "1" * 5_000, "0x1", "1_0", "01"],
+)
+def test_numbers_that_are_none_of_sqs_s_are_refused(
+    server: LiveServer, queue: str, number: str
+) -> None:
+    answer = ask(
+        server,
+        "SendMessage",
+        f'{{"QueueUrl": "{queue}", "MessageBody": "x", "DelaySeconds": {number}}}',
+    )
+    assert (answer.status, told(answer).code) == (400, "MalformedInput")
+
+
+@JSON
+def test_of_members_that_are_given_twice_the_last_counts(server: LiveServer, queue: str) -> None:
+    twice = (
+        f'"QueueUrl": "elsewhere", "QueueUrl": "{queue}", "MessageBody": "x", "MessageBody": "y"'
+    )
+    answer = ask(server, "SendMessage", f"{{{twice}}}")
+    assert answer.status == 200
+    answer = ask(server, "ReceiveMessage", f'{{"QueueUrl": "{queue}"}}')
+    assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["y"]
+
+
+# Handles
+
+
+def test_a_handle_is_of_no_use_on_another_queue_or_in_another_account(
+    connect: Connect, sqs: Sqs, queue: str, name: str
+) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="kept")
+    (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)["Messages"]
+    handle = message["ReceiptHandle"]
+    stranger = connect("111111111111")
+    elsewhere = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
+    foreign = stranger.create_queue(QueueName=name)["QueueUrl"]
+    for who, where in ((sqs, elsewhere), (stranger, foreign)):
+        for action, more in (
+            ("delete_message", {}),
+            ("change_message_visibility", {"VisibilityTimeout": 9}),
+        ):
+            error = refusal(getattr(who, action), QueueUrl=where, ReceiptHandle=handle, **more)
+            assert (error.status, error.code) == (404, "ReceiptHandleIsInvalid")
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["kept"]
