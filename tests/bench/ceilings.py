@@ -1,4 +1,4 @@
-"""What the machine can do at all: an echo of JSON over HTTP, and SQLite without a server."""
+"""What the machine can do at all: an echo of JSON over HTTP, and databases without a server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from pathlib import Path
 
 from tests.bench.client import json_request, run
 from tests.bench.processes import started
-from tests.bench.scenarios import BODY, CYCLES, INSERTS, SINGLE_INSERTS, Result, repeat
+from tests.bench.replay import Measured, replay
+from tests.bench.scenarios import (
+    BODY,
+    CYCLES,
+    DELETES,
+    RECEIVES,
+    SENDS,
+    SINGLE_SENDS,
+    Result,
+    repeat,
+)
 
 _PER_TRANSACTION = 64
 
@@ -65,35 +75,48 @@ def sqlite(directory: Path, messages: int) -> list[Result]:
 
     results = []
     for name, work, count in (
-        (INSERTS, insert, _PER_TRANSACTION),
-        ("sqlite3 claims by 64", claim, _PER_TRANSACTION),
-        ("sqlite3 deletes by 64", delete, _PER_TRANSACTION),
-        (SINGLE_INSERTS, insert, 1),
+        (SENDS, insert, _PER_TRANSACTION),
+        (RECEIVES, claim, _PER_TRANSACTION),
+        (DELETES, delete, _PER_TRANSACTION),
+        (SINGLE_SENDS, insert, 1),
     ):
-        latencies = []
-        began, cpu = time.perf_counter(), time.process_time()
+        measured = Measured([], 0.0)
+        began = time.process_time()
         transactions = max(messages // 10 // count, 1) if count == 1 else messages // count
         for turn in range(transactions):
             started_at = time.perf_counter()
             connection.execute("BEGIN IMMEDIATE")
             work(1 + turn * count, count)
             connection.execute("COMMIT")
-            latencies.append(time.perf_counter() - started_at)
-        seconds = time.perf_counter() - began
-        done = transactions * count
-        latencies.sort()
-        results.append(
-            Result(
-                name,
-                done / seconds,
-                latencies[len(latencies) // 2] * 1000,
-                latencies[len(latencies) * 99 // 100] * 1000,
-                (time.process_time() - cpu) / done * 1e6,
-                0.0,
-            )
-        )
+            measured.latencies.append(time.perf_counter() - started_at)
+        cpu_seconds = time.process_time() - began
+        results.append(_result(name, measured._replace(cpu_seconds=cpu_seconds), count))
     connection.close()
     return [*results, _together(results[:3])]
+
+
+def postgresql(url: str, messages: int) -> list[Result]:
+    """Measure the server's own statements, said by asyncpg alone, 64 messages at once or 1."""
+    by_64 = replay(url, messages // _PER_TRANSACTION, _PER_TRANSACTION)
+    results = [
+        _result(name, measured, _PER_TRANSACTION)
+        for name, measured in zip((SENDS, RECEIVES, DELETES), by_64, strict=True)
+    ]
+    singly = _result(SINGLE_SENDS, replay(url, max(messages // 100, 1), 1)[0], 1)
+    return [*results, singly, _together(results)]
+
+
+def _result(name: str, measured: Measured, count: int) -> Result:
+    latencies = sorted(measured.latencies)
+    done = len(latencies) * count
+    return Result(
+        name,
+        done / sum(latencies),
+        latencies[len(latencies) // 2] * 1000,
+        latencies[len(latencies) * 99 // 100] * 1000,
+        measured.cpu_seconds / done * 1e6,
+        0.0,
+    )
 
 
 def _together(parts: Sequence[Result]) -> Result:

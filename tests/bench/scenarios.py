@@ -18,9 +18,11 @@ from tests.bench.processes import Server, Usage, stored_bytes
 BODY = "x" * 200
 LARGE_BODY = "x" * 1_000_000
 
-INSERTS = "sqlite3 inserts by 64"
-SINGLE_INSERTS = "sqlite3 inserts by 1"
-CYCLES = "sqlite3 inserts, claims and deletes by 64"
+SENDS = "the database alone, sends by 64"
+SINGLE_SENDS = "the database alone, sends by 1"
+RECEIVES = "the database alone, receives by 64"
+DELETES = "the database alone, deletes by 64"
+CYCLES = "the database alone, all three by 64"
 
 
 class Size(NamedTuple):
@@ -36,7 +38,7 @@ class Size(NamedTuple):
 class Result(NamedTuple):
     """What a scenario reached; CPU is the server's, for each message, and so is the disk.
 
-    `ceiling` names what SQLite alone does of the same work.
+    `ceiling` names what the database alone does of the same work.
     """
 
     name: str
@@ -197,12 +199,12 @@ async def sends(bench: Bench) -> list[Result]:
     few = bench.size.messages // 10
     return [
         await bench.measure(
-            "send, 1 connection", repeat(one), connections=1, messages=few, ceiling=SINGLE_INSERTS
+            "send, 1 connection", repeat(one), connections=1, messages=few, ceiling=SINGLE_SENDS
         ),
-        await bench.measure("send", repeat(one), ceiling=INSERTS),
-        await bench.measure("send, 256 connections", repeat(one), connections=256, ceiling=INSERTS),
-        await bench.measure("send in tens", repeat(ten, 10), each=10, ceiling=INSERTS),
-        await bench.measure("send, Query protocol", repeat(query), ceiling=INSERTS),
+        await bench.measure("send", repeat(one), ceiling=SENDS),
+        await bench.measure("send, 256 connections", repeat(one), connections=256, ceiling=SENDS),
+        await bench.measure("send in tens", repeat(ten, 10), each=10, ceiling=SENDS),
+        await bench.measure("send, Query protocol", repeat(query), ceiling=SENDS),
     ]
 
 
