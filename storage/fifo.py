@@ -150,13 +150,15 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
     No other server adds to them, receives from them or ends them before the COMMIT. A message's
     number is taken while its group is held, so that numbers and order never differ.
     """
-    return {
+    held = {
         (queue_id, group_id)
         for queue_id, group_ids in _by_queue(keys)
         for (group_id,) in _HOLD.rows(
             transaction.connection, {"queue": queue_id, "groups": group_ids}
         )
     }
+    transaction.held |= held
+    return held
 
 
 _BEGIN = Statement(groups.insert())
@@ -286,6 +288,7 @@ def choose(
         )
         if not found:
             break
+        transaction.held.update((queue_id, group.group_id) for group in found)
         last = (found[-1].available_at_ms, found[-1].head_id)
         rooms = [maxima[place] - len(chosen[place]) for place in receivers]
         depth = _FURTHER if met else max(least_depth, *rooms)
@@ -408,7 +411,7 @@ def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
     if not transaction.touched:
         return
     if transaction.is_shared:
-        hold(transaction, transaction.touched)
+        hold(transaction, transaction.touched - transaction.held)
     touched = list(_by_queue(transaction.touched))
     transaction.touched.clear()
     tell = transaction.hand_on if by_receive else transaction.announce

@@ -57,6 +57,8 @@ class PostgresqlEngine:
         self._begin = f"BEGIN{settle}"
         # A read of several statements sees one moment, as it does on SQLite.
         self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ{settle}"
+        # One connection for all writes: PostgreSQL commits transactions that notify one after the
+        # other, so that drains on several would be smaller, and stand in the same line.
         self._writer: AsyncConnection | None = None
         self._writers_own: Connection | None = None
 

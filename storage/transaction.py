@@ -33,6 +33,7 @@ class Transaction:
         estimates: what this process remembers of queues.
         somebody_waits: how many receivers stand in line for a queue id on this server.
         touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
+        held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
         is_shared: whether other servers work on the database, too.
         news: who waits, on whatever server, hears of it after the COMMIT.
         seen: what a look saw, as in `news.arrivals`, for those who wait on this server.
@@ -42,6 +43,7 @@ class Transaction:
         "_changes",
         "connection",
         "estimates",
+        "held",
         "is_shared",
         "news",
         "now_ms",
@@ -70,6 +72,7 @@ class Transaction:
         self.news = News()
         self.seen: list[tuple[int, int, int]] = []
         self.touched: set[tuple[int, str]] = set()
+        self.held: set[tuple[int, str]] = set()
         self._changes: Counter[int] = Counter()
 
     def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:

@@ -1,0 +1,114 @@
+"""What is said with the COMMIT, and what becomes of sessions in the pool."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage.lists import ValueList
+from storage.schema import deletions
+from storage.statements import Statement
+from storage.transaction import Transaction
+from tests.engine.stage import Stage
+
+_RENAME = Statement(
+    deletions.update()
+    .where(deletions.c.deleted_at_ms == bindparam("at"))
+    .values(name=bindparam("new"))
+)
+_TELL = Statement(
+    sa.select(sa.func.pg_notify("nobody", sa.column("payload"))).select_from(
+        sa.func.unnest(bindparam("payloads", type_=ValueList(sa.Text()))).alias("payload")
+    )
+)
+
+
+async def names(stage: Stage) -> list[tuple[str, int]]:
+    def read(connection: sa.Connection) -> list[tuple[str, int]]:
+        query = sa.select(deletions.c.name, deletions.c.deleted_at_ms).order_by("deleted_at_ms")
+        return [(row.name, row.deleted_at_ms) for row in connection.execute(query)]
+
+    return await stage.database.read(read)
+
+
+def note(transaction: Transaction, *moments: int) -> None:
+    rows = [
+        {"account": "1", "region": "r", "name": str(at_ms), "deleted_at_ms": at_ms}
+        for at_ms in moments
+    ]
+    transaction.connection.execute(deletions.insert(), rows)
+
+
+@pytest.mark.parametrize(
+    "name", ["it's", "''", "a\\'; DROP TABLE messages; --", "$1", "\u00e9\U0001f600"]
+)
+async def test_what_is_to_be_done_at_last_is_done_as_it_was_given(stage: Stage, name: str) -> None:
+    await stage.database.write(note, -5, 7)
+
+    def rename(transaction: Transaction) -> None:
+        each = [{"at": -5, "new": name}, {"at": 7, "new": "other"}]
+        _RENAME.change_at_last(transaction.connection, each)
+
+    await stage.database.write(rename)
+    assert await names(stage) == [(name, -5), ("other", 7)]
+
+
+async def test_what_was_to_be_done_at_last_is_not_done_when_something_fails(stage: Stage) -> None:
+    await stage.database.write(note, 1)
+
+    def rename_and_fail(transaction: Transaction) -> None:
+        _RENAME.change_at_last(transaction.connection, [{"at": 1, "new": "never"}])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await stage.database.write(rename_and_fail)
+    await stage.send("x")
+    assert await names(stage) == [("1", 1)]
+
+
+async def test_what_fails_at_last_undoes_the_transaction(two_servers: tuple[Stage, Stage]) -> None:
+    stage, _ = two_servers
+
+    def tell_too_much(transaction: Transaction) -> None:
+        note(transaction, 1)
+        _TELL.change_at_last(transaction.connection, [{"payloads": ["x" * 8_000]}])
+
+    with pytest.raises(sa.exc.DBAPIError):
+        await stage.database.write(tell_too_much)
+    assert await names(stage) == []
+    await stage.send("x")
+    assert await stage.bodies() == ["x"]
+
+
+async def test_what_has_no_words_is_refused(two_servers: tuple[Stage, Stage]) -> None:
+    stage, _ = two_servers
+
+    def rename(transaction: Transaction) -> None:
+        _RENAME.change_at_last(transaction.connection, [{"at": 1, "new": b"bytes"}])
+
+    with pytest.raises(TypeError):
+        await stage.database.write(rename)
+
+
+async def test_a_read_that_fails_leaves_no_transaction_behind(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+
+    def fail(connection: sa.Connection) -> None:
+        connection.execute(sa.text("SELECT 1"))
+        raise LookupError
+
+    def idle(connection: sa.Connection) -> int:
+        found: int = connection.execute(
+            sa.text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND state LIKE 'idle in transaction%'"
+            )
+        ).scalar_one()
+        return found
+
+    with pytest.raises(LookupError):
+        await stage.database.read(fail)
+    assert await stage.database.read(idle) == 0
