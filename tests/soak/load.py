@@ -9,6 +9,8 @@ import asyncio
 import json
 import random
 import time
+import uuid
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -36,7 +38,7 @@ _POISONED = 40
 
 _GROUPS = 50
 _NAMES = 40
-"""Queues that come and go have so many names: some are those of queues that were."""
+"""Queues that come and go have so many names at least: most are those of queues that were."""
 
 _LENGTHS = (100, 2_000, 20_000, 200_000, 900_000)
 _SHARES = (0.7, 0.2, 0.0885, 0.0105, 0.001)
@@ -57,7 +59,7 @@ class Load:
         self._per_second = per_second
         self.clients = Clients(url, self._chances)
         self.ledger = Ledger(HOMES, time.monotonic)
-        self._serial = 0
+        self._names = deque(f"passing-{number}" for number in range(_NAMES))
         self._acts: dict[Act, float] = {
             self._send: 8,
             self._send_batch: 2,
@@ -267,8 +269,7 @@ class Load:
 
     async def _have_a_queue(self) -> None:
         """Let a queue live: made, filled, looked at, sometimes purged, and deleted."""
-        self._serial += 1
-        name = f"passing-{self._serial % _NAMES}"
+        name = self._names.popleft() if self._names else f"passing-{uuid.uuid4()}"
         url = queue_url(name)
         count = self._chances.randint(0, 10)
         entries = [{"Id": str(n), "MessageBody": "passing"} for n in range(count)]
@@ -283,6 +284,7 @@ class Load:
             if await self._count(name):
                 self.ledger.findings.append(f"{name} was purged and has messages")
         await self.clients.call("DeleteQueue", QueueUrl=url)
+        self._names.append(name)
 
     async def _move(self) -> None:
         """Send dead letters back; a task that still does so is refused a second one."""
