@@ -46,8 +46,10 @@ class SystemClock:
 
     def now_ms(self) -> int:
         """Return the milliseconds since the epoch; never less than before."""
-        passed_ns, ahead_ns = time.monotonic_ns(), self._ahead_ns
-        now_ns = time.time_ns() if ahead_ns is None else passed_ns + ahead_ns
+        # In this order: a pause between the two must not make the time run ahead.
+        now_ns, passed_ns = time.time_ns(), time.monotonic_ns()
+        if self._ahead_ns is not None:
+            now_ns = passed_ns + self._ahead_ns
         least_ns = self._least(passed_ns)
         if now_ns < least_ns:
             self._note_lead(least_ns - now_ns)
