@@ -46,10 +46,11 @@ class SystemClock:
 
     def now_ms(self) -> int:
         """Return the milliseconds since the epoch; never less than before."""
-        passed_ns, ahead_ns = time.monotonic_ns(), self._ahead_ns
-        now_ns = time.time_ns() if ahead_ns is None else passed_ns + ahead_ns
-        last_ns, then_ns = self._last
-        least_ns = last_ns + (passed_ns - then_ns) * _PACE[0] // _PACE[1]
+        # In this order: a pause between the two must not make the time run ahead.
+        now_ns, passed_ns = time.time_ns(), time.monotonic_ns()
+        if self._ahead_ns is not None:
+            now_ns = passed_ns + self._ahead_ns
+        least_ns = self._least(passed_ns)
         if now_ns < least_ns:
             self._note_lead(least_ns - now_ns)
             now_ns = least_ns
@@ -87,8 +88,14 @@ class SystemClock:
 
     def go_on_from(self, reached_ms: int, /) -> None:
         """Hear that it was `reached_ms` already, before this process began or on another server."""
-        if reached_ms > self.now_ms():
-            self._last = (reached_ms * _NS, time.monotonic_ns())
+        passed_ns = time.monotonic_ns()
+        if reached_ms * _NS > self._least(passed_ns):
+            self._last = (reached_ms * _NS, passed_ns)
+
+    def _least(self, passed_ns: int) -> int:
+        """Give what it is at least: so long after the time when it was last asked for."""
+        last_ns, then_ns = self._last
+        return last_ns + (passed_ns - then_ns) * _PACE[0] // _PACE[1]
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
         """Call back on the running loop once `when_ms` has come; the result cancels that.

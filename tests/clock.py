@@ -55,13 +55,21 @@ class ManualClock:
 
 
 class MachineClocks:
-    """A machine's two clocks: one that can be set, and one that tells how time passes."""
+    """A machine's two clocks: one that can be set, and one that tells how time passes.
+
+    `pauses_ms` pass whenever one of them was looked at: the machine is busy.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, wall_ns: int) -> None:
         self.wall_ns = wall_ns
         self._passed_ns = 5_000_000_000
-        monkeypatch.setattr(time, "time_ns", lambda: self.wall_ns)
-        monkeypatch.setattr(time, "monotonic_ns", lambda: self._passed_ns)
+        self.pauses_ms = 0
+        monkeypatch.setattr(time, "time_ns", lambda: self._look(self.wall_ns))
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self._look(self._passed_ns))
+
+    def _look(self, told_ns: int) -> int:
+        self.pass_ms(self.pauses_ms)
+        return told_ns
 
     def pass_ms(self, milliseconds: float) -> None:
         """Let time pass."""

@@ -94,8 +94,8 @@ async def test_servers_with_wrong_clocks_agree(primary: Postgres, directory: Pat
             await client.ask(0, "CreateQueue", QueueName=name, Attributes=attributes)
         told = []
         for server in (1, 0):
-            await client.ask(server, "SendMessage", QueueUrl=Q, MessageBody="x", DelaySeconds=1)
             began = time.monotonic()
+            await client.ask(server, "SendMessage", QueueUrl=Q, MessageBody="x", DelaySeconds=1)
             asked = {"QueueUrl": Q, "VisibilityTimeout": 1, "WaitTimeSeconds": 20}
             asked["MessageSystemAttributeNames"] = ["All"]
             for delivery in (1, 2):

@@ -185,6 +185,17 @@ def test_time_does_not_stand_still_however_often_it_is_asked_for(machine: Machin
     assert NOW_MS + 89 <= system.now_ms() <= NOW_MS + 90
 
 
+def test_a_pause_between_two_looks_does_not_make_time_run_ahead(
+    machine: MachineClocks,
+) -> None:
+    machine.pauses_ms = 50
+    system = SystemClock()
+    for _ in range(3):
+        system.now_ms()
+    machine.pauses_ms = 0
+    assert system.now_ms() == machine.wall_ns // 1_000_000
+
+
 @given(st.lists(st.tuples(st.floats(0, 10**6), st.floats(-(10**9), 10**9)), max_size=30))
 def test_time_never_goes_back_whatever_clocks_do(steps: list[tuple[float, float]]) -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
