@@ -256,13 +256,14 @@ class Connections(web.Server):
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_closing_since", "_connections", "_half_since", "is_excess")
+    __slots__ = ("_closing_since", "_connections", "_half_since", "_was_paused", "is_excess")
 
     def __init__(self, connections: Connections, **more: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(connections, **more)
         self._connections = connections
         self._half_since: float | None = None
         self._closing_since: float | None = None
+        self._was_paused = False
         self.is_excess = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -285,12 +286,18 @@ class Connection(RequestHandler):
         elif self._half_since is None and not self._messages:
             self._half_since = self._loop.time()
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Go on reading, if that was paused; aiohttp asks for it after every body.
+    def pause_reading(self) -> None:
+        """Read no more for now: what came is not taken as quickly."""
+        self._was_paused = True
+        super().pause_reading()
 
-        Where it was not, the parser would be asked whether it can make something of nothing.
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on reading, if that was ever paused; aiohttp asks for it after every body.
+
+        Where it was not, the parser would be asked whether it can make something of nothing. Where
+        it was, the parser may still be paused when the connection is not any more.
         """
-        if self._reading_paused or self._buffer_paused:
+        if self._was_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 
     async def begin(self) -> None:

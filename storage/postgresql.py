@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -210,14 +211,15 @@ class _Attempt:
 
 
 def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
-    """Run a function; if the database does not answer it, hang up at once.
+    """Run a function; if the database does not answer it, or nobody waits for it, hang up at once.
 
-    A rollback would wait once more for an answer that does not come.
+    A rollback would wait once more for an answer that does not come; and what was said last, a
+    BEGIN perhaps, might be heard only when the connection has other work already.
     """
     own: Connection | None = connection.connection.driver_connection
     try:
         return function(connection)
-    except TimeoutError:
+    except (TimeoutError, asyncio.CancelledError):
         if own is not None:
             own.terminate()
         raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import resource
 import select
@@ -236,6 +237,24 @@ def served_again(url: str) -> int:
             return answer.status
         assert told(answer).code == "ServiceUnavailable"
     raise AssertionError("it never recovered")
+
+
+@pytest.mark.parametrize("chunks", [1, 16_384, 16_385, 16_386, 40_000])
+def test_a_body_in_any_number_of_pieces_leaves_the_connection_of_use(
+    start: Start, chunks: int
+) -> None:
+    body = json.dumps({"QueueName": "q"}).encode().ljust(chunks)
+    first, rest = body[: len(body) - chunks + 1], body[len(body) - chunks + 1 :]
+    pieces = b"%x\r\n%b\r\n" % (len(first), first)
+    pieces += b"".join(b"1\r\n%c\r\n" % (byte,) for byte in rest) + b"0\r\n\r\n"
+    begin = head("CreateQueue", 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    with open_socket(start().url, b"") as client:
+        for request in (begin + pieces, head("ListQueues", 2) + b"{}"):
+            client.sendall(request)
+            answer = http.client.HTTPResponse(client)
+            answer.begin()
+            assert answer.status == 200
+            answer.read()
 
 
 def test_far_too_many_connections_are_cut(start: Start) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -11,6 +14,9 @@ from storage.schema import deletions
 from storage.statements import Statement
 from storage.transaction import Transaction
 from tests.engine.stage import Stage
+
+PATIENCE_SECONDS = 5
+"""Less than PostgreSQL itself lets a transaction be idle."""
 
 _RENAME = Statement(
     deletions.update()
@@ -100,15 +106,35 @@ async def test_a_read_that_fails_leaves_no_transaction_behind(
         connection.execute(sa.text("SELECT 1"))
         raise LookupError
 
-    def idle(connection: sa.Connection) -> int:
-        found: int = connection.execute(
-            sa.text(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                "AND state LIKE 'idle in transaction%'"
-            )
-        ).scalar_one()
-        return found
-
     with pytest.raises(LookupError):
         await stage.database.read(fail)
-    assert await stage.database.read(idle) == 0
+    assert await stage.database.read(idle_in_transaction) == 0
+
+
+async def test_a_read_that_is_cancelled_leaves_no_transaction_behind(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, other = two_servers
+    for turns in range(10):
+        await stage.database.ping()
+        read = asyncio.create_task(stage.database.ping())
+        # The first that it waits for, long before these turns are over, is that it can begin.
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        read.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await read
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # PostgreSQL notices in a moment that somebody has hung up.
+            while await other.database.read(idle_in_transaction):
+                pass
+
+
+def idle_in_transaction(connection: sa.Connection) -> int:
+    found: int = connection.execute(
+        sa.text(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND state LIKE 'idle in transaction%'"
+        )
+    ).scalar_one()
+    return found
