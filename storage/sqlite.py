@@ -47,11 +47,13 @@ _PATIENCE = "PRAGMA busy_timeout=5000"
 _NO_PATIENCE = "PRAGMA busy_timeout=0"
 """How long a thread waits for another program that holds the file's lock; the loop does not."""
 
-_CHECKPOINT_SECONDS = 0.5
+_CHECKPOINT_SECONDS = 0.25
 """How long what was committed stays in the log alone, before it is copied to the file."""
 
-_LONG_LOG_PAGES = 2_000
-"""From when on the log is worth a moment of the writer, to be begun anew."""
+_LONG_LOG_PAGES = 1_000
+"""From when on the log is worth a moment of the writer, to be begun anew.
+
+What is written over is synced in half the time that it takes while the file grows."""
 
 _LARGEST_LOG_BYTES = 32 * 1024 * 1024
 """What the log's file may keep for good; a burst makes it larger, and it is cut down after that."""
@@ -272,8 +274,8 @@ class _Log:
     """The write-ahead log, copied to the file beside the writer, by a connection of its own.
 
     SQLite would do it in every so many-th COMMIT, and keep all who wait for that one waiting. What
-    is copied meanwhile can always be a little less than what is written; then `is_long` asks the
-    writer for a moment in which the rest is copied, after which the log begins anew.
+    is copied beside a busy writer is always a little less than what is written, and the log begins
+    anew only when nothing is left; so `is_long` asks the writer for the moment that the rest takes.
     """
 
     def __init__(self, path: str) -> None:
@@ -302,7 +304,7 @@ class _Log:
         self.is_long = False
 
     async def _copy(self) -> bool:
-        """Copy what can be copied without waiting for anybody; tell if too much is left."""
+        """Copy what can be copied without waiting for anybody; tell if the log is long."""
         try:
             if self._connection is None:
                 self._connection = await aiosqlite.connect(
@@ -317,7 +319,7 @@ class _Log:
             # Nothing is lost: it stays in the log, and is copied another time.
             log.warning("the database's log could not be copied to its file: %s", error)
             return False
-        return bool(copied < pages and pages > _LONG_LOG_PAGES)
+        return bool(pages > _LONG_LOG_PAGES)
 
     async def close(self) -> None:
         """Let go of the file; what is not copied stays in the log."""

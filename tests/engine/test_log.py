@@ -82,6 +82,20 @@ async def test_a_long_log_is_finished_while_the_writer_waits(
     await stage.database.close()
 
 
+async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_module, "_LONG_LOG_PAGES", 50)
+    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_SECONDS", 0.01)
+    stage = await Stage.open(sqlite)
+    longest = 0
+    for _ in range(2_000):
+        await stage.send("x" * 1_000)
+        longest = max(longest, logged_bytes(file_of(sqlite)))
+    await stage.database.close()
+    assert longest < 1_000 * FRAME
+
+
 async def threads_of(*work: Awaitable[object]) -> list[int]:
     """Tell where the transactions of some work ran."""
     found: list[int] = []
