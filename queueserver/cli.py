@@ -25,6 +25,7 @@ from queueserver.config import (
     StartError,
     load,
 )
+from queueserver.envelope import Envelope
 from queueserver.server import run
 from storage.backups import back_up
 from storage.checks import check
@@ -82,7 +83,7 @@ def _check(argv: Sequence[str]) -> int:
         "check", "Read all of a SQLite database and say what is damaged, while a server serves."
     )
     database = _database(vars(parser.parse_args(argv)))
-    findings = check(database)
+    findings = check(database, Envelope.can_be_opened)
     for finding in findings:
         sys.stdout.write(f"{_one_line(finding)}\n")
     verdict = "damaged: put a backup in its place" if findings else "no damage found"

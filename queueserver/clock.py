@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -39,23 +40,30 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._ahead_ns: int | None = None
-        # The time when it was last asked for, and what the monotonic clock was then: threads ask,
-        # too, so the two are read and written as one.
+        # The time when it was last asked for, and what the monotonic clock was then, which are read
+        # and written as one: threads ask, too, and whichever writes last has come as far.
         self._last = (0, time.monotonic_ns())
         self._lead_ns = 0
+        self._turn = threading.Lock()
 
     def now_ms(self) -> int:
         """Return the milliseconds since the epoch; never less than before."""
-        # In this order: a pause between the two must not make the time run ahead.
-        now_ns, passed_ns = time.time_ns(), time.monotonic_ns()
-        if self._ahead_ns is not None:
-            now_ns = passed_ns + self._ahead_ns
-        least_ns = self._least(passed_ns)
-        if now_ns < least_ns:
-            self._note_lead(least_ns - now_ns)
-            now_ns = least_ns
+        now_ns, passed_ns = self._read()
+        if self._lead_ns or now_ns < self._least(passed_ns):
+            with self._turn:
+                # What was read before somebody else's turn may be out of date.
+                now_ns, passed_ns = self._read()
+                lead_ns = max(self._least(passed_ns) - now_ns, 0)
+                self._note_lead(lead_ns)
+                now_ns += lead_ns
         self._last = (now_ns, passed_ns)
         return now_ns // _NS
+
+    def _read(self) -> tuple[int, int]:
+        """Read the clock that this one goes by, and the monotonic one."""
+        # In this order: a pause between the two must not make the time run ahead.
+        now_ns, passed_ns = time.time_ns(), time.monotonic_ns()
+        return (now_ns if self._ahead_ns is None else passed_ns + self._ahead_ns), passed_ns
 
     def _note_lead(self, lead_ns: int) -> None:
         """Note how far the clock that this one goes by is behind; say so when it falls behind."""

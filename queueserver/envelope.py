@@ -9,6 +9,7 @@ import msgspec
 from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes, md5_of_body
 from queueserver.identifiers import as_text
+from storage.faults import DatabaseDamaged
 from storage.receives import Received
 
 
@@ -51,8 +52,24 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
 
     @staticmethod
     def open(content: bytes) -> Envelope:
-        """Read the bytes that the database kept."""
-        return _decode(content)
+        """Read the bytes that the database kept.
+
+        Raises:
+            DatabaseDamaged: they are not those that it was given.
+        """
+        try:
+            return _decode(content)
+        except msgspec.DecodeError as error:
+            raise DatabaseDamaged(f"an envelope cannot be read: {error}") from error
+
+    @staticmethod
+    def can_be_opened(content: bytes) -> bool:
+        """Tell whether these are bytes that the database was given."""
+        try:
+            Envelope.open(content)
+        except DatabaseDamaged:
+            return False
+        return True
 
     def returned_attributes(
         self, wanted: Callable[[str], bool]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -23,11 +24,13 @@ from queueserver.seals import Seal
 from storage.arrivals import Clock
 from storage.attempts import Attempt, AttemptSpent
 from storage.database import Database
-from storage.faults import DatabaseUnavailable
+from storage.faults import DatabaseDamaged, DatabaseUnavailable
 from storage.fifo import Sent
 from storage.messages import ChangeVisibility, Delete, Outcome, Release, Send
 from storage.queues import STANDARD
 from storage.receives import InFlightLimit, Receipt, Receive, Received
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=limits.BatchEntry)
@@ -137,7 +140,10 @@ class Messages:
             )
             wanted = message_attributes.attribute_filter(request.message_attribute_names)
             received = await self._receive(queue, request, maximum, started_ms)
-            answer = [self._message(queue, message, told, wanted) for message in received]
+            try:
+                answer = [self._message(queue, message, told, wanted) for message in received]
+            except DatabaseDamaged:
+                answer = self._sound_messages(queue, received, told, wanted)
             return actions.ReceiveMessageResult(answer or None)
 
         return await self._directory.on_queue(caller, request.queue_url, receive)
@@ -213,6 +219,29 @@ class Messages:
             self._database.submit(Release(claim.result())).add_done_callback(
                 lambda done: done.cancelled() or done.exception()
             )
+
+    def _sound_messages(
+        self,
+        queue: KnownQueue,
+        received: Sequence[Received],
+        told: frozenset[str],
+        wanted: Callable[[str], bool] | None,
+    ) -> list[Message]:
+        """Make what can be made of a receive; what is damaged stays hidden for its while.
+
+        Raises:
+            DatabaseDamaged: all of it is.
+        """
+        sound = []
+        for position, message in enumerate(received, 1):
+            try:
+                sound.append(self._message(queue, message, told, wanted))
+            except DatabaseDamaged as error:
+                if position == len(received) and not sound:
+                    raise
+                number = message.receipt.number
+                log.warning("message %d of queue %s is damaged: %s", number, queue.name, error)
+        return sound
 
     def _message(
         self,

@@ -69,13 +69,13 @@ class Upkeep:
                 cancel()
 
     async def round(self) -> None:
-        """Free everything that can be freed now, after what somebody waits for."""
+        """Note the time, and free all that can be freed now, after what somebody waits for."""
         for work in (
+            self._note_time,
             self._go_on_with_delays,
             self._free_leftovers,
             self._forget,
             self._free_expired,
-            self._note_time,
         ):
             try:
                 await work()

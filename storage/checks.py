@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from storage.faults import DatabaseUnusable, explain, is_damage
 _MOST_FINDINGS = 100
 
 _CONTENTS = (
-    "SELECT messages.queue_id, messages.id, bodies.body FROM messages LEFT JOIN bodies "
+    "SELECT messages.queue_id, messages.id, body, envelope FROM messages LEFT JOIN bodies "
     "ON bodies.queue_id = messages.queue_id AND bodies.id = messages.id"
 )
 
 
-def check(url: str) -> list[str]:
+def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
     """Examine the database at a URL; give what is wrong with it, in words, or nothing.
+
+    `is_envelope` tells whether what is kept beside a body can be read.
 
     Raises:
         DatabaseUnusable: it cannot be read at all, or is not queueserver's.
@@ -40,7 +42,7 @@ def check(url: str) -> list[str]:
     try:
         with contextlib.closing(_open(path)) as connection:
             _refuse_foreign(connection)
-            return list(islice(_findings(connection), _MOST_FINDINGS))
+            return list(islice(_findings(connection, is_envelope), _MOST_FINDINGS))
     except (sqlite3.Error, schema.ForeignDatabase) as error:
         raise DatabaseUnusable(explain(error, str(path))) from error
 
@@ -58,16 +60,18 @@ def _refuse_foreign(connection: sqlite3.Connection) -> None:
         raise schema.ForeignDatabase
 
 
-def _findings(connection: sqlite3.Connection) -> Iterator[str]:
+def _findings(
+    connection: sqlite3.Connection, is_envelope: Callable[[bytes], bool]
+) -> Iterator[str]:
     try:
-        yield from _search(connection)
+        yield from _search(connection, is_envelope)
     except sqlite3.Error as error:
         if not is_damage(error):
             raise
         yield str(error)  # so damaged that the search ends there
 
 
-def _search(connection: sqlite3.Connection) -> Iterator[str]:
+def _search(connection: sqlite3.Connection, is_envelope: Callable[[bytes], bool]) -> Iterator[str]:
     is_sound = True
     for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_FINDINGS})"):
         if line != b"ok":
@@ -75,11 +79,13 @@ def _search(connection: sqlite3.Connection) -> Iterator[str]:
             yield from line.decode(errors="replace").splitlines()
     if not is_sound:
         return
-    for queue_id, number, body in connection.execute(_CONTENTS):
+    for queue_id, number, body, envelope in connection.execute(_CONTENTS):
         if body is None:
             yield f"message {number} of queue {queue_id} has no content"
         elif not _is_text(body):
             yield f"the body of message {number} of queue {queue_id} is no text"
+        elif not is_envelope(envelope):
+            yield f"the envelope of message {number} of queue {queue_id} cannot be read"
 
 
 def _is_text(content: bytes) -> bool:

@@ -23,6 +23,7 @@ from storage.faults import (
     DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
+    describe_damage,
     explain,
     is_collision,
     is_damage,
@@ -337,8 +338,7 @@ def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
 def _told(error: Exception) -> Exception | None:
     """Word an error for those who ask, if it is the database's and not the work's own."""
     if is_damage(error):
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        return DatabaseDamaged(str(reason))
+        return DatabaseDamaged(describe_damage(error))
     if is_passing(error):
         return DatabaseUnavailable(str(error) or "no answer")
     return None

@@ -58,6 +58,12 @@ def is_damage(error: BaseException) -> bool:
     return is_databases and any(text in str(orig) for text in _DAMAGED_TEXTS)
 
 
+def describe_damage(error: BaseException) -> str:
+    """Say what the database says of damage, without what is stored there, which SQLite quotes."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return str(orig).partition(" with text ")[0]
+
+
 def is_loss(error: BaseException) -> bool:
     """Tell whether an error means that the connection is of no use any more, by what it says."""
     return _state(error).startswith(_LOST_STATES)
@@ -104,7 +110,7 @@ def explain(error: Exception, where: str) -> str:
         return f"cannot reach {where}: no answer"
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
-    reason = error.orig if isinstance(error, DBAPIError) else error
     if is_damage(error):
-        return f"{where} is damaged ({reason}): put a backup in its place"
+        return f"{where} is damaged ({describe_damage(error)}): put a backup in its place"
+    reason = error.orig if isinstance(error, DBAPIError) else error
     return f"cannot use {where}: {' '.join(str(reason).split())}"

@@ -232,9 +232,10 @@ class SqliteEngine:
 
 def _reached_ms(connection: sa.Connection) -> int:
     """Give the latest moment that is known; a damaged message keeps no server from starting."""
-    reached_ms = moments.reached_ms(connection)
-    with contextlib.suppress(sa.exc.DatabaseError):
-        reached_ms = max(reached_ms, moments.sent_last_ms(connection))
+    try:
+        reached_ms = moments.reached_by_sends_ms(connection)
+    except sa.exc.DatabaseError:
+        reached_ms = moments.reached_ms(connection)
     connection.rollback()
     return reached_ms
 

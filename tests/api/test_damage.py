@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -25,6 +26,7 @@ QUEUES = ("damaged", "sound")
 MESSAGES = 700
 """So many that damage is not beside the other queue: rows that grow may move to the next page."""
 _LEAVES = {10, 13}
+SPOIL = "UPDATE bodies SET envelope = x'ff00' WHERE id = ?"
 
 
 def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
@@ -129,6 +131,36 @@ def test_who_meets_damage_is_told_in_one_line_and_other_queues_go_on(
     for line in lines:
         assert re.search(r" request \S+: the database is damaged: ", line)
     assert "Traceback" not in log
+    assert "body" not in log.replace("column 'body'", "")
+
+
+def test_what_is_sound_is_given_beside_an_envelope_that_is_damaged(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (first,) = connection.execute("SELECT min(id) FROM bodies").fetchone()
+        connection.execute(SPOIL, [first + 3])
+        connection.commit()
+    with start(file.parent) as server:
+        answer = ask(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
+        bodies = [message["Body"] for message in json.loads(answer.body)["Messages"]]
+        assert [body.split()[0] for body in bodies] == ["0", "1", "2", "4", "5", "6", "7", "8", "9"]
+        status, _, log = server.stop()
+    assert status == 0
+    (line,) = log.splitlines()
+    assert re.search(r" message \d+ of queue damaged is damaged: ", line)
+
+
+def test_who_is_given_nothing_but_a_damaged_envelope_is_told_so(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE bodies SET envelope = x'ff00'")
+        connection.commit()
+    with start(file.parent) as server:
+        answer = ask(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=2)
+        assert (answer.status, told(answer).code) == (500, "InternalFailure")
+        _, _, log = server.stop()
+    assert re.search(
+        r" message \d+ of queue damaged .*\n.* request \S+: the database is damaged", log
+    )
+    assert len(log.splitlines()) == 2
 
 
 def test_a_server_starts_though_its_last_message_is_damaged(file: Path) -> None:
@@ -206,15 +238,29 @@ def test_the_check_finds_damage_wherever_it_is_and_changes_nothing(
     assert file.read_bytes() == before
 
 
-def test_the_check_finds_a_message_without_content(file: Path) -> None:
-    connection = sqlite3.connect(file)
-    (number,) = connection.execute("SELECT max(id) FROM bodies").fetchone()
-    connection.execute("DELETE FROM bodies WHERE id = ?", [number])
-    connection.commit()
-    connection.close()
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        pytest.param(
+            "DELETE FROM bodies WHERE id = ?",
+            r"message {} of queue \d+ has no content",
+            id="no content",
+        ),
+        pytest.param(
+            SPOIL, r"the envelope of message {} of queue \d+ cannot be read", id="envelope"
+        ),
+    ],
+)
+def test_the_check_finds_a_message_that_cannot_be_given(
+    file: Path, statement: str, words: str
+) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (number,) = connection.execute("SELECT max(id) FROM bodies").fetchone()
+        connection.execute(statement, [number])
+        connection.commit()
     ended = check(file.parent)
     finding, _ = ended.stdout.splitlines()
-    assert re.fullmatch(rf"message {number} of queue \d+ has no content", finding)
+    assert re.fullmatch(words.format(number), finding)
     assert ended.returncode == 1
 
 

@@ -13,6 +13,7 @@ from queueserver.clock import SystemClock
 from queueserver.upkeep import Upkeep
 from storage import moments
 from storage.database import Database
+from storage.transaction import Transaction
 from tests.clock import MachineClocks, ManualClock
 from tests.engine.stage import Stage
 
@@ -196,12 +197,40 @@ async def test_a_stop_notes_the_time(sqlite: str) -> None:
 
 async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -> None:
     stage = await Stage.open(sqlite)
-    assert await stage.database.read(moments.sent_last_ms) == 0
+    await stage.database.write(moments.note)
     other = await stage.beside("other")
     for one in (stage, other, stage):
         stage.clock.advance(1)
         await one.send("x")
-        assert await stage.database.read(moments.sent_last_ms) == stage.clock.now_ms()
+        assert await stage.database.read(moments.reached_by_sends_ms) == stage.clock.now_ms()
+    await stage.database.close()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "expected_ms"),
+    [
+        pytest.param("messages", "sent_at_ms", 5_000_000_000_000, 300_000, id="far-ahead"),
+        pytest.param("messages", "sent_at_ms", "'text'", 0, id="no-number"),
+        pytest.param("properties", "value", "'1e3'", None, id="no-note"),
+    ],
+)
+async def test_a_moment_that_cannot_be_is_not_gone_on_from(
+    sqlite: str, table: str, column: str, value: object, expected_ms: int | None
+) -> None:
+    stage = await Stage.open(sqlite)
+    await stage.database.write(moments.note)
+    await stage.send("x")
+
+    def damage(transaction: Transaction) -> None:
+        where = "" if table == "messages" else " WHERE name = 'reached_ms'"
+        transaction.connection.exec_driver_sql(f"UPDATE {table} SET {column} = {value}{where}")
+
+    await stage.database.write(damage)
+    found_ms = await stage.database.read(moments.reached_by_sends_ms)
+    if expected_ms is None:
+        assert found_ms <= 300_000
+    else:
+        assert found_ms == stage.clock.now_ms() + expected_ms
     await stage.database.close()
 
 
