@@ -17,7 +17,8 @@ import boto3
 
 TASKS = 200
 DONE_SECONDS = 40
-STOP_SECONDS = 15
+STOP_SECONDS = 60
+"""A process of Celery's pool waits up to half a minute for its master to have heard of its work."""
 FLAGS = {
     "prefork": ("--pool", "prefork", "--concurrency", "2"),
     "threads": ("--pool", "threads", "--concurrency", "4"),
