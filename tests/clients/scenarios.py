@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 from tests.clients.environments import node_environment, python_environment
 
-SCENARIO_SECONDS = 60
+SCENARIO_SECONDS = 120
 
 Facts: TypeAlias = dict[str, Any]
 
