@@ -303,7 +303,7 @@ class Connection(RequestHandler):
     async def begin(self) -> None:
         """Begin a request: not before most of the answers to earlier ones were read."""
         self._half_since = None
-        if self._paused:
+        if self.writing_paused:
             await self._connections.until_read(self)
 
     async def send(self, content: bytes) -> None:
@@ -316,7 +316,7 @@ class Connection(RequestHandler):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         transport.write(content)
-        if self._paused:
+        if self.writing_paused:
             await self._connections.until_read(self, len(content))
 
     def is_overdue(self, now: float, transport: asyncio.Transport) -> bool:

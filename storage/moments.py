@@ -12,6 +12,7 @@ from storage.schema import bodies, messages, properties
 from storage.transaction import Transaction
 
 _IS_OURS = properties.c.name == "reached_ms"
+_NOTED = sa.select(properties.c.value).where(_IS_OURS)
 
 _SENT_AFTER_MS = 300_000
 """How long after the last note a message may have been sent, as far as it is believed.
@@ -22,7 +23,7 @@ What is written in one message that is damaged must not be the time of all."""
 def note(transaction: Transaction) -> None:
     """Note that it is now; what was noted of later moments stays."""
     connection, now_ms = transaction.connection, transaction.now_ms
-    noted = connection.scalar(sa.select(properties.c.value).where(_IS_OURS))
+    noted = connection.scalar(_NOTED)
     if noted is None:
         connection.execute(properties.insert().values(name="reached_ms", value=str(now_ms)))
     elif _whole(noted) < now_ms:
@@ -31,7 +32,7 @@ def note(transaction: Transaction) -> None:
 
 def reached_ms(connection: sa.Connection) -> int:
     """Give the moment that was noted last, or 0."""
-    return _whole(connection.scalar(sa.select(properties.c.value).where(_IS_OURS)))
+    return _whole(connection.scalar(_NOTED))
 
 
 def _whole(noted: object) -> int:

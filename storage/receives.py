@@ -199,7 +199,6 @@ def _claim_standard(
         "wanted": sum(maxima),
     }
     clearing = _Clearing(transaction, claimant)
-    is_all = False
     for _ in range(_CLEARING_ROUNDS):
         rows = _CLAIM.rows(transaction.connection, parameters)
         kept = [(row, row) for row in rows if clearing.keeps(row)]
