@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import gc
 import logging
 import re
 import signal
@@ -35,6 +34,7 @@ from protocol.errors import (
 )
 from protocol.names import queue_url, region_of_host
 from protocol.wire import WireRequest, WireResponse, codec_for
+from queueserver import memory
 from queueserver.clock import SystemClock
 from queueserver.config import Config, DeclaredQueue, StartError
 from queueserver.connections import (
@@ -439,16 +439,6 @@ def _own_answer(status: int, text: str) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json", headers=_HEADERS)
 
 
-def _spare_collector() -> None:
-    """Let the garbage collector pass over what lives as long as the process, and come less often.
-
-    Nearly all that a request makes is freed as soon as it is answered.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
 async def serve(config: Config) -> None:
     """Run a server until SIGTERM or SIGINT; say on stdout, in one line, when it listens."""
     raise_file_limit()
@@ -458,7 +448,7 @@ async def serve(config: Config) -> None:
         loop.add_signal_handler(number, stop.set)
     server = Server(config, SystemClock())
     await server.start()
-    _spare_collector()
+    memory.spare_collector()
     line = f"queueserver listening on {server.url} ({mask_password(config.database)})"
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
