@@ -1,4 +1,4 @@
-"""The process's memory: what a busy server need not look through, and what an idle one need not keep.
+"""The process's memory: what the collector need not look through, what the process need not keep.
 
 Refuses to know what is held in it.
 """

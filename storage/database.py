@@ -121,6 +121,7 @@ class Database:
         self._engine = engine
         self._clock = clock
         self._estimates = Estimates()
+        self._revisions: dict[int, int] = {}
         self._pending = Pending(self._estimates, limit, limit_bytes)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -236,7 +237,13 @@ class Database:
 
         The function may be run again if it collides with another server's write.
         """
-        result: T = await self._enqueue(lambda transaction: function(transaction, *args, **kw))
+
+        def run(transaction: Transaction) -> T:
+            # Queues are changed by such functions alone, and not by commands.
+            self._revisions.clear()
+            return function(transaction, *args, **kw)
+
+        result: T = await self._enqueue(run)
         return result
 
     def submit(self, command: Command) -> asyncio.Future[Any]:
@@ -306,6 +313,7 @@ class Database:
                 lambda count: self._engine.take_numbers(connection, count),
                 self.arrivals.waiting,
                 self._estimates,
+                {} if self._engine.is_shared else self._revisions,
                 is_shared=self._engine.is_shared,
             )
             results = work(transaction)

@@ -139,16 +139,17 @@ _REVISIONS = Statement(
 )
 
 
-def _revisions(transaction: Transaction, commands: Iterable[Command]) -> dict[int, int]:
+def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping[int, int]:
     """Verify the copies that commands were made from, once for the whole drain.
 
     The shared lock holds off, on PostgreSQL, a purge or deletion until this COMMIT: no message
     can be added to a queue id that is gone.
     """
     ids = {command.queue_id for command in commands if not isinstance(command, Release)}
-    if not ids:
-        return {}
-    return dict(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
+    revisions = transaction.revisions
+    if not ids <= revisions.keys():
+        revisions.update(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
+    return revisions
 
 
 _INSERT = Both(

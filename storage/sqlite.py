@@ -78,8 +78,7 @@ class SqliteEngine:
             # One connection, used by one at a time: by the writer's thread, or by the loop.
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
-        # A writer takes the write lock at once, never half-way through.
-        _prepare_connections(self._engine, "BEGIN IMMEDIATE", "wal_autocheckpoint=0")
+        _prepare_connections(self._engine, "wal_autocheckpoint=0")
         self._connection: sa.Connection
         self._is_closed = False
         self._turn = threading.Lock()
@@ -103,9 +102,7 @@ class SqliteEngine:
         connection.rollback()
         # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
-        with connection.begin():
-            schema.migrate(connection)
-            secret = schema.secret(connection)
+        secret = self._transact(_migrate)
         reached_ms = _reached_ms(connection)
         # From now on the loop may be the one that meets another program's lock.
         connection.connection.execute(_NO_PATIENCE)
@@ -150,12 +147,21 @@ class SqliteEngine:
                 driver.execute(_NO_PATIENCE)
 
     def _transact(self, function: Callable[[sa.Connection], T]) -> T:
+        """Run a function in a transaction, and commit.
+
+        It is begun and ended here, at a fraction of what it costs by SQLAlchemy, whose listeners
+        hear of its end all the same.
+        """
         began = perf_counter()
+        connection = self._connection
+        driver = driver_of(connection)
         try:
-            with self._connection.begin() as transaction:
-                result = function(self._connection)
-                done = perf_counter()
-                transaction.commit()
+            # A writer takes the write lock at once, never half-way through.
+            driver.change("BEGIN IMMEDIATE", ())
+            result = function(connection)
+            done = perf_counter()
+            connection.dispatch.commit(connection)
+            driver.change("COMMIT", ())
         except BaseException:
             self._roll_back()
             # What a failed transaction reserved is reserved again, in the next one.
@@ -230,6 +236,12 @@ class SqliteEngine:
         return self._path or "the database in memory"
 
 
+def _migrate(connection: sa.Connection) -> bytes:
+    """Make or migrate the tables; give the database's secret."""
+    schema.migrate(connection)
+    return schema.secret(connection)
+
+
 def _reached_ms(connection: sa.Connection) -> int:
     """Give the latest moment that is known; a damaged message keeps no server from starting."""
     try:
@@ -248,16 +260,17 @@ def _create_readers(address: sa.URL) -> sa.Engine:
         hide_parameters=True,
         connect_args={"isolation_level": None, "check_same_thread": False},
     )
-    _prepare_connections(readers, "BEGIN", "cache_size=-1024")
+    _prepare_connections(readers, "cache_size=-1024")
+    # The driver would begin one only before the first change, and so break a read's unity.
+    sa.event.listen(readers, "begin", lambda connection: driver_of(connection).change("BEGIN", ()))
     return readers
 
 
-def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
-    """Settle what holds for every connection, and begin transactions ourselves.
+def _prepare_connections(engine: sa.Engine, *more: str) -> None:
+    """Settle what holds for every connection.
 
-    The driver would begin one only before the first change, and so break a read's unity. Caches,
-    which count in KiB when they are negative, are small: the system's own of the file is the large
-    one, and there is one for each connection.
+    Caches, which count in KiB when they are negative, are small: the system's own of the file is
+    the large one, and there is one for each connection.
     """
 
     def set_pragmas(connection: DBAPIConnection, _record: object) -> None:
@@ -268,7 +281,6 @@ def _prepare_connections(engine: sa.Engine, begin: str, *more: str) -> None:
         cursor.close()
 
     sa.event.listen(engine, "connect", set_pragmas)
-    sa.event.listen(engine, "begin", lambda connection: driver_of(connection).change(begin, ()))
 
 
 class _Log:

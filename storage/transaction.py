@@ -36,6 +36,7 @@ class Transaction:
         held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
         is_shared: whether other servers work on the database, too.
         news: who waits, on whatever server, hears of it after the COMMIT.
+        revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
         seen: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
 
@@ -47,6 +48,7 @@ class Transaction:
         "is_shared",
         "news",
         "now_ms",
+        "revisions",
         "seen",
         "somebody_waits",
         "take_numbers",
@@ -60,6 +62,7 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         somebody_waits: Callable[[int], int],
         estimates: Estimates,
+        revisions: dict[int, int],
         *,
         is_shared: bool,
     ) -> None:
@@ -68,6 +71,7 @@ class Transaction:
         self.take_numbers = take_numbers
         self.somebody_waits = somebody_waits
         self.estimates = estimates
+        self.revisions = revisions
         self.is_shared = is_shared
         self.news = News()
         self.seen: list[tuple[int, int, int]] = []
