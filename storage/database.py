@@ -65,10 +65,17 @@ class Engine(Protocol):
         """Tell the other servers, with the COMMIT of this transaction."""
         ...
 
-    async def transact(self, function: Callable[[sa.Connection], T], is_light: bool, /) -> T:
+    async def transact(
+        self,
+        function: Callable[[sa.Connection], T],
+        is_light: bool,
+        is_last: Callable[[], bool],
+        /,
+    ) -> T:
         """Run a function in a transaction of the one writer, and commit.
 
-        One that is light may be run where it keeps the event loop waiting for a moment.
+        One that is light may be run where it keeps the event loop waiting for a moment. After one
+        that `is_last`, when it comes to the COMMIT, there may be none for a while.
         """
         ...
 
@@ -323,7 +330,9 @@ class Database:
             return transaction, results
 
         try:
-            transaction, results = await self._engine.transact(transact, is_light)
+            transaction, results = await self._engine.transact(
+                transact, is_light, lambda: not self._pending
+            )
         except Exception as error:
             if told := _told(error):
                 raise told from error

@@ -39,7 +39,7 @@ class PostgresqlEngine:
     is_shared = True
 
     def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
-        is_pooled = poll_seconds is not None
+        self._is_pooled = is_pooled = poll_seconds is not None
         self._address = Address(url, is_pooled=is_pooled)
         self._link = Link(self._address, poll_seconds)
         self._engine = create_async_engine(
@@ -85,14 +85,19 @@ class PostgresqlEngine:
         """Tell what comes from other servers from now on."""
         self._link.follow(company)
 
-    async def transact(self, function: Callable[[sa.Connection], T], _is_light: bool) -> T:
+    async def transact(
+        self,
+        function: Callable[[sa.Connection], T],
+        _is_light: bool,
+        is_last: Callable[[], bool],
+    ) -> T:
         """Run a function in a transaction of the writer's connection, and commit.
 
         If the connection is lost before the COMMIT is on its way, nothing was done: then it is run
         again, once, on a new one.
         """
-        for is_last in (False, True):
-            attempt = _Attempt(self._begin)
+        for is_second in (False, True):
+            attempt = _Attempt(self._begin, lambda: not self._is_pooled and not is_last())
             writer = await self._connected_writer()
             try:
                 return await writer.run_sync(attempt.run, function)
@@ -101,7 +106,7 @@ class PostgresqlEngine:
                     raise
                 is_lost = is_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-                if is_last or attempt.is_committing or attempt.is_unanswered or not is_lost:
+                if is_second or attempt.is_committing or attempt.is_unanswered or not is_lost:
                     raise
         raise AssertionError("the last attempt has ended one way or the other")
 
@@ -165,11 +170,7 @@ class PostgresqlEngine:
         return self._address.where()
 
 
-_NEXT_NUMBERS = Statement(
-    sa.select(schema.numbers.next_value()).select_from(
-        sa.func.generate_series(1, sa.bindparam("count", type_=sa.Integer)).table_valued("n")
-    )
-)
+_NEXT_NUMBERS = Statement(schema.next_numbers)
 
 _DIALECT = "postgresql+asyncpg://"
 
@@ -177,28 +178,30 @@ _DIALECT = "postgresql+asyncpg://"
 class _Attempt:
     """One transaction, and what is to be known when it fails.
 
+    When it comes to the COMMIT, `goes_on` tells whether the next one is about to begin.
+
     Attributes:
         is_committing: whether it has come so far that nobody can tell if it was done.
         is_unanswered: whether the database said nothing for so long that it will not say anything.
     """
 
-    def __init__(self, begin: str) -> None:
+    def __init__(self, begin: str, goes_on: Callable[[], bool]) -> None:
         self._begin = begin
+        self._goes_on = goes_on
         self.is_committing = False
         self.is_unanswered = False
 
     def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction, and commit; what goes wrong rolls back."""
         try:
-            # SQLAlchemy's transaction says nothing, but to those who listen.
-            with connection.begin():
-                return _run(connection, partial(self._transact, function))
+            return _run(connection, partial(self._transact, function))
         except TimeoutError:
             self.is_unanswered = True
             raise
         except Exception:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 session_of(connection).roll_back()
+                connection.rollback()
             raise
 
     def _transact(self, function: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
@@ -206,7 +209,8 @@ class _Attempt:
         session.begin(self._begin)
         result = function(connection)
         self.is_committing = True
-        session.commit()
+        connection.dispatch.commit(connection)
+        session.commit(goes_on=self._goes_on())
         return result
 
 

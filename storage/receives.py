@@ -8,27 +8,22 @@ queue in the same transaction.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import attempts, fairness, fifo, in_flight, queues, redrive
+from storage import attempts, claims, fifo, in_flight, queues
 from storage.attempts import Attempt, AttemptSpent, Claim, Made
+from storage.claims import Claimed, Clearing
 from storage.fifo import STATE, Row
 from storage.lists import among
-from storage.queues import erase
 from storage.redrive import Redrive
-from storage.schema import bodies, messages
+from storage.schema import messages
 from storage.statements import Statement
 from storage.transaction import Transaction
-
-_CLEARING_ROUNDS = 10
-_CLEARED_PER_ROUND = 500
-"""How much one claim makes way through messages that it must not give, before it gives up."""
 
 _HELD_MS = 20
 """How soon a receiver looks again for what another server was just about."""
@@ -136,193 +131,45 @@ def _serve(
     for command in claimants:
         maxima.append(min(command.maximum, left))
         left -= maxima[-1]
-    claim = _claim_standard if claimants[0].kind == queues.STANDARD else _claim_fifo
-    claimed: list[list[tuple[Row, Row]]] = [[] for _ in claimants]
-    is_all = True
+    claimed = Claimed([[] for _ in claimants], is_all=True)
     if any(maxima):
-        claimed, is_all = claim(transaction, queue_id, claimants[0], maxima)
+        claimed = _claim(transaction, claimants, maxima)
     taken: dict[int, list[int]] = defaultdict(list)
     hidden = 0
-    for command, rows in zip(claimants, claimed, strict=True):
+    for command, rows in zip(claimants, claimed.shares, strict=True):
         received = [_hand_over(transaction, command, *row) for row in rows]
         results[id(command)] = received
         taken[command.visibility_timeout_ms] += [state.id for state, _ in rows]
         hidden += len(received) if command.visibility_timeout_ms else 0
         if received:
             _record(transaction, command, received, transaction.now_ms)
-    _take(transaction, queue_id, taken)
+    if not claimed.is_hidden:
+        claims.hide(transaction, queue_id, taken)
     estimate = transaction.estimates.of(queue_id)
     if hidden:
-        estimate.note_bodies(max(len(content.body) for rows in claimed for _, content in rows))
+        bodies = (content.body for rows in claimed.shares for _, content in rows)
+        estimate.note_bodies(max(map(len, bodies)))
     estimate.in_flight += hidden
     estimate.is_full = hidden >= room
     for command, maximum in zip(claimants, maxima, strict=True):
         if estimate.is_full and not maximum and command.maximum:
             results[id(command)] = InFlightLimit()
-    return not is_all or bool(taken.get(0)) or sum(map(len, claimed)) == sum(maxima)
+    found = sum(map(len, claimed.shares))
+    return not claimed.is_all or bool(taken.get(0)) or found == sum(maxima)
 
 
-_CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
-
-_CLAIM = Statement(
-    sa.select(*STATE, *_CONTENT)
-    .join_from(
-        messages,
-        bodies,
-        sa.and_(bodies.c.queue_id == messages.c.queue_id, bodies.c.id == messages.c.id),
-    )
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(of=messages, skip_locked=True)
-)
-
-_VISIBLE_HEAD = Statement(
-    sa.select(*STATE)
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(_CLEARED_PER_ROUND)
-    .with_for_update(skip_locked=True)
-)
-
-
-def _claim_standard(
-    transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
-) -> tuple[list[list[tuple[Row, Row]]], bool]:
-    """Take visible messages from the head of the index, clearing others out of the way.
-
-    The second part tells whether none of those is left that it met.
-    """
-    parameters = {
-        "queue": queue_id,
-        "now": transaction.now_ms,
-        "wanted": sum(maxima),
-    }
-    clearing = _Clearing(transaction, claimant)
-    for _ in range(_CLEARING_ROUNDS):
-        rows = _CLAIM.rows(transaction.connection, parameters)
-        kept = [(row, row) for row in rows if clearing.keeps(row)]
-        is_all = len(kept) == len(rows)
-        if is_all:
-            break
-        head = _VISIBLE_HEAD.rows(transaction.connection, parameters)
-        clearing.clear([row for row in head if not clearing.keeps(row)])
-    if any(row.tenant_id is not None for row in rows):
-        kept = _treat_fairly(transaction, queue_id, kept, clearing)
-    supply = iter(kept)
-    return [list(islice(supply, maximum)) for maximum in maxima], is_all
-
-
-def _treat_fairly(
-    transaction: Transaction,
-    queue_id: int,
-    found: list[tuple[Row, Row]],
-    clearing: _Clearing,
-) -> list[tuple[Row, Row]]:
-    """Give other tenants' messages in place of those of noisy ones, where there are any."""
-    noisy = fairness.noisy_tenants(transaction, queue_id)
-    if any(row.tenant_id in noisy for row, _ in found):
-        for _ in range(_CLEARING_ROUNDS):
-            rows = fairness.choose(transaction, queue_id, noisy, len(found))
-            unfit = [row for row in rows if not clearing.keeps(row)]
-            if not unfit:
-                break
-            clearing.clear(unfit)
-        found = _with_content(transaction, queue_id, [row for row in rows if clearing.keeps(row)])
-    fairness.note_claims(transaction, queue_id, (row for row, _ in found))
-    return found
-
-
-_CONTENT_OF = Statement(
-    sa.select(bodies.c.id, *_CONTENT).where(
-        bodies.c.queue_id == bindparam("queue"), among(bodies.c.id, "numbers")
-    )
-)
-
-
-def _claim_fifo(
-    transaction: Transaction, queue_id: int, claimant: Receive, maxima: Sequence[int]
-) -> tuple[list[list[tuple[Row, Row]]], bool]:
-    """Take what the groups deliver, clearing what must not be given out of their way.
-
-    The second part tells whether none of that is left that it met.
-    """
-    clearing = _Clearing(transaction, claimant)
-    depth = 1
-    for _ in range(_CLEARING_ROUNDS):
-        chosen, met = fifo.choose(transaction, queue_id, maxima, clearing.keeps, depth)
-        if not met:
-            break
-        # What is behind comes next, and what is kept after all comes first: so choose again.
-        clearing.clear(met)
-        fifo.settle(transaction, by_receive=True)
-        depth = _CLEARED_PER_ROUND
-    supply = iter(_with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
-    return [list(islice(supply, len(rows))) for rows in chosen], not met
-
-
-def _with_content(
-    transaction: Transaction, queue_id: int, rows: Sequence[Row]
-) -> list[tuple[Row, Row]]:
-    """Read the content of messages that were chosen by their state alone."""
-    if not rows:
-        return []
-    parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
-    content = {row.id: row for row in _CONTENT_OF.rows(transaction.connection, parameters)}
-    return [(row, content[row.id]) for row in rows]
-
-
-class _Clearing:
-    """What a claim must not give: expired messages, and exhausted ones if they have a place to go.
-
-    All claimants of a queue were made from the same revision of it, so they agree.
-    """
-
-    def __init__(self, transaction: Transaction, claimant: Receive) -> None:
-        self._transaction = transaction
-        self._queue_id = claimant.queue_id
-        self._redrive = claimant.redrive
-        self._expired_ms = transaction.now_ms - claimant.retention_ms
-
-    def keeps(self, row: Row) -> bool:
-        """Tell whether a message may be given, when it is visible."""
-        return row.sent_at_ms > self._expired_ms and (
-            self._redrive is None
-            or row.receive_count < self._redrive.maximum_receives
-            or row.visible_at_ms > self._transaction.now_ms
-        )
-
-    def clear(self, rows: Sequence[Row]) -> None:
-        """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
-        erase(self._transaction, [(self._queue_id, r) for r in rows if self._has_expired(r)])
-        exhausted = [r for r in rows if not self._has_expired(r)]
-        if not exhausted or self._redrive is None:
-            return
-        if not redrive.bury(self._transaction, self._queue_id, self._redrive, exhausted):
-            self._redrive = None
-
-    def _has_expired(self, row: Row) -> bool:
-        return bool(row.sent_at_ms <= self._expired_ms)
-
-
-_TAKE = Statement(
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers"))
-    .values(
-        visible_at_ms=bindparam("until"),
-        receive_count=messages.c.receive_count + 1,
-        first_received_at_ms=sa.func.coalesce(messages.c.first_received_at_ms, bindparam("now")),
-    )
-)
-
-
-def _take(transaction: Transaction, queue_id: int, taken: Mapping[int, Sequence[int]]) -> None:
-    """Hide messages, given by their visibility timeout, of which a drain has mostly one."""
-    for timeout_ms, numbers in taken.items():
-        if numbers:
-            parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
-            parameters["until"] = transaction.now_ms + timeout_ms
-            _TAKE.change(transaction.connection, parameters)
+def _claim(
+    transaction: Transaction, claimants: Sequence[Receive], maxima: Sequence[int]
+) -> Claimed:
+    """Claim for receives of one queue, which were all made from the same revision of it."""
+    first = claimants[0]
+    expired_ms = transaction.now_ms - first.retention_ms
+    clearing = Clearing(transaction, first.queue_id, expired_ms, first.redrive)
+    if first.kind != queues.STANDARD:
+        return claims.claim_fifo(transaction, clearing, maxima)
+    timeout_ms, *others = {command.visibility_timeout_ms for command in claimants}
+    until_ms = None if others else transaction.now_ms + timeout_ms
+    return claims.claim_standard(transaction, clearing, maxima, until_ms)
 
 
 def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
@@ -445,7 +292,7 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
     rows = [states[claim.number] for claim in made.claims]
     received = [
         _received(command, state, content, state.receive_count, made.made_at_ms)
-        for state, content in _with_content(transaction, queue_id, rows)
+        for state, content in claims.with_content(transaction, queue_id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
     _HIDE_AGAIN.change_each(

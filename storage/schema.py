@@ -265,6 +265,11 @@ for _table in (messages, bodies, groups, deduplications, attempts):
 numbers = sa.Sequence("numbers", metadata=metadata)
 """PostgreSQL's source of ids; SQLite, with one process, reserves blocks in `properties`."""
 
+next_numbers = sa.select(numbers.next_value()).select_from(
+    sa.func.generate_series(1, sa.bindparam("count", type_=Integer)).table_valued("n")
+)
+"""The next of them, as many as the parameter `count` says."""
+
 MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = ()
 VERSION = len(MIGRATIONS) + 1
 

@@ -62,6 +62,7 @@ class Session:
         self._adapted = adapted
         self._own: Connection = adapted.driver_connection
         self._last_words: list[str] = []
+        self._is_begun = False
 
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Give all rows."""
@@ -82,17 +83,25 @@ class Session:
         self._last_words.extend(_in_words(text, values) for values in parameters)
 
     def begin(self, text: str) -> None:
-        """Begin a transaction, in the words given."""
+        """Begin a transaction, in the words given, unless the last COMMIT has begun it."""
         self._last_words.clear()
-        self._await(text, self._own.execute(text))
+        if self._is_begun:
+            self._is_begun = False
+        else:
+            self._await(text, self._own.execute(text))
 
-    def commit(self) -> None:
-        """Do what is left to be done, and commit, in one go."""
-        text = "; ".join([*self._last_words, "COMMIT"])
+    def commit(self, *, goes_on: bool) -> None:
+        """Do what is left to be done, and commit, in one go.
+
+        If it `goes_on`, the next transaction, which is like this one, is begun by the same word.
+        """
+        text = "; ".join([*self._last_words, "COMMIT AND CHAIN" if goes_on else "COMMIT"])
         self._await(text, self._own.execute(text))
+        self._is_begun = goes_on
 
     def roll_back(self) -> None:
         """Undo a transaction, if there is one; one that was lost is undone already."""
+        self._is_begun = False
         if not self._own.is_closed() and self._own.is_in_transaction():
             self._await("ROLLBACK", self._own.execute("ROLLBACK"))
 

@@ -115,7 +115,12 @@ class SqliteEngine:
     def tell(self, _connection: sa.Connection, _told: News, _now_ms: int) -> None:
         """Tell nobody: there is no other server."""
 
-    async def transact(self, function: Callable[[sa.Connection], T], is_light: bool) -> T:
+    async def transact(
+        self,
+        function: Callable[[sa.Connection], T],
+        is_light: bool,
+        _is_last: Callable[[], bool] = lambda: True,
+    ) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
             await self._log.finish()

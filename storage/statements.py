@@ -21,7 +21,13 @@ from storage.driver import driver_of
 T = TypeVar("T")
 
 Parameters: TypeAlias = Mapping[str, Any]
-Core: TypeAlias = sa.Select[*tuple[Any, ...]] | sa.Insert | sa.Update | sa.Delete
+Core: TypeAlias = (
+    sa.Select[*tuple[Any, ...]]
+    | sa.CompoundSelect[*tuple[Any, ...]]
+    | sa.Insert
+    | sa.Update
+    | sa.Delete
+)
 
 
 class _Compiled(NamedTuple):

@@ -36,6 +36,7 @@ class Transaction:
         held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
         is_shared: whether other servers work on the database, too.
         news: who waits, on whatever server, hears of it after the COMMIT.
+        numbers_ahead: numbers that were taken already, for messages of standard queues.
         revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
         seen: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
@@ -48,6 +49,7 @@ class Transaction:
         "is_shared",
         "news",
         "now_ms",
+        "numbers_ahead",
         "revisions",
         "seen",
         "somebody_waits",
@@ -74,6 +76,7 @@ class Transaction:
         self.revisions = revisions
         self.is_shared = is_shared
         self.news = News()
+        self.numbers_ahead: Sequence[int] = ()
         self.seen: list[tuple[int, int, int]] = []
         self.touched: set[tuple[int, str]] = set()
         self.held: set[tuple[int, str]] = set()
