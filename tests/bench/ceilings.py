@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.client import json_request, run
+from tests.bench.pgbench import OPERATIONS, cycles_per_second
 from tests.bench.processes import started
 from tests.bench.replay import Measured, replay
 from tests.bench.scenarios import (
     BODY,
     CYCLES,
+    CYCLES_BY_PGBENCH,
     DELETES,
     RECEIVES,
     SENDS,
@@ -96,14 +98,19 @@ def sqlite(directory: Path, messages: int) -> list[Result]:
 
 
 def postgresql(url: str, messages: int) -> list[Result]:
-    """Measure the server's own statements, said by asyncpg alone, 64 messages at once or 1."""
+    """Measure the server's own statements, said by asyncpg alone, 64 messages at once or 1.
+
+    And, by pgbench, what they come to where 64 clients say them, each for itself.
+    """
     by_64 = replay(url, messages // _PER_TRANSACTION, _PER_TRANSACTION)
     results = [
         _result(name, measured, _PER_TRANSACTION)
         for name, measured in zip((SENDS, RECEIVES, DELETES), by_64, strict=True)
     ]
     singly = _result(SINGLE_SENDS, replay(url, max(messages // 100, 1), 1)[0], 1)
-    return [*results, singly, _together(results)]
+    operations = cycles_per_second(url, _PER_TRANSACTION, messages // 3) * OPERATIONS
+    by_pgbench = Result(CYCLES_BY_PGBENCH, operations, 0.0, 0.0, 0.0, 0.0)
+    return [*results, singly, _together(results), by_pgbench]
 
 
 def _result(name: str, measured: Measured, count: int) -> Result:

@@ -23,6 +23,7 @@ SINGLE_SENDS = "the database alone, sends by 1"
 RECEIVES = "the database alone, receives by 64"
 DELETES = "the database alone, deletes by 64"
 CYCLES = "the database alone, all three by 64"
+CYCLES_BY_PGBENCH = "pgbench, all three by 1, 64 clients"
 
 
 class Size(NamedTuple):

