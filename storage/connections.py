@@ -44,6 +44,9 @@ _SESSION = {
         f"enable_{what}": "off"
         for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin", "material")
     },
+    # For the same reason one plan is as good as another for all that may be asked for, and a plan
+    # that is made for a long list may be to read all of a queue.
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     # What is said with the COMMIT has its texts written into it.
     "standard_conforming_strings": "on",

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.lists import among
+from storage.lists import among, in_order
 from storage.schema import deduplications, groups, messages
 from storage.statements import Statement
 from storage.transaction import Transaction
@@ -62,7 +62,7 @@ _KNOWN = Statement(
         among(deduplications.c.key, "keys"),
     )
     # One order for all servers wherever several rows are waited for: so no two wait in a circle.
-    .order_by(deduplications.c.key)
+    .order_by(in_order(deduplications.c.key))
     .with_for_update()
 )
 
@@ -139,7 +139,7 @@ _HOLD = Statement(
         groups.c.queue_id == bindparam("queue"),
         among(groups.c.group_id, "groups"),
     )
-    .order_by(groups.c.group_id)
+    .order_by(in_order(groups.c.group_id))
     .with_for_update()
 )
 
@@ -384,8 +384,6 @@ _HEADS = Statement(
         groups.c.queue_id == bindparam("queue"),
         among(groups.c.group_id, "groups"),
     )
-    # Without an order, PostgreSQL would read all groups of the queue to find many of them.
-    .order_by(groups.c.group_id)
 )
 
 _MOVE_HEAD = Statement(

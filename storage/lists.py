@@ -93,3 +93,31 @@ def _among_sqlite(element: _Among, compiler: SQLCompiler, **kw: object) -> str:
 def _among_postgresql(element: _Among, compiler: SQLCompiler, **kw: object) -> str:
     column, values = compiler.process(element.column, **kw), compiler.process(element.values, **kw)
     return f"{column} = ANY ({values})"
+
+
+class _InOrder(sa.ColumnElement[Any]):
+    inherit_cache = False
+
+    def __init__(self, column: sa.ColumnElement[Any]) -> None:
+        self.column = column
+        self.type = column.type
+
+
+def in_order(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """Order what was found by a list of a column's values by that column.
+
+    PostgreSQL before 17 cannot take both from an index, and rather reads all that it has in order,
+    however much, than to sort the few rows that are in the list; here, it has to sort them.
+    """
+    return _InOrder(column)
+
+
+@compiles(_InOrder, "sqlite")
+def _in_order_sqlite(element: _InOrder, compiler: SQLCompiler, **kw: object) -> str:
+    return compiler.process(element.column, **kw)
+
+
+@compiles(_InOrder, "postgresql")
+def _in_order_postgresql(element: _InOrder, compiler: SQLCompiler, **kw: object) -> str:
+    nothing = "+ 0" if isinstance(element.type, sa.BigInteger) else "|| ''"
+    return f"({compiler.process(element.column, **kw)} {nothing})"

@@ -21,7 +21,7 @@ from sqlalchemy import bindparam
 
 from storage import fifo, queues, receives
 from storage.fifo import Candidate, Sent
-from storage.lists import among
+from storage.lists import among, in_order
 from storage.queues import QueueChanged, erase, erase_numbers
 from storage.receives import Receipt, Receive, Received
 from storage.schema import bodies, messages, next_numbers
@@ -134,7 +134,7 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
 _revisions_of = (
     sa.select(queue_table.c.id, queue_table.c.revision)
     .where(among(queue_table.c.id, "ids"))
-    .order_by(queue_table.c.id)
+    .order_by(in_order(queue_table.c.id))
     .with_for_update(read=True, key_share=True)
 )
 
@@ -332,7 +332,7 @@ _FIND = Statement(
     .where(messages.c.queue_id == bindparam("queue"))
     .where(among(messages.c.id, "numbers"))
     # One order for all servers, so that two of them never wait for each other.
-    .order_by(messages.c.id)
+    .order_by(in_order(messages.c.id))
     .with_for_update()
 )
 

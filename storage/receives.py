@@ -19,7 +19,7 @@ from storage import attempts, claims, fifo, in_flight, queues
 from storage.attempts import Attempt, AttemptSpent, Claim, Made
 from storage.claims import Claimed, Clearing
 from storage.fifo import STATE, Row
-from storage.lists import among
+from storage.lists import among, in_order
 from storage.redrive import Redrive
 from storage.schema import messages
 from storage.statements import Statement
@@ -241,7 +241,7 @@ _STATE_OF = Statement(
         messages.c.queue_id == bindparam("queue"),
         among(messages.c.id, "numbers"),
     )
-    .order_by(messages.c.id)
+    .order_by(in_order(messages.c.id))
     .with_for_update()
 )
 
