@@ -23,6 +23,10 @@ _CONTENTS = (
     "SELECT messages.queue_id, messages.id, body, envelope FROM messages LEFT JOIN bodies "
     "ON bodies.queue_id = messages.queue_id AND bodies.id = messages.id"
 )
+_STRAYS = (
+    "SELECT queue_id, id FROM bodies WHERE NOT EXISTS (SELECT 1 FROM messages "
+    "WHERE messages.queue_id = bodies.queue_id AND messages.id = bodies.id)"
+)
 
 
 def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
@@ -40,15 +44,31 @@ def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
     if not path.is_file():
         raise DatabaseUnusable(f"there is no file {path}")
     try:
-        with contextlib.closing(_open(path)) as connection:
-            _refuse_foreign(connection)
-            return list(islice(_findings(connection, is_envelope), _MOST_FINDINGS))
+        is_at_rest = not _has_log(path)
+        findings = _examine(path, is_envelope, is_at_rest=is_at_rest)
+        if findings and is_at_rest and _has_log(path):
+            # A server has started meanwhile, and changed what was being read.
+            findings = _examine(path, is_envelope, is_at_rest=False)
     except (sqlite3.Error, schema.ForeignDatabase) as error:
         raise DatabaseUnusable(explain(error, str(path))) from error
+    return findings
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+def _has_log(path: Path) -> bool:
+    """Tell whether a server uses the file, or was killed while it did."""
+    return Path(f"{path}-wal").exists()
+
+
+def _examine(path: Path, is_envelope: Callable[[bytes], bool], *, is_at_rest: bool) -> list[str]:
+    with contextlib.closing(_open(path, is_at_rest=is_at_rest)) as connection:
+        _refuse_foreign(connection)
+        return list(islice(_findings(connection, is_envelope), _MOST_FINDINGS))
+
+
+def _open(path: Path, *, is_at_rest: bool) -> sqlite3.Connection:
+    # Of a file at rest, SQLite need not look after others; it would leave files beside it.
+    mode = "mode=ro&immutable=1" if is_at_rest else "mode=ro"
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
     # What cannot be read as text is to be found, and not to end the search.
     connection.text_factory = bytes
     return connection
@@ -86,6 +106,8 @@ def _search(connection: sqlite3.Connection, is_envelope: Callable[[bytes], bool]
             yield f"the body of message {number} of queue {queue_id} is no text"
         elif not is_envelope(envelope):
             yield f"the envelope of message {number} of queue {queue_id} cannot be read"
+    for queue_id, number in connection.execute(_STRAYS):
+        yield f"content {number} of queue {queue_id} belongs to no message"
 
 
 def _is_text(content: bytes) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import signal
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -229,13 +230,14 @@ def test_the_check_finds_damage_wherever_it_is_and_changes_nothing(
     file: Path, tree: str, old: bytes | None, new: bytes
 ) -> None:
     damage(file, tree, old, new)
-    before = file.read_bytes()
+    before, beside = file.read_bytes(), sorted(file.parent.iterdir())
     ended = check(file.parent)
     *findings, verdict = ended.stdout.splitlines()
     assert findings
     assert (ended.returncode, ended.stderr) == (1, "")
     assert verdict == f"checked {URL}: damaged: put a backup in its place"
     assert file.read_bytes() == before
+    assert sorted(file.parent.iterdir()) == beside
 
 
 @pytest.mark.parametrize(
@@ -245,6 +247,11 @@ def test_the_check_finds_damage_wherever_it_is_and_changes_nothing(
             "DELETE FROM bodies WHERE id = ?",
             r"message {} of queue \d+ has no content",
             id="no content",
+        ),
+        pytest.param(
+            "DELETE FROM messages WHERE id = ?",
+            r"content {} of queue \d+ belongs to no message",
+            id="no message",
         ),
         pytest.param(
             SPOIL, r"the envelope of message {} of queue \d+ cannot be read", id="envelope"
@@ -262,6 +269,18 @@ def test_the_check_finds_a_message_that_cannot_be_given(
     finding, _ = ended.stdout.splitlines()
     assert re.fullmatch(words.format(number), finding)
     assert ended.returncode == 1
+
+
+def test_the_check_reads_what_a_server_that_was_killed_left_in_the_log(file: Path) -> None:
+    with start(file.parent) as server:
+        assert ask(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        server.stop(signal.SIGKILL)
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("DELETE FROM bodies WHERE body = 'x'")
+        connection.commit()
+        ended = check(file.parent)
+    assert ended.returncode == 1
+    assert "has no content" in ended.stdout
 
 
 def test_the_check_of_a_database_in_use_finds_nothing_and_keeps_nobody_waiting(file: Path) -> None:
