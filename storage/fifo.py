@@ -123,7 +123,7 @@ def _known(
             else:
                 stale.append({"queue": queue_id, "known_as": row.key})
     if stale:
-        _FORGET.change_each(transaction.connection, stale)
+        _FORGET.change_all(transaction.connection, stale)
     return known
 
 
@@ -427,9 +427,9 @@ def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
             moved.append({**key, "head": row.id, "at": at_ms})
             tell(row.queue_id, at_ms)
     if moved:
-        _MOVE_HEAD.change_each(transaction.connection, moved)
+        _MOVE_HEAD.change_all(transaction.connection, moved)
     if ended:
-        _END.change_each(transaction.connection, ended)
+        _END.change_all(transaction.connection, ended)
 
 
 def _available_at_ms(transaction: Transaction, row: Row) -> int:
@@ -475,5 +475,5 @@ def forget(transaction: Transaction, limit: int) -> int:
     found = sorted(tuple(row) for row in transaction.connection.execute(old))
     rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
     if rows:
-        _FORGET.change_each(transaction.connection, rows)
+        _FORGET.change_all(transaction.connection, rows)
     return len(rows)

@@ -55,6 +55,22 @@ def insertion(table: sa.FromClause, columns: Sequence[str], dialect: sa.Dialect)
     return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({values})"  # noqa: S608
 
 
+def for_all(text: str, dialect: sa.Dialect) -> str | None:
+    """Write an UPDATE or DELETE so that it is given a list for each of its parameters.
+
+    Where two sets of parameters are about one row, PostgreSQL would take either. None for SQLite,
+    which does not gain by it.
+    """
+    if dialect.name == "sqlite":
+        return None
+    kinds = dict(re.findall(r"\$([0-9]+)::(\w+)", text))
+    lists = ", ".join(f"${place}::{kind}[]" for place, kind in kinds.items())
+    names = ", ".join(f"p{place}" for place in kinds)
+    word = "FROM" if text.startswith("UPDATE") else "USING"
+    change, condition = re.sub(r"\$([0-9]+)(::\w+)?", r"given.p\1", text).split(" WHERE ")
+    return f"{change} {word} unnest({lists}) AS given({names}) WHERE {condition}"
+
+
 def together(first: str, places: int, second: str, dialect: sa.Dialect) -> str | None:
     """Write two statements that change rows as one, of which the first has so many parameters.
 

@@ -295,7 +295,7 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
         for state, content in claims.with_content(transaction, queue_id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
-    _HIDE_AGAIN.change_each(
+    _HIDE_AGAIN.change_all(
         transaction.connection,
         [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows],
     )

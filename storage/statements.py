@@ -56,6 +56,7 @@ class Statement:
         self._core = core
         self._columns = columns
         self._compiled: dict[str, _Compiled] = {}
+        self._texts_for_all: dict[str, str | None] = {}
         self._row: Callable[[Iterable[Any]], Any] = tuple
         if isinstance(core, sa.Select):
             self._row = _rows_of(core.selected_columns.keys())
@@ -86,11 +87,26 @@ class Statement:
             each = list(map(compiled.in_order, parameters))
             _say(connection, driver.change_each, compiled.text, each, many=True)
 
+    def change_all(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
+        """Do it for all sets of parameters, no two of which are about the same row."""
+        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
+        text = self._text_for_all(connection.dialect)
+        if text is None:
+            self.change_each(connection, parameters)
+        else:
+            _say(connection, driver.change, text, compiled.in_lists(parameters))
+
     def change_at_last(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
         """Do it for each set of parameters before the COMMIT; whole numbers and texts only."""
         compiled, driver = self.compiled(connection.dialect), driver_of(connection)
         each = list(map(compiled.in_order, parameters))
         _say(connection, driver.change_at_last, compiled.text, each, many=True)
+
+    def _text_for_all(self, dialect: sa.Dialect) -> str | None:
+        if dialect.name not in self._texts_for_all:
+            text = lists.for_all(self.compiled(dialect).text, dialect)
+            self._texts_for_all[dialect.name] = text
+        return self._texts_for_all[dialect.name]
 
     def compiled(self, dialect: sa.Dialect) -> _Compiled:
         """Give what is said to this kind of database."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
+from types import NoneType
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -95,6 +98,48 @@ async def test_what_has_no_words_is_refused(two_servers: tuple[Stage, Stage]) ->
 
     with pytest.raises(TypeError):
         await stage.database.write(rename)
+
+
+async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, other = two_servers
+    await stage.database.write(note, 0)
+    writer: Any = stage.database._engine
+    said: list[str] = []
+    writer._writers_own.add_query_logger(lambda record: said.append(record.query))
+
+    def note_and_fail(transaction: Transaction) -> None:
+        note(transaction, 2)
+        raise LookupError
+
+    write = stage.database.write
+    works = [write(note, 1), write(note_and_fail), write(note, 3), write(note, 4)]
+    ends = await asyncio.gather(*works, return_exceptions=True)
+    assert [type(end) for end in ends] == [NoneType, LookupError, NoneType, NoneType]
+    assert await names(other) == [("0", 0), ("1", 1), ("3", 3), ("4", 4)]
+    words = [text for text in said if re.match("BEGIN|COMMIT|ROLLBACK", text)]
+    chained = "COMMIT AND CHAIN"
+    assert words == ["BEGIN", chained, "ROLLBACK", "BEGIN", chained, "COMMIT"]
+    assert await other.database.read(idle_in_transaction) == 0
+
+
+async def test_a_transaction_that_was_begun_and_is_lost_is_begun_anew(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+    runs: list[int] = []
+
+    def lose_at_first(transaction: Transaction) -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            transaction.connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        note(transaction, 2)
+
+    write = stage.database.write
+    await asyncio.gather(write(note, 1), write(lose_at_first), write(note, 3))
+    assert len(runs) == 2
+    assert await names(stage) == [("1", 1), ("2", 2), ("3", 3)]
 
 
 async def test_a_read_that_fails_leaves_no_transaction_behind(
