@@ -449,10 +449,12 @@ async def serve(config: Config) -> None:
     server = Server(config, SystemClock())
     await server.start()
     memory.spare_collector()
+    giving_back = asyncio.create_task(memory.keep_giving_back(), name="memory")
     line = f"queueserver listening on {server.url} ({mask_password(config.database)})"
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
     await stop.wait()
+    giving_back.cancel()
     await server.stop()
 
 

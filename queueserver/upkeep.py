@@ -12,7 +12,6 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from queueserver import memory
 from queueserver.attributes import typed
 from storage import attempts, delays, fifo, moments, queues
 from storage.arrivals import Clock
@@ -63,7 +62,6 @@ class Upkeep:
                 log.warning("upkeep waits for the database: %s", error)
             except Exception:
                 log.exception("upkeep failed; it goes on with the next round")
-            await asyncio.to_thread(memory.give_back)
             cancel = self._clock.call_at(self._clock.now_ms() + _ROUND_MS, self._wake.set)
             try:
                 await self._wake.wait()

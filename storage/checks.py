@@ -40,9 +40,10 @@ def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
     address = sa.make_url(url)
     if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
         raise DatabaseUnusable("only a SQLite file is checked so; PostgreSQL has pg_amcheck")
-    path = Path(str(address.database))
+    # A log lies beside the file itself, and not beside a link to it.
+    path = Path(str(address.database)).resolve()
     if not path.is_file():
-        raise DatabaseUnusable(f"there is no file {path}")
+        raise DatabaseUnusable(f"there is no file {address.database}")
     try:
         is_at_rest = not _has_log(path)
         findings = _examine(path, is_envelope, is_at_rest=is_at_rest)

@@ -47,6 +47,14 @@ def speak_by(driver: Driver, info: MutableMapping[Any, Any]) -> None:
     info[_DRIVER] = driver
 
 
+def tell_rollback(connection: sa.Connection) -> None:
+    """Tell those who listen to SQLAlchemy that a transaction is undone that a driver has begun."""
+    if connection.in_transaction():  # because somebody has said something by SQLAlchemy
+        connection.rollback()
+    else:
+        connection.dispatch.rollback(connection)
+
+
 class _Cursors:
     """A connection as the DBAPI has it."""
 

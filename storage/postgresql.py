@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from storage import schema
 from storage.arrivals import Clock
 from storage.connections import PER_TRANSACTION, Address, Connection
+from storage.driver import tell_rollback
 from storage.faults import is_loss, is_passing
 from storage.link import Link
 from storage.news import Company, News
@@ -201,7 +202,7 @@ class _Attempt:
         except Exception:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 session_of(connection).roll_back()
-                connection.rollback()
+                tell_rollback(connection)
             raise
 
     def _transact(self, function: Callable[[sa.Connection], T], connection: sa.Connection) -> T:

@@ -1,8 +1,7 @@
-"""Receiving: which visible messages there are, who gets them, and what happens to the rest.
+"""Receiving: who gets the messages that are visible, and who is told of the rest.
 
-All receives of a queue in a drain make one claim, and what it finds is dealt out. A message that
-has expired is erased where it is met; one that was received often enough goes to the dead-letter
-queue in the same transaction.
+All receives of a queue in a drain make one claim, and what it finds is dealt out. One that names
+itself, on a FIFO queue, is given what it was given before.
 """
 
 from __future__ import annotations

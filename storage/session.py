@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Coroutine, Sequence
+from time import perf_counter
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
@@ -18,6 +19,9 @@ from storage.connections import Connection
 from storage.driver import as_sqlalchemy, driver_of, speak_by
 
 T = TypeVar("T")
+
+_LONGEST_CHAIN_SECONDS = 1.0
+"""How long there may be no moment between transactions; PostgreSQL counts no more often."""
 
 
 def begin_sessions(engine: sa.Engine) -> None:
@@ -63,6 +67,7 @@ class Session:
         self._own: Connection = adapted.driver_connection
         self._last_words: list[str] = []
         self._is_begun = False
+        self._rested_at = 0.0
 
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Give all rows."""
@@ -93,15 +98,20 @@ class Session:
     def commit(self, *, goes_on: bool) -> None:
         """Do what is left to be done, and commit, in one go.
 
-        If it `goes_on`, the next transaction, which is like this one, is begun by the same word.
+        If it `goes_on`, the next transaction, which is like this one, is begun by the same word;
+        but not always, because PostgreSQL tells only between transactions how many rows were
+        changed, and vacuums by that.
         """
-        text = "; ".join([*self._last_words, "COMMIT AND CHAIN" if goes_on else "COMMIT"])
+        now = perf_counter()
+        is_chained = goes_on and now - self._rested_at < _LONGEST_CHAIN_SECONDS
+        text = "; ".join([*self._last_words, "COMMIT AND CHAIN" if is_chained else "COMMIT"])
         self._await(text, self._own.execute(text))
-        self._is_begun = goes_on
+        self._is_begun = is_chained
+        if not is_chained:
+            self._rested_at = now
 
     def roll_back(self) -> None:
         """Undo a transaction, if there is one; one that was lost is undone already."""
-        self._is_begun = False
         if not self._own.is_closed() and self._own.is_in_transaction():
             self._await("ROLLBACK", self._own.execute("ROLLBACK"))
 

@@ -29,7 +29,7 @@ from sqlalchemy.pool import StaticPool
 
 from storage import moments, schema
 from storage.arrivals import Clock
-from storage.driver import driver_of
+from storage.driver import driver_of, tell_rollback
 from storage.faults import DatabaseUnusable
 from storage.news import Company, News
 
@@ -180,7 +180,7 @@ class SqliteEngine:
     def _roll_back(self) -> None:
         """Leave no transaction behind: a COMMIT that fails ends none, on either level."""
         with contextlib.suppress(sa.exc.SQLAlchemyError):
-            self._connection.rollback()
+            tell_rollback(self._connection)
         driver = self._connection.connection.driver_connection
         if isinstance(driver, sqlite3.Connection) and driver.in_transaction:
             driver.rollback()

@@ -283,6 +283,19 @@ def test_the_check_reads_what_a_server_that_was_killed_left_in_the_log(file: Pat
     assert "has no content" in ended.stdout
 
 
+def test_the_check_follows_a_link_to_a_file_and_its_log(file: Path) -> None:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("DELETE FROM bodies WHERE id = (SELECT max(id) FROM bodies)")
+        connection.commit()
+        elsewhere = file.parent / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / file.name).symlink_to(file)
+        ended = check(elsewhere)
+    assert "has no content" in ended.stdout
+    assert ended.returncode == 1
+
+
 def test_the_check_of_a_database_in_use_finds_nothing_and_keeps_nobody_waiting(file: Path) -> None:
     with start(file.parent) as server:
         assert ask(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200

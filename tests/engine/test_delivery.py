@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from storage.messages import Outcome, Release
@@ -24,6 +26,17 @@ ODD_TEXTS = [
 async def test_a_body_comes_back_as_it_was_sent(stage: Stage, body: str) -> None:
     await stage.send(body)
     assert await stage.bodies() == [body]
+
+
+async def test_receives_that_share_a_drain_hide_each_for_its_own_time(stage: Stage) -> None:
+    await stage.send(*"abcdef")
+    times_s = {5: 1, 60: 2, 0: 1}
+    await asyncio.gather(*(stage.receive(n, timeout_s=time_s) for time_s, n in times_s.items()))
+    assert await stage.counts() == (3, 3, 0)
+    stage.clock.advance(5)
+    assert await stage.counts() == (4, 2, 0)
+    stage.clock.advance(55)
+    assert await stage.counts() == (6, 0, 0)
 
 
 async def test_all_parts_of_a_message_come_back(stage: Stage) -> None:

@@ -133,13 +133,15 @@ async def test_what_a_write_raises_rolls_it_back_and_reaches_its_caller_only(sta
         insert_deletion(transaction, "never")
         raise LookupError("mine")
 
-    results = await asyncio.gather(
-        stage.send("a"),
-        stage.database.write(fail),
-        stage.database.write(insert_deletion, "kept"),
-        stage.send("b"),
-        return_exceptions=True,
-    )
+    with listening() as heard:
+        results = await asyncio.gather(
+            stage.send("a"),
+            stage.database.write(fail),
+            stage.database.write(insert_deletion, "kept"),
+            stage.send("b"),
+            return_exceptions=True,
+        )
+    assert (heard.commits, heard.rollbacks) == (3, 1)
     assert [type(result) for result in results] == [list, LookupError, type(None), list]
     assert await deletions(stage) == ["kept"]
     assert await stage.bodies() == ["a", "b"]

@@ -12,10 +12,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import queues, session
+from storage.database import Database
 from storage.lists import ValueList
 from storage.schema import deletions
 from storage.statements import Statement
 from storage.transaction import Transaction
+from tests.clock import ManualClock
 from tests.engine.stage import Stage
 
 PATIENCE_SECONDS = 5
@@ -100,13 +103,45 @@ async def test_what_has_no_words_is_refused(two_servers: tuple[Stage, Stage]) ->
         await stage.database.write(rename)
 
 
+async def words_of_works(stage: Stage, works: int) -> list[str]:
+    """Tell how transactions are begun and ended where several wait in line."""
+    await stage.database.write(note, 0)
+    said: list[str] = []
+    writer: Any = stage.database._engine
+    writer._writers_own.add_query_logger(lambda record: said.append(record.query))
+    await asyncio.gather(*(stage.database.write(note, at_ms) for at_ms in range(1, works + 1)))
+    return [text.partition(";")[0] for text in said if re.match("BEGIN|COMMIT|ROLLBACK", text)]
+
+
+async def test_there_are_moments_between_transactions(
+    two_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only then does PostgreSQL say how much there is to vacuum.
+    stage, _ = two_servers
+    chained = "COMMIT AND CHAIN"
+    assert await words_of_works(stage, 4) == ["BEGIN", chained, chained, chained, "COMMIT"]
+    monkeypatch.setattr(session, "_LONGEST_CHAIN_SECONDS", 0)
+    await stage.database.write(queues.forget_deletions, 10)
+    assert await words_of_works(stage, 2) == ["BEGIN", "COMMIT"] * 2
+
+
+async def test_where_sessions_are_pooled_each_transaction_is_begun_and_ended(
+    postgresql: str,
+) -> None:
+    clock = ManualClock()
+    database = await Database.open(postgresql, clock, poll_seconds=10)
+    stage = Stage(postgresql, clock, database)
+    assert await words_of_works(stage, 2) == ["BEGIN", "COMMIT"] * 2
+    await database.close()
+
+
 async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
     two_servers: tuple[Stage, Stage],
 ) -> None:
     stage, other = two_servers
     await stage.database.write(note, 0)
-    writer: Any = stage.database._engine
     said: list[str] = []
+    writer: Any = stage.database._engine
     writer._writers_own.add_query_logger(lambda record: said.append(record.query))
 
     def note_and_fail(transaction: Transaction) -> None:
