@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ TASKS = 200
 DONE_SECONDS = 40
 STOP_SECONDS = 60
 """A process of Celery's pool waits up to half a minute for its master to have heard of its work."""
+NOTHING = ["0", "0", "0"]
 FLAGS = {
     "prefork": ("--pool", "prefork", "--concurrency", "2"),
     "threads": ("--pool", "threads", "--concurrency", "4"),
@@ -64,7 +66,14 @@ def send_tasks() -> None:
         work.apply_async((number,), countdown=1 if number % LATE_EVERY == 0 else None)
 
 
-def run_worker(pool: str, pipe: int) -> tuple[list[str], int]:
+def wait_until_deleted(sqs: Any, url: str) -> None:  # noqa: ANN401
+    """Wait until the worker has deleted what it has done: one that is stopped before may not."""
+    until = time.monotonic() + DONE_SECONDS
+    while counts(sqs, url) != NOTHING and time.monotonic() < until:
+        pass
+
+
+def run_worker(pool: str, pipe: int, sqs: Any, url: str) -> tuple[list[str], int]:  # noqa: ANN401
     """Run a worker until all is done, and then until it has stopped by itself."""
     celery = [sys.executable, "-m", "celery", "--app", "jobs", "worker", "--loglevel", "warning"]
     with Path("worker.log").open("w") as log:
@@ -76,6 +85,7 @@ def run_worker(pool: str, pipe: int) -> tuple[list[str], int]:
         )
         try:
             done = list(lines(pipe, TASKS, DONE_SECONDS))
+            wait_until_deleted(sqs, url)
             worker.send_signal(signal.SIGTERM)
             status = worker.wait(STOP_SECONDS)
         finally:
@@ -101,7 +111,7 @@ def main(endpoint: str, kind: str, pool: str) -> None:
     send_tasks()
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     sent = counts(sqs, url)
-    done, status = run_worker(pool, pipe)
+    done, status = run_worker(pool, pipe, sqs, url)
     facts = {
         "protocol": protocol,
         "sent": sent,
