@@ -45,6 +45,10 @@ _COLLISIONS = 3
 """How often a transaction that met another server's row is tried again, and then sees that row."""
 
 
+_PATIENCE_SECONDS = 5.0
+"""A database that has not done a transaction after so long, and fails then, does not answer."""
+
+
 class Engine(Protocol):
     """What each kind of database does in its own way; its errors are SQLAlchemy's and the OS's.
 
@@ -281,10 +285,15 @@ class Database:
 
     async def _drain(self, drain: Drain) -> None:
         batch = drain.items
+        began = self._loop.time()
         try:
             results = await self._commit(_work_of(batch), drain.is_light)
         except DatabaseUnavailable as error:
             _refuse(batch, error)
+            # Who waited for that one is not to wait as long again, for the next.
+            if self._loop.time() - began > _PATIENCE_SECONDS:
+                while self._pending:
+                    _refuse(self._pending.take().items, error)
         except Exception as error:
             if len(batch) == 1:
                 _refuse(batch, error)

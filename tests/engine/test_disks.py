@@ -12,6 +12,8 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
+from storage import database as database_module
+from storage import moments
 from storage import sqlite as engine_module
 from storage.faults import DatabaseUnavailable
 from tests.engine.stage import Stage, new_message
@@ -71,6 +73,29 @@ async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
             await on_disk.send("lost")
     await on_disk.send("kept")
     assert await on_disk.bodies() == ["kept"]
+
+
+async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
+    on_disk: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
+    engine: Any = on_disk.database._engine
+    tried: list[int] = []
+
+    @sa.event.listens_for(engine._engine, "commit")
+    def fail(_connection: sa.Connection) -> None:
+        tried.append(1)
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("nobody answers"))
+
+    # Functions are transactions of their own: without this, each would be tried.
+    write = on_disk.database.write
+    works = [write(moments.note), on_disk.send("a"), write(moments.note), on_disk.send("b")]
+    ends = await asyncio.gather(*works, return_exceptions=True)
+    assert [type(end) for end in ends] == [DatabaseUnavailable] * 4
+    assert len(tried) == 1
+    sa.event.remove(engine._engine, "commit", fail)
+    await on_disk.send("c")
+    assert await on_disk.bodies() == ["c"]
 
 
 async def test_a_log_that_has_grown_is_cut_down(
