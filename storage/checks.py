@@ -69,7 +69,7 @@ def _examine(path: Path, is_envelope: Callable[[bytes], bool], *, is_at_rest: bo
 def _open(path: Path, *, is_at_rest: bool) -> sqlite3.Connection:
     # Of a file at rest, SQLite need not look after others; it would leave files beside it.
     mode = "mode=ro&immutable=1" if is_at_rest else "mode=ro"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)
+    connection = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True)
     # What cannot be read as text is to be found, and not to end the search.
     connection.text_factory = bytes
     return connection

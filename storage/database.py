@@ -73,13 +73,13 @@ class Engine(Protocol):
         self,
         function: Callable[[sa.Connection], T],
         is_light: bool,
-        is_last: Callable[[], bool],
+        goes_on: Callable[[], bool],
         /,
     ) -> T:
         """Run a function in a transaction of the one writer, and commit.
 
-        One that is light may be run where it keeps the event loop waiting for a moment. After one
-        that `is_last`, when it comes to the COMMIT, there may be none for a while.
+        One that is light may be run where it keeps the event loop waiting for a moment. When it
+        comes to the COMMIT, `goes_on` tells whether the next one is about to begin.
         """
         ...
 
@@ -340,7 +340,7 @@ class Database:
 
         try:
             transaction, results = await self._engine.transact(
-                transact, is_light, lambda: not self._pending
+                transact, is_light, lambda: bool(self._pending)
             )
         except Exception as error:
             if told := _told(error):

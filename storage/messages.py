@@ -154,9 +154,9 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping
     """
     ids = {command.queue_id for command in commands if not isinstance(command, Release)}
     revisions = transaction.revisions
-    parameters: dict[str, Any] = {"ids": sorted(ids)}
     if ids <= revisions.keys():
         return revisions
+    parameters: dict[str, Any] = {"ids": sorted(ids)}
     if not transaction.is_shared:
         revisions.update(_REVISIONS.rows(transaction.connection, parameters))
         return revisions

@@ -90,7 +90,7 @@ class PostgresqlEngine:
         self,
         function: Callable[[sa.Connection], T],
         _is_light: bool,
-        is_last: Callable[[], bool],
+        goes_on: Callable[[], bool],
     ) -> T:
         """Run a function in a transaction of the writer's connection, and commit.
 
@@ -98,7 +98,7 @@ class PostgresqlEngine:
         again, once, on a new one.
         """
         for is_second in (False, True):
-            attempt = _Attempt(self._begin, lambda: not self._is_pooled and not is_last())
+            attempt = _Attempt(self._begin, lambda: not self._is_pooled and goes_on())
             writer = await self._connected_writer()
             try:
                 return await writer.run_sync(attempt.run, function)

@@ -119,7 +119,7 @@ class SqliteEngine:
         self,
         function: Callable[[sa.Connection], T],
         is_light: bool,
-        _is_last: Callable[[], bool] = lambda: True,
+        _goes_on: Callable[[], bool],
     ) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
@@ -188,7 +188,7 @@ class SqliteEngine:
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads; in memory, between the writer's transactions."""
         if self._readers is None:
-            return await self.transact(function, is_light=True)
+            return await self._run(function, is_light=True)
         readers = self._readers
 
         def read() -> T:

@@ -163,6 +163,10 @@ ACTS = [
 ]
 
 
+Values = tuple[Any, ...]
+Explain = Callable[[sa.Connection, str, Values], sa.CursorResult[Any]]
+
+
 def hot(heard: Said) -> dict[str, Values]:
     """Give each statement that looks for rows once, with parameters that it really had."""
     return {
@@ -170,10 +174,6 @@ def hot(heard: Said) -> dict[str, Values]:
         for text, parameters in heard.statements
         if " WHERE " in text.replace("\n", " ") and "properties" not in text
     }
-
-
-Values = tuple[Any, ...]
-Explain = Callable[[sa.Connection, str, Values], sa.CursorResult[Any]]
 
 
 def explain_on_sqlite(connection: sa.Connection, text: str, values: Values) -> sa.CursorResult[Any]:
@@ -189,19 +189,14 @@ def explain_on_postgresql(connection: sa.Connection, text: str, _: Values) -> sa
     return plan
 
 
-async def plans(
-    stage: Stage, act: Act, at_least: int, *explains: Explain
-) -> dict[tuple[str, str], list[str]]:
+async def plans(stage: Stage, act: Act, at_least: int, explain: Explain) -> dict[str, list[str]]:
     """Give how the database goes about each hot statement, line by line."""
     statements = hot(await act(stage))
 
-    def ask(transaction: Transaction) -> dict[tuple[str, str], list[str]]:
+    def ask(transaction: Transaction) -> dict[str, list[str]]:
         return {
-            (explain.__name__, text): [
-                str(row[-1]) for row in explain(transaction.connection, text, parameters)
-            ]
+            text: [str(row[-1]) for row in explain(transaction.connection, text, parameters)]
             for text, parameters in statements.items()
-            for explain in explains
         }
 
     found = await stage.database.write(ask)

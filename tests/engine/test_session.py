@@ -103,14 +103,25 @@ async def test_what_has_no_words_is_refused(two_servers: tuple[Stage, Stage]) ->
         await stage.database.write(rename)
 
 
+def listen_to_writer(stage: Stage) -> list[str]:
+    """Give what will be said, from now on, to begin and to end transactions of the writer."""
+    said: list[str] = []
+
+    def note_words(record: Any) -> None:  # noqa: ANN401 (it has no type)
+        if re.match("BEGIN|COMMIT|ROLLBACK", record.query):
+            said.append(record.query.partition(";")[0])
+
+    engine: Any = stage.database._engine
+    engine._writers_own.add_query_logger(note_words)
+    return said
+
+
 async def words_of_works(stage: Stage, works: int) -> list[str]:
     """Tell how transactions are begun and ended where several wait in line."""
     await stage.database.write(note, 0)
-    said: list[str] = []
-    writer: Any = stage.database._engine
-    writer._writers_own.add_query_logger(lambda record: said.append(record.query))
+    said = listen_to_writer(stage)
     await asyncio.gather(*(stage.database.write(note, at_ms) for at_ms in range(1, works + 1)))
-    return [text.partition(";")[0] for text in said if re.match("BEGIN|COMMIT|ROLLBACK", text)]
+    return said
 
 
 async def test_there_are_moments_between_transactions(
@@ -140,9 +151,7 @@ async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
 ) -> None:
     stage, other = two_servers
     await stage.database.write(note, 0)
-    said: list[str] = []
-    writer: Any = stage.database._engine
-    writer._writers_own.add_query_logger(lambda record: said.append(record.query))
+    said = listen_to_writer(stage)
 
     def note_and_fail(transaction: Transaction) -> None:
         note(transaction, 2)
@@ -153,9 +162,8 @@ async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
     ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [NoneType, LookupError, NoneType, NoneType]
     assert await names(other) == [("0", 0), ("1", 1), ("3", 3), ("4", 4)]
-    words = [text for text in said if re.match("BEGIN|COMMIT|ROLLBACK", text)]
     chained = "COMMIT AND CHAIN"
-    assert words == ["BEGIN", chained, "ROLLBACK", "BEGIN", chained, "COMMIT"]
+    assert said == ["BEGIN", chained, "ROLLBACK", "BEGIN", chained, "COMMIT"]
     assert await other.database.read(idle_in_transaction) == 0
 
 
