@@ -299,8 +299,7 @@ class Database:
                 _refuse(batch, error)
                 return
             log.warning("a drain of %d commands failed: %s; one at a time now", len(batch), error)
-            for item in batch:
-                await self._drain(Drain([item], drain.is_light))
+            self._pending.put_back(drain)
         else:
             for item, result in zip(batch, results, strict=True):
                 _answer(item.future, result)

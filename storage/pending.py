@@ -59,9 +59,10 @@ class Pending:
         self._limit_bytes = limit_bytes
         self._line: deque[Waiting] = deque()
         self._bytes = 0
+        self._apart: deque[Drain] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._line)
+        return bool(self._line or self._apart)
 
     def add(self, work: Work, future: asyncio.Future[Any]) -> None:
         """Put work at the end of the line.
@@ -79,8 +80,14 @@ class Pending:
         self._bytes += written_bytes
         self._line.append(Waiting(work, future, written_bytes))
 
+    def put_back(self, drain: Drain) -> None:
+        """Put what failed together before all that waits, to be tried one at a time."""
+        self._apart.extend(Drain([waiting], drain.is_light) for waiting in drain.items)
+
     def take(self) -> Drain:
         """Take one function, or hot commands up to the next function or a drain's limits."""
+        if self._apart:
+            return self._apart.popleft()
         first = self._next()
         if callable(first.work):
             return Drain([first], is_light=False)

@@ -98,6 +98,29 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
     assert await on_disk.bodies() == ["c"]
 
 
+async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
+    on_disk: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
+    engine: Any = on_disk.database._engine
+    tried: list[int] = []
+
+    @sa.event.listens_for(engine._engine, "commit")
+    def fail(_connection: sa.Connection) -> None:
+        tried.append(1)
+        if len(tried) == 1:
+            raise RuntimeError("one of them is bad")
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("nobody answers"))
+
+    sends = [on_disk.send(body) for body in "abc"]
+    ends = await asyncio.gather(*sends, return_exceptions=True)
+    assert [type(end) for end in ends] == [DatabaseUnavailable] * 3
+    assert len(tried) == 2
+    sa.event.remove(engine._engine, "commit", fail)
+    await on_disk.send("d")
+    assert await on_disk.bodies() == ["d"]
+
+
 async def test_a_log_that_has_grown_is_cut_down(
     on_disk: Stage, sqlite: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
