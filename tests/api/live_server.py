@@ -108,6 +108,11 @@ class LiveServer:
     def url(self) -> str:
         return self._server.url
 
+    @property
+    def connections(self) -> int:
+        """Tell how many clients it has."""
+        return len(self._server._connections.connections)
+
     def close(self) -> None:
         self._run(self._server.stop())
         self._end()

@@ -29,6 +29,8 @@ from tests.api.server_process import ServerProcess
 
 MIB = 1024 * 1024
 CROWD = 10_000
+LATE_SECONDS = 7.0
+"""Less than the 8 s that a stop waits for requests that are being answered."""
 
 Start = Callable[..., LiveServer]
 
@@ -99,6 +101,18 @@ def trickle(client: socket.socket, content: bytes) -> bytes:
     raise AssertionError("it took everything")
 
 
+def sip(client: socket.socket) -> bytes:
+    """Read a little at a time until the answer is whole, or the server has had enough."""
+    answer = b""
+    while not answer.endswith(b"}]}"):
+        select.select([], [], [], 0.02)
+        piece = client.recv(48 * 1024)
+        if not piece:
+            break
+        answer += piece
+    return answer
+
+
 # A client that is slow to send
 
 
@@ -142,9 +156,10 @@ def test_headers_that_stall_are_ended(start: Start) -> None:
 
 def test_a_connection_that_idles_is_ended_and_not_before_its_time(start: Start) -> None:
     server = start(idle_timeout=2)
+    # Before it can be idle: who is told the answer late must not take that for too short a time.
+    began = perf_counter()
     with open_socket(server.url, head("ListQueues", 2) + b"{}") as client:
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        began = perf_counter()
         assert client.recv(1) == b""
         assert perf_counter() - began > 1.5
 
@@ -189,7 +204,8 @@ def test_a_client_that_never_reads_is_cut_off(start: Start) -> None:
         "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0, MaxNumberOfMessages=10
     )
     with open_socket(server.url, receive * 10) as client:
-        for _ in range(2):
+        until = perf_counter() + PATIENCE_SECONDS
+        while server.connections and perf_counter() < until:
             with open_socket(server.url, head("ListQueues", 100)) as stalled:
                 assert error_in(read_all(stalled)).status == 408
         assert len(read_all(client)) < 10 * 9 * 512 * 1024
@@ -197,16 +213,15 @@ def test_a_client_that_never_reads_is_cut_off(start: Start) -> None:
 
 
 def test_a_client_that_reads_slowly_is_given_the_time_it_needs(start: Start) -> None:
-    server = start()
+    server = start(request_timeout=3)
     for number in range(9):
-        assert send(server.url, f"{number}" * 512 * 1024).status == 200
+        assert send(server.url, f"{number}" * 1_000_000).status == 200
     receive = request_bytes("ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
-    with open_socket(server.url, receive) as client, open_socket(server.url, b"GET") as stalled:
-        assert read_all(stalled) == b""
-        answer = client.recv(1_000)
-        while not answer.endswith(b"}]}"):
-            answer += client.recv(MIB)
-    assert len(answer) > 9 * 512 * 1024
+    began = perf_counter()
+    with open_socket(server.url, receive) as client:
+        answer = sip(client)
+    assert perf_counter() - began > 3
+    assert len(answer) > 9 * 1_000_000
 
 
 # Too many
@@ -331,7 +346,7 @@ def test_a_stop_does_not_wait_for_half_a_request(tmp_path: Path, sent: bytes) ->
             assert exchange(server.url, "GET", "/health").status == 200
             began = perf_counter()
             assert server.stop() == (0, "", "")
-            assert perf_counter() - began < 2.0
+            assert perf_counter() - began < LATE_SECONDS
             answer = read_all(client)
         if b"\r\n\r\n" in sent:
             error = error_in(answer)

@@ -18,6 +18,8 @@ from tests.cluster.room import cluster
 from tests.cluster.servers import Servers
 
 SKEW_SECONDS = 600
+LATE_SECONDS = 10
+"""Later than any busy machine makes what is due, and long before a wait of 20 s is over."""
 Q = queue_url("q")
 DEAD = queue_url("dead")
 
@@ -61,9 +63,10 @@ async def test_a_waiting_receiver_is_woken_by_what_another_server_is_sent(
     seconds.sort()
     middle, late = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.99)]
     sys.stdout.write(f"woken: p50 {middle * 1000:.1f} ms, p99 {late * 1000:.1f} ms\n")
-    assert middle < 0.05
-    # A machine that is busy with other things may keep one in a hundred waiting.
-    assert late < (0.05 if is_long else 1)
+    # Who is not told, and looks once a second, takes half of one; and who does not look waits for
+    # all of the 20. Beside other tests, a machine may keep anybody waiting for a while.
+    assert middle < (0.05 if is_long else 0.25)
+    assert late < (0.05 if is_long else LATE_SECONDS)
 
 
 async def test_servers_that_cannot_be_told_of_news_look_for_it(
@@ -80,7 +83,7 @@ async def test_servers_that_cannot_be_told_of_news_look_for_it(
             began = time.monotonic()
             await sender.ask(0, "SendMessage", QueueUrl=Q, MessageBody="x")
             (message,) = (await waiting)["Messages"]
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < LATE_SECONDS
             handle = message["ReceiptHandle"]
             await receiver.ask(1, "DeleteMessage", QueueUrl=Q, ReceiptHandle=handle)
         sender.close()
@@ -92,21 +95,25 @@ async def test_servers_with_wrong_clocks_agree(primary: Postgres, directory: Pat
         client = Through(servers)
         for name, attributes in (("q", {}), ("q.fifo", {"FifoQueue": "true"})):
             await client.ask(0, "CreateQueue", QueueName=name, Attributes=attributes)
-        told = []
+        earliest, latest = [], []
         for server in (1, 0):
             began = time.monotonic()
             await client.ask(server, "SendMessage", QueueUrl=Q, MessageBody="x", DelaySeconds=1)
+            sent = time.monotonic()
             asked = {"QueueUrl": Q, "VisibilityTimeout": 1, "WaitTimeSeconds": 20}
             asked["MessageSystemAttributeNames"] = ["All"]
             for delivery in (1, 2):
                 answer = await client.ask((server + delivery) % 2, "ReceiveMessage", **asked)
                 (message,) = answer["Messages"]
                 assert message["Attributes"]["ApproximateReceiveCount"] == str(delivery)
-                assert delivery - 0.02 <= time.monotonic() - began < delivery + 1
-            told.append(int(message["Attributes"]["SentTimestamp"]) / 1000 - began)
+                assert delivery - 0.02 <= time.monotonic() - began < delivery + LATE_SECONDS
+            told = int(message["Attributes"]["SentTimestamp"]) / 1000
+            earliest.append(told - sent)
+            latest.append(told - began)
             handle = message["ReceiptHandle"]
             await client.ask(1 - server, "DeleteMessage", QueueUrl=Q, ReceiptHandle=handle)
-        assert abs(told[0] - told[1]) < 1
+        # It was sent at some moment between the question and the answer.
+        assert max(earliest) - min(latest) < 0.1
         same = {"QueueUrl": queue_url("q.fifo"), "MessageBody": "x", "MessageGroupId": "g"}
         ids = [
             (await client.ask(server, "SendMessage", **same, MessageDeduplicationId="d"))
@@ -139,7 +146,8 @@ async def test_a_move_task_goes_on_when_its_server_dies_and_no_faster_with_more_
         attributes = {"RedrivePolicy": policy}
         await client.ask(0, "CreateQueue", QueueName="q", Attributes=attributes)
         entries = [{"Id": str(n), "MessageBody": str(n)} for n in range(10)]
-        for _ in range(3):
+        # So many that there are some left whatever servers take to start.
+        for _ in range(50):
             await client.ask(0, "SendMessageBatch", QueueUrl=DEAD, Entries=entries)
         began = time.monotonic()
         await client.ask(
@@ -155,7 +163,7 @@ async def test_a_move_task_goes_on_when_its_server_dies_and_no_faster_with_more_
             await servers.all[server].kill()
             killed = time.monotonic()
             while (after := await moved(client, 1 - server, arn)) <= before + 5:
-                assert time.monotonic() - killed < 8
+                assert time.monotonic() - killed < 2 * LATE_SECONDS
             assert after <= 5 * (time.monotonic() - began + 2)
             await servers.all[server].start()
             client.close()

@@ -27,6 +27,10 @@ from tests.clock import ManualClock
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 RETENTION_S = 345_600
+PATIENCE_SECONDS = 30
+"""How long a test waits for what must come about: only a failure ever takes so long."""
+
+_NO_QUEUE = 0
 
 
 def new_message(body: str, delay_s: float = 0) -> NewMessage:
@@ -63,6 +67,20 @@ async def turn(times: int = 10) -> None:
         await asyncio.sleep(0)
 
 
+async def open_database(url: str, clock: ManualClock) -> Database:
+    """Open a database, and let pass what comes of its having just been opened.
+
+    Once it is tied to the other servers of a PostgreSQL, it wakes one in every line to look for
+    what nobody has told of; a test counts the looks that it gives reason for.
+    """
+    database = await Database.open(url, clock)
+    if url.startswith("postgresql:"):
+        with database.arrivals.join(_NO_QUEUE) as place:
+            sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
+            await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+    return database
+
+
 class Stage:
     """One open database, and the queue that the play is about."""
 
@@ -78,7 +96,7 @@ class Stage:
     @classmethod
     async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await Database.open(url, clock))
+        stage = cls(url, clock, await open_database(url, clock))
         stage.queue = await stage.create("orders", kind)
         return stage
 
@@ -95,7 +113,7 @@ class Stage:
 
     async def reopen(self) -> None:
         await self.database.close()
-        self.database = await Database.open(self.url, self.clock)
+        self.database = await open_database(self.url, self.clock)
 
     async def create(self, name: str, kind: str = STANDARD) -> Queue:
         return await self.database.write(queues.create, ACCOUNT, REGION, name, kind, {}, {})

@@ -18,10 +18,9 @@ from storage.database import Database
 from storage.news import LONGEST_BYTES, News
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import Stage, listening, turn
+from tests.engine.stage import PATIENCE_SECONDS, Stage, listening, turn
 
 NOW_MS = 1_000
-PATIENCE_SECONDS = 10
 
 
 @pytest.mark.parametrize(
@@ -67,32 +66,6 @@ def test_words_of_a_later_version_are_passed_over() -> None:
 async def woken(place: Place, stage: Stage) -> None:
     sleep = place.sleep_until(stage.clock.now_ms() + 1_000_000)
     await asyncio.wait_for(sleep, PATIENCE_SECONDS)
-
-
-async def acquaint(one: Stage, other: Stage) -> None:
-    """Let all pass that comes of servers' having just been tied together."""
-    with other.database.arrivals.join(other.queue.id) as place:
-        for _ in range(2):
-            place.clear()
-            await one.database.write(lambda tx: tx.announce(one.queue.id, 0))
-            await woken(place, other)
-        await turn(100)
-
-
-@pytest_asyncio.fixture
-async def two_servers(two_servers: tuple[Stage, Stage]) -> tuple[Stage, Stage]:
-    """Give them when each hears of the other."""
-    one, other = two_servers
-    await acquaint(one, other)
-    await acquaint(other, one)
-    return two_servers
-
-
-@pytest_asyncio.fixture
-async def two_fifo_servers(two_fifo_servers: tuple[Stage, Stage]) -> tuple[Stage, Stage]:
-    """Give them when the second hears of the first."""
-    await acquaint(*two_fifo_servers)
-    return two_fifo_servers
 
 
 async def test_who_waits_hears_of_what_another_server_was_sent(
