@@ -6,17 +6,15 @@ import asyncio
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
-from tests.api.live_server import LiveServer, SleepersClock, config
+from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
-
-LOOKS = 2_000
-"""How often a test looks whether a task has ended: only a failure ever takes so many."""
 
 
 @pytest.fixture
@@ -46,11 +44,12 @@ def tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]]:
 
 def ended(sqs: Sqs, dead: str) -> dict[str, Any]:
     """Wait until the latest task has ended, and give what is told of it."""
-    for _ in range(LOOKS):
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
         (task,) = tasks(sqs, dead)
         if task["Status"] not in {"RUNNING", "CANCELLING"}:
             return task
-    raise AssertionError(f"it does not end: {task}")
+        assert time.monotonic() < until, f"it does not end: {task}"
 
 
 # What is moved, and where to

@@ -18,7 +18,7 @@ from storage.database import Database
 from storage.faults import DatabaseUnavailable
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import Stage
+from tests.engine.stage import Stage, seen
 from tests.engine.test_opening import refusal
 
 
@@ -186,11 +186,10 @@ async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_link(
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     wanted = ["queueserver"] * 3 + ["queueserver link"]
-    for _ in range(1_000):
-        if (found := await watch.fetchval(counting)) == wanted:
-            break
-    done.set()
-    await asyncio.gather(*reads)
-    await watch.close()
-    await database.close()
-    assert found == wanted
+    try:
+        await seen(lambda: watch.fetchval(counting), lambda found: found == wanted)
+    finally:
+        done.set()
+        await asyncio.gather(*reads)
+        await watch.close()
+        await database.close()
