@@ -24,9 +24,7 @@ from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION, Stage, turn
-
-LOOKS = 2_000
-"""How often a test looks whether something has come about: only a failure ever takes so many."""
+from tests.looks import looks
 
 HOURS_S = 3_600
 TASK = "task"
@@ -86,7 +84,7 @@ class Work:
         return found
 
     async def until(self, happened: Happened) -> Task:
-        for _ in range(LOOKS):
+        for _ in looks():
             task = await self.task()
             if happened(task):
                 return task
@@ -94,7 +92,7 @@ class Work:
 
     async def sleeps(self, count: int) -> list[float]:
         """Wait until the runner has gone to sleep so many times, and tell for how long each."""
-        for _ in range(LOOKS):
+        for _ in looks():
             if len(self.clock.sleeps_s) >= count:
                 break
             await self.database.ping()
@@ -104,7 +102,7 @@ class Work:
         """Let the runner sleep no longer than it wants to."""
         slept = len(self.clock.sleeps_s)
         self.clock.advance(self.clock.sleeps_s[-1])
-        for _ in range(LOOKS):
+        for _ in looks():
             if len(self.clock.sleeps_s) > slept or await self.has_ended():
                 return
 
@@ -169,7 +167,7 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     arguments = (work.stage.queue, queue_arn(REGION, ACCOUNT, "home"), None, 1)
     await work.database.write(move_tasks.start, "second", *arguments)
     work.runner.start()
-    for _ in range(LOOKS):
+    for _ in looks():
         found = await work.database.read(move_tasks.find, "second")
         if found is not None and found.status == move_tasks.COMPLETED:
             return

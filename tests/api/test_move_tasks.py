@@ -14,9 +14,7 @@ import pytest
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
 from tests.api.live_server import LiveServer, SleepersClock, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
-
-LOOKS = 2_000
-"""How often a test looks whether a task has ended: only a failure ever takes so many."""
+from tests.looks import looks
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]]:
 
 def ended(sqs: Sqs, dead: str) -> dict[str, Any]:
     """Wait until the latest task has ended, and give what is told of it."""
-    for _ in range(LOOKS):
+    for _ in looks():
         (task,) = tasks(sqs, dead)
         if task["Status"] not in {"RUNNING", "CANCELLING"}:
             return task
