@@ -23,7 +23,8 @@ from storage.move_tasks import Task
 from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION, Stage, seen, turn
+from tests.engine.stage import ACCOUNT, REGION, Stage, turn
+from tests.looks import looks
 
 HOURS_S = 3_600
 TASK = "task"
@@ -77,33 +78,36 @@ class Work:
 
         await self.database.write(run)
 
-    async def task(self, task_id: str = TASK) -> Task:
-        found = await self.database.read(move_tasks.find, task_id)
+    async def task(self) -> Task:
+        found = await self.database.read(move_tasks.find, TASK)
         assert found is not None
         return found
 
-    async def until(self, happened: Happened, task_id: str = TASK) -> Task:
-        return await seen(lambda: self.task(task_id), happened)
+    async def until(self, happened: Happened) -> Task:
+        for _ in looks():
+            task = await self.task()
+            if happened(task):
+                return task
+        raise AssertionError(f"it does not come about: {task}, {self.clock.sleeps_s}")
 
     async def sleeps(self, count: int) -> list[float]:
         """Wait until the runner has gone to sleep so many times, and tell for how long each."""
-
-        async def slept() -> list[float]:
+        for _ in looks():
+            if len(self.clock.sleeps_s) >= count:
+                break
             await self.database.ping()
-            return self.clock.sleeps_s
-
-        return await seen(slept, lambda sleeps_s: len(sleeps_s) >= count)
+        return self.clock.sleeps_s
 
     async def wake(self) -> None:
         """Let the runner sleep no longer than it wants to."""
         slept = len(self.clock.sleeps_s)
         self.clock.advance(self.clock.sleeps_s[-1])
-        await self.until(
-            lambda task: (
-                len(self.clock.sleeps_s) > slept
-                or task.status not in {move_tasks.RUNNING, move_tasks.CANCELLING}
-            )
-        )
+        for _ in looks():
+            if len(self.clock.sleeps_s) > slept or await self.has_ended():
+                return
+
+    async def has_ended(self) -> bool:
+        return (await self.task()).status not in {move_tasks.RUNNING, move_tasks.CANCELLING}
 
 
 @pytest_asyncio.fixture
@@ -163,7 +167,11 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     arguments = (work.stage.queue, queue_arn(REGION, ACCOUNT, "home"), None, 1)
     await work.database.write(move_tasks.start, "second", *arguments)
     work.runner.start()
-    await work.until(lambda task: task.status == move_tasks.COMPLETED, "second")
+    for _ in looks():
+        found = await work.database.read(move_tasks.find, "second")
+        if found is not None and found.status == move_tasks.COMPLETED:
+            return
+    raise AssertionError(f"it does not end: {found}")
 
 
 async def test_a_step_that_fails_is_tried_again_later_and_later_and_then_given_up(

@@ -6,15 +6,15 @@ import asyncio
 import base64
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
-from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
+from tests.api.live_server import LiveServer, SleepersClock, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
+from tests.looks import looks
 
 
 @pytest.fixture
@@ -44,12 +44,11 @@ def tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]]:
 
 def ended(sqs: Sqs, dead: str) -> dict[str, Any]:
     """Wait until the latest task has ended, and give what is told of it."""
-    until = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    for _ in looks():
         (task,) = tasks(sqs, dead)
         if task["Status"] not in {"RUNNING", "CANCELLING"}:
             return task
-        assert time.monotonic() < until, f"it does not end: {task}"
+    raise AssertionError(f"it does not end: {task}")
 
 
 # What is moved, and where to

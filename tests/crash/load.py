@@ -281,12 +281,14 @@ class Load:
 
         async def empty(queue: str) -> None:
             caller = Caller(self)
-            quiet_since = self.now()
-            while self.now() - quiet_since < 3 * VISIBILITY_SECONDS + 1:
+            quiet_since = asked = self.now()
+            # It counts when a receive began: none may have been under way for the whole time.
+            while asked - quiet_since < 3 * VISIBILITY_SECONDS + 1:
+                asked = self.now()
                 found = await self._receive(caller, queue, 1, is_last=True)
                 if found:
-                    quiet_since = self.now()
                     await self._delete(caller, queue, found)
+                    quiet_since = self.now()
             caller.hang_up()
 
         await asyncio.gather(*(empty(queue) for queue in HOMES))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,8 +24,6 @@ from storage.queues import STANDARD, Queue
 from storage.receives import Receipt, Receive, Received
 from storage.redrive import Redrive
 from tests.clock import ManualClock
-
-T = TypeVar("T")
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 RETENTION_S = 345_600
@@ -67,14 +65,6 @@ async def turn(times: int = 10) -> None:
     """Let everything run that is due on the loop, and what that makes due."""
     for _ in range(times):
         await asyncio.sleep(0)
-
-
-async def seen(look: Callable[[], Awaitable[T]], is_there: Callable[[T], bool]) -> T:
-    """Look again and again until what a test waits for is there, and give it."""
-    until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while not is_there(found := await look()):
-        assert asyncio.get_running_loop().time() < until, f"it does not come about: {found}"
-    return found
 
 
 async def open_database(url: str, clock: ManualClock) -> Database:

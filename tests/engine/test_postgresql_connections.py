@@ -18,8 +18,11 @@ from storage.database import Database
 from storage.faults import DatabaseUnavailable
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import Stage, seen
+from tests.engine.stage import Stage
 from tests.engine.test_opening import refusal
+
+PATIENCE_SECONDS = 4
+"""Less than the 5 seconds that a read waits for a connection."""
 
 
 @pytest.mark.parametrize(
@@ -99,7 +102,7 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
@@ -124,8 +127,7 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.3)
-    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
@@ -133,10 +135,12 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
     await stage.send("a")
     await stage.counts()
     relay.flows.clear()
-    for _ in range(2):
-        asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
-        answers = await asyncio.wait_for(asked, 10)
-        assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
+    with monkeypatch.context() as impatient:
+        impatient.setattr(connections, "CONNECT_SECONDS", 0.3)
+        for _ in range(2):
+            asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
+            answers = await asyncio.wait_for(asked, 20)
+            assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
     relay.flows.set()
     assert await stage.counts() == (1, 0, 0)
     await stage.send("b")
@@ -186,10 +190,12 @@ async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_link(
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
     wanted = ["queueserver"] * 3 + ["queueserver link"]
-    try:
-        await seen(lambda: watch.fetchval(counting), lambda found: found == wanted)
-    finally:
-        done.set()
-        await asyncio.gather(*reads)
-        await watch.close()
-        await database.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (found := await watch.fetchval(counting)) != wanted:
+                pass
+    done.set()
+    await asyncio.gather(*reads)
+    await watch.close()
+    await database.close()
+    assert found == wanted

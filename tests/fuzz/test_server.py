@@ -16,6 +16,7 @@ from tests.api.live_server import LiveServer, config
 from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, told
 from tests.clock import ManualClock
 from tests.fuzz import inputs
+from tests.fuzz.in_time import in_time
 
 HEADERS = {
     "connection",
@@ -65,6 +66,7 @@ REQUESTS = inputs.requests.filter(lambda request: request[0] != "DeleteQueue")
 
 
 @given(REQUESTS)
+@in_time()
 def test_nearly_right_json_is_answered(
     server: LiveServer, request_: tuple[str, dict[str, object]]
 ) -> None:
@@ -74,6 +76,7 @@ def test_nearly_right_json_is_answered(
 
 
 @given(REQUESTS)
+@in_time()
 def test_nearly_right_forms_are_answered(
     server: LiveServer, request_: tuple[str, dict[str, object]]
 ) -> None:
@@ -83,6 +86,7 @@ def test_nearly_right_forms_are_answered(
 
 
 @given(inputs.actions, inputs.garbage, st.booleans())
+@in_time()
 def test_any_body_is_answered(server: LiveServer, action: str, body: bytes, is_json: bool) -> None:
     examine(exchange(server.url, headers=json_headers(action) if is_json else FORM, body=body))
 
@@ -177,6 +181,7 @@ def answers(client: socket.socket) -> list[Answer]:
 
 
 @given(connections())
+@in_time()
 def test_any_bytes_on_a_connection_are_answered_as_sqs_does(
     server: LiveServer, sent: bytes
 ) -> None:

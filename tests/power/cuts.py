@@ -32,6 +32,9 @@ KEPT = (0.0, 0.5, 0.9, 1.0)
 _LATER_MS = 3_600_000
 """The power comes back when every visibility timeout is over."""
 
+_ENOUGH_SENDS = 200
+"""What is sent at least, after the time is over."""
+
 _ENDLESS = 1_000
 """So many receives find what no queue here can have."""
 
@@ -83,6 +86,8 @@ def record(directory: Path, seed: int, seconds: float) -> tuple[History, list[St
         await load.create_queues()
         acting = asyncio.create_task(load.run())
         await asyncio.sleep(seconds)
+        # On a slow machine there is to be something to lose, too.
+        await load.progress(_ENOUGH_SENDS)
         load.end()
         await acting
         assert not load.failures, load.failures[:3]

@@ -1,0 +1,16 @@
+"""Looking again and again whether something has come about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+PATIENCE_SECONDS = 30
+"""How long that may take: only a failure ever takes so long."""
+
+
+def looks() -> Iterator[None]:
+    """Give a turn to look, as often as there is time for; where disks are slow, looking is not."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < until:
+        yield
