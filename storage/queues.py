@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import delays
-from storage.lists import among
+from storage import delays, fifo
+from storage.lists import among, in_order
 from storage.schema import (
     attempts,
     backlogs,
@@ -324,23 +324,34 @@ def with_expired(connection: sa.Connection, limits: Iterable[tuple[int, int]]) -
     return found
 
 
+_STILL_THERE = Statement(
+    sa.select(messages.c.id, messages.c.group_id)
+    .where(messages.c.queue_id == sa.bindparam("queue"), among(messages.c.id, "numbers"))
+    .order_by(in_order(messages.c.id))
+    # What another server is just freeing or deleting must not be counted as gone twice.
+    .with_for_update(skip_locked=True)
+)
+
+
 def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit: int) -> int:
-    """Free up to `limit` of a queue's messages of those sent at or before `expired_ms`."""
+    """Free up to `limit` of a queue's messages of those sent at or before `expired_ms`.
+
+    Their groups are held before they are, as a receive does: so the two never wait for each other.
+    """
     state = messages.c
-    expired = (
-        sa.select(state.id, state.group_id, state.sent_at_ms)
-        .where(state.queue_id == queue_id)
-        # What another server is just freeing or deleting must not be counted as gone twice.
-        .with_for_update(skip_locked=True)
-    )
+    rows = sa.select(state.id, state.group_id, state.sent_at_ms).where(state.queue_id == queue_id)
     freed = 0
     for statement in (
-        expired.order_by(state.id).limit(limit),
-        expired.where(*_redriven_and(expired_ms)).order_by(state.sent_at_ms).limit(limit),
+        rows.order_by(state.id).limit(limit),
+        rows.where(*_redriven_and(expired_ms)).order_by(state.sent_at_ms).limit(limit),
     ):
-        rows = transaction.connection.execute(statement)
-        found = [(queue_id, row) for row in rows if row.sent_at_ms <= expired_ms][: limit - freed]
-        erase(transaction, found)
+        expired = [
+            row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
+        ][: limit - freed]
+        fifo.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
+        numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
+        found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
+        erase(transaction, [(queue_id, row) for row in found])
         freed += len(found)
     return freed
 

@@ -7,6 +7,7 @@ import asyncio
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
+from storage import queues
 from storage.messages import Outcome
 from storage.transaction import Transaction
 from tests.engine.stage import Stage
@@ -50,6 +51,30 @@ async def test_a_delete_waits_for_the_group_before_it_holds_the_message(
 
     await one.database.write(hold_the_group)
     assert await deleting[0] == [Outcome.DONE]
+
+
+async def test_what_has_expired_is_freed_when_its_group_is_held(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    """Upkeep that held messages first would wait for receives that wait for it, over and over."""
+    one, other = two_fifo_servers
+    (number,) = await one.send_to("g", "a")
+    one.clock.advance(one.retention_s)
+    freeing: list[asyncio.Task[int]] = []
+
+    def hold_the_group(transaction: Transaction) -> None:
+        transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
+        free = other.database.write(queues.free_expired, one.queue.id, one.expired_ms(), 10)
+        freeing.append(asyncio.create_task(free))
+        await_only(done_or_waiting(freeing[0], one.url))
+        left = transaction.connection.execute(
+            sa.text("SELECT id FROM messages FOR UPDATE SKIP LOCKED")
+        )
+        assert left.scalars().all() == [number]
+
+    await one.database.write(hold_the_group)
+    assert await freeing[0] == 1
+    assert (await one.keys())["groups"] == 0
 
 
 async def test_two_servers_lose_no_group_and_leave_no_empty_one(
