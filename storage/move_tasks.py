@@ -15,9 +15,11 @@ import sqlalchemy as sa
 
 from storage import fifo, queues, redrive
 from storage.fifo import STATE, Row
+from storage.lists import among, in_order
 from storage.queues import Queue
-from storage.schema import bodies, messages
+from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
+from storage.statements import Statement
 from storage.transaction import Transaction
 
 RUNNING = "RUNNING"
@@ -195,19 +197,25 @@ def step(
     source = queues.hold(transaction, task.account, task.region, task.source)
     met = _movable(transaction, source, task, limit) if source else []
     if source is None or not met:
+        if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
+            return True
         end(transaction, task_id, COMPLETED)
         return False
     expired_ms = transaction.now_ms - retention_ms_of(source)
     queues.erase(transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms])
     rows = [row for row in met if row.sent_at_ms > expired_ms]
+    moved = 0
     for place, found in _by_destination(transaction, source.id, task, rows).items():
         located = locate(place)
         target = queues.hold(transaction, *located) if located else None
         if target is None:
             raise NoDestination
-        redrive.send_on(transaction, source.id, target, found)
+        free = _without_busy(transaction, target, found)
+        if free:
+            redrive.send_on(transaction, source.id, target, free)
+            moved += len(free)
     transaction.connection.execute(
-        tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + len(rows))
+        tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + moved)
     )
     return True
 
@@ -234,6 +242,47 @@ def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) ->
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
+    """Tell whether something visible is left, which another server is just about."""
+    if source.kind != queues.STANDARD:
+        left = sa.select(groups.c.head_id).where(
+            groups.c.queue_id == source.id,
+            groups.c.available_at_ms <= transaction.now_ms,
+            groups.c.head_id <= task.number,
+        )
+    else:
+        left = sa.select(messages.c.id).where(
+            messages.c.queue_id == source.id,
+            messages.c.visible_at_ms <= transaction.now_ms,
+            messages.c.id <= task.number,
+        )
+    return transaction.connection.execute(left.limit(1)).first() is not None
+
+
+_GROUPS_NAMED = sa.select(groups.c.group_id).where(
+    groups.c.queue_id == sa.bindparam("queue"), among(groups.c.group_id, "groups")
+)
+_THERE = Statement(_GROUPS_NAMED)
+_FREE = Statement(
+    _GROUPS_NAMED.order_by(in_order(groups.c.group_id)).with_for_update(skip_locked=True)
+)
+
+
+def _without_busy(transaction: Transaction, target: Queue, rows: Sequence[Row]) -> Sequence[Row]:
+    """Leave out what goes to groups that other servers hold: it is moved by a later step.
+
+    Who buries messages holds a group here and waits for the same one there, as one that waited
+    for it in turn would do the other way round.
+    """
+    wanted = sorted({row.group_id for row in rows if row.group_id is not None})
+    if not wanted or not transaction.is_shared:
+        return rows
+    named = {"queue": target.id, "groups": wanted}
+    free = {group_id for (group_id,) in _FREE.rows(transaction.connection, named)}
+    busy = {group_id for (group_id,) in _THERE.rows(transaction.connection, named)} - free
+    return [row for row in rows if row.group_id not in busy]
 
 
 def _by_destination(

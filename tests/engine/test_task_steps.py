@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.util import await_only
 
 from storage import move_tasks, queues
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
@@ -376,3 +378,47 @@ async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) 
         await stage.database.write(fail)
     assert await play.task(task_id) == before
     assert (await play.dead.counts())[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"), [("standard", "messages"), ("fifo", "groups")], ids=["standard", "fifo"]
+)
+async def test_a_task_does_not_end_while_another_server_holds_what_is_left(
+    two_servers: tuple[Stage, Stage], kind: str, rows: str
+) -> None:
+    one, other = two_servers
+    play = await Play.begin(one, kind, source="ab")
+    task_id = await play.start()
+
+    def step_meanwhile(transaction: Transaction) -> bool:
+        transaction.connection.execute(sa.text(f"SELECT 1 FROM {rows} FOR UPDATE"))
+        went_on: bool = await_only(asyncio.wait_for(play.step(task_id), timeout=5))
+        return went_on
+
+    assert await other.database.write(step_meanwhile)
+    await play.run(task_id)
+    task = await play.task(task_id)
+    assert (task.status, task.moved) == ("COMPLETED", 2)
+
+
+async def test_a_task_waits_for_no_group_that_another_server_holds(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    """A receive there may hold it and wait for the group that the task takes from."""
+    one, other = two_servers
+    play = await Play.begin(one, "fifo", source="ab")
+    (source,) = play.sources
+    await source.send_to("g", "c")
+    assert await source.bodies() == ["c"]
+    task_id = await play.start()
+
+    def step_meanwhile(transaction: Transaction) -> bool:
+        is_its = sa.text(f"SELECT 1 FROM groups WHERE queue_id = {source.queue.id} FOR UPDATE")
+        assert transaction.connection.execute(is_its).all()
+        went_on: bool = await_only(asyncio.wait_for(play.step(task_id), timeout=5))
+        return went_on
+
+    assert await other.database.write(step_meanwhile)
+    assert (await play.task(task_id)).moved == 0
+    await play.run(task_id)
+    assert (await play.task(task_id)).moved == 2
