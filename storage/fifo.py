@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.lists import among, in_order
+from storage.lists import among, in_order, insertion_or_hold
 from storage.schema import deduplications, groups, messages
 from storage.statements import Statement
 from storage.transaction import Transaction
@@ -135,10 +135,7 @@ def _by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[st
 
 _HOLD = Statement(
     sa.select(groups.c.group_id)
-    .where(
-        groups.c.queue_id == bindparam("queue"),
-        among(groups.c.group_id, "groups"),
-    )
+    .where(groups.c.queue_id == bindparam("queue"), among(groups.c.group_id, "groups"))
     .order_by(in_order(groups.c.group_id))
     .with_for_update()
 )
@@ -161,7 +158,37 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
     return held
 
 
-_BEGIN = Statement(groups.insert())
+_BEGIN_OR_HOLD = Statement(
+    insertion_or_hold(groups, ["queue_id", "group_id"], {"head_id": 0, "available_at_ms": 0})
+)
+
+
+def hold_to_send(
+    transaction: Transaction, keys: Collection[tuple[int, str]]
+) -> set[tuple[int, str]]:
+    """Do as `hold` does for groups that are about to be sent to.
+
+    Where there are other servers, groups without messages are begun at once, or two servers that
+    begin the same ones would collide over and over; those that get no message are ended.
+    """
+    if not keys or not transaction.is_shared:
+        return hold(transaction, keys)
+    queue_ids, group_ids = zip(*keys, strict=True)
+    lists = {"queue_id": queue_ids, "group_id": group_ids}
+    begun = {(row[0], row[1]) for row in _BEGIN_OR_HOLD.rows(transaction.connection, lists)}
+    transaction.held.update(keys)
+    transaction.touched |= begun
+    return set(keys) - begun
+
+
+_BEGIN = Statement(
+    groups.insert().values(
+        queue_id=bindparam("queue"),
+        group_id=bindparam("group"),
+        head_id=bindparam("head"),
+        available_at_ms=bindparam("at"),
+    )
+)
 
 
 def join(
@@ -174,18 +201,16 @@ def join(
     A message of a group that has messages already is behind its head and changes nothing: these
     are `held`.
     """
-    first: dict[tuple[int, str], tuple[int, int]] = {}
+    first: dict[tuple[int, str], dict[str, Any]] = {}
     for queue_id, group_id, number, visible_at_ms in arrived:
         if (queue_id, group_id) not in held:
-            first.setdefault((queue_id, group_id), (number, visible_at_ms))
-    if first:
-        _BEGIN.change_each(
-            transaction.connection,
-            [
-                {"queue_id": key[0], "group_id": key[1], "head_id": head, "available_at_ms": at_ms}
-                for key, (head, at_ms) in first.items()
-            ],
-        )
+            row = {"queue": queue_id, "group": group_id, "head": number, "at": visible_at_ms}
+            first.setdefault((queue_id, group_id), row)
+    if first and transaction.is_shared:  # they are there, but for what they begin with
+        transaction.touched.difference_update(first)
+        _MOVE_HEAD.change_all(transaction.connection, first.values())
+    elif first:
+        _BEGIN.change_each(transaction.connection, first.values())
 
 
 _AVAILABLE = Statement(
@@ -208,10 +233,7 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
     queue_id: sa.BindParameter[int] = bindparam("queue")
     walk = (
         sa.select(groups.c.group_id, groups.c.head_id.label("id"), sa.literal(1).label("depth"))
-        .where(
-            groups.c.queue_id == queue_id,
-            among(groups.c.group_id, "groups"),
-        )
+        .where(groups.c.queue_id == queue_id, among(groups.c.group_id, "groups"))
         .cte("walk", recursive=True)
     )
     after = messages.alias("after")
@@ -380,10 +402,7 @@ _HEADS = Statement(
         ),
         isouter=True,
     )
-    .where(
-        groups.c.queue_id == bindparam("queue"),
-        among(groups.c.group_id, "groups"),
-    )
+    .where(groups.c.queue_id == bindparam("queue"), among(groups.c.group_id, "groups"))
 )
 
 _MOVE_HEAD = Statement(

@@ -238,6 +238,7 @@ def _hold_groups(
         for message in command.messages
         if message.group_id is not None
     }
+    hold = fifo.hold_to_send if keys else fifo.hold
     if transaction.is_shared:
         keys |= {
             (claim.receipt.queue_id, claim.group_id)
@@ -246,7 +247,7 @@ def _hold_groups(
             if claim.is_ordered
         }
         keys |= _groups_of_receipts(transaction, kinds)
-    return fifo.hold(transaction, keys) if keys else set()
+    return hold(transaction, keys) if keys else set()
 
 
 def _groups_of_receipts(

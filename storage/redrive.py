@@ -104,7 +104,7 @@ def _move(
 ) -> None:
     """Move messages; what `states` and `contents` say of each is completed by where it goes."""
     now_ms = transaction.now_ms
-    held = fifo.hold(
+    held = fifo.hold_to_send(
         transaction, {(target.id, row.group_id) for row in rows if row.group_id is not None}
     )
     numbers = transaction.take_numbers(len(rows))

@@ -168,7 +168,7 @@ def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
 
 
 def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
-    if isinstance(core, sa.Insert):
+    if isinstance(core, sa.Insert) and core.select is None:
         names = columns or core.table.columns.keys()
         text = lists.insertion(core.table, names, dialect)
         if text is not None:

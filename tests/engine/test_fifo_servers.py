@@ -10,7 +10,7 @@ from sqlalchemy.util import await_only
 from storage import queues
 from storage.messages import Outcome
 from storage.transaction import Transaction
-from tests.engine.stage import Stage
+from tests.engine.stage import Stage, fifo_message, listening
 from tests.engine.test_fifo import named
 from tests.engine.test_outages import done_or_waiting
 
@@ -89,6 +89,36 @@ async def test_two_servers_lose_no_group_and_leave_no_empty_one(
         await one.delete(*[message.receipt for message in received])
     assert found == left
     assert (await one.keys())["groups"] == 0
+
+
+async def test_two_servers_that_begin_the_same_groups_do_not_collide(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    """Where consumers keep up, groups begin with nearly every send."""
+    one, other = two_fifo_servers
+    await asyncio.gather(one.receive(), other.receive())
+    with listening() as said:
+        for _ in range(20):
+            sends = ((one, "abc"), (other, "cba"))
+            await asyncio.gather(
+                *(
+                    server.database.submit(server.sending(*map(fifo_message, "xxx", groups)))
+                    for server, groups in sends
+                )
+            )
+            received = [message for _ in "abc" for message in await one.receive(10)]
+            assert len(received) == 6
+            await other.delete(*[message.receipt for message in received])
+    assert said.rollbacks == 0
+
+
+async def test_what_was_sent_before_begins_no_group(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_fifo_servers
+    await one.database.submit(one.sending(fifo_message("x", "g", "known")))
+    await other.database.submit(other.sending(fifo_message("x", "h", "known")))
+    assert (await one.keys())["groups"] == 1
 
 
 async def test_two_servers_give_a_group_to_one_receiver(

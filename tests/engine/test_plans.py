@@ -229,7 +229,7 @@ _FILTERS_A_QUEUE = re.compile(
     r"Index Cond: \(queue_id = [^)]*\)\n *Filter: .*(visible_at_ms|group_id|key|\bid\b)"
 )
 """A plan that reads all of a queue for a few of its rows."""
-_OF_A_LIST = re.compile(r"^\(\(\w+\.?\w* (\+ 0|\|\| ''::text)\)\)( NULLS FIRST)?$")
+_OF_A_LIST = re.compile(r"^(\(\(\w+\.?\w* (\+ 0|\|\| ''::text)\)\)(, | NULLS FIRST|$))+$")
 """What only rows are sorted by that a list has named."""
 
 
