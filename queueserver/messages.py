@@ -198,13 +198,18 @@ class Messages:
                 await place.sleep_until(deadline_ms)
 
     async def _claim(self, command: Receive) -> Sequence[Received]:
-        """Claim messages; if the receiver goes away meanwhile, give them back at once."""
+        """Claim messages; if the receiver goes away meanwhile, give them back at once.
+
+        But not those of an attempt that named itself: they are kept for when it is repeated, which
+        may be now, on another server.
+        """
         claim = self._database.submit(command)
         try:
             received: Sequence[Received] = await asyncio.shield(claim)
         except asyncio.CancelledError:
             command.withdraw()
-            claim.add_done_callback(self._give_back)
+            if command.attempt is None:
+                claim.add_done_callback(self._give_back)
             raise
         except AttemptSpent:
             name = command.attempt.attempt_id if command.attempt else ""

@@ -48,7 +48,6 @@ class PostgresqlEngine:
             async_creator=self._connect,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=_POOL_SECONDS,
             # Errors end in the log, and message bodies must not.
             hide_parameters=True,
             # Transactions are begun and ended here, in fewer words.
@@ -63,6 +62,9 @@ class PostgresqlEngine:
         # other, so that drains on several would be smaller, and stand in the same line.
         self._writer: AsyncConnection | None = None
         self._writers_own: Connection | None = None
+        # The others are for reads, in the order in which they are asked for: the pool itself would
+        # let one wait while others are served again and again.
+        self._for_reads = asyncio.Semaphore(connections - 1)
 
     async def _connect(self) -> Connection:
         return await self._address.connect({})
@@ -125,6 +127,17 @@ class PostgresqlEngine:
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads, on a connection of its own; again, if that was lost."""
+        try:
+            async with asyncio.timeout(_POOL_SECONDS):
+                await self._for_reads.acquire()
+        except TimeoutError:
+            raise TimeoutError("all connections for reads are in use") from None
+        try:
+            return await self._read_anew(function)
+        finally:
+            self._for_reads.release()
+
+    async def _read_anew(self, function: Callable[[sa.Connection], T]) -> T:
         try:
             return await self._read(function)
         except sa.exc.DBAPIError as error:

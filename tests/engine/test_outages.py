@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
+from storage import postgresql as postgresql_module
 from storage import queues
 from storage.faults import DatabaseUnavailable
 from storage.queues import QueueChanged
 from storage.transaction import Transaction
-from tests.engine.stage import Said, Stage, new_message, turn
+from tests.engine.stage import Said, Stage, new_message
 from tests.engine.test_plans import act, act_on_groups
 
 _KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -294,28 +295,70 @@ async def test_counts_hold_when_one_server_purges_what_another_fills(
         assert visible == len(await one.bodies())
 
 
-async def test_a_read_that_gets_no_connection_is_told_to_try_again(emptied_postgresql: str) -> None:
+READERS = 4
+"""What is left of 5 connections, of which one is the writer's."""
+
+
+class Readers:
+    """Reads that keep all connections, until they are done."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._done = asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        started = asyncio.Semaphore(0)
+
+        def stay(_connection: sa.Connection) -> None:
+            started.release()
+            await_only(self._done.wait())
+
+        read = self._stage.database.read
+        self._reads = [asyncio.create_task(read(stay)) for _ in range(READERS)]
+        for _ in range(READERS):
+            await started.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._done.set()
+        await asyncio.gather(*self._reads)
+
+
+async def test_a_read_that_gets_no_connection_is_told_to_try_again(
+    emptied_postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stage = await Stage.open(emptied_postgresql)
+    async with Readers(stage):
+        with monkeypatch.context() as impatient:
+            impatient.setattr(postgresql_module, "_POOL_SECONDS", 0.01)
+            with pytest.raises(DatabaseUnavailable):
+                await stage.counts()
+        await stage.send("a")  # the writer has a connection of its own
+    assert await stage.counts() == (1, 0, 0)
+    await stage.database.close()
+
+
+async def test_reads_are_served_in_the_order_in_which_they_are_asked_for(
+    emptied_postgresql: str,
+) -> None:
+    stage = await Stage.open(emptied_postgresql)
+    asked: list[object] = []
+    served: list[object] = []
+
+    async def count() -> None:
+        for _ in range(10):
+            asked.append(asyncio.current_task())
+            await stage.counts()
+
+    async with Readers(stage):
+        pass  # all connections are there
     engine: Any = stage.database._engine
-    pool = engine._engine.pool
-    patience, pool._timeout = pool._timeout, 0.01
-    done = asyncio.Event()
 
-    def stay(_connection: sa.Connection) -> None:
-        await_only(done.wait())
+    @sa.event.listens_for(engine._engine.sync_engine, "checkout")
+    def serve(*_: object) -> None:
+        served.append(asyncio.current_task())
 
-    busy = [asyncio.create_task(stage.database.read(stay)) for _ in range(pool.size())]
-    await turn(1_000)
-    try:
-        refused = await asyncio.gather(
-            *(stage.counts() for _ in range(pool.size())), return_exceptions=True
-        )
-        assert {type(told) for told in refused} == {DatabaseUnavailable}
-    finally:
-        pool._timeout = patience
-        done.set()
-        await asyncio.gather(*busy, return_exceptions=True)
-    assert await stage.counts() == (0, 0, 0)
+    await asyncio.gather(*(count() for _ in range(40)))
+    assert served == asked
     await stage.database.close()
 
 
