@@ -24,8 +24,8 @@ from queueserver.seals import Seal
 from storage.arrivals import Clock
 from storage.attempts import Attempt, AttemptSpent
 from storage.database import Database
+from storage.deduplications import Sent
 from storage.faults import DatabaseDamaged, DatabaseUnavailable
-from storage.fifo import Sent
 from storage.messages import ChangeVisibility, Delete, Outcome, Release, Send
 from storage.queues import STANDARD
 from storage.receives import InFlightLimit, Receipt, Receive, Received

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Sequence
 
 from queueserver.attributes import typed
-from storage import attempts, delays, fifo, moments, queues
+from storage import attempts, deduplications, delays, moments, queues
 from storage.arrivals import Clock
 from storage.database import Database
 from storage.faults import DatabaseDamaged, DatabaseUnavailable
@@ -91,7 +91,7 @@ class Upkeep:
             pass
 
     async def _forget(self) -> None:
-        for forget in (fifo.forget, attempts.forget):
+        for forget in (deduplications.forget, attempts.forget):
             while await self._database.write(forget, _STEP) == _STEP:
                 pass
         forgotten_ms = self._clock.now_ms() - _DELETIONS_KEPT_MS

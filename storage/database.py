@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 _COLLISIONS = 3
 """How often a transaction that met another server's row is tried again, and then sees that row."""
 
+
+_CONTENDED_SECONDS = 10.0
+"""How long a server that has met another's row takes care not to meet the next."""
 
 _PATIENCE_SECONDS = 5.0
 """A database that has not done a transaction after so long, and fails then, does not answer."""
@@ -133,6 +137,7 @@ class Database:
         self._clock = clock
         self._estimates = Estimates()
         self._revisions: dict[int, int] = {}
+        self._contended_until = -inf
         self._pending = Pending(self._estimates, limit, limit_bytes)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -314,6 +319,7 @@ class Database:
             except DBAPIError as error:
                 if not is_collision(error):
                     raise
+                self._contended_until = self._loop.time() + _CONTENDED_SECONDS
         return await self._commit_once(work, is_light)
 
     async def _commit_once(
@@ -330,6 +336,7 @@ class Database:
                 self._estimates,
                 {} if self._engine.is_shared else self._revisions,
                 is_shared=self._engine.is_shared,
+                is_contended=self._engine.is_shared and self._loop.time() < self._contended_until,
             )
             results = work(transaction)
             fifo.settle(transaction)

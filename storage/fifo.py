@@ -1,4 +1,4 @@
-"""FIFO queues: what is a duplicate, and which messages may be received now.
+"""FIFO queues: which messages may be received now.
 
 A group delivers the messages at its head up to the first that is in flight or delayed. `groups`
 has one row for each group: its first message, and from when on the group delivers. So a receive
@@ -9,20 +9,16 @@ just served stands behind those that were not. Refuses to take anything: that is
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from itertools import chain
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.lists import among, in_order, insertion_or_hold
-from storage.schema import deduplications, groups, messages
+from storage.lists import among, by_queue, in_order, insertion_or_hold
+from storage.schema import groups, messages
 from storage.statements import Statement
 from storage.transaction import Transaction
-
-DEDUPLICATION_MS = 300_000
-"""How long an id is known, counted from the send that brought it first."""
 
 Row: TypeAlias = sa.Row[*tuple[Any, ...]]
 
@@ -36,101 +32,6 @@ STATE = (
     messages.c.first_received_at_ms,
 )
 """What must be known of a message to decide whether it may be received, and to receive it."""
-
-
-class Sent(NamedTuple):
-    """What a send is told of its message, or of the one that it duplicates."""
-
-    number: int
-    message_id: bytes
-
-
-class Candidate(NamedTuple):
-    """A message that a FIFO queue may have been sent before, by what it is known by there."""
-
-    queue_id: int
-    key: str
-    message_id: bytes
-
-
-# One statement for each queue, here and below: given pairs of queue and key, SQLite would read the
-# whole table.
-_KNOWN = Statement(
-    sa.select(deduplications)
-    .where(
-        deduplications.c.queue_id == bindparam("queue"),
-        among(deduplications.c.key, "keys"),
-    )
-    # One order for all servers wherever several rows are waited for: so no two wait in a circle.
-    .order_by(in_order(deduplications.c.key))
-    .with_for_update()
-)
-
-_FORGET = Statement(
-    deduplications.delete().where(
-        deduplications.c.queue_id == bindparam("queue"),
-        deduplications.c.key == bindparam("known_as"),
-    )
-)
-
-
-_KNOW = Statement(deduplications.insert())
-
-
-def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tuple[Sent, bool]]:
-    """Tell for each candidate what it is known as, and whether it is new.
-
-    A candidate is also held against those before it. Deduplication ids count for five minutes from
-    the first send, whatever has become of its message.
-    """
-    known = _known(transaction, {candidate[:2] for candidate in candidates})
-    verdicts: list[tuple[Sent, bool]] = []
-    rows: list[dict[str, Any]] = []
-    numbers = transaction.take_numbers(len(candidates))
-    for candidate, number in zip(candidates, numbers, strict=True):
-        key = candidate[:2]
-        if key in known:
-            verdicts.append((known[key], False))
-            continue
-        sent = known[key] = Sent(number, candidate.message_id)
-        verdicts.append((sent, True))
-        rows.append(
-            {
-                "queue_id": candidate.queue_id,
-                "key": candidate.key,
-                "message_id": candidate.message_id,
-                "number": number,
-                "sent_at_ms": transaction.now_ms,
-            }
-        )
-    if rows:
-        rows.sort(key=itemgetter("queue_id", "key"))
-        _KNOW.change_each(transaction.connection, rows)
-    return verdicts
-
-
-def _known(
-    transaction: Transaction, candidates: Collection[tuple[int, str]]
-) -> dict[tuple[int, str], Sent]:
-    """Find what was sent within five minutes, and forget what was sent before."""
-    known: dict[tuple[int, str], Sent] = {}
-    stale: list[dict[str, Any]] = []
-    for queue_id, keys in _by_queue(candidates):
-        rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": keys})
-        for row in rows:
-            if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
-                known[queue_id, row.key] = Sent(row.number, row.message_id)
-            else:
-                stale.append({"queue": queue_id, "known_as": row.key})
-    if stale:
-        _FORGET.change_all(transaction.connection, stale)
-    return known
-
-
-def _by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-    """Part pairs of queue id and key by queue, in one order for all servers."""
-    for queue_id, found in groupby(sorted(pairs), itemgetter(0)):
-        yield queue_id, [key for _, key in found]
 
 
 _HOLD = Statement(
@@ -149,7 +50,7 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
     """
     held = {
         (queue_id, group_id)
-        for queue_id, group_ids in _by_queue(keys)
+        for queue_id, group_ids in by_queue(keys)
         for (group_id,) in _HOLD.rows(
             transaction.connection, {"queue": queue_id, "groups": group_ids}
         )
@@ -168,10 +69,12 @@ def hold_to_send(
 ) -> set[tuple[int, str]]:
     """Do as `hold` does for groups that are about to be sent to.
 
-    Where there are other servers, groups without messages are begun at once, or two servers that
-    begin the same ones would collide over and over; those that get no message are ended.
+    `hold` does not see what another server begins while it waits; servers that begin the same
+    groups all the time would collide over and over. So where that has just come about, groups
+    without messages are begun at once, at the cost of writing them twice; those that get no message
+    are ended.
     """
-    if not keys or not transaction.is_shared:
+    if not keys or not transaction.is_contended:
         return hold(transaction, keys)
     queue_ids, group_ids = zip(*keys, strict=True)
     lists = {"queue_id": queue_ids, "group_id": group_ids}
@@ -181,14 +84,7 @@ def hold_to_send(
     return set(keys) - begun
 
 
-_BEGIN = Statement(
-    groups.insert().values(
-        queue_id=bindparam("queue"),
-        group_id=bindparam("group"),
-        head_id=bindparam("head"),
-        available_at_ms=bindparam("at"),
-    )
-)
+_BEGIN = Statement(groups.insert())
 
 
 def join(
@@ -201,16 +97,28 @@ def join(
     A message of a group that has messages already is behind its head and changes nothing: these
     are `held`.
     """
-    first: dict[tuple[int, str], dict[str, Any]] = {}
+    first: dict[tuple[int, str], tuple[int, int]] = {}
     for queue_id, group_id, number, visible_at_ms in arrived:
         if (queue_id, group_id) not in held:
-            row = {"queue": queue_id, "group": group_id, "head": number, "at": visible_at_ms}
-            first.setdefault((queue_id, group_id), row)
-    if first and transaction.is_shared:  # they are there, but for what they begin with
+            first.setdefault((queue_id, group_id), (number, visible_at_ms))
+    if first and transaction.is_contended:  # they are there, but for what they begin with
         transaction.touched.difference_update(first)
-        _MOVE_HEAD.change_all(transaction.connection, first.values())
+        _MOVE_HEAD.change_all(
+            transaction.connection,
+            [
+                {"queue": key[0], "group": key[1], "head": head, "at": at_ms}
+                for key, (head, at_ms) in first.items()
+            ],
+        )
     elif first:
-        _BEGIN.change_each(transaction.connection, first.values())
+        _BEGIN.change_each(
+            transaction.connection,
+            [
+                {"queue_id": key[0], "group_id": key[1], "head_id": head, "available_at_ms": at_ms}
+                # One order for all servers: so no two that begin the same wait in a circle.
+                for key, (head, at_ms) in sorted(first.items())
+            ],
+        )
 
 
 _AVAILABLE = Statement(
@@ -429,7 +337,7 @@ def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
         return
     if transaction.is_shared:
         hold(transaction, transaction.touched - transaction.held)
-    touched = list(_by_queue(transaction.touched))
+    touched = list(by_queue(transaction.touched))
     transaction.touched.clear()
     tell = transaction.hand_on if by_receive else transaction.announce
     moved, ended = [], []
@@ -481,18 +389,3 @@ def next_at_ms(transaction: Transaction, queue_id: int) -> int | None:
     """Tell when the next group delivers, or did; None if the queue is empty."""
     at_ms: int | None = _NEXT.value(transaction.connection, {"queue": queue_id})
     return at_ms
-
-
-def forget(transaction: Transaction, limit: int) -> int:
-    """Free up to `limit` deduplication ids that do not count any more."""
-    old = (
-        sa.select(deduplications.c.queue_id, deduplications.c.key)
-        .where(deduplications.c.sent_at_ms <= transaction.now_ms - DEDUPLICATION_MS)
-        .order_by(deduplications.c.sent_at_ms)
-        .limit(limit)
-    )
-    found = sorted(tuple(row) for row in transaction.connection.execute(old))
-    rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
-    if rows:
-        _FORGET.change_all(transaction.connection, rows)
-    return len(rows)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -108,6 +110,16 @@ def together(first: str, places: int, second: str, dialect: sa.Dialect) -> str |
         return None
     moved = re.sub(r"\$([0-9]+)", lambda found: f"${int(found[1]) + places}", second)
     return f"WITH second AS ({moved}) {first}"
+
+
+def by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Part pairs of queue id and key by queue, in one order for all servers.
+
+    So that each queue is asked for by a statement of its own: given pairs, SQLite would read the
+    whole table.
+    """
+    for queue_id, found in groupby(sorted(pairs), itemgetter(0)):
+        yield queue_id, [key for _, key in found]
 
 
 class _Among(sa.ColumnElement[bool]):

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import fifo, queues, receives
-from storage.fifo import Candidate, Sent
+from storage import deduplications, fifo, queues, receives
+from storage.deduplications import Candidate, Sent
 from storage.lists import among, in_order
 from storage.queues import QueueChanged, erase, erase_numbers
 from storage.receives import Receipt, Receive, Received
@@ -277,7 +277,7 @@ def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sen
         for command, message in every
         if message.deduplication_id is not None
     ]
-    verdicts = iter(fifo.admit(transaction, candidates) if candidates else ())
+    verdicts = iter(deduplications.admit(transaction, candidates) if candidates else ())
     others = len(every) - len(candidates)
     # A FIFO queue's are taken when its groups are held, so that they are in the order of COMMITs.
     ready = transaction.numbers_ahead or (transaction.take_numbers(others) if others else ())

@@ -35,6 +35,7 @@ class Transaction:
         touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
         held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
         is_shared: whether other servers work on the database, too.
+        is_contended: whether this one has just met another at rows that both would insert.
         news: who waits, on whatever server, hears of it after the COMMIT.
         numbers_ahead: numbers that were taken already, for messages of standard queues.
         revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
@@ -46,6 +47,7 @@ class Transaction:
         "connection",
         "estimates",
         "held",
+        "is_contended",
         "is_shared",
         "news",
         "now_ms",
@@ -67,6 +69,7 @@ class Transaction:
         revisions: dict[int, int],
         *,
         is_shared: bool,
+        is_contended: bool,
     ) -> None:
         self.connection = connection
         self.now_ms = now_ms
@@ -75,6 +78,7 @@ class Transaction:
         self.estimates = estimates
         self.revisions = revisions
         self.is_shared = is_shared
+        self.is_contended = is_contended
         self.news = News()
         self.numbers_ahead: Sequence[int] = ()
         self.seen: list[tuple[int, int, int]] = []

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from storage import queues
 from storage.attempts import Attempt
 from storage.database import Database
-from storage.fifo import Sent
+from storage.deduplications import Sent
 from storage.messages import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
 from storage.queues import STANDARD, Queue
 from storage.receives import Receipt, Receive, Received

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from storage import queues
-from storage.fifo import DEDUPLICATION_MS
+from storage.deduplications import DEDUPLICATION_MS
 from storage.messages import Outcome
 from storage.queues import FIFO
 from storage.receives import Receipt, Received

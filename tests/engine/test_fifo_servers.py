@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
+from storage import database as database_module
 from storage import queues
 from storage.messages import Outcome
 from storage.transaction import Transaction
@@ -91,10 +93,11 @@ async def test_two_servers_lose_no_group_and_leave_no_empty_one(
     assert (await one.keys())["groups"] == 0
 
 
-async def test_two_servers_that_begin_the_same_groups_do_not_collide(
-    two_fifo_servers: tuple[Stage, Stage],
+async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_and_over(
+    two_fifo_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where consumers keep up, groups begin with nearly every send."""
+    monkeypatch.setattr(database_module, "_CONTENDED_SECONDS", 60.0)
     one, other = two_fifo_servers
     await asyncio.gather(one.receive(), other.receive())
     with listening() as said:
@@ -109,7 +112,7 @@ async def test_two_servers_that_begin_the_same_groups_do_not_collide(
             received = [message for _ in "abc" for message in await one.receive(10)]
             assert len(received) == 6
             await other.delete(*[message.receipt for message in received])
-    assert said.rollbacks == 0
+    assert said.rollbacks <= 2  # one of each
 
 
 async def test_what_was_sent_before_begins_no_group(

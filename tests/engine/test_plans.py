@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import attempts, delays, fifo, move_tasks, queues
+from storage import attempts, deduplications, delays, move_tasks, queues
 from storage.attempts import Attempt
 from storage.queues import FIFO
 from storage.transaction import Transaction
@@ -112,7 +112,7 @@ async def act_on_groups(stage: Stage) -> Said:
         await stage.counts()
         stage.clock.advance(600)
         await stage.database.submit(stage.sending(message))
-        await stage.database.write(fifo.forget, 500)
+        await stage.database.write(deduplications.forget, 500)
         await stage.database.write(attempts.forget, 500)
         change = queues.change_attributes
         await stage.database.write(change, stage.queue, {}, None, delay_ms=5_000)
