@@ -245,18 +245,29 @@ def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) ->
 
 
 def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
-    """Tell whether something visible is left, which another server is just about."""
+    """Tell whether something visible is left, which another server is just about.
+
+    It is looked for in the order in which it is moved, however much has come since.
+    """
     if source.kind != queues.STANDARD:
-        left = sa.select(groups.c.head_id).where(
-            groups.c.queue_id == source.id,
-            groups.c.available_at_ms <= transaction.now_ms,
-            groups.c.head_id <= task.number,
+        left = (
+            sa.select(groups.c.head_id)
+            .where(
+                groups.c.queue_id == source.id,
+                groups.c.available_at_ms <= transaction.now_ms,
+                groups.c.head_id <= task.number,
+            )
+            .order_by(groups.c.available_at_ms, groups.c.head_id)
         )
     else:
-        left = sa.select(messages.c.id).where(
-            messages.c.queue_id == source.id,
-            messages.c.visible_at_ms <= transaction.now_ms,
-            messages.c.id <= task.number,
+        left = (
+            sa.select(messages.c.id)
+            .where(
+                messages.c.queue_id == source.id,
+                messages.c.id <= task.number,
+                messages.c.visible_at_ms <= transaction.now_ms,
+            )
+            .order_by(messages.c.id)
         )
     return transaction.connection.execute(left.limit(1)).first() is not None
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import re
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ async def act(stage: Stage) -> Said:
         with database.arrivals.join(stage.queue.id):
             await stage.receive(1)
         await stage.counts()
+        await other.send("z")
+        await act_on_tasks(stage, other, "arn:queue-0")
         await database.read(queues.with_expired, [ids, (stage.queue.id, 0)])
         await database.write(queues.free_expired, *ids, 500)
         await stage.find("queue-0")
@@ -98,6 +101,10 @@ async def act_on_groups(stage: Stage) -> Said:
         message = fifo_message("x", "deep")
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await stage.database.submit(stage.sending(message, message, *new))
+        # What a server does that has just met another at new groups.
+        stage.database._contended_until = inf
+        await stage.database.submit(stage.sending(fifo_message("x", "newest")))
+        stage.database._contended_until = -inf
         received = await stage.receive(10, timeout_s=60)
         await stage.change(received[0].receipt, 0)
         await asyncio.gather(stage.delete(*[r.receipt for r in received[1:5]]), stage.receive())
@@ -126,14 +133,14 @@ async def act_on_groups(stage: Stage) -> Said:
     return heard
 
 
-async def act_on_tasks(stage: Stage, dead: Stage) -> None:
+async def act_on_tasks(stage: Stage, dead: Stage, destination: str | None = None) -> None:
     """Begin, run and list a move task."""
     assert (await dead.counts())[0] > 0
     write = stage.database.write
-    await write(move_tasks.start, "task", dead.queue, None, None, 1)
+    await write(move_tasks.start, "task", dead.queue, destination, None, 1)
     for _ in range(2):
         await write(move_tasks.step, "task", 100, locate, lambda _: 1_000_000)
-    await stage.database.read(move_tasks.latest, ACCOUNT, REGION, "dead", 10)
+    await stage.database.read(move_tasks.latest, ACCOUNT, REGION, dead.queue.name, 10)
 
 
 async def act_on_tenants(stage: Stage) -> Said:
