@@ -261,7 +261,8 @@ class Runner:
                 failure = _BROKEN if failures >= _ATTEMPTS else None
                 if self._clock.now_ms() >= deadline_ms:
                     failure = _TIMED_OUT
-                if not await self._step(task_id, per_second or _STEP, failure):
+                done = await self._step(task_id, per_second or _STEP, failure)
+                if done is None:
                     return
             except DatabaseUnavailable as error:
                 waits += 1
@@ -273,10 +274,10 @@ class Runner:
                 failures = waits = 0
             if failures or waits:
                 await self._sleep(min(2 ** (failures + waits - 1), _LONGEST_PAUSE_SECONDS))
-            elif per_second:
+            elif per_second or not done:  # others are just about all that is left
                 await self._sleep(1)
 
-    async def _step(self, task_id: str, limit: int, failure: str | None) -> bool:
+    async def _step(self, task_id: str, limit: int, failure: str | None) -> int | None:
         """Move messages, or let the task end with the failure that is known already."""
         try:
             if failure is None:
@@ -288,7 +289,7 @@ class Runner:
         except NoSource:
             failure = "CouldNotDetermineMessageSource"
         await self._database.write(move_tasks.end, task_id, move_tasks.FAILED, failure)
-        return False
+        return None
 
     async def _sleep(self, seconds: int) -> None:
         awake = asyncio.Event()

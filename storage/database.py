@@ -45,9 +45,8 @@ log = logging.getLogger(__name__)
 _COLLISIONS = 3
 """How often a transaction that met another server's row is tried again, and then sees that row."""
 
-
 _CONTENDED_SECONDS = 10.0
-"""How long a server that has met another's row takes care not to meet the next."""
+"""How long a server that has collided with another takes care not to do so again."""
 
 _PATIENCE_SECONDS = 5.0
 """A database that has not done a transaction after so long, and fails then, does not answer."""

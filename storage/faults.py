@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
 from storage import schema
@@ -78,6 +79,8 @@ def is_passing(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError) and error.statement is None:
         return True  # there was no connection to say anything on
+    if isinstance(error, sa.exc.TimeoutError):
+        return True  # all connections were in use for too long
     if _state(error).startswith(_PASSING_STATES):
         return True
     return isinstance(error, OperationalError | InterfaceError | OSError)

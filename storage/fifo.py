@@ -72,14 +72,15 @@ def hold_to_send(
     `hold` does not see what another server begins while it waits; servers that begin the same
     groups all the time would collide over and over. So where that has just come about, groups
     without messages are begun at once, at the cost of writing them twice; those that get no message
-    are ended.
+    are ended. All servers hold first and begin then, so that no two wait in a circle.
     """
-    if not keys or not transaction.is_contended:
-        return hold(transaction, keys)
-    queue_ids, group_ids = zip(*keys, strict=True)
+    missing = set(keys) - hold(transaction, keys)
+    if not missing or not transaction.is_contended:
+        return set(keys) - missing
+    queue_ids, group_ids = zip(*missing, strict=True)
     lists = {"queue_id": queue_ids, "group_id": group_ids}
     begun = {(row[0], row[1]) for row in _BEGIN_OR_HOLD.rows(transaction.connection, lists)}
-    transaction.held.update(keys)
+    transaction.held |= missing
     transaction.touched |= begun
     return set(keys) - begun
 
@@ -101,7 +102,7 @@ def join(
     for queue_id, group_id, number, visible_at_ms in arrived:
         if (queue_id, group_id) not in held:
             first.setdefault((queue_id, group_id), (number, visible_at_ms))
-    if first and transaction.is_contended:  # they are there, but for what they begin with
+    if first and transaction.is_contended:  # `hold_to_send` has begun them
         transaction.touched.difference_update(first)
         _MOVE_HEAD.change_all(
             transaction.connection,

@@ -61,9 +61,8 @@ def insertion_or_hold(table: sa.Table, key: Sequence[str], others: Mapping[str, 
     """Insert rows of a table by their whole keys, given as a list for each of its columns.
 
     A row that is there already is left as it is, and held; all are inserted or waited for in the
-    order of their keys, and the keys are given of those that were inserted. For PostgreSQL: who
-    looks for rows, waits for one of them and inserts those that were not there, meets those that
-    came to be there meanwhile.
+    order of their keys, and the keys are given of those that were inserted. For PostgreSQL, where
+    another server may have inserted a row since this one has looked for it.
     """
     kinds = {name: table.columns[name].type for name in key}
     rows = (
@@ -174,5 +173,6 @@ def _in_order_sqlite(element: _InOrder, compiler: SQLCompiler, **kw: object) -> 
 
 @compiles(_InOrder, "postgresql")
 def _in_order_postgresql(element: _InOrder, compiler: SQLCompiler, **kw: object) -> str:
-    nothing = "+ 0" if isinstance(element.type, sa.BigInteger) else "|| ''"
+    # Texts by byte, as Python and SQLite order them, whatever the language of the database.
+    nothing = "+ 0" if isinstance(element.type, sa.BigInteger) else "|| '' COLLATE \"C\""
     return f"({compiler.process(element.column, **kw)} {nothing})"

@@ -178,8 +178,11 @@ def step(
     limit: int,
     locate: Callable[[str], tuple[str, str, str] | None],
     retention_ms_of: Callable[[Queue], int],
-) -> bool:
-    """Move up to `limit` visible messages; False when the task has ended, and why is noted.
+) -> int | None:
+    """Move up to `limit` visible messages; None when the task has ended, and why is noted.
+
+    What is given otherwise is how many messages are done with. It is none while other servers are
+    just about all that is left.
 
     `locate` turns a queue as the rules name it into account, region and name; `retention_ms_of`
     tells how long a queue keeps messages. One that has expired is erased where it is met.
@@ -190,17 +193,17 @@ def step(
     """
     task = find(transaction.connection, task_id, hold=True)
     if task is None or task.status not in _ACTIVE:
-        return False
+        return None
     if task.status == CANCELLING:
         end(transaction, task_id, CANCELLED)
-        return False
+        return None
     source = queues.hold(transaction, task.account, task.region, task.source)
     met = _movable(transaction, source, task, limit) if source else []
     if source is None or not met:
         if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
-            return True
+            return 0
         end(transaction, task_id, COMPLETED)
-        return False
+        return None
     expired_ms = transaction.now_ms - retention_ms_of(source)
     queues.erase(transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms])
     rows = [row for row in met if row.sent_at_ms > expired_ms]
@@ -214,10 +217,11 @@ def step(
         if free:
             redrive.send_on(transaction, source.id, target, free)
             moved += len(free)
-    transaction.connection.execute(
-        tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + moved)
-    )
-    return True
+    if moved:
+        transaction.connection.execute(
+            tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + moved)
+        )
+    return len(met) - len(rows) + moved
 
 
 def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
@@ -247,15 +251,22 @@ def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) ->
 def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     """Tell whether something visible is left, which another server is just about.
 
-    It is looked for in the order in which it is moved, however much has come since.
+    It is looked for in the order in which it is moved.
     """
     if source.kind != queues.STANDARD:
         left = (
             sa.select(groups.c.head_id)
+            .join_from(
+                groups,
+                messages,
+                sa.and_(messages.c.queue_id == source.id, messages.c.id == groups.c.head_id),
+            )
             .where(
                 groups.c.queue_id == source.id,
                 groups.c.available_at_ms <= transaction.now_ms,
                 groups.c.head_id <= task.number,
+                # Else it has expired in flight: then it makes way for the next, but is not moved.
+                messages.c.visible_at_ms <= transaction.now_ms,
             )
             .order_by(groups.c.available_at_ms, groups.c.head_id)
         )
@@ -284,8 +295,8 @@ _FREE = Statement(
 def _without_busy(transaction: Transaction, target: Queue, rows: Sequence[Row]) -> Sequence[Row]:
     """Leave out what goes to groups that other servers hold: it is moved by a later step.
 
-    Who buries messages holds a group here and waits for the same one there, as one that waited
-    for it in turn would do the other way round.
+    A receive there that buries messages may hold its group of the target, and wait for the one of
+    the source that is held here.
     """
     wanted = sorted({row.group_id for row in rows if row.group_id is not None})
     if not wanted or not transaction.is_shared:

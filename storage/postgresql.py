@@ -48,6 +48,7 @@ class PostgresqlEngine:
             async_creator=self._connect,
             pool_size=connections,
             max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
             # Errors end in the log, and message bodies must not.
             hide_parameters=True,
             # Transactions are begun and ended here, in fewer words.

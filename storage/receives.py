@@ -259,28 +259,22 @@ def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any])
         made = attempts.find(transaction, command.queue_id, command.attempt)
         if made is None:
             return False
-        received = _claim_again(transaction, command, made)
-        if received is None:
-            return False
-        results[id(command)] = received
+        results[id(command)] = _claim_again(transaction, command, made)
     except AttemptSpent as error:
         results[id(command)] = error
     return True
 
 
-def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received] | None:
+def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received]:
     """Hide an attempt's messages anew, if each is still as the attempt left it.
 
-    The receipts are those of the first time: they carry when that was. None if the claim was given
-    back because its receiver had gone: then it was never made, and this is the first one.
+    The receipts are those of the first time: they carry when that was.
     """
     queue_id = command.queue_id
     parameters = {"queue": queue_id, "numbers": [claim.number for claim in made.claims]}
     states = {row.id: row for row in _STATE_OF.rows(transaction.connection, parameters)}
     for claim in made.claims:
         row = states.get(claim.number)
-        if row is not None and row.receive_count < claim.receive_count:
-            return None
         expected = (claim.receive_count, claim.hidden_until_ms)
         if row is None or (row.receive_count, row.visible_at_ms) != expected:
             raise AttemptSpent

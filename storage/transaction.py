@@ -35,7 +35,7 @@ class Transaction:
         touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
         held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
         is_shared: whether other servers work on the database, too.
-        is_contended: whether this one has just met another at rows that both would insert.
+        is_contended: whether this server has collided with another in the last seconds.
         news: who waits, on whatever server, hears of it after the COMMIT.
         numbers_ahead: numbers that were taken already, for messages of standard queues.
         revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.

@@ -163,13 +163,6 @@ async def test_the_same_attempt_twice_in_a_drain_is_one(fifo: Stage) -> None:
     assert [message.body for message in one + other] == ["g", "h"]
 
 
-async def test_a_claim_given_back_was_no_attempt(fifo: Stage) -> None:
-    await fifo.send_to("g", *"ab")
-    await fifo.release(*await attempt(fifo))
-    again = await attempt(fifo)
-    assert [(m.body, m.receipt.receive_count) for m in again] == [("a", 1), ("b", 1)]
-
-
 async def test_an_attempt_that_was_withdrawn_takes_and_changes_nothing(fifo: Stage) -> None:
     await fifo.send_to("g", *"ab")
     first = await attempt(fifo)

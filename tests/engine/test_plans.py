@@ -74,7 +74,7 @@ async def act(stage: Stage) -> Said:
             await stage.receive(1)
         await stage.counts()
         await other.send("z")
-        await act_on_tasks(stage, other, "arn:queue-0")
+        await act_on_tasks(stage, other, f"arn:{stage.queue.name}")
         await database.read(queues.with_expired, [ids, (stage.queue.id, 0)])
         await database.write(queues.free_expired, *ids, 500)
         await stage.find("queue-0")
@@ -236,7 +236,10 @@ _FILTERS_A_QUEUE = re.compile(
     r"Index Cond: \(queue_id = [^)]*\)\n *Filter: .*(visible_at_ms|group_id|key|\bid\b)"
 )
 """A plan that reads all of a queue for a few of its rows."""
-_OF_A_LIST = re.compile(r"^(\(\(\w+\.?\w* (\+ 0|\|\| ''::text)\)\)(, | NULLS FIRST|$))+$")
+_OF_A_LIST = re.compile(
+    r"^(\(\(\w+\.?\w* (\+ 0\)\)|\|\| ''::text COLLATE \"C\"\)\) COLLATE \"C\")"
+    r"(, | NULLS FIRST|$))+$"
+)
 """What only rows are sorted by that a list has named."""
 
 

@@ -39,8 +39,11 @@ async def move_back(dead: Stage, task_id: str, destination: str | None, limit: i
     """Run a move task to its end."""
     write = dead.database.write
     await write(move_tasks.start, task_id, dead.queue, destination, None, 1)
-    while await write(move_tasks.step, task_id, limit, locate, lambda _: dead.retention_s * 1000):
-        pass
+    done: int | None = 0
+    while done is not None:
+        done = await write(
+            move_tasks.step, task_id, limit, locate, lambda _: dead.retention_s * 1000
+        )
 
 
 class Dead(standard.History):

@@ -52,15 +52,16 @@ class Play:
         )
         return task_id
 
-    async def step(self, task_id: str, limit: int = 100) -> bool:
+    async def step(self, task_id: str, limit: int = 100) -> int | None:
         return await self.stage.database.write(
             move_tasks.step, task_id, limit, locate, lambda _: RETENTION_S * 1000
         )
 
     async def run(self, task_id: str, limit: int = 100) -> int:
         steps = 0
-        while await self.step(task_id, limit):
+        while await self.step(task_id, limit) is not None:
             steps += 1
+            assert steps < 1_000
         return steps
 
     async def task(self, task_id: str) -> Task:
@@ -130,7 +131,7 @@ async def test_what_goes_back_can_die_again(stage: Stage, kind: str) -> None:
 async def test_a_step_moves_no_more_than_its_limit(stage: Stage, kind: str) -> None:
     play = await Play.begin(stage, kind, one="abcde")
     task_id = await play.start()
-    assert await play.step(task_id, 2)
+    assert await play.step(task_id, 2) == 2
     assert (await play.task(task_id)).moved == 2
     assert await play.sources[0].bodies() == ["a", "b"]
     assert (await play.dead.counts())[0] == 3
@@ -234,7 +235,7 @@ async def test_a_task_can_fail_with_a_reason_and_is_over(stage: Stage) -> None:
     await stage.database.write(move_tasks.end, task_id, move_tasks.FAILED, "why")
     task = await play.task(task_id)
     assert (task.status, task.failure) == ("FAILED", "why")
-    assert not await play.step(task_id)
+    assert await play.step(task_id) is None
     await stage.database.write(move_tasks.end, task_id, move_tasks.COMPLETED)
     assert (await play.task(task_id)).status == "FAILED"
     await play.start()
@@ -247,7 +248,7 @@ async def test_a_cancelled_task_moves_no_more(stage: Stage, kind: str) -> None:
     await play.step(task_id, 1)
     assert await stage.database.write(move_tasks.cancel, task_id) == 1
     assert (await play.task(task_id)).status == "CANCELLING"
-    assert not await play.step(task_id)
+    assert await play.step(task_id) is None
     task = await play.task(task_id)
     assert (task.status, task.moved) == ("CANCELLED", 1)
     assert (await play.dead.counts())[0] == 2
@@ -319,7 +320,7 @@ async def test_a_task_of_a_queue_that_is_gone_completes(stage: Stage) -> None:
     play = await Play.begin(stage, "standard", one="a")
     task_id = await play.start()
     await stage.database.write(queues.delete, play.dead.queue)
-    assert not await play.step(task_id)
+    assert await play.step(task_id) is None
     assert (await play.task(task_id)).status == "COMPLETED"
 
 
@@ -334,7 +335,7 @@ async def test_a_purged_queue_has_nothing_to_move(stage: Stage) -> None:
 
 async def test_a_task_that_is_not_there_has_ended(stage: Stage) -> None:
     play = await Play.begin(stage, "standard")
-    assert not await play.step("never")
+    assert await play.step("never") is None
 
 
 async def test_a_steps_statements_do_not_grow_with_its_messages(stage: Stage) -> None:
@@ -380,6 +381,19 @@ async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) 
     assert (await play.dead.counts())[0] == 2
 
 
+async def step_beside(other: Stage, play: Play, task_id: str, rows: str) -> int | None:
+    """Take a step while another server holds the rows that a statement selects."""
+
+    def step_meanwhile(transaction: Transaction) -> int | None:
+        held = sa.text(f"SELECT 1 FROM {rows} FOR UPDATE")
+        assert transaction.connection.execute(held).all()
+        # Before PostgreSQL ends the other transaction, which is idle.
+        done: int | None = await_only(asyncio.wait_for(play.step(task_id), timeout=9))
+        return done
+
+    return await other.database.write(step_meanwhile)
+
+
 @pytest.mark.parametrize(
     ("kind", "rows"), [("standard", "messages"), ("fifo", "groups")], ids=["standard", "fifo"]
 )
@@ -389,13 +403,7 @@ async def test_a_task_does_not_end_while_another_server_holds_what_is_left(
     one, other = two_servers
     play = await Play.begin(one, kind, source="ab")
     task_id = await play.start()
-
-    def step_meanwhile(transaction: Transaction) -> bool:
-        transaction.connection.execute(sa.text(f"SELECT 1 FROM {rows} FOR UPDATE"))
-        went_on: bool = await_only(asyncio.wait_for(play.step(task_id), timeout=5))
-        return went_on
-
-    assert await other.database.write(step_meanwhile)
+    assert await step_beside(other, play, task_id, rows) == 0
     await play.run(task_id)
     task = await play.task(task_id)
     assert (task.status, task.moved) == ("COMPLETED", 2)
@@ -408,17 +416,26 @@ async def test_a_task_waits_for_no_group_that_another_server_holds(
     one, other = two_servers
     play = await Play.begin(one, "fifo", source="ab")
     (source,) = play.sources
-    await source.send_to("g", "c")
-    assert await source.bodies() == ["c"]
+    await source.send_to("h", "free")
+    await source.receive(timeout_s=0)
+    one.clock.advance(0.001)
+    assert await source.bodies() == []
+    for group_id in "gh":
+        await source.send_to(group_id, "c")
+    assert await source.bodies() == ["c", "c"]
     task_id = await play.start()
-
-    def step_meanwhile(transaction: Transaction) -> bool:
-        is_its = sa.text(f"SELECT 1 FROM groups WHERE queue_id = {source.queue.id} FOR UPDATE")
-        assert transaction.connection.execute(is_its).all()
-        went_on: bool = await_only(asyncio.wait_for(play.step(task_id), timeout=5))
-        return went_on
-
-    assert await other.database.write(step_meanwhile)
-    assert (await play.task(task_id)).moved == 0
+    rows = f"groups WHERE queue_id = {source.queue.id} AND group_id = 'g'"
+    assert await step_beside(other, play, task_id, rows) == 1
+    assert (await play.task(task_id)).moved == 1
     await play.run(task_id)
-    assert (await play.task(task_id)).moved == 2
+    assert (await play.task(task_id)).moved == 3
+
+
+@KINDS
+async def test_a_task_does_not_wait_for_what_has_expired_in_flight(stage: Stage, kind: str) -> None:
+    play = await Play.begin(stage, kind, source="ab")
+    assert len(await play.dead.receive(timeout_s=2 * RETENTION_S)) == 2
+    stage.clock.advance(RETENTION_S)
+    task_id = await play.start()
+    assert await play.step(task_id) is None
+    assert (await play.task(task_id)).status == "COMPLETED"
