@@ -7,7 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
+from statistics import quantiles
 from time import perf_counter
 
 from tests.api.live_server import PATIENCE_SECONDS
@@ -23,8 +23,8 @@ REQUESTS = 20
 ACCEPTED_SECONDS = 2.0
 """What may lie before an accepted request is a few drains of `LIMIT`: milliseconds, if undisturbed.
 
-Were nobody refused, it would be the whole crowd's requests. The one drain during which the machine
-does something else is some percent of them: so it is the middle that is held to this.
+Were nobody refused, it would be the whole crowd's requests. A drain during which the machine does
+something else is some percent of them: so three quarters are held to this.
 """
 
 Q = queue_url("q")
@@ -106,7 +106,7 @@ async def test_accepted_requests_are_quick_however_many_are_not(tmp_path: Path) 
 
         done = sum(await asyncio.gather(*(press(one) for one in connections)))
         assert LIMIT < done < CROWD * REQUESTS
-        assert median(seconds) < ACCEPTED_SECONDS
+        assert quantiles(seconds, n=4)[-1] < ACCEPTED_SECONDS
         for one in connections[:LIMIT]:
             assert accepted([await one.ask(SEND)]) == 1
         assert await count(connections[0]) == done + LIMIT

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import sqlalchemy as sa
+import pytest
 
 from protocol import actions
 from protocol.names import queue_url
@@ -16,6 +16,8 @@ from queueserver.messages import Messages
 from queueserver.operations import Caller
 from queueserver.queues import Queues
 from storage.database import Database
+from storage.messages import Command
+from storage.receives import Received
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION
 
@@ -46,20 +48,26 @@ class Front:
         return [message.body for message in result.messages or ()]
 
     async def go_away(self, attempt_id: str | None) -> None:
-        """Receive, and be gone when the messages are claimed, before anything is answered."""
-        engine: Any = self._database._engine
-        engine = getattr(engine._engine, "sync_engine", engine._engine)
-        loop = asyncio.get_running_loop()
-        going = asyncio.create_task(self.bodies(attempt_id))
+        """Receive, and be gone when a message is claimed, before anything is answered."""
+        submit = self._database.submit
+        claimed: list[str] = []
 
-        @sa.event.listens_for(engine, "commit")
-        def leave(_connection: sa.Connection) -> None:
-            loop.call_soon_threadsafe(going.cancel)
+        def leave(claim: asyncio.Future[Sequence[Received]]) -> None:
+            claimed.extend(message.body for message in claim.result())
+            going.cancel()
 
-        with suppress(asyncio.CancelledError):
-            await going
+        def submit_and_leave(command: Command) -> asyncio.Future[Any]:
+            claim = submit(command)
+            claim.add_done_callback(leave)
+            return claim
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self._database, "submit", submit_and_leave)
+            going = asyncio.create_task(self.bodies(attempt_id))
+            with suppress(asyncio.CancelledError):
+                await going
         assert going.cancelled()
-        sa.event.remove(engine, "commit", leave)
+        assert claimed == ["x"]
         # What comes of that is done before this.
         await self._database.write(lambda _: None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 
 import pytest
 import sqlalchemy as sa
@@ -115,10 +116,33 @@ async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_
     assert said.rollbacks <= 2  # one of each
 
 
-async def test_what_was_sent_before_begins_no_group(
+async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
     two_fifo_servers: tuple[Stage, Stage],
 ) -> None:
+    """The one has just collided and the other has not; PostgreSQL looks for circles each second."""
     one, other = two_fifo_servers
+    await asyncio.gather(one.receive(), other.receive())
+    await one.send_to("old", "x")
+    one.database._contended_until = inf
+    deadlocks = sa.text("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    for number in range(40):
+        sends = ((one, (f"new{number}", "old")), (other, ("old", f"new{number}")))
+        await asyncio.gather(
+            *(
+                server.database.submit(server.sending(*map(fifo_message, "xx", groups)))
+                for server, groups in sends
+            )
+        )
+        other.database._contended_until = -inf
+    assert await one.database.read(lambda connection: connection.scalar(deadlocks)) == 0
+
+
+@pytest.mark.parametrize("is_contended", [False, True], ids=["alone", "contended"])
+async def test_what_was_sent_before_begins_no_group(
+    two_fifo_servers: tuple[Stage, Stage], is_contended: bool
+) -> None:
+    one, other = two_fifo_servers
+    other.database._contended_until = inf if is_contended else -inf
     await one.database.submit(one.sending(fifo_message("x", "g", "known")))
     await other.database.submit(other.sending(fifo_message("x", "h", "known")))
     assert (await one.keys())["groups"] == 1
