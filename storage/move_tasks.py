@@ -237,15 +237,22 @@ def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) ->
         return chosen[0]
     return transaction.connection.execute(
         sa.select(*STATE)
-        .where(
-            messages.c.queue_id == source.id,
-            messages.c.id <= task.number,
-            messages.c.visible_at_ms <= transaction.now_ms,
-        )
+        .where(*_is_to_be_moved(transaction, source, task))
         .order_by(messages.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+
+
+def _is_to_be_moved(
+    transaction: Transaction, source: Queue, task: Task
+) -> Sequence[sa.ColumnElement[bool]]:
+    """Say which messages of a standard queue a task moves."""
+    return (
+        messages.c.queue_id == source.id,
+        messages.c.id <= task.number,
+        messages.c.visible_at_ms <= transaction.now_ms,
+    )
 
 
 def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
@@ -273,11 +280,7 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     else:
         left = (
             sa.select(messages.c.id)
-            .where(
-                messages.c.queue_id == source.id,
-                messages.c.id <= task.number,
-                messages.c.visible_at_ms <= transaction.now_ms,
-            )
+            .where(*_is_to_be_moved(transaction, source, task))
             .order_by(messages.c.id)
         )
     return transaction.connection.execute(left.limit(1)).first() is not None

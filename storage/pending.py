@@ -85,7 +85,10 @@ class Pending:
         self._apart.extend(Drain([waiting], drain.is_light) for waiting in drain.items)
 
     def take(self) -> Drain:
-        """Take one function, or hot commands up to the next function or a drain's limits."""
+        """Take one function, or hot commands up to the next function or a drain's limits.
+
+        But first what was put back.
+        """
         if self._apart:
             return self._apart.popleft()
         first = self._next()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 PATIENCE_SECONDS = 30
-"""How long that may take: only a failure ever takes so long."""
+"""How long a test waits for what must come about: only a failure ever takes so long."""
 
 
 def looks() -> Iterator[None]:

@@ -1,11 +1,11 @@
-"""Receives that named themselves, and whose clients went away before they were answered."""
+"""Receives whose clients went away when their messages were claimed, before they were answered."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -28,19 +28,25 @@ QUEUE = queue_url("", ACCOUNT, "q.fifo")
 class Front:
     """A FIFO queue with one message, as its callers meet it."""
 
-    def __init__(self, database: Database) -> None:
-        clock = ManualClock()
+    def __init__(self, database: Database, clock: ManualClock) -> None:
         directory = Directory(database)
         self._database = database
         self._queues = Queues(database, directory, clock, cooldowns=False)
         self._messages = Messages(database, directory, clock, in_flight_limit=20_000)
 
-    async def begin(self) -> None:
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        clock = ManualClock()
+        front = cls(await Database.open(url, clock), clock)
         attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-        await self._queues.create_queue(CALLER, actions.CreateQueue("q.fifo", attributes))
-        await self._messages.send_message(
+        await front._queues.create_queue(CALLER, actions.CreateQueue("q.fifo", attributes))
+        await front._messages.send_message(
             CALLER, actions.SendMessage(QUEUE, "x", message_group_id="g")
         )
+        return front
+
+    async def close(self) -> None:
+        await self._database.close()
 
     async def bodies(self, attempt_id: str | None = None) -> Sequence[str | None]:
         request = actions.ReceiveMessage(QUEUE, receive_request_attempt_id=attempt_id)
@@ -73,21 +79,17 @@ class Front:
 
 
 async def test_what_a_receiver_would_have_got_is_another_s_at_once(database_url: str) -> None:
-    database = await Database.open(database_url, ManualClock())
-    front = Front(database)
-    await front.begin()
+    front = await Front.open(database_url)
     await front.go_away(None)
     assert await front.bodies() == ["x"]
-    await database.close()
+    await front.close()
 
 
 async def test_what_an_attempt_would_have_got_is_kept_for_when_it_is_repeated(
     database_url: str,
 ) -> None:
-    database = await Database.open(database_url, ManualClock())
-    front = Front(database)
-    await front.begin()
+    front = await Front.open(database_url)
     await front.go_away("attempt")
     assert await front.bodies() == []
     assert await front.bodies("attempt") == ["x"]
-    await database.close()
+    await front.close()

@@ -24,12 +24,10 @@ from storage.queues import STANDARD, Queue
 from storage.receives import Receipt, Receive, Received
 from storage.redrive import Redrive
 from tests.clock import ManualClock
+from tests.looks import PATIENCE_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 RETENTION_S = 345_600
-PATIENCE_SECONDS = 30
-"""How long a test waits for what must come about: only a failure ever takes so long."""
-
 _NO_QUEUE = 0
 
 

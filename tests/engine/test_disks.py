@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +61,29 @@ async def test_a_slow_commit_sends_the_next_ones_off_the_loop(on_disk: Stage) ->
     assert threading.get_ident() not in threads[1:]
 
 
-async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
-    engine: Any = on_disk.database._engine
-    failures = [sa.exc.OperationalError("COMMIT", {}, OSError("disk I/O error"))] * 2
+@contextlib.contextmanager
+def failing_commits(stage: Stage, *first: Exception) -> Iterator[list[Exception]]:
+    """Let every COMMIT fail, with these errors and then as on a bad disk; they are noted."""
+    engine: Any = stage.database._engine
+    errors = chain(first, repeat(sa.exc.OperationalError("COMMIT", {}, OSError("disk I/O error"))))
+    failed: list[Exception] = []
 
-    @sa.event.listens_for(engine._engine, "commit")
     def fail(_connection: sa.Connection) -> None:
-        if failures:
-            raise failures.pop()
+        failed.append(next(errors))
+        raise failed[-1]
 
-    for _ in range(2):
-        with pytest.raises(DatabaseUnavailable):
-            await on_disk.send("lost")
+    sa.event.listen(engine._engine, "commit", fail)
+    try:
+        yield failed
+    finally:
+        sa.event.remove(engine._engine, "commit", fail)
+
+
+async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
+    with failing_commits(on_disk):
+        for _ in range(2):
+            with pytest.raises(DatabaseUnavailable):
+                await on_disk.send("lost")
     await on_disk.send("kept")
     assert await on_disk.bodies() == ["kept"]
 
@@ -79,21 +92,13 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
     on_disk: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
-    engine: Any = on_disk.database._engine
-    tried: list[int] = []
-
-    @sa.event.listens_for(engine._engine, "commit")
-    def fail(_connection: sa.Connection) -> None:
-        tried.append(1)
-        raise sa.exc.OperationalError("COMMIT", {}, OSError("nobody answers"))
-
     # Functions are transactions of their own: without this, each would be tried.
     write = on_disk.database.write
     works = [write(moments.note), on_disk.send("a"), write(moments.note), on_disk.send("b")]
-    ends = await asyncio.gather(*works, return_exceptions=True)
+    with failing_commits(on_disk) as failed:
+        ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 4
-    assert len(tried) == 1
-    sa.event.remove(engine._engine, "commit", fail)
+    assert len(failed) == 1
     await on_disk.send("c")
     assert await on_disk.bodies() == ["c"]
 
@@ -102,21 +107,11 @@ async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
     on_disk: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
-    engine: Any = on_disk.database._engine
-    tried: list[int] = []
-
-    @sa.event.listens_for(engine._engine, "commit")
-    def fail(_connection: sa.Connection) -> None:
-        tried.append(1)
-        if len(tried) == 1:
-            raise RuntimeError("one of them is bad")
-        raise sa.exc.OperationalError("COMMIT", {}, OSError("nobody answers"))
-
     sends = [on_disk.send(body) for body in "abc"]
-    ends = await asyncio.gather(*sends, return_exceptions=True)
+    with failing_commits(on_disk, RuntimeError("one of them is bad")) as failed:
+        ends = await asyncio.gather(*sends, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 3
-    assert len(tried) == 2
-    sa.event.remove(engine._engine, "commit", fail)
+    assert len(failed) == 2
     await on_disk.send("d")
     assert await on_disk.bodies() == ["d"]
 

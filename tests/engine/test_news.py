@@ -18,7 +18,8 @@ from storage.database import Database
 from storage.news import LONGEST_BYTES, News
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import PATIENCE_SECONDS, Stage, listening, turn
+from tests.engine.stage import Stage, listening, turn
+from tests.looks import PATIENCE_SECONDS
 
 NOW_MS = 1_000
 
