@@ -1,33 +1,57 @@
-"""The door of this package: which protocol does a request speak, and how is it answered?
+"""What HTTP carries, without HTTP: a request, a response, and what a codec does with them.
 
-Refuses nothing: what neither protocol understands is refused by the Query protocol, as AWS does.
+Refuses everything about connections, and headers that neither protocol reads or writes.
 """
 
 from __future__ import annotations
 
-from protocol import query_json
-from protocol.aws_json import JsonCodec
-from protocol.aws_query import QueryCodec
-from protocol.envelope import Codec, WireRequest, WireResponse
-from protocol.query_json import JsonQueryCodec
+from typing import Protocol
 
-__all__ = ["Codec", "WireRequest", "WireResponse", "codec_for"]
+import msgspec
 
-_JSON = JsonCodec()
-_QUERY = QueryCodec()
-_JSON_QUERY = JsonQueryCodec()
+from protocol.actions import Action
+from protocol.errors import SQSError
 
 
-def codec_for(request: WireRequest) -> Codec:
-    """Choose by content type, as AWS does, or by target, for clients that forget the type.
+class WireRequest(msgspec.Struct):
+    """A request as it came. An absent header is an empty text; the body comes last.
 
-    JSON is posted; any other method is left to Query, which answers in XML, but for a GET that asks
-    for JSON. A form is Query's, whatever target it names: some clients of old send both.
+    `path` (without the query) and `query` are raw, that is percent-encoded; `target` is the header
+    `X-Amz-Target`.
     """
-    if request.method != "POST":
-        return _JSON_QUERY if query_json.is_asked_for(request) else _QUERY
-    content_type = request.content_type.lower()
-    is_json = content_type.startswith("application/x-amz-json-") or (
-        request.target and not content_type.startswith("application/x-www-form-urlencoded")
-    )
-    return _JSON if is_json else _QUERY
+
+    method: str
+    path: str
+    query: str = ""
+    content_type: str = ""
+    target: str = ""
+    accept: str = ""
+    body: bytes = b""
+
+
+class WireResponse(msgspec.Struct, frozen=True):
+    """A response to be sent.
+
+    `query_error` is the value for the header `x-amzn-query-error`, which JSON errors carry. The
+    request's id is to be sent as `x-amzn-RequestId` with every response.
+    """
+
+    status: int
+    content_type: str
+    body: bytes
+    query_error: str | None = None
+
+
+class Codec(Protocol):
+    """One of SQS's two protocols."""
+
+    def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
+        """Turn bytes into an action and its request structure; raises `SQSError` when malformed."""
+
+    def write_result(
+        self, action: Action, result: msgspec.Struct | None, request_id: str
+    ) -> WireResponse:
+        """Turn a result into bytes; `result` is None for an action that answers with nothing."""
+
+    def write_error(self, error: SQSError, request_id: str) -> WireResponse:
+        """Turn an error into bytes."""

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from queueserver.app import run
 from queueserver.config import (
     SETTINGS,
     Config,
@@ -25,11 +26,10 @@ from queueserver.config import (
     StartError,
     load,
 )
-from queueserver.envelope import Envelope
-from queueserver.server import run
-from storage.backups import back_up
-from storage.checks import check
-from storage.faults import DatabaseUnusable, mask_password
+from queueserver.rules.envelope import Envelope
+from storage.errors import DatabaseUnusable, mask_password
+from storage.sqlite.backup import back_up
+from storage.sqlite.integrity import check
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from protocol.errors import SQSError
-from queueserver import attributes, limits
-from storage.faults import mask_password
+from queueserver.rules import attributes, limits
+from storage.errors import mask_password
 
 
 class ConfigError(Exception):

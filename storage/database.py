@@ -17,10 +17,10 @@ from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from storage import fifo, messages, moments, pending
-from storage.arrivals import Arrivals, Clock
-from storage.estimates import Estimates
-from storage.faults import (
+from storage import time_floor
+from storage.commits import write_queue
+from storage.commits.write_queue import Drain, Pending, Waiting, Work
+from storage.errors import (
     DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
@@ -30,12 +30,15 @@ from storage.faults import (
     is_damage,
     is_passing,
 )
-from storage.messages import Command
-from storage.news import Company, News
-from storage.pending import Drain, Pending, Waiting, Work
-from storage.postgresql import PostgresqlEngine
-from storage.sqlite import SqliteEngine
+from storage.hints import Estimates
+from storage.messages import commands as message_commands
+from storage.messages import fifo_groups
+from storage.messages.commands import Command
+from storage.notifications import Company, News
+from storage.postgresql.engine import PostgresqlEngine
+from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
+from storage.waiters import Arrivals, Clock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -154,8 +157,8 @@ class Database:
         url: str,
         clock: Clock,
         *,
-        limit: int = pending.LIMIT,
-        limit_bytes: int = pending.LIMIT_BYTES,
+        limit: int = write_queue.LIMIT,
+        limit_bytes: int = write_queue.LIMIT_BYTES,
         connections: int = 5,
         poll_seconds: float | None = None,
     ) -> Self:
@@ -184,7 +187,7 @@ class Database:
         # A shared database may not answer any more, and others that use it note the time.
         if not self._closing and not self._engine.is_shared:
             with contextlib.suppress(DatabaseUnavailable):
-                noting = self._enqueue(moments.note)
+                noting = self._enqueue(time_floor.note)
         self._closing = True
         self._wake.set()
         await self._writer
@@ -338,7 +341,7 @@ class Database:
                 is_contended=self._engine.is_shared and self._loop.time() < self._contended_until,
             )
             results = work(transaction)
-            fifo.settle(transaction)
+            fifo_groups.settle(transaction)
             self._engine.tell(connection, transaction.news, transaction.now_ms)
             transaction.settle()
             return transaction, results
@@ -381,7 +384,7 @@ def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:
         function = first
         return lambda transaction: [function(transaction)]
     commands: list[Any] = [item.work for item in batch]
-    return lambda transaction: messages.apply(transaction, commands)
+    return lambda transaction: message_commands.apply(transaction, commands)
 
 
 def _refuse(batch: list[Waiting], error: Exception) -> None:

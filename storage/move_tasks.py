@@ -13,13 +13,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import fifo, queues, redrive
-from storage.fifo import STATE, Row
-from storage.lists import among, in_order
+from storage import queues
+from storage.messages import dead_letters, fifo_groups
+from storage.messages.fifo_groups import STATE, Row
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
-from storage.statements import Statement
+from storage.sql.arrays import among, in_order
+from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 RUNNING = "RUNNING"
@@ -215,7 +216,7 @@ def step(
             raise NoDestination
         free = _without_busy(transaction, target, found)
         if free:
-            redrive.send_on(transaction, source.id, target, free)
+            dead_letters.send_on(transaction, source.id, target, free)
             moved += len(free)
     if moved:
         transaction.connection.execute(
@@ -227,7 +228,7 @@ def step(
 def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo.choose(
+        chosen, _ = fifo_groups.choose(
             transaction,
             source.id,
             [limit],

@@ -12,8 +12,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import delays, fifo
-from storage.lists import among, in_order
+from storage import queue_delays
+from storage.messages import fifo_groups
 from storage.schema import (
     attempts,
     backlogs,
@@ -25,7 +25,8 @@ from storage.schema import (
     messages,
     queues,
 )
-from storage.statements import Both, Statement
+from storage.sql.arrays import among, in_order
+from storage.sql.statement import Both, Statement
 from storage.transaction import Transaction
 
 STANDARD = "standard"
@@ -195,7 +196,7 @@ def change_attributes(
         modified_at_ms=transaction.now_ms,
     )
     if queue.kind != STANDARD and delay_ms is not None:
-        delays.change(transaction, queue.id, delay_ms)
+        queue_delays.change(transaction, queue.id, delay_ms)
         transaction.leave_work()
 
 
@@ -250,7 +251,7 @@ def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
 
 def _abandon(transaction: Transaction, queue_id: int) -> None:
     transaction.connection.execute(leftovers.insert(), {"queue_id": queue_id})
-    delays.forget(transaction, queue_id)
+    queue_delays.forget(transaction, queue_id)
     transaction.estimates.forget(queue_id)
     transaction.let_go(queue_id)
     transaction.leave_work()
@@ -348,7 +349,7 @@ def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit
         expired = [
             row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
         ][: limit - freed]
-        fifo.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
+        fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
         numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
         found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
         erase(transaction, [(queue_id, row) for row in found])

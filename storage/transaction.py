@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from storage import schema
-from storage.estimates import Estimates
-from storage.news import News
-from storage.statements import Statement
+from storage.hints import Estimates
+from storage.notifications import News
+from storage.sql.statement import Statement
 
 _ADD_TO_BACKLOG = Statement(
     schema.backlogs.update()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import connections, link
+from storage.postgresql import connection, listener
 from tests import postgresql as a_postgresql
 
 
@@ -18,8 +18,8 @@ def patience() -> Iterator[None]:
     Tests of how long somebody waits say themselves how long that is.
     """
     with pytest.MonkeyPatch.context() as patient:
-        patient.setattr(connections, "CONNECT_SECONDS", 30.0)
-        patient.setattr(link, "_ANSWER_SECONDS", 30.0)
+        patient.setattr(connection, "CONNECT_SECONDS", 30.0)
+        patient.setattr(listener, "_ANSWER_SECONDS", 30.0)
         yield
 
 

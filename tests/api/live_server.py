@@ -10,9 +10,9 @@ from typing import Any
 
 import uvloop
 
+from queueserver.app import Server
 from queueserver.config import Config, DeclaredQueue
-from queueserver.server import Server
-from storage.arrivals import Clock, Place
+from storage.waiters import Clock, Place
 from tests.clock import ManualClock
 
 PATIENCE_SECONDS = 20.0

@@ -14,9 +14,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from queueserver.upkeep import Upkeep
+from queueserver.background.upkeep import Upkeep
 from storage.database import Database
-from storage.faults import is_damage
+from storage.errors import is_damage
 from tests.api.raw_http import Answer, exchange, json_headers, told
 from tests.api.server_process import ServerProcess, command, environment
 from tests.clock import ManualClock
@@ -127,7 +127,7 @@ def test_who_meets_damage_is_told_in_one_line_and_other_queues_go_on(
         assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["new"]
         status, _, log = server.stop()
     assert status == 0
-    lines = [line for line in log.splitlines() if "queueserver.server" in line]
+    lines = [line for line in log.splitlines() if "queueserver.app" in line]
     assert len(lines) == refused
     for line in lines:
         assert re.search(r" request \S+: the database is damaged: ", line)

@@ -15,8 +15,8 @@ import pytest_asyncio
 from protocol import actions
 from protocol.errors import OverLimit
 from protocol.names import queue_arn
-from queueserver.move_tasks import MoveTasks, Runner
-from queueserver.operations import Caller
+from queueserver.actions.move_tasks import MoveTasks, Runner
+from queueserver.dispatch import Caller
 from storage import move_tasks, queues
 from storage.database import Database
 from storage.move_tasks import Task

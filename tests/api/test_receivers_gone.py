@@ -11,13 +11,13 @@ import pytest
 
 from protocol import actions
 from protocol.names import queue_url
-from queueserver.directory import Directory
-from queueserver.messages import Messages
-from queueserver.operations import Caller
-from queueserver.queues import Queues
+from queueserver.actions.messages import Messages
+from queueserver.actions.queue_cache import Directory
+from queueserver.actions.queues import Queues
+from queueserver.dispatch import Caller
 from storage.database import Database
-from storage.messages import Command
-from storage.receives import Received
+from storage.messages.commands import Command
+from storage.messages.receive import Received
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION
 

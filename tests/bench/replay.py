@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 import uvloop
 
-from storage.connections import Address, Connection
-from storage.messages import NewMessage
+from storage.messages.commands import NewMessage
+from storage.postgresql.connection import Address, Connection
 from tests.bench.scenarios import BODY
 from tests.engine.stage import Stage
 from tests.postgresql import database

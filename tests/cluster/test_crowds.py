@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage.connections import CONNECT_SECONDS, STATEMENT_SECONDS
+from storage.postgresql.connection import CONNECT_SECONDS, STATEMENT_SECONDS
 from tests.cluster.crowd import Crowd, Size, disturbed
 from tests.cluster.postgres import Postgres
 from tests.cluster.room import RECOVERY_SECONDS, SERVERS, all_recover, cluster

@@ -16,13 +16,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
-from storage.attempts import Attempt
 from storage.database import Database
-from storage.deduplications import Sent
-from storage.messages import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
+from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
+from storage.messages.dead_letters import Redrive
+from storage.messages.deduplication import Sent
+from storage.messages.receive import Receipt, Receive, Received
+from storage.messages.receive_attempts import Attempt
 from storage.queues import STANDARD, Queue
-from storage.receives import Receipt, Receive, Received
-from storage.redrive import Redrive
 from tests.clock import ManualClock
 from tests.looks import PATIENCE_SECONDS
 

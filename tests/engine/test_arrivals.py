@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.arrivals import Arrivals, Place
+from storage.waiters import Arrivals, Place
 from tests.clock import ManualClock
 from tests.engine.stage import turn
 

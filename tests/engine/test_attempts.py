@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from storage import attempts, queues
-from storage.attempts import ATTEMPT_MS, Attempt, AttemptSpent
-from storage.messages import Outcome
-from storage.receives import Received
+from storage import queues
+from storage.messages import receive_attempts
+from storage.messages.commands import Outcome
+from storage.messages.receive import Received
+from storage.messages.receive_attempts import ATTEMPT_MS, Attempt, AttemptSpent
 from tests.engine.stage import Stage, fifo_message
 
 
@@ -128,7 +129,7 @@ async def test_an_attempt_is_known_for_five_minutes_from_its_first_time(
         assert await attempt(fifo, maximum=1, timeout_s=3_600) == first
     fifo.clock.advance(0.002)
     if freed:
-        assert await fifo.database.write(attempts.forget, 10) == 1
+        assert await fifo.database.write(receive_attempts.forget, 10) == 1
         assert (await fifo.keys())["attempts"] == 0
     received = await attempt(fifo, maximum=1, timeout_s=3_600)
     assert [message.body for message in received] == ["b"]

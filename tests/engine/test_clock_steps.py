@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from queueserver.background.upkeep import Upkeep
 from queueserver.clock import SystemClock
-from queueserver.upkeep import Upkeep
-from storage import moments
+from storage import time_floor
 from storage.database import Database
 from storage.transaction import Transaction
 from tests.clock import MachineClocks, ManualClock
@@ -160,7 +160,7 @@ async def test_what_is_hidden_comes_back_though_the_clock_is_set_back(room: Room
 async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(room: Room) -> None:
     stage, _ = await room.enter()
     await stage.send("before")
-    await stage.database.write(moments.note)
+    await stage.database.write(time_floor.note)
     await room.leave()
     await room.set_clock(-HOUR_MS)
     stage, clock = await room.enter()
@@ -173,36 +173,36 @@ async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(ro
 async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> None:
     for step in (0, -HOUR_SECONDS, 2 * HOUR_SECONDS):
         stage.clock.advance(step)
-        await stage.database.write(moments.note)
-    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+        await stage.database.write(time_floor.note)
+    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
     stage.clock.advance(-2 * HOUR_SECONDS)
-    await stage.database.write(moments.note)
+    await stage.database.write(time_floor.note)
     expected_ms = stage.clock.now_ms() + 2 * HOUR_MS
-    assert await stage.database.read(moments.reached_ms) == expected_ms
+    assert await stage.database.read(time_floor.reached_ms) == expected_ms
 
 
 async def test_upkeep_notes_the_time(stage: Stage) -> None:
     stage.clock.advance(HOUR_SECONDS)
     await Upkeep(stage.database, stage.clock).round()
-    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
 
 
 async def test_a_stop_notes_the_time(sqlite: str) -> None:
     stage = await Stage.open(sqlite)
     stage.clock.advance(HOUR_SECONDS)
     await stage.reopen()
-    assert await stage.database.read(moments.reached_ms) == stage.clock.now_ms()
+    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
     await stage.database.close()
 
 
 async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -> None:
     stage = await Stage.open(sqlite)
-    await stage.database.write(moments.note)
+    await stage.database.write(time_floor.note)
     other = await stage.beside("other")
     for one in (stage, other, stage):
         stage.clock.advance(1)
         await one.send("x")
-        assert await stage.database.read(moments.reached_by_sends_ms) == stage.clock.now_ms()
+        assert await stage.database.read(time_floor.reached_by_sends_ms) == stage.clock.now_ms()
     await stage.database.close()
 
 
@@ -218,7 +218,7 @@ async def test_a_moment_that_cannot_be_is_not_gone_on_from(
     sqlite: str, table: str, column: str, value: object, expected_ms: int | None
 ) -> None:
     stage = await Stage.open(sqlite)
-    await stage.database.write(moments.note)
+    await stage.database.write(time_floor.note)
     await stage.send("x")
 
     def damage(transaction: Transaction) -> None:
@@ -226,7 +226,7 @@ async def test_a_moment_that_cannot_be_is_not_gone_on_from(
         transaction.connection.exec_driver_sql(f"UPDATE {table} SET {column} = {value}{where}")
 
     await stage.database.write(damage)
-    found_ms = await stage.database.read(moments.reached_by_sends_ms)
+    found_ms = await stage.database.read(time_floor.reached_by_sends_ms)
     if expected_ms is None:
         assert found_ms <= 300_000
     else:
@@ -244,7 +244,7 @@ async def test_servers_agree_on_the_time_also_when_their_clock_is_set_back(
     # Only who has told somebody what time it is has to stay with it.
     assert abs(other_clock.now_ms() - NOW_MS) < 1_000
     await room.set_clock(-HOUR_MS)
-    await one.database.write(moments.note)
+    await one.database.write(time_floor.note)
     # Who comes later hears of it, too.
     _, late_clock = await room.enter()
     times_ms = [each.now_ms() for each in (clock, other_clock, late_clock)]
@@ -252,7 +252,7 @@ async def test_servers_agree_on_the_time_also_when_their_clock_is_set_back(
     assert abs(times_ms[0] - NOW_MS) < 1_000
     # So does whoever has come before.
     clock.go_on_from(NOW_MS + 60_000)
-    await one.database.write(moments.note)
+    await one.database.write(time_floor.note)
     await other_clock.wait_until(NOW_MS + 60_000)
     await late_clock.wait_until(NOW_MS + 60_000)
     await room.leave()

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from queueserver.directory import Directory, KnownQueue
-from queueserver.operations import Caller
+from queueserver.actions.queue_cache import Directory, KnownQueue
+from queueserver.dispatch import Caller
 from storage import queues
 from tests.engine.stage import ACCOUNT, REGION, Stage
 

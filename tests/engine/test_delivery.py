@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from storage.messages import Outcome, Release
-from storage.receives import Receipt
+from storage.messages.commands import Outcome, Release
+from storage.messages.receive import Receipt
 from tests.engine.stage import Stage, new_message
 
 ODD_TEXTS = [

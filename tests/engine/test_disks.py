@@ -15,9 +15,9 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from storage import database as database_module
-from storage import moments
-from storage import sqlite as engine_module
-from storage.faults import DatabaseUnavailable
+from storage import time_floor
+from storage.errors import DatabaseUnavailable
+from storage.sqlite import engine as engine_module
 from tests.engine.stage import Stage, new_message
 
 
@@ -94,7 +94,7 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
     monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
     # Functions are transactions of their own: without this, each would be tried.
     write = on_disk.database.write
-    works = [write(moments.note), on_disk.send("a"), write(moments.note), on_disk.send("b")]
+    works = [write(time_floor.note), on_disk.send("a"), write(time_floor.note), on_disk.send("b")]
     with failing_commits(on_disk) as failed:
         ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 4

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from storage import schema
-from storage.faults import DatabaseUnavailable
-from storage.messages import Command, NewMessage, Outcome
-from storage.receives import Receipt
+from storage.errors import DatabaseUnavailable
+from storage.messages.commands import Command, NewMessage, Outcome
+from storage.messages.receive import Receipt
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, listening, new_message, turn
 

@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from storage import queues
-from storage.messages import Outcome
-from storage.receives import Received
+from storage.messages.commands import Outcome
+from storage.messages.receive import Received
 from tests.engine.stage import RETENTION_S, Stage, fifo_message, listening
 from tests.engine.test_waiting_receivers import Room
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from storage import queues
-from storage.deduplications import DEDUPLICATION_MS
-from storage.messages import Outcome
+from storage.messages.commands import Outcome
+from storage.messages.deduplication import DEDUPLICATION_MS
+from storage.messages.receive import Receipt, Received
 from storage.queues import FIFO
-from storage.receives import Receipt, Received
 from tests.clock import ManualClock
 from tests.engine.stage import RETENTION_S, Stage, fifo_message
 

@@ -12,8 +12,8 @@ from sqlalchemy.util import await_only
 
 from storage import database as database_module
 from storage import queues
-from storage.faults import is_collision
-from storage.messages import Outcome
+from storage.errors import is_collision
+from storage.messages.commands import Outcome
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, fifo_message, listening
 from tests.engine.test_fifo import named

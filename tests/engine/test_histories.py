@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from storage import queues
-from storage.messages import Outcome, Release
-from storage.receives import Received
+from storage.messages.commands import Outcome, Release
+from storage.messages.receive import Received
 from tests.engine.stage import Stage, new_message
 
 HISTORIES = 60

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from storage.messages.receive import InFlightLimit, Received
 from storage.queues import FIFO
-from storage.receives import InFlightLimit, Received
 from tests.engine.stage import Stage, listening, new_message
 from tests.engine.test_waiting_receivers import Receiver, Room
 

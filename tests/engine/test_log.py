@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from storage import sqlite as sqlite_module
-from storage.sqlite import SqliteEngine
+from storage.sqlite import engine as sqlite_module
+from storage.sqlite.engine import SqliteEngine
 from tests.bench.processes import logged_bytes
 from tests.engine.stage import Stage, new_message, turn
 

@@ -12,11 +12,11 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage import news
-from storage.arrivals import Place
+from storage import notifications
 from storage.database import Database
-from storage.news import LONGEST_BYTES, News
+from storage.notifications import LONGEST_BYTES, News
 from storage.transaction import Transaction
+from storage.waiters import Place
 from tests.clock import ManualClock
 from tests.engine.stage import Stage, listening, turn
 from tests.looks import PATIENCE_SECONDS
@@ -42,25 +42,25 @@ NOW_MS = 1_000
     ],
 )
 def test_what_a_transaction_has_done_is_put_together(told: News, line: str) -> None:
-    assert news.write("me", told, NOW_MS) == [line]
-    sender, heard = news.read(line)
+    assert notifications.write("me", told, NOW_MS) == [line]
+    sender, heard = notifications.read(line)
     assert sender == "me"
     assert (heard.gone, heard.has_work) == (told.gone, told.has_work)
-    assert news.write("me", heard, NOW_MS) == [line]
+    assert notifications.write("me", heard, NOW_MS) == [line]
 
 
 def test_much_news_takes_several_notifications_of_which_none_is_too_long() -> None:
     told = News([(10**15 + number, NOW_MS, 1) for number in range(1_000)], has_work=True)
-    lines = news.write("me", told, NOW_MS)
+    lines = notifications.write("me", told, NOW_MS)
     assert len(lines) == 4
     assert max(map(len, lines)) <= LONGEST_BYTES < 8_000
-    heard = [news.read(line)[1] for line in lines]
+    heard = [notifications.read(line)[1] for line in lines]
     assert list(chain.from_iterable(each.arrivals for each in heard)) == told.arrivals
     assert [each.has_work for each in heard] == [True, False, False, False]
 
 
 def test_words_of_a_later_version_are_passed_over() -> None:
-    _, heard = news.read("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
+    _, heard = notifications.read("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
     assert heard == News([(7, 1_000, 1)])
 
 

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from storage import schema
 from storage.database import Database
-from storage.faults import DatabaseUnusable
+from storage.errors import DatabaseUnusable
 from tests.clock import ManualClock
 from tests.engine.stage import Stage
 

@@ -15,9 +15,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage import postgresql as postgresql_module
 from storage import queues
-from storage.faults import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable
+from storage.postgresql import engine as postgresql_module
 from storage.queues import QueueChanged
 from storage.transaction import Transaction
 from tests.engine.stage import Said, Stage, new_message

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from storage import pending
+from storage.commits import write_queue
 from storage.database import Database
-from storage.faults import DatabaseBusy
-from storage.messages import Release
-from storage.receives import Receive
+from storage.errors import DatabaseBusy
+from storage.messages.commands import Release
+from storage.messages.receive import Receive
 from tests.engine.stage import Stage, listening, new_message
 
 MIB = 1024 * 1024
@@ -67,8 +67,8 @@ async def test_a_drain_takes_so_many_bytes_and_the_next_one_the_rest(stage: Stag
 async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Stage) -> None:
     estimates = stage.database._estimates
 
-    def line(count: int) -> pending.Pending:
-        waiting = pending.Pending(estimates, pending.LIMIT, pending.LIMIT_BYTES)
+    def line(count: int) -> write_queue.Pending:
+        waiting = write_queue.Pending(estimates, write_queue.LIMIT, write_queue.LIMIT_BYTES)
         for _ in range(count):
             waiting.add(look(), asyncio.get_running_loop().create_future())
         return waiting

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage import attempts, deduplications, delays, move_tasks, queues
-from storage.attempts import Attempt
+from storage import move_tasks, queue_delays, queues
+from storage.messages import deduplication, receive_attempts
+from storage.messages.receive_attempts import Attempt
 from storage.queues import FIFO
 from storage.transaction import Transaction
 from tests.engine.stage import (
@@ -119,12 +120,12 @@ async def act_on_groups(stage: Stage) -> Said:
         await stage.counts()
         stage.clock.advance(600)
         await stage.database.submit(stage.sending(message))
-        await stage.database.write(deduplications.forget, 500)
-        await stage.database.write(attempts.forget, 500)
+        await stage.database.write(deduplication.forget, 500)
+        await stage.database.write(receive_attempts.forget, 500)
         change = queues.change_attributes
         await stage.database.write(change, stage.queue, {}, None, delay_ms=5_000)
         await stage.refresh()
-        await stage.database.write(delays.go_on, 500)
+        await stage.database.write(queue_delays.go_on, 500)
         await act_on_tasks(stage, dead)
         await stage.database.write(queues.free_expired, stage.queue.id, stage.clock.now_ms(), 10)
         await stage.database.write(queues.purge, stage.queue)

@@ -12,10 +12,10 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from storage import connections
-from storage.connections import Address
 from storage.database import Database
-from storage.faults import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable
+from storage.postgresql import connection as postgresql_connection
+from storage.postgresql.connection import Address
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.engine.stage import Stage
@@ -102,7 +102,7 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(connections, "CONNECT_SECONDS", 2.0)
+    monkeypatch.setattr(postgresql_connection, "CONNECT_SECONDS", 2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
@@ -127,7 +127,7 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(connections, "STATEMENT_SECONDS", 2.0)
+    monkeypatch.setattr(postgresql_connection, "STATEMENT_SECONDS", 2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
@@ -136,7 +136,7 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
     await stage.counts()
     relay.flows.clear()
     with monkeypatch.context() as impatient:
-        impatient.setattr(connections, "CONNECT_SECONDS", 0.3)
+        impatient.setattr(postgresql_connection, "CONNECT_SECONDS", 0.3)
         for _ in range(2):
             asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
             answers = await asyncio.wait_for(asked, 20)

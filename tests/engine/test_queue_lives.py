@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
 from storage import queues
-from storage.messages import Command
+from storage.messages.commands import Command
+from storage.messages.receive import Receipt
 from storage.queues import QueueChanged
-from storage.receives import Receipt
 from tests.engine.stage import ACCOUNT, REGION, Stage, listening, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from storage import move_tasks, queues
+from storage.messages.receive import Received
 from storage.queues import FIFO, STANDARD
-from storage.receives import Received
 from storage.schema import bodies
 from tests.clock import ManualClock
 from tests.engine import test_fifo_histories as fifo

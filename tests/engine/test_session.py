@@ -12,11 +12,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import queues, session
+from storage import queues
 from storage.database import Database
-from storage.lists import ValueList
+from storage.postgresql import session
 from storage.schema import deletions
-from storage.statements import Statement
+from storage.sql.arrays import ValueList
+from storage.sql.statement import Statement
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.engine.stage import Stage

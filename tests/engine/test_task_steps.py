@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
 from storage import move_tasks, queues
+from storage.messages.receive import Received
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
 from storage.queues import Queue
-from storage.receives import Received
 from storage.transaction import Transaction
 from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, locate
 from tests.engine.test_redrive import places, send

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from storage import queues
-from storage.messages import Release
-from storage.receives import Received
+from storage.messages.commands import Release
+from storage.messages.receive import Received
 from tests.engine.stage import RETENTION_S, Stage, listening, new_message, turn
 
 

@@ -15,19 +15,25 @@ from xml.etree import ElementTree
 
 from protocol import names
 from protocol.actions import ACTIONS
-from protocol.envelope import WireRequest, WireResponse
+from protocol.codecs.choice import codec_for
 from protocol.errors import SQSError
 from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
-from protocol.wire import codec_for
-from queueserver import attributes, limits, message_attributes, policies, redrive_policies
-from queueserver.directory import Directory
-from queueserver.messages import Messages
-from queueserver.move_tasks import MoveTasks
-from queueserver.operations import Caller, Operation, bind
-from queueserver.queues import Queues
-from queueserver.seals import Seal
+from protocol.wire import WireRequest, WireResponse
+from queueserver.actions.messages import Messages
+from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.queue_cache import Directory
+from queueserver.actions.queues import Queues
+from queueserver.dispatch import Caller, Operation, bind
+from queueserver.rules import (
+    attributes,
+    limits,
+    message_attributes,
+    policy_documents,
+    redrive_policies,
+)
+from queueserver.rules.receipt_handles import Seal
 from storage.database import Database
-from storage.receives import Receipt, Received
+from storage.messages.receive import Receipt, Received
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 
@@ -206,8 +212,8 @@ def documents(data: bytes) -> None:
     """Read policies of every kind, and the values of all other attributes."""
     text = data.decode(errors="replace")
     refusal_of(
-        lambda: policies.add_permission(
-            policies.parse_policy(text), ARN, "label", ["000000000000"], ["SendMessage"]
+        lambda: policy_documents.add_permission(
+            policy_documents.parse_policy(text), ARN, "label", ["000000000000"], ["SendMessage"]
         )
     )
     refusal_of(lambda: redrive_policies.parse_redrive_policy(text))

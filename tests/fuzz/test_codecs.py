@@ -11,13 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol import forms, names
-from protocol.envelope import WireRequest
+from protocol import names
+from protocol.codecs import forms
+from protocol.codecs.choice import codec_for
 from protocol.errors import ReceiptHandleIsInvalid, SQSError
-from protocol.wire import codec_for
-from queueserver import attributes, limits, message_attributes, policies, redrive_policies
-from queueserver.seals import Seal
-from storage.receives import Receipt, Received
+from protocol.wire import WireRequest
+from queueserver.rules import (
+    attributes,
+    limits,
+    message_attributes,
+    policy_documents,
+    redrive_policies,
+)
+from queueserver.rules.receipt_handles import Seal
+from storage.messages.receive import Receipt, Received
 from tests.fuzz import inputs
 from tests.fuzz.in_time import in_time
 
@@ -150,7 +157,7 @@ JSON_TEXTS = st.one_of(inputs.texts, inputs.anything.map(json.dumps))
 @given(JSON_TEXTS)
 @in_time()
 def test_any_policy_is_kept_or_refused(text: str) -> None:
-    refused_at_worst(lambda: policies.parse_policy(text))
+    refused_at_worst(lambda: policy_documents.parse_policy(text))
     refused_at_worst(lambda: redrive_policies.parse_redrive_policy(text))
     refused_at_worst(lambda: redrive_policies.parse_redrive_allow_policy(text))
 
@@ -169,7 +176,7 @@ def test_any_policy_is_kept_or_refused(text: str) -> None:
 @in_time()
 def test_the_longest_documents_are_refused_in_time(text: str) -> None:
     for parse in (
-        policies.parse_policy,
+        policy_documents.parse_policy,
         redrive_policies.parse_redrive_policy,
         redrive_policies.parse_redrive_allow_policy,
     ):
@@ -189,7 +196,7 @@ STATEMENTS = st.fixed_dictionaries(
 @in_time()
 def test_any_statement_is_kept_or_refused(statements: object) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    refused_at_worst(lambda: policies.parse_policy(text))
+    refused_at_worst(lambda: policy_documents.parse_policy(text))
 
 
 @given(

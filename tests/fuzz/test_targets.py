@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from protocol.envelope import WireRequest, WireResponse
+from protocol.codecs.choice import codec_for
 from protocol.errors import InternalFailure, QueueDoesNotExist
-from protocol.wire import codec_for
+from protocol.wire import WireRequest, WireResponse
 from tests.fuzz.targets import (
     TARGETS,
     Operations,

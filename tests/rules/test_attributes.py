@@ -8,8 +8,8 @@ import pytest
 
 from protocol.errors import SQSError
 from protocol.names import Arn
-from queueserver import attributes
-from queueserver.redrive_policies import RedriveAllowPolicy, RedrivePolicy
+from queueserver.rules import attributes
+from queueserver.rules.redrive_policies import RedriveAllowPolicy, RedrivePolicy
 
 FACTS = {
     "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load
-from storage.faults import mask_password
+from storage.errors import mask_password
 
 DEFAULTS = Config(
     in_flight_limit=120_000,

@@ -8,7 +8,7 @@ import pytest
 
 from protocol.actions import MessageAttributeValue, SendMessageBatchRequestEntry
 from protocol.errors import SQSError
-from queueserver import limits
+from queueserver.rules import limits
 
 BAD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
 BAD_CHARACTERS = (

@@ -6,7 +6,7 @@ import pytest
 
 from protocol.actions import MessageAttributeValue as Value
 from protocol.errors import SQSError
-from queueserver import message_attributes
+from queueserver.rules import message_attributes
 
 IPV = "InvalidParameterValue"
 RESERVED = (

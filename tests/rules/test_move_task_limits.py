@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import SQSError
 from protocol.names import Arn
-from queueserver import limits
+from queueserver.rules import limits
 
 IPV = "InvalidParameterValue"
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.errors import SQSError
-from queueserver.policies import add_permission, parse_policy, remove_permission
+from queueserver.rules.policy_documents import add_permission, parse_policy, remove_permission
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:q"
 A, B = "111111111111", "222222222222"

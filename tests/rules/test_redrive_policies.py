@@ -9,8 +9,8 @@ import pytest
 
 from protocol.errors import SQSError
 from protocol.names import Arn
-from queueserver import redrive_policies
-from queueserver.redrive_policies import (
+from queueserver.rules import redrive_policies
+from queueserver.rules.redrive_policies import (
     RedriveAllowPolicy,
     RedrivePolicy,
     parse_redrive_allow_policy,

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from protocol.actions import ACTIONS
-from protocol.aws_json import JsonCodec
-from protocol.aws_query import QueryCodec
-from protocol.envelope import WireRequest
+from protocol.codecs.aws_json import JsonCodec
+from protocol.codecs.aws_query import QueryCodec
+from protocol.codecs.choice import codec_for
+from protocol.codecs.query_json import JsonQueryCodec
 from protocol.errors import SQSError
-from protocol.query_json import JsonQueryCodec
-from protocol.wire import codec_for
+from protocol.wire import WireRequest
 
 JSON_TYPE = "application/x-amz-json-1.0"
 FORM_TYPE = "application/x-www-form-urlencoded; charset=utf-8"

@@ -10,8 +10,8 @@ import pytest
 import xmltodict
 
 from protocol import errors
-from protocol.aws_json import JsonCodec
-from protocol.aws_query import QueryCodec
+from protocol.codecs.aws_json import JsonCodec
+from protocol.codecs.aws_query import QueryCodec
 from protocol.errors import SQSError
 
 A, B = errors.SQS_NAMESPACE, errors.COMMON_NAMESPACE

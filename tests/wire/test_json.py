@@ -24,8 +24,8 @@ from protocol.actions import (
     SetQueueAttributes,
     TagQueue,
 )
-from protocol.aws_json import JsonCodec
-from protocol.envelope import WireRequest
+from protocol.codecs.aws_json import JsonCodec
+from protocol.wire import WireRequest
 
 URL = "http://localhost/000000000000/q"
 

@@ -35,8 +35,8 @@ from protocol.actions import (
     TagQueue,
     UntagQueue,
 )
-from protocol.aws_query import QueryCodec
-from protocol.envelope import WireRequest
+from protocol.codecs.aws_query import QueryCodec
+from protocol.wire import WireRequest
 
 PATH = "/000000000000/q"
 TEXT = MessageAttributeValue("String", "x")

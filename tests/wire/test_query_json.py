@@ -23,7 +23,7 @@ from protocol.actions import (
     SendMessageBatchResult,
     SendMessageResult,
 )
-from protocol.query_json import JsonQueryCodec
+from protocol.codecs.query_json import JsonQueryCodec
 
 URL = "http://localhost/000000000000/q"
 CODEC = JsonQueryCodec()

@@ -12,9 +12,9 @@ import pytest
 import xmltodict
 
 from protocol.actions import ACTIONS, Action
-from protocol.envelope import WireRequest
+from protocol.codecs.choice import codec_for
 from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
-from protocol.wire import codec_for
+from protocol.wire import WireRequest
 
 Build: TypeAlias = Callable[[type[msgspec.Struct]], msgspec.Struct]
 

@@ -1,0 +1,84 @@
+"""AWS Query: a form, posted or in the URL, answered in XML.
+
+Refuses what names no action, an action where AWS does not take it, methods other than GET and
+POST, and paths that can be neither the endpoint's own nor a queue's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from protocol.actions import ACTIONS, Action
+from protocol.codecs import forms, xml
+from protocol.errors import InvalidAction, MissingAction, NoSuchPath, SQSError
+from protocol.wire import WireRequest, WireResponse
+
+_CONTENT_TYPE = "text/xml"
+_XML = '<?xml version="1.0"?>'
+_NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
+_WRITERS = {
+    name: xml.members_writer(action.result) for name, action in ACTIONS.items() if action.result
+}
+
+
+class QueryCodec:
+    """The Query side of `protocol.envelope.Codec`."""
+
+    def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
+        """Read a form; on a queue's own path the path stands for an absent `QueueUrl`.
+
+        Raises `NoSuchPath`, `MissingAction`, `InvalidAction`, or what `protocol.forms` finds wrong.
+        """
+        on_queue_path = _is_queue_path(request)
+        posted = request.method == "POST"
+        form = forms.parse(request.query, request.body if posted else b"")
+        named = form.below.get("Action")
+        if named is None or not named.text:
+            raise MissingAction if posted else NoSuchPath
+        action = ACTIONS.get(named.text)
+        if action is None or (on_queue_path and not action.on_queue_path):
+            raise InvalidAction(f"The action {named.text} is not valid for this endpoint.")
+        if on_queue_path:
+            form.supply("QueueUrl", request.path)
+        return action, forms.structure(form, action.request)
+
+    def write_result(
+        self, action: Action, result: msgspec.Struct | None, request_id: str
+    ) -> WireResponse:
+        """Write a result; where there is nothing in it, its element is empty but there."""
+        name = action.name
+        content = "" if result is None else _WRITERS[name](result)
+        if content:
+            content = f"<{name}Result>{content}</{name}Result>"
+        elif action.result is not None:
+            content = f"<{name}Result/>"
+        return _response(
+            200,
+            f'{_XML}<{name}Response xmlns="{_NAMESPACE}">{content}'
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+            f"</{name}Response>",
+        )
+
+    def write_error(self, error: SQSError, request_id: str) -> WireResponse:
+        """Write an error; the element `Detail` is always there and always empty."""
+        if error.bare:
+            return _response(error.status, f"<{error.shape}/>")
+        fault = "Sender" if error.sender_fault else "Receiver"
+        return _response(
+            error.status,
+            f'{_XML}<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>{fault}</Type>'
+            f"<Code>{error.code}</Code><Message>{xml.escape(error.query_message)}</Message>"
+            f"<Detail/></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+        )
+
+
+def _is_queue_path(request: WireRequest) -> bool:
+    """Tell a queue's own path from the endpoint's; raises `NoSuchPath` for all others."""
+    segments = sum(1 for segment in request.path.split("/") if segment)
+    if segments == 1 or request.method not in {"GET", "POST"} or not request.path.isascii():
+        raise NoSuchPath
+    return segments > 1
+
+
+def _response(status: int, text: str) -> WireResponse:
+    return WireResponse(status, _CONTENT_TYPE, text.encode())

@@ -1,0 +1,433 @@
+"""The actions on messages: send, receive, delete, and change of visibility.
+
+A single action is a batch of one. Nothing is answered before the database has committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from protocol import actions
+from protocol.actions import Message
+from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, SQSError
+from queueserver.actions.queue_cache import Directory, KnownQueue
+from queueserver.dispatch import Caller
+from queueserver.identifiers import as_text
+from queueserver.rules import limits, message_attributes
+from queueserver.rules.envelope import Envelope, sequence_number
+from queueserver.rules.new_message import Draft, draft, require_fifo_members
+from queueserver.rules.receipt_handles import Seal
+from storage.database import Database
+from storage.errors import DatabaseDamaged, DatabaseUnavailable
+from storage.messages.commands import ChangeVisibility, Delete, Outcome, Release, Send
+from storage.messages.deduplication import Sent
+from storage.messages.receive import InFlightLimit, Receipt, Receive, Received
+from storage.messages.receive_attempts import Attempt, AttemptSpent
+from storage.queues import STANDARD
+from storage.waiters import Clock
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+E = TypeVar("E", bound=limits.BatchEntry)
+
+_TOO_MANY_IN_FLIGHT = (
+    "Too many messages have been received without being deleted.\n"
+    "Please delete your received messages or let them timeout before receiving more."
+)
+
+
+class Messages:
+    """What SQS does with messages; each public method is the action of its name."""
+
+    def __init__(
+        self, database: Database, directory: Directory, clock: Clock, *, in_flight_limit: int
+    ) -> None:
+        self._in_flight_limit = in_flight_limit
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+        self._seal = Seal(database.secret)
+
+    async def send_message(
+        self, caller: Caller, request: actions.SendMessage
+    ) -> actions.SendMessageResult:
+        """Put a message into a queue."""
+
+        async def send(queue: KnownQueue) -> actions.SendMessageResult:
+            ready = draft(caller, queue, request)
+            size = limits.message_bytes(ready.new.body, request.message_attributes)
+            limits.message_size(size, queue.attributes.maximum_message_size)
+            (sent,) = await self._send(queue, [ready])
+            return actions.SendMessageResult(
+                md5_of_message_body=ready.md5_of_body,
+                message_id=as_text(sent.message_id),
+                md5_of_message_attributes=ready.md5_of_attributes,
+                md5_of_message_system_attributes=ready.md5_of_system_attributes,
+                sequence_number=_sequence_number(queue, sent),
+            )
+
+        return await self._directory.on_queue(caller, request.queue_url, send)
+
+    async def send_message_batch(
+        self, caller: Caller, request: actions.SendMessageBatch
+    ) -> actions.SendMessageBatchResult:
+        """Put up to ten messages into a queue; what is wrong with one does not harm the others."""
+
+        async def send(queue: KnownQueue) -> actions.SendMessageBatchResult:
+            entries = request.entries or []
+            limits.batch_entries(request.entries, "SendMessageBatchRequestEntry")
+            sizes = [
+                limits.message_bytes(entry.message_body or "", entry.message_attributes)
+                for entry in entries
+            ]
+            limits.batch_size(sum(sizes))
+            if queue.attributes.fifo_queue:
+                for entry in entries:
+                    require_fifo_members(queue, entry, in_batch=True)
+            maximum = queue.attributes.maximum_message_size
+
+            def prepare(position: int, entry: actions.SendMessageBatchRequestEntry) -> Draft:
+                ready = draft(caller, queue, entry, position)
+                limits.entry_size(sizes[position - 1], maximum)
+                return ready
+
+            accepted, failed = _sort_out(entries, prepare)
+            sent = await self._send(queue, [ready for _, ready in accepted])
+            successful = [
+                actions.SendMessageBatchResultEntry(
+                    id=entry.id or "",
+                    message_id=as_text(one.message_id),
+                    md5_of_message_body=ready.md5_of_body,
+                    md5_of_message_attributes=ready.md5_of_attributes,
+                    md5_of_message_system_attributes=ready.md5_of_system_attributes,
+                    sequence_number=_sequence_number(queue, one),
+                )
+                for (entry, ready), one in zip(accepted, sent, strict=True)
+            ]
+            return actions.SendMessageBatchResult(successful or None, failed or None)
+
+        return await self._directory.on_queue(caller, request.queue_url, send)
+
+    async def _send(self, queue: KnownQueue, drafts: Sequence[Draft]) -> Sequence[Sent]:
+        if not drafts:
+            return ()
+        new = [ready.new for ready in drafts]
+        sent: Sequence[Sent] = await self._database.submit(
+            Send(queue.id, queue.revision, queue.kind, new)
+        )
+        return sent
+
+    async def receive_message(
+        self, caller: Caller, request: actions.ReceiveMessage
+    ) -> actions.ReceiveMessageResult:
+        """Take up to ten messages, waiting for the first of them as long as was asked for."""
+        started_ms = self._clock.now_ms()
+
+        async def receive(queue: KnownQueue) -> actions.ReceiveMessageResult:
+            maximum = limits.max_number_of_messages(request.max_number_of_messages)
+            if request.wait_time_seconds is not None:
+                limits.wait_time_seconds(request.wait_time_seconds)
+            if request.visibility_timeout is not None:
+                limits.visibility_timeout_of_receive(request.visibility_timeout)
+            names = request.message_system_attribute_names
+            told = message_attributes.system_attributes(
+                request.attribute_names if names is None else names
+            )
+            wanted = message_attributes.attribute_filter(request.message_attribute_names)
+            received = await self._receive(queue, request, maximum, started_ms)
+            try:
+                answer = [self._message(queue, message, told, wanted) for message in received]
+            except DatabaseDamaged:
+                answer = self._sound_messages(queue, received, told, wanted)
+            return actions.ReceiveMessageResult(answer or None)
+
+        return await self._directory.on_queue(caller, request.queue_url, receive)
+
+    async def _receive(
+        self, queue: KnownQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
+    ) -> Sequence[Received]:
+        """Look for messages; if there are none, sleep until news or the deadline, and look."""
+        timeout_s = _given(request.visibility_timeout, queue.attributes.visibility_timeout)
+        wait_s = _given(
+            request.wait_time_seconds, queue.attributes.receive_message_wait_time_seconds
+        )
+
+        attempt = _attempt(queue, request, maximum)
+
+        def look() -> Receive:
+            return Receive(
+                queue_id=queue.id,
+                revision=queue.revision,
+                kind=queue.kind,
+                maximum=maximum,
+                visibility_timeout_ms=timeout_s * 1000,
+                retention_ms=queue.retention_ms,
+                in_line=wait_s > 0,
+                in_flight_limit=self._in_flight_limit,
+                redrive=queue.redrive,
+                attempt=attempt,
+            )
+
+        if wait_s == 0:
+            try:
+                return await self._claim(look())
+            except InFlightLimit:
+                if queue.kind == STANDARD:
+                    raise OverLimit(_TOO_MANY_IN_FLIGHT) from None
+                return ()
+        deadline_ms = started_ms + wait_s * 1000
+        arrivals = self._database.arrivals
+        with arrivals.join(queue.id) as place:
+            while True:
+                place.clear()
+                try:
+                    received = await self._claim(look())
+                except InFlightLimit:
+                    received = ()
+                except Exception:
+                    # What woke this receiver is still there, for the next in line.
+                    place.wake()
+                    raise
+                if received or arrivals.closed or self._clock.now_ms() >= deadline_ms:
+                    return received
+                await place.sleep_until(deadline_ms)
+
+    async def _claim(self, command: Receive) -> Sequence[Received]:
+        """Claim messages; if the receiver goes away meanwhile, give them back at once.
+
+        But not those of an attempt that named itself: they are kept for when it is repeated, which
+        may be now, on another server.
+        """
+        claim = self._database.submit(command)
+        try:
+            received: Sequence[Received] = await asyncio.shield(claim)
+        except asyncio.CancelledError:
+            command.withdraw()
+            if command.attempt is None:
+                claim.add_done_callback(self._give_back)
+            raise
+        except AttemptSpent:
+            name = command.attempt.attempt_id if command.attempt else ""
+            raise limits.attempt_over(name) from None
+        return received
+
+    def _give_back(self, claim: asyncio.Future[Sequence[Received]]) -> None:
+        if claim.cancelled() or claim.exception() is not None or not claim.result():
+            return
+        with contextlib.suppress(DatabaseUnavailable):
+            # Nobody is left to be told of a failure; then the visibility timeout gives them back.
+            self._database.submit(Release(claim.result())).add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )
+
+    def _sound_messages(
+        self,
+        queue: KnownQueue,
+        received: Sequence[Received],
+        told: frozenset[str],
+        wanted: Callable[[str], bool] | None,
+    ) -> list[Message]:
+        """Make what can be made of a receive; what is damaged stays hidden for its while.
+
+        Raises:
+            DatabaseDamaged: all of it is.
+        """
+        sound = []
+        for position, message in enumerate(received, 1):
+            try:
+                sound.append(self._message(queue, message, told, wanted))
+            except DatabaseDamaged as error:
+                if position == len(received) and not sound:
+                    raise
+                number = message.receipt.number
+                log.warning("message %d of queue %s is damaged: %s", number, queue.name, error)
+        return sound
+
+    def _message(
+        self,
+        queue: KnownQueue,
+        received: Received,
+        told: frozenset[str],
+        wanted: Callable[[str], bool] | None,
+    ) -> Message:
+        envelope = Envelope.open(received.envelope)
+        attributes = digest = None
+        if wanted is not None:
+            attributes, digest = envelope.returned_attributes(wanted)
+        return Message(
+            message_id=as_text(received.message_id),
+            receipt_handle=self._seal.receipt_handle(queue.arn, received),
+            md5_of_body=envelope.md5_of_body,
+            body=received.body,
+            attributes=envelope.system_attributes(received, told) if told else None,
+            md5_of_message_attributes=digest,
+            message_attributes=attributes,
+        )
+
+    async def delete_message(self, caller: Caller, request: actions.DeleteMessage) -> None:
+        """Delete a message by any handle it was ever received by; fine if it is gone already."""
+
+        async def delete(queue: KnownQueue) -> None:
+            receipt, _ = self._receipt(queue, request.receipt_handle)
+            (outcome,) = await self._delete(queue, [receipt])
+            if outcome is Outcome.EXPIRED:
+                raise limits.expired_receipt(request.receipt_handle or "")
+
+        await self._directory.on_queue(caller, request.queue_url, delete)
+
+    async def delete_message_batch(
+        self, caller: Caller, request: actions.DeleteMessageBatch
+    ) -> actions.DeleteMessageBatchResult:
+        """Do DeleteMessage for up to ten messages."""
+
+        async def delete(queue: KnownQueue) -> actions.DeleteMessageBatchResult:
+            entries = request.entries or []
+            limits.batch_entries(request.entries, "DeleteMessageBatchRequestEntry")
+            accepted, failed = _sort_out(
+                entries, lambda _, entry: self._receipt(queue, entry.receipt_handle)[0]
+            )
+            successful = []
+            outcomes = await self._delete(queue, [receipt for _, receipt in accepted])
+            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
+                if outcome is Outcome.EXPIRED:
+                    failed.append(
+                        _failure(entry.id, limits.expired_receipt(entry.receipt_handle or ""))
+                    )
+                else:
+                    successful.append(actions.DeleteMessageBatchResultEntry(entry.id or ""))
+            return actions.DeleteMessageBatchResult(successful or None, failed or None)
+
+        return await self._directory.on_queue(caller, request.queue_url, delete)
+
+    async def _delete(self, queue: KnownQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+        if not receipts:
+            return ()
+        outcomes: Sequence[Outcome] = await self._database.submit(
+            Delete(queue.id, queue.revision, queue.kind, receipts)
+        )
+        return outcomes
+
+    async def change_message_visibility(
+        self, caller: Caller, request: actions.ChangeMessageVisibility
+    ) -> None:
+        """Hide a message for so many seconds from now; 0 shows it at once."""
+
+        async def change(queue: KnownQueue) -> None:
+            limits.receipt_handle(request.receipt_handle)
+            timeout_s = limits.visibility_timeout(request.visibility_timeout)
+            wanted = self._change(queue, request.receipt_handle, timeout_s)
+            (outcome,) = await self._change_visibility(queue, [wanted])
+            error = _why_unchanged(outcome, request.receipt_handle)
+            if error is not None:
+                raise error
+
+        await self._directory.on_queue(caller, request.queue_url, change)
+
+    async def change_message_visibility_batch(
+        self, caller: Caller, request: actions.ChangeMessageVisibilityBatch
+    ) -> actions.ChangeMessageVisibilityBatchResult:
+        """Do ChangeMessageVisibility for up to ten messages."""
+
+        async def change(queue: KnownQueue) -> actions.ChangeMessageVisibilityBatchResult:
+            entries = request.entries or []
+            name = "ChangeMessageVisibilityBatchRequestEntry"
+            limits.batch_entries(request.entries, name)
+            for position, entry in enumerate(entries, 1):
+                if entry.visibility_timeout is None:
+                    raise MissingParameter(
+                        f"The request must contain the parameter "
+                        f"{name}.{position}.VisibilityTimeout."
+                    )
+
+            def prepare(
+                _: int, entry: actions.ChangeMessageVisibilityBatchRequestEntry
+            ) -> tuple[Receipt, int]:
+                limits.visibility_timeout_of_entry(entry.visibility_timeout or 0)
+                return self._change(queue, entry.receipt_handle, entry.visibility_timeout or 0)
+
+            accepted, failed = _sort_out(entries, prepare)
+            outcomes = await self._change_visibility(queue, [wanted for _, wanted in accepted])
+            successful = []
+            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
+                error = _why_unchanged(outcome, entry.receipt_handle)
+                if error is not None:
+                    failed.append(_failure(entry.id, error))
+                else:
+                    done = actions.ChangeMessageVisibilityBatchResultEntry(entry.id or "")
+                    successful.append(done)
+            return actions.ChangeMessageVisibilityBatchResult(successful or None, failed or None)
+
+        return await self._directory.on_queue(caller, request.queue_url, change)
+
+    async def _change_visibility(
+        self, queue: KnownQueue, changes: Sequence[tuple[Receipt, int]]
+    ) -> Sequence[Outcome]:
+        if not changes:
+            return ()
+        outcomes: Sequence[Outcome] = await self._database.submit(
+            ChangeVisibility(queue.id, queue.revision, queue.kind, queue.retention_ms, changes)
+        )
+        return outcomes
+
+    def _change(self, queue: KnownQueue, handle: str | None, timeout_s: int) -> tuple[Receipt, int]:
+        """Read a handle, and hold the new timeout against what is left of its twelve hours."""
+        receipt, received_at_ms = self._receipt(queue, handle)
+        limits.total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
+        return receipt, timeout_s * 1000
+
+    def _receipt(self, queue: KnownQueue, handle: str | None) -> tuple[Receipt, int]:
+        return self._seal.receipt(queue.arn, limits.receipt_handle(handle))
+
+
+def _sort_out(
+    entries: Sequence[E], prepare: Callable[[int, E], T]
+) -> tuple[list[tuple[E, T]], list[actions.BatchResultErrorEntry]]:
+    """Prepare each entry of a batch, by its position from 1; part those that fail, with reasons."""
+    accepted: list[tuple[E, T]] = []
+    failed: list[actions.BatchResultErrorEntry] = []
+    for position, entry in enumerate(entries, 1):
+        try:
+            accepted.append((entry, prepare(position, entry)))
+        except SQSError as error:
+            failed.append(_failure(entry.id, error))
+    return accepted, failed
+
+
+def _failure(entry_id: str | None, error: SQSError) -> actions.BatchResultErrorEntry:
+    return actions.BatchResultErrorEntry(
+        entry_id or "", error.sender_fault, error.code, error.message
+    )
+
+
+def _why_unchanged(outcome: Outcome, handle: str | None) -> InvalidParameterValue | None:
+    """Word why a visibility timeout could not be changed, if it could not."""
+    if outcome is Outcome.EXPIRED:
+        return limits.expired_receipt(handle or "")
+    if outcome is Outcome.MISSING:
+        return InvalidParameterValue(
+            f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not "
+            "exist or is not available for visibility timeout change."
+        )
+    return None
+
+
+def _attempt(queue: KnownQueue, request: actions.ReceiveMessage, maximum: int) -> Attempt | None:
+    """Name the receive, on a FIFO queue; standard queues ignore such names."""
+    name = request.receive_request_attempt_id
+    if name is None or not queue.attributes.fifo_queue:
+        return None
+    limits.receive_request_attempt_id(name)
+    return Attempt(name, [maximum, request.visibility_timeout])
+
+
+def _sequence_number(queue: KnownQueue, sent: Sent) -> str | None:
+    return sequence_number(sent.number) if queue.attributes.fifo_queue else None
+
+
+def _given(value: int | None, default: int) -> int:
+    return default if value is None else value

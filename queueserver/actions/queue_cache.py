@@ -1,0 +1,141 @@
+"""Finding the queue that a request means.
+
+Keeps copies of what the database knows, for the hot path only. A copy needs no invalidation:
+every command carries the id and revision it was made for, the database verifies them in the
+command's own transaction, and a copy that is out of date is read anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from protocol.errors import QueueDoesNotExist, SQSError
+from protocol.names import parse_queue_url, queue_arn
+from queueserver.dispatch import Caller
+from queueserver.rules.attributes import Attributes, typed
+from storage import queues
+from storage.database import Database
+from storage.messages.dead_letters import Redrive
+from storage.queues import Queue, QueueChanged
+
+T = TypeVar("T")
+
+_COPIES = 20_000
+"""How many copies are kept, of a kilobyte and a half each; then all are thrown away."""
+
+_KEPT_URL_CHARACTERS = 500
+"""The longest URL that a copy is kept for; what comes before the last two segments is anything."""
+
+
+class KnownQueue:
+    """A copy of a queue, with its attributes read."""
+
+    __slots__ = (
+        "arn",
+        "attributes",
+        "id",
+        "kind",
+        "name",
+        "queue",
+        "redrive",
+        "retention_ms",
+        "revision",
+    )
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self.id = queue.id
+        self.revision = queue.revision
+        self.kind = queue.kind
+        self.name = queue.name
+        self.arn = queue_arn(queue.region, queue.account, queue.name)
+        self.attributes: Attributes = typed(queue.attributes)
+        self.retention_ms = self.attributes.message_retention_period * 1000
+        self.redrive = _redrive(self.arn, self.attributes)
+
+
+def _redrive(arn: str, attributes: Attributes) -> Redrive | None:
+    policy = attributes.redrive_policy
+    if policy is None:
+        return None
+    target = policy.target
+    return Redrive(
+        policy.max_receive_count, target.account, target.region, target.resource, source=arn
+    )
+
+
+class Directory:
+    """The queues of all accounts and regions, by what callers name them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # By the URL as it came, and the account and region that it is understood by.
+        self._copies: dict[tuple[str, str, str], KnownQueue] = {}
+
+    async def read(self, caller: Caller, queue_url: str) -> Queue:
+        """Give the queue as the database has it now.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        account, name = parse_queue_url(queue_url)
+        key = (account or caller.account, caller.region, name)
+        queue = await self._database.read(queues.find, *key)
+        if queue is None:
+            raise QueueDoesNotExist
+        return queue
+
+    async def on_queue(
+        self, caller: Caller, queue_url: str, act: Callable[[KnownQueue], Awaitable[T]]
+    ) -> T:
+        """Act on a copy of the queue, and once more for every time it was out of date.
+
+        A copy that is out of date is told of by the database; one that a request is refused by is
+        held against what the database has first.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        key = (queue_url, caller.account, caller.region)
+        while True:
+            kept = self._copies.get(key)
+            queue = kept or await self._copy(caller, queue_url)
+            try:
+                return await act(queue)
+            except QueueChanged:
+                self._copies.pop(key, None)
+            except SQSError:
+                if kept is None or await self._is_current(caller, queue_url, kept):
+                    raise
+                self._copies.pop(key, None)
+
+    async def _is_current(self, caller: Caller, queue_url: str, copy: KnownQueue) -> bool:
+        queue = await self.read(caller, queue_url)
+        return (queue.id, queue.revision) == (copy.id, copy.revision)
+
+    async def change(
+        self, caller: Caller, queue_url: str, change: Callable[[Queue], Awaitable[T]]
+    ) -> T:
+        """Change the queue as the database has it now, again if somebody was quicker.
+
+        Raises:
+            QueueDoesNotExist: there is none, or the URL names none.
+        """
+        while True:
+            queue = await self.read(caller, queue_url)
+            try:
+                result = await change(queue)
+            except QueueChanged:
+                continue
+            # Not because it would be wrong: nobody may ever ask for it again.
+            self._copies.pop((queue_url, caller.account, caller.region), None)
+            return result
+
+    async def _copy(self, caller: Caller, queue_url: str) -> KnownQueue:
+        queue = KnownQueue(await self.read(caller, queue_url))
+        if len(self._copies) >= _COPIES:
+            self._copies.clear()
+        if len(queue_url) <= _KEPT_URL_CHARACTERS:
+            self._copies[queue_url, caller.account, caller.region] = queue
+        return queue

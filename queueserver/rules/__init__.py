@@ -1,0 +1,1 @@
+"""The rules of SQS: limits, attributes, policies, and the texts that the server hands out."""

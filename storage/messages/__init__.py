@@ -1,0 +1,1 @@
+"""Messages of standard and FIFO queues: sending, receiving, deleting, and moving them."""

@@ -1,0 +1,286 @@
+"""Fair queues: a tenant that floods a standard queue does not keep the others waiting.
+
+A tenant (a message group of a standard queue) is noisy while it holds more than a tenth of the
+messages in flight, and at least thirty. Messages of quiet tenants are received before those of
+noisy ones, and among noisy tenants the one with the least in flight goes first: so AWS says of its
+own. What it costs depends neither on any backlog nor on the number of tenants: each look is at so
+many rows at most, and where there are more, the next one goes on from where it ended. So messages
+of quiet tenants may be met late only where they are neither among the oldest nor the newest, and
+tenants are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage.messages.fifo_groups import STATE, Row
+from storage.messages.in_flight import IS_IN_FLIGHT
+from storage.schema import messages
+from storage.sql.arrays import among
+from storage.sql.statement import Statement
+from storage.transaction import Transaction
+
+_NOISY_SHARE = 10
+_NOISY_AT_LEAST = 30
+_COUNT_AGAIN_MS = 1_000
+_COUNT_AGAIN_CLAIMS = 10
+_IN_FLIGHT_AT_MOST = 10_000
+"""Among how many messages in flight, those that stay so the longest, tenants are compared."""
+_OLDEST_AT_MOST = 1_000
+_NEWEST_AT_MOST = 200
+_TENANTS_AT_MOST = 200
+"""How many visible messages, from either end, and how many tenants one look goes through."""
+_REMEMBERED_AT_MOST = 1_000
+"""How many quiet tenants are remembered to have messages before no more are looked for."""
+
+
+def _noisy_tenants() -> sa.Select[str, int, int]:
+    """Compare what a tenant has in flight with all that is."""
+    # By the index alone, so that delayed messages are passed over without a look at each.
+    found = (
+        sa.select(messages.c.id)
+        .where(IS_IN_FLIGHT)
+        .order_by(messages.c.visible_at_ms.desc(), messages.c.id.desc())
+        .limit(_IN_FLIGHT_AT_MOST)
+        .subquery("in_flight")
+    )
+    state = messages.alias("state")
+    count = sa.func.count()
+    tenants = (
+        sa.select(state.c.tenant_id, count, sa.func.sum(count).over())
+        .join_from(
+            found,
+            state,
+            sa.and_(state.c.queue_id == bindparam("queue"), state.c.id == found.c.id),
+        )
+        .group_by(state.c.tenant_id)
+        .subquery("tenants")
+    )
+    tenant_id, had, total = tenants.c
+    return sa.select(tenant_id, had, total).where(
+        had >= _NOISY_AT_LEAST, had * _NOISY_SHARE > total, tenant_id.is_not(None)
+    )
+
+
+_NOISY_TENANTS = Statement(_noisy_tenants())
+
+
+def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
+    """Give the noisy tenants, by how many messages each has in flight.
+
+    They are counted again when a second has passed, or as many messages were claimed meanwhile as
+    could make a difference.
+    """
+    estimate = transaction.estimates.of(queue_id)
+    if (
+        estimate.counted_at_ms is None
+        or not 0 <= transaction.now_ms - estimate.counted_at_ms < _COUNT_AGAIN_MS
+        or estimate.claimed >= max(_COUNT_AGAIN_CLAIMS, estimate.compared // _NOISY_SHARE)
+    ):
+        parameters = {"queue": queue_id, "now": transaction.now_ms}
+        rows = _NOISY_TENANTS.rows(transaction.connection, parameters)
+        estimate.noisy = {tenant: had for tenant, had, _ in rows}
+        estimate.compared = int(rows[0][2]) if rows else estimate.in_flight
+        estimate.counted_at_ms = transaction.now_ms
+        estimate.claimed = 0
+    return estimate.noisy
+
+
+def _tenant_heads() -> sa.Select[str, int]:
+    """Find the first message by visibility of some tenants, one step in the index for each."""
+    queue_id: sa.BindParameter[int] = bindparam("queue")
+
+    def first_after(tenant_id: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:
+        after = messages.alias()
+        return (
+            sa.select(after.c.tenant_id)
+            .where(after.c.queue_id == queue_id, after.c.tenant_id > tenant_id)
+            .order_by(after.c.tenant_id)
+            .limit(1)
+            .scalar_subquery()
+        )
+
+    walk = sa.select(
+        first_after(bindparam("after", type_=sa.Text)).label("tenant_id"),
+        sa.literal(1).label("place"),
+    ).cte("walk", recursive=True)
+    walk = walk.union_all(
+        sa.select(first_after(walk.c.tenant_id), walk.c.place + 1).where(
+            walk.c.tenant_id.is_not(None), walk.c.place < _TENANTS_AT_MOST
+        )
+    )
+    head = (
+        sa.select(messages.c.visible_at_ms)
+        .where(messages.c.queue_id == queue_id, messages.c.tenant_id == walk.c.tenant_id)
+        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    return sa.select(walk.c.tenant_id, head.label("visible_at_ms")).where(
+        walk.c.tenant_id.is_not(None)
+    )
+
+
+_TENANT_HEADS = Statement(_tenant_heads())
+
+
+def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
+    """Find messages of quiet tenants among the first in that order; others cost a step each."""
+    looked_at = (
+        sa.select(messages.c.id, messages.c.tenant_id, messages.c.visible_at_ms)
+        .where(
+            messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
+        )
+        .order_by(*order)
+        .limit(bindparam("limit", type_=sa.Integer))
+        .subquery("looked_at")
+    )
+    tenant_id = looked_at.c.tenant_id
+    return Statement(
+        sa.select(looked_at).where(sa.or_(tenant_id.is_(None), sa.not_(among(tenant_id, "noisy"))))
+    )
+
+
+_QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
+_QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
+
+_STILL_VISIBLE = Statement(
+    sa.select(*STATE)
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        among(messages.c.id, "numbers"),
+        messages.c.visible_at_ms <= bindparam("now"),
+    )
+    .with_for_update(skip_locked=True)
+)
+
+_OF_TENANT = Statement(
+    sa.select(*STATE)
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        messages.c.tenant_id == bindparam("tenant"),
+        messages.c.visible_at_ms <= bindparam("now"),
+    )
+    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .limit(bindparam("wanted", type_=sa.Integer))
+    .with_for_update(skip_locked=True)
+)
+
+
+def choose(
+    transaction: Transaction, queue_id: int, noisy: Mapping[str, int], wanted: int
+) -> list[Row]:
+    """Choose visible messages: those of quiet tenants, oldest first, and then those of noisy ones.
+
+    Messages without a tenant are quiet, each for itself.
+    """
+    # No fewer than are wanted, so that nobody goes without what the queue has.
+    oldest = _quiet(transaction, queue_id, _QUIET_OLDEST, noisy, max(_OLDEST_AT_MOST, wanted))
+    if len(oldest) >= wanted:
+        chosen = _lock(transaction, queue_id, oldest[:wanted])
+    else:
+        chosen = _look_further(transaction, queue_id, noisy, oldest, wanted)
+    chosen.sort(key=_by_age)
+    del chosen[wanted:]
+    loud = sorted(noisy, key=lambda tenant: noisy[tenant])
+    return chosen + _first_of(transaction, queue_id, loud, wanted - len(chosen))
+
+
+def _look_further(
+    transaction: Transaction,
+    queue_id: int,
+    noisy: Mapping[str, int],
+    oldest: Sequence[Row],
+    wanted: int,
+) -> list[Row]:
+    """Choose what quiet tenants have elsewhere, too: among the newest, and tenant by tenant."""
+    waiting = transaction.estimates.of(queue_id).waiting
+    found = {row.id: row for row in oldest}
+    if len(waiting) < _REMEMBERED_AT_MOST:
+        _walk_on(transaction, queue_id)
+        newest = _quiet(transaction, queue_id, _QUIET_NEWEST, noisy, _NEWEST_AT_MOST)
+        found.update((row.id, row) for row in newest)
+    rows = sorted(found.values(), key=_by_age)
+    for row in rows:
+        if row.tenant_id is not None:
+            waiting[row.tenant_id] = min(
+                row.visible_at_ms, waiting.get(row.tenant_id, row.visible_at_ms)
+            )
+    unshared = [row for row in rows if row.tenant_id is None]
+    chosen = _lock(transaction, queue_id, unshared[:wanted])
+    quiet = sorted(waiting.keys() - noisy.keys(), key=lambda tenant: waiting[tenant])
+    return chosen + _first_of(transaction, queue_id, quiet, wanted)
+
+
+def _walk_on(transaction: Transaction, queue_id: int) -> None:
+    """Note which of the next tenants have visible messages, and since when."""
+    estimate = transaction.estimates.of(queue_id)
+    parameters = {"queue": queue_id, "after": estimate.walked_to}
+    heads = _TENANT_HEADS.rows(transaction.connection, parameters)
+    for tenant_id, visible_at_ms in heads:
+        estimate.waiting.pop(tenant_id, None)
+        if visible_at_ms <= transaction.now_ms:
+            estimate.waiting[tenant_id] = visible_at_ms
+    estimate.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_AT_MOST else ""
+
+
+def _by_age(row: Row) -> tuple[int, int]:
+    return row.visible_at_ms, row.id
+
+
+def _quiet(
+    transaction: Transaction,
+    queue_id: int,
+    statement: Statement,
+    noisy: Mapping[str, int],
+    limit: int,
+) -> list[Row]:
+    parameters = {
+        "queue": queue_id,
+        "now": transaction.now_ms,
+        "noisy": list(noisy),
+        "limit": limit,
+    }
+    return sorted(statement.rows(transaction.connection, parameters), key=_by_age)
+
+
+def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[Row]:
+    """Read the states of messages, but for those that another server is just about."""
+    if not rows:
+        return []
+    numbers = sorted(row.id for row in rows)
+    parameters = {"queue": queue_id, "now": transaction.now_ms, "numbers": numbers}
+    return _STILL_VISIBLE.rows(transaction.connection, parameters)
+
+
+def _first_of(
+    transaction: Transaction, queue_id: int, tenants: Collection[str], wanted: int
+) -> list[Row]:
+    """Take from one tenant after the other; what a quiet one may be short of, others have.
+
+    Whose turn it was is forgotten to be waiting: with many tenants, the others are next.
+    """
+    waiting = transaction.estimates.of(queue_id).waiting
+    chosen: list[Row] = []
+    for tenant in tenants:
+        if len(chosen) >= wanted:
+            break
+        waiting.pop(tenant, None)
+        parameters = {
+            "queue": queue_id,
+            "now": transaction.now_ms,
+            "tenant": tenant,
+            "wanted": wanted - len(chosen),
+        }
+        chosen += _OF_TENANT.rows(transaction.connection, parameters)
+    return chosen
+
+
+def note_claims(transaction: Transaction, queue_id: int, rows: Iterable[Row]) -> None:
+    """Remember that messages of tenants were claimed, so that they are counted again in time."""
+    estimate = transaction.estimates.of(queue_id)
+    estimate.claimed += sum(1 for row in rows if row.tenant_id is not None)

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, sessions, the engine, and LISTEN/NOTIFY between servers."""

@@ -1,0 +1,1 @@
+"""SQL statements that both databases execute: compiled once, run on the driver directly."""

@@ -1,0 +1,1 @@
+"""SQLite: the engine, its write-ahead log, backup, and the integrity check."""
