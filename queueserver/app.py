@@ -36,22 +36,25 @@ from protocol.errors import (
 from protocol.names import queue_url, region_of_host
 from queueserver import process_memory
 from queueserver.actions.messages import Messages
-from queueserver.actions.move_tasks import MoveTasks, Runner
-from queueserver.actions.queue_cache import Directory
+from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
-from queueserver.background.leader import Duty
+from queueserver.background.leader import LeaderWork
+from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
 from queueserver.clock import SystemClock
 from queueserver.config import Config, DeclaredQueue, StartError
-from queueserver.dispatch import Caller, Operation, bind
+from queueserver.context import RequestContext
+from queueserver.dispatch import Operation, bind
 from queueserver.http.connections import (
     MAXIMUM_REQUEST_BYTES,
-    Connection,
-    Connections,
+    ClientConnection,
+    ClientConnections,
     connection_of,
     raise_file_limit,
 )
 from queueserver.identifiers import as_text, new_identifier
+from storage.clock import Clock
 from storage.database import Database
 from storage.errors import (
     DatabaseBusy,
@@ -60,7 +63,6 @@ from storage.errors import (
     DatabaseUnusable,
     mask_password,
 )
-from storage.waiters import Clock
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +79,11 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 _HOST = re.compile(r"[!-~]+")
 
 # Whoever reads the answer must not take it for a page, whatever a message says.
-_HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {"App": "queueserver", "X-Content-Type-Options": "nosniff"}
 _HEAD = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 
 
-class Server:
+class App:
     """One queueserver: make it, `await start()`, and `await stop()` in the end."""
 
     def __init__(self, config: Config, clock: Clock) -> None:
@@ -91,8 +93,8 @@ class Server:
         self._dated = (0, "")
         self._addresses: dict[tuple[str, str, str], tuple[str, str | None]] = {}
         self._database: Database
-        self._connections: Connections
-        self._duty: Duty
+        self._connections: ClientConnections
+        self._duty: LeaderWork
         self._loop: asyncio.AbstractEventLoop
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -115,7 +117,7 @@ class Server:
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error
         try:
-            directory = Directory(self._database)
+            directory = QueueCache(self._database)
             cooldowns = self._config.cooldowns
             queues = Queues(self._database, directory, self._clock, cooldowns=cooldowns)
             limit = self._config.in_flight_limit
@@ -128,12 +130,12 @@ class Server:
             await self._database.close()
             raise
         upkeep = Upkeep(self._database, self._clock)
-        self._duty = Duty(upkeep, Runner(self._database, self._clock))
-        self._database.employ(self._duty)
+        self._duty = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
+        self._database.run_on_leader(self._duty)
 
     async def stop(self) -> None:
         """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
-        self._database.arrivals.close()
+        self._database.waiters.close()
         if self._runner is not None:
             for site in list(self._runner.sites):
                 await site.stop()
@@ -172,7 +174,7 @@ class Server:
 
         Redrive policies come last: whatever the order in the file, their targets are there then.
         """
-        caller = Caller(self._config.account, self._config.region, "")
+        caller = RequestContext(self._config.account, self._config.region, "")
         name = ""
         try:
             for name, declared in self._config.queues.items():
@@ -221,7 +223,7 @@ class Server:
         return _own_answer(200, "ok")
 
     async def _answer(
-        self, request: web.BaseRequest, connection: Connection, path: str
+        self, request: web.BaseRequest, connection: ClientConnection, path: str
     ) -> web.StreamResponse:
         request_id = as_text(new_identifier())
         headers = request.headers
@@ -250,7 +252,7 @@ class Server:
             response.force_close()
         return response
 
-    def _caller(self, request: web.BaseRequest) -> Caller:
+    def _caller(self, request: web.BaseRequest) -> RequestContext:
         """Tell who calls: by the host's name and the signature, else as the settings say."""
         headers = request.headers
         account = self._config.account
@@ -267,7 +269,7 @@ class Server:
                 account = match[1]
         trace_header = headers.get("X-Amzn-Trace-Id", "")
         # Bytes that are no text cannot be kept; a trace is not worth refusing a message for.
-        return Caller(
+        return RequestContext(
             account,
             region or self._config.region,
             base_url,
@@ -304,7 +306,7 @@ class Server:
 
 
 async def _declare_queue(
-    queues: Queues, caller: Caller, name: str, declared: DeclaredQueue
+    queues: Queues, caller: RequestContext, name: str, declared: DeclaredQueue
 ) -> None:
     attributes = {
         key: value for key, value in declared.attributes.items() if key != "RedrivePolicy"
@@ -321,14 +323,14 @@ async def _declare_queue(
 
 
 async def _change_queue(
-    queues: Queues, caller: Caller, name: str, attributes: dict[str, str]
+    queues: Queues, caller: RequestContext, name: str, attributes: dict[str, str]
 ) -> None:
     url = queue_url("", caller.account, name)
     request = SetQueueAttributes(queue_url=url, attributes=attributes)
     await queues.set_queue_attributes(caller, request)
 
 
-class _Connection(Connection):
+class _Connection(ClientConnection):
     """A connection that answers what is not even HTTP as SQS answers what it cannot read."""
 
     __slots__ = ()
@@ -365,7 +367,7 @@ def _wrong_with(error: BaseException | None) -> str:
     return " ".join(words.split()) if is_plain else type(error).__name__
 
 
-class _Connections(Connections):
+class _Connections(ClientConnections):
     """Connections that answer as SQS does."""
 
     def __call__(self) -> RequestHandler:
@@ -408,7 +410,7 @@ class _Response(web.StreamResponse):
             f"Content-Type: {answer.content_type}\r\nContent-Length: {len(answer.body)}\r\n"
             f"Date: {date}\r\n"
         )
-        self._connection: Connection
+        self._connection: ClientConnection
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Settle what depends on the request; nothing is sent before the end."""
@@ -446,7 +448,7 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(config, SystemClock())
+    server = App(config, SystemClock())
     await server.start()
     process_memory.spare_collector()
     giving_back = asyncio.create_task(process_memory.keep_giving_back(), name="memory")

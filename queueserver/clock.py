@@ -75,7 +75,7 @@ class SystemClock:
             )
         self._lead_ns = lead_ns
 
-    def correct(self, now_ms: float, error_ms: float, /) -> None:
+    def adjust(self, now_ms: float, error_ms: float, /) -> None:
         """Hear that it is `now_ms`, give or take `error_ms`.
 
         What agrees with that changes nothing, so that a slow answer does not make the clock worse;
@@ -94,7 +94,7 @@ class SystemClock:
         if step_ms >= LARGE_STEP_MS:
             log.warning("the clock of all servers was set forward by %d ms", step_ms)
 
-    def go_on_from(self, reached_ms: int, /) -> None:
+    def raise_floor(self, reached_ms: int, /) -> None:
         """Hear that it was `reached_ms` already, before this process began or on another server."""
         passed_ns = time.monotonic_ns()
         if reached_ms * _NS > self._least(passed_ns):

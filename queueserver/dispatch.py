@@ -11,21 +11,9 @@ from typing import Any, TypeAlias
 import msgspec
 
 from protocol.actions import ACTIONS
+from queueserver.context import RequestContext
 
-
-class Caller(msgspec.Struct, frozen=True):
-    """Who sent a request, and how queue URLs must look to be of use to them.
-
-    `trace_header` is the request's own X-Amzn-Trace-Id, or empty.
-    """
-
-    account: str
-    region: str
-    base_url: str
-    trace_header: str = ""
-
-
-Operation: TypeAlias = Callable[[Caller, Any], Awaitable[msgspec.Struct | None]]
+Operation: TypeAlias = Callable[[RequestContext, Any], Awaitable[msgspec.Struct | None]]
 
 
 def bind(*nouns: object) -> dict[str, Operation]:

@@ -18,27 +18,28 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from storage import time_floor
+from storage.clock import Clock
 from storage.commits import write_queue
-from storage.commits.write_queue import Drain, Pending, Waiting, Work
+from storage.commits.write_queue import Batch, PendingWrite, Work, WriteQueue
 from storage.errors import (
     DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
     describe_damage,
     explain,
-    is_collision,
     is_damage,
-    is_passing,
+    is_transient,
+    is_write_conflict,
 )
-from storage.hints import Estimates
+from storage.hints import Hints
 from storage.messages import commands as message_commands
 from storage.messages import fifo_groups
 from storage.messages.commands import Command
-from storage.notifications import Company, News
+from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.engine import PostgresqlEngine
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
-from storage.waiters import Arrivals, Clock
+from storage.waiters import Waiters
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,18 +68,18 @@ class Engine(Protocol):
         """Make or migrate the tables, and set the clock; give the database's secret."""
         ...
 
-    def follow(self, company: Company, /) -> None:
+    def follow(self, handler: NotificationHandler, /) -> None:
         """Tell what comes from other servers from now on, and whose turn it is to work for all."""
         ...
 
-    def tell(self, connection: sa.Connection, told: News, now_ms: int, /) -> None:
+    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int, /) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
         ...
 
     async def transact(
         self,
         function: Callable[[sa.Connection], T],
-        is_light: bool,
+        is_small: bool,
         goes_on: Callable[[], bool],
         /,
     ) -> T:
@@ -117,7 +118,7 @@ class Worker(Protocol):
         """End: it is not, any more."""
         ...
 
-    def hurry(self) -> None:
+    def run_soon(self) -> None:
         """Look at once: something was left to be done."""
         ...
 
@@ -137,18 +138,18 @@ class Database:
     ) -> None:
         self._engine = engine
         self._clock = clock
-        self._estimates = Estimates()
+        self._hints = Hints()
         self._revisions: dict[int, int] = {}
         self._contended_until = -inf
-        self._pending = Pending(self._estimates, limit, limit_bytes)
+        self._pending = WriteQueue(self._hints, limit, limit_bytes)
         self._wake = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._closing = False
         self._writer = asyncio.create_task(self._write_forever(), name="database writer")
         self._worker: Worker | None = None
-        self._has_duty = False
+        self._is_leader = False
         self.secret = secret
-        self.arrivals = Arrivals(clock)
+        self.waiters = Waiters(clock)
         engine.follow(self)
 
     @classmethod
@@ -187,7 +188,7 @@ class Database:
         # A shared database may not answer any more, and others that use it note the time.
         if not self._closing and not self._engine.is_shared:
             with contextlib.suppress(DatabaseUnavailable):
-                noting = self._enqueue(time_floor.note)
+                noting = self._enqueue(time_floor.record)
         self._closing = True
         self._wake.set()
         await self._writer
@@ -195,30 +196,30 @@ class Database:
             log.warning("the time could not be noted: %s", error)
         await self._engine.close()
 
-    def employ(self, worker: Worker) -> None:
+    def run_on_leader(self, worker: Worker) -> None:
         """Let somebody do what one server does for all, whenever it is this server's turn."""
         self._worker = worker
-        if self._has_duty:
+        if self._is_leader:
             worker.begin()
 
-    def take_duty(self, is_ours: bool) -> None:
+    def set_leader(self, is_ours: bool) -> None:
         """Hear whether it is this server's turn to do what one does for all."""
-        self._has_duty = is_ours
+        self._is_leader = is_ours
         if self._worker is not None:
             (self._worker.begin if is_ours else self._worker.end)()
 
-    def hear(self, heard: News) -> None:
+    def handle(self, heard: Notifications) -> None:
         """Hear what has been committed, here or by another server."""
         for queue_id in heard.gone:
-            self.arrivals.wake_all(queue_id)
+            self.waiters.wake_all(queue_id)
         for queue_id, visible_at_ms, count in heard.arrivals:
-            self.arrivals.announce(queue_id, visible_at_ms, count)
-        if heard.has_work and self._worker is not None:
-            self._worker.hurry()
+            self.waiters.announce(queue_id, visible_at_ms, count)
+        if heard.has_background_work and self._worker is not None:
+            self._worker.run_soon()
 
-    def look_around(self) -> None:
+    def resync(self) -> None:
         """Look at everything that somebody waits for: there may have been news that was missed."""
-        self.arrivals.wake_each()
+        self.waiters.wake_each()
         if self._worker is not None:
             self._worker.look()
 
@@ -290,11 +291,11 @@ class Database:
                 # A drain may have been done without leaving the loop; now it is others' turn.
                 await asyncio.sleep(0)
 
-    async def _drain(self, drain: Drain) -> None:
+    async def _drain(self, drain: Batch) -> None:
         batch = drain.items
         began = self._loop.time()
         try:
-            results = await self._commit(_work_of(batch), drain.is_light)
+            results = await self._commit(_work_of(batch), drain.is_small)
         except DatabaseUnavailable as error:
             _refuse(batch, error)
             # Who waited for that one is not to wait as long again, for the next.
@@ -306,26 +307,26 @@ class Database:
                 _refuse(batch, error)
                 return
             log.warning("a drain of %d commands failed: %s; one at a time now", len(batch), error)
-            self._pending.put_back(drain)
+            self._pending.retry_one_by_one(drain)
         else:
             for item, result in zip(batch, results, strict=True):
                 _answer(item.future, result)
 
     async def _commit(
-        self, work: Callable[[Transaction], Sequence[Any]], is_light: bool
+        self, work: Callable[[Transaction], Sequence[Any]], is_small: bool
     ) -> Sequence[Any]:
         """Run work in one transaction, and anew if it collides with another server's."""
         for _ in range(_COLLISIONS):
             try:
-                return await self._commit_once(work, is_light)
+                return await self._commit_once(work, is_small)
             except DBAPIError as error:
-                if not is_collision(error):
+                if not is_write_conflict(error):
                     raise
                 self._contended_until = self._loop.time() + _CONTENDED_SECONDS
-        return await self._commit_once(work, is_light)
+        return await self._commit_once(work, is_small)
 
     async def _commit_once(
-        self, work: Callable[[Transaction], Sequence[Any]], is_light: bool
+        self, work: Callable[[Transaction], Sequence[Any]], is_small: bool
     ) -> Sequence[Any]:
         """Run work in one transaction; its news is delivered with the COMMIT, or never."""
 
@@ -334,29 +335,29 @@ class Database:
                 connection,
                 self._clock.now_ms(),
                 lambda count: self._engine.take_numbers(connection, count),
-                self.arrivals.waiting,
-                self._estimates,
+                self.waiters.waiting,
+                self._hints,
                 {} if self._engine.is_shared else self._revisions,
                 is_shared=self._engine.is_shared,
                 is_contended=self._engine.is_shared and self._loop.time() < self._contended_until,
             )
             results = work(transaction)
             fifo_groups.settle(transaction)
-            self._engine.tell(connection, transaction.news, transaction.now_ms)
-            transaction.settle()
+            self._engine.tell(connection, transaction.notifications, transaction.now_ms)
+            transaction.write_counts()
             return transaction, results
 
         try:
             transaction, results = await self._engine.transact(
-                transact, is_light, lambda: bool(self._pending)
+                transact, is_small, lambda: bool(self._pending)
             )
         except Exception as error:
             if told := _told(error):
                 raise told from error
             raise
-        self.hear(transaction.news)
-        for queue_id, visible_at_ms, count in transaction.seen:
-            self.arrivals.announce(queue_id, visible_at_ms, count)
+        self.handle(transaction.notifications)
+        for queue_id, visible_at_ms, count in transaction.local_wakeups:
+            self.waiters.announce(queue_id, visible_at_ms, count)
         return results
 
 
@@ -373,12 +374,12 @@ def _told(error: Exception) -> Exception | None:
     """Word an error for those who ask, if it is the database's and not the work's own."""
     if is_damage(error):
         return DatabaseDamaged(describe_damage(error))
-    if is_passing(error):
+    if is_transient(error):
         return DatabaseUnavailable(str(error) or "no answer")
     return None
 
 
-def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:
+def _work_of(batch: list[PendingWrite]) -> Callable[[Transaction], Sequence[Any]]:
     first = batch[0].work
     if callable(first):
         function = first
@@ -387,7 +388,7 @@ def _work_of(batch: list[Waiting]) -> Callable[[Transaction], Sequence[Any]]:
     return lambda transaction: message_commands.apply(transaction, commands)
 
 
-def _refuse(batch: list[Waiting], error: Exception) -> None:
+def _refuse(batch: list[PendingWrite], error: Exception) -> None:
     for item in batch:
         _answer(item.future, error)
 

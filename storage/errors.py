@@ -64,12 +64,12 @@ def describe_damage(error: BaseException) -> str:
     return str(orig).partition(" with text ")[0]
 
 
-def is_loss(error: BaseException) -> bool:
+def is_connection_loss(error: BaseException) -> bool:
     """Tell whether an error means that the connection is of no use any more, by what it says."""
     return _state(error).startswith(_LOST_STATES)
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Tell whether an error says nothing about the work that met it.
 
     A connection that was lost in mid-operation must not be taken for the work's fault: the COMMIT
@@ -86,7 +86,7 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, OperationalError | InterfaceError | OSError)
 
 
-def is_collision(error: DBAPIError) -> bool:
+def is_write_conflict(error: DBAPIError) -> bool:
     """Tell whether work met another server's at the same rows, and may simply be done again."""
     return isinstance(error, IntegrityError) or _state(error) in _COLLISION_STATES
 

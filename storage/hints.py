@@ -14,7 +14,7 @@ _LONGEST_BODY_BYTES = 1024 * 1024
 """What bodies are taken for before any was seen."""
 
 
-class Estimate:
+class QueueHints:
     """What is remembered of one queue.
 
     Attributes:
@@ -63,20 +63,20 @@ class Estimate:
         self.body_bytes = max(longest_bytes, self.body_bytes * 7 // 8)
 
 
-class Estimates:
-    """Estimates by queue id."""
+class Hints:
+    """Hints by queue id."""
 
     def __init__(self) -> None:
-        self._by_queue: dict[int, Estimate] = {}
+        self._by_queue: dict[int, QueueHints] = {}
 
-    def of(self, queue_id: int) -> Estimate:
+    def of(self, queue_id: int) -> QueueHints:
         """Give what is remembered of a queue, to be read and changed."""
-        estimate = self._by_queue.get(queue_id)
-        if estimate is None:
+        hint = self._by_queue.get(queue_id)
+        if hint is None:
             if len(self._by_queue) >= _QUEUES:
                 self._by_queue.clear()
-            estimate = self._by_queue[queue_id] = Estimate()
-        return estimate
+            hint = self._by_queue[queue_id] = QueueHints()
+        return hint
 
     def forget(self, queue_id: int) -> None:
         """Remember nothing of a queue that has ended."""

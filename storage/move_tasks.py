@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
-from storage.messages import dead_letters, fifo_groups
-from storage.messages.fifo_groups import STATE, Row
+from storage.messages import dead_letters, deletion, fifo_groups
+from storage.messages.rows import STATE, Row
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
@@ -91,7 +91,7 @@ def start(
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
     # Whoever else wants to begin one waits here, and then sees this one.
-    queues.hold(transaction, queue.account, queue.region, queue.name, alone=True)
+    queues.lock(transaction, queue.account, queue.region, queue.name, alone=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()
@@ -118,7 +118,7 @@ def start(
             "started_at_ms": transaction.now_ms,
         },
     )
-    transaction.leave_work()
+    transaction.notify_background_work()
 
 
 def latest(
@@ -198,7 +198,7 @@ def step(
     if task.status == CANCELLING:
         end(transaction, task_id, CANCELLED)
         return None
-    source = queues.hold(transaction, task.account, task.region, task.source)
+    source = queues.lock(transaction, task.account, task.region, task.source)
     met = _movable(transaction, source, task, limit) if source else []
     if source is None or not met:
         if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
@@ -206,17 +206,19 @@ def step(
         end(transaction, task_id, COMPLETED)
         return None
     expired_ms = transaction.now_ms - retention_ms_of(source)
-    queues.erase(transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms])
+    deletion.delete_messages(
+        transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms]
+    )
     rows = [row for row in met if row.sent_at_ms > expired_ms]
     moved = 0
     for place, found in _by_destination(transaction, source.id, task, rows).items():
         located = locate(place)
-        target = queues.hold(transaction, *located) if located else None
+        target = queues.lock(transaction, *located) if located else None
         if target is None:
             raise NoDestination
         free = _without_busy(transaction, target, found)
         if free:
-            dead_letters.send_on(transaction, source.id, target, free)
+            dead_letters.move_as_new(transaction, source.id, target, free)
             moved += len(free)
     if moved:
         transaction.connection.execute(

@@ -1,4 +1,4 @@
-"""News between servers: what one has committed, as the few lines that the others are told.
+"""Notifications between servers: what one has committed, as the lines that the others receive.
 
 One drain's news is one notification, or as few as its length allows; what a queue has several news
 of is put together first. Refuses to send or to hear: that is the link's part.
@@ -18,44 +18,44 @@ _WORK = "work"
 
 
 @dataclass(slots=True)
-class News:
+class Notifications:
     """What a transaction has done that somebody may wait for.
 
     Attributes:
         arrivals: (queue id, visible_at_ms, messages).
         gone: ids of queues that were purged or deleted.
-        has_work: whether there is something to do for who does the work of all servers.
+        has_background_work: whether there is something to do for who does the work of all servers.
     """
 
     arrivals: list[tuple[int, int, int]] = field(default_factory=list)
     gone: list[int] = field(default_factory=list)
-    has_work: bool = False
+    has_background_work: bool = False
 
     def __bool__(self) -> bool:
         """Tell whether there is any."""
-        return bool(self.arrivals or self.gone or self.has_work)
+        return bool(self.arrivals or self.gone or self.has_background_work)
 
 
-class Company(Protocol):
+class NotificationHandler(Protocol):
     """Who wants to know what comes from other servers, and of them."""
 
-    def hear(self, heard: News, /) -> None:
+    def handle(self, heard: Notifications, /) -> None:
         """Hear what another server has committed."""
         ...
 
-    def look_around(self) -> None:
+    def resync(self) -> None:
         """Hear that there may have been news that nobody has told."""
         ...
 
-    def take_duty(self, is_ours: bool, /) -> None:
+    def set_leader(self, is_ours: bool, /) -> None:
         """Hear whether this server does what one does for all."""
         ...
 
 
-def write(sender: str, news: News, now_ms: int) -> list[str]:
+def encode(sender: str, news: Notifications, now_ms: int) -> list[str]:
     """Put news into words, so many notifications as it takes."""
     words = [f"{_GONE}:{queue_id}" for queue_id in news.gone]
-    if news.has_work:
+    if news.has_background_work:
         words.append(_WORK)
     words.extend(_coalesce(news.arrivals, now_ms))
     payloads = []
@@ -84,14 +84,14 @@ def _coalesce(arrivals: Sequence[tuple[int, int, int]], now_ms: int) -> Iterator
         yield f"{queue_id}:{visible_at_ms}:1"
 
 
-def read(payload: str) -> tuple[str, News]:
+def decode(payload: str) -> tuple[str, Notifications]:
     """Tell who sent a notification, and what it says; words of later versions are passed over."""
     sender, *words = payload.split(" ")
-    news = News()
+    news = Notifications()
     for word in words:
         kind, *values = word.split(":")
         if kind == _WORK:
-            news.has_work = True
+            news.has_background_work = True
         elif kind == _GONE:
             news.gone.extend(_numbers(values[:1]))
         elif len(numbers := list(_numbers([kind, *values]))) == 3:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.schema import delays as pending
 from storage.schema import messages
+from storage.schema import queue_delays as pending
 from storage.transaction import Transaction
 
 _LONGEST_DELAY_MS = 900_000
@@ -52,16 +52,16 @@ _DELAY = (
 def change(transaction: Transaction, queue_id: int, delay_ms: int) -> None:
     """Delay all messages that were never received by so much, counted from when they were sent.
 
-    Of many, it holds for the newest at once, and `go_on` sees to the others.
+    Of many, it holds for the newest at once, and `apply_pending` sees to the others.
     """
     (before,) = transaction.take_numbers(1)
-    forget(transaction, queue_id)
+    discard(transaction, queue_id)
     row = {"queue_id": queue_id, "delay_ms": delay_ms, "before_id": before}
     transaction.connection.execute(pending.insert(), row)
     _step_back(transaction, queue_id, delay_ms, before, _DELAYED_AT_ONCE)
 
 
-def go_on(transaction: Transaction, limit: int) -> bool:
+def apply_pending(transaction: Transaction, limit: int) -> bool:
     """Let a new delay hold for up to `limit` more messages; False when all do as they should."""
     row = transaction.connection.execute(
         sa.select(pending).limit(1).with_for_update(skip_locked=True)
@@ -72,7 +72,7 @@ def go_on(transaction: Transaction, limit: int) -> bool:
     return True
 
 
-def forget(transaction: Transaction, queue_id: int) -> None:
+def discard(transaction: Transaction, queue_id: int) -> None:
     """Leave the messages that are left as they are."""
     transaction.connection.execute(_FORGET, {"queue": queue_id})
 
@@ -87,9 +87,9 @@ def _step_back(
     step["first"] = 0 if first is None else first
     rows = connection.execute(_OF_STEP, step).all()
     connection.execute(_DELAY, {**step, "delay": delay_ms})
-    transaction.touched.update((queue_id, row.group_id) for row in rows)
+    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
     indifferent_ms = transaction.now_ms - _LONGEST_DELAY_MS
     if first is None or all(row.sent_at_ms <= indifferent_ms for row in rows):
-        forget(transaction, queue_id)
+        discard(transaction, queue_id)
     else:
         connection.execute(_NOTE, {"queue": queue_id, "before": first})

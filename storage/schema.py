@@ -128,7 +128,7 @@ groups = Table(
 """The message groups of FIFO queues that have messages: the first message of each, and from when
 on a receive may take from the group. A blocked group is one row, whatever waits behind it."""
 
-delays = Table(
+queue_delays = Table(
     "delays",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
@@ -153,7 +153,7 @@ deduplications = Table(
 )
 """What FIFO queues were sent in the last five minutes, also if it is deleted since."""
 
-attempts = Table(
+receive_attempts = Table(
     "attempts",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
@@ -215,7 +215,7 @@ backlogs = Table(
 )
 """How many rows of `messages` a queue has: counting them would cost what the backlog weighs."""
 
-leftovers = Table(
+dropped_queues = Table(
     "leftovers",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
@@ -253,11 +253,11 @@ def _set(table: sa.Table, parameters: str) -> None:
     sa.event.listen(table, "after_create", statement.execute_if(dialect="postgresql"))
 
 
-for _table in (messages, bodies, groups, deduplications, attempts):
+for _table in (messages, bodies, groups, deduplications, receive_attempts):
     _set(_table, _IS_BUSY)
 _set(backlogs, _IS_COUNTER)
 
-for _table in (messages, bodies, groups, deduplications, attempts):
+for _table in (messages, bodies, groups, deduplications, receive_attempts):
     sa.event.listen(
         _table, "after_create", _without_statistics(_table).execute_if(dialect="postgresql")
     )

@@ -15,12 +15,12 @@ _IS_OURS = properties.c.name == "reached_ms"
 _NOTED = sa.select(properties.c.value).where(_IS_OURS)
 
 _SENT_AFTER_MS = 300_000
-"""How long after the last note a message may have been sent, as far as it is believed.
+"""How long after the last record a message may have been sent, as far as it is believed.
 
 What is written in one message that is damaged must not be the time of all."""
 
 
-def note(transaction: Transaction) -> None:
+def record(transaction: Transaction) -> None:
     """Note that it is now; what was noted of later moments stays."""
     connection, now_ms = transaction.connection, transaction.now_ms
     noted = connection.scalar(_NOTED)
@@ -36,7 +36,7 @@ def reached_ms(connection: sa.Connection) -> int:
 
 
 def _whole(noted: object) -> int:
-    """Read a note; one that is damaged is none."""
+    """Read a record; one that is damaged is none."""
     return int(noted) if isinstance(noted, str) and noted.isdecimal() else 0
 
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from storage import schema
-from storage.hints import Estimates
-from storage.notifications import News
+from storage.hints import Hints
+from storage.notifications import Notifications
 from storage.sql.statement import Statement
 
 _ADD_TO_BACKLOG = Statement(
@@ -30,33 +30,33 @@ class Transaction:
         connection: SQLAlchemy's connection, inside the transaction.
         now_ms: the moment, in epoch milliseconds.
         take_numbers: gives the next n numbers: strictly increasing, never given twice.
-        estimates: what this process remembers of queues.
-        somebody_waits: how many receivers stand in line for a queue id on this server.
-        touched: (queue id, group) of FIFO groups whose messages changed, to be settled.
-        held: (queue id, group) of FIFO groups whose rows no other server changes before the COMMIT.
+        hints: what this process remembers of queues.
+        count_waiting: how many receivers stand in line for a queue id on this server.
+        dirty_groups: (queue id, group) of FIFO groups whose messages changed, to be settled.
+        locked_groups: (queue id, group) of FIFO groups whose rows this transaction has locked.
         is_shared: whether other servers work on the database, too.
         is_contended: whether this server has collided with another in the last seconds.
-        news: who waits, on whatever server, hears of it after the COMMIT.
+        notifications: who waits, on whatever server, hears of it after the COMMIT.
         numbers_ahead: numbers that were taken already, for messages of standard queues.
         revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
-        seen: what a look saw, as in `news.arrivals`, for those who wait on this server.
+        local_wakeups: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
 
     __slots__ = (
         "_changes",
         "connection",
-        "estimates",
-        "held",
+        "count_waiting",
+        "dirty_groups",
+        "hints",
         "is_contended",
         "is_shared",
-        "news",
+        "local_wakeups",
+        "locked_groups",
+        "notifications",
         "now_ms",
         "numbers_ahead",
         "revisions",
-        "seen",
-        "somebody_waits",
         "take_numbers",
-        "touched",
     )
 
     def __init__(
@@ -64,8 +64,8 @@ class Transaction:
         connection: sa.Connection,
         now_ms: int,
         take_numbers: Callable[[int], Sequence[int]],
-        somebody_waits: Callable[[int], int],
-        estimates: Estimates,
+        count_waiting: Callable[[int], int],
+        hints: Hints,
         revisions: dict[int, int],
         *,
         is_shared: bool,
@@ -74,39 +74,39 @@ class Transaction:
         self.connection = connection
         self.now_ms = now_ms
         self.take_numbers = take_numbers
-        self.somebody_waits = somebody_waits
-        self.estimates = estimates
+        self.count_waiting = count_waiting
+        self.hints = hints
         self.revisions = revisions
         self.is_shared = is_shared
         self.is_contended = is_contended
-        self.news = News()
+        self.notifications = Notifications()
         self.numbers_ahead: Sequence[int] = ()
-        self.seen: list[tuple[int, int, int]] = []
-        self.touched: set[tuple[int, str]] = set()
-        self.held: set[tuple[int, str]] = set()
+        self.local_wakeups: list[tuple[int, int, int]] = []
+        self.dirty_groups: set[tuple[int, str]] = set()
+        self.locked_groups: set[tuple[int, str]] = set()
         self._changes: Counter[int] = Counter()
 
-    def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
+    def notify_visible(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Tell who waits, after the COMMIT, that messages are or will be visible."""
-        self.news.arrivals.append((queue_id, visible_at_ms, count))
+        self.notifications.arrivals.append((queue_id, visible_at_ms, count))
 
-    def hand_on(self, queue_id: int, visible_at_ms: int) -> None:
+    def wake_local(self, queue_id: int, visible_at_ms: int) -> None:
         """Tell who waits on this server what a look saw; others have looked for themselves."""
-        self.seen.append((queue_id, visible_at_ms, 1))
+        self.local_wakeups.append((queue_id, visible_at_ms, 1))
 
-    def let_go(self, queue_id: int) -> None:
+    def notify_dropped(self, queue_id: int) -> None:
         """Tell all receivers of a queue that was purged or deleted to look again."""
-        self.news.gone.append(queue_id)
+        self.notifications.gone.append(queue_id)
 
-    def leave_work(self) -> None:
+    def notify_background_work(self) -> None:
         """Tell who does the work of all servers, after the COMMIT, that there is some."""
-        self.news.has_work = True
+        self.notifications.has_background_work = True
 
-    def count(self, queue_id: int, change: int) -> None:
+    def add_to_count(self, queue_id: int, change: int) -> None:
         """Note that a queue has `change` more messages than before."""
         self._changes[queue_id] += change
 
-    def settle(self) -> None:
+    def write_counts(self) -> None:
         """Write the changed counts; the last thing before COMMIT."""
         changes = [
             {"queue": queue_id, "change": change}

@@ -16,30 +16,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol
+
+from storage.clock import Clock
 
 
-class Clock(Protocol):
-    """What the engine needs of time; the process decides whose time it is."""
-
-    def now_ms(self) -> int:
-        """Give the current time in epoch milliseconds."""
-        ...
-
-    def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        """Call back once it is `when_ms`; what is returned cancels that."""
-        ...
-
-    def correct(self, now_ms: float, error_ms: float, /) -> None:
-        """Hear that it is `now_ms`, give or take `error_ms`, by the clock of all servers."""
-        ...
-
-    def go_on_from(self, reached_ms: int, /) -> None:
-        """Hear that it was `reached_ms` already, before this process began or on another server."""
-        ...
-
-
-class Arrivals:
+class Waiters:
     """The lines of waiting receivers, by queue id."""
 
     def __init__(self, clock: Clock) -> None:
@@ -47,12 +28,12 @@ class Arrivals:
         self._lines: dict[int, _Line] = {}
         self.closed = False
 
-    def join(self, queue_id: int) -> Place:
+    def join(self, queue_id: int) -> WaitingReceiver:
         """Get in line for a queue; leave by leaving the `with` block."""
         line = self._lines.get(queue_id)
         if line is None:
             line = self._lines[queue_id] = _Line(self._clock)
-        return Place(self, queue_id, line)
+        return WaitingReceiver(self, queue_id, line)
 
     def waiting(self, queue_id: int) -> int:
         """Count who stands in line for a queue, woken or not."""
@@ -97,15 +78,15 @@ class _Line:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._asleep: dict[Place, None] = {}
+        self._asleep: dict[WaitingReceiver, None] = {}
         self._alarm_at_ms: int | None = None
         self._cancel: Callable[[], None] | None = None
         self.places = 0
 
-    def enter(self, place: Place) -> None:
+    def enter(self, place: WaitingReceiver) -> None:
         self._asleep[place] = None
 
-    def leave(self, place: Place) -> None:
+    def leave(self, place: WaitingReceiver) -> None:
         self._asleep.pop(place, None)
 
     def wake(self, count: int) -> None:
@@ -130,19 +111,19 @@ class _Line:
         self.wake(1)
 
 
-class Place:
+class WaitingReceiver:
     """One receiver's place in the line of one queue."""
 
     __slots__ = ("_arrivals", "_line", "_queue_id", "_sleep", "_woken")
 
-    def __init__(self, arrivals: Arrivals, queue_id: int, line: _Line) -> None:
+    def __init__(self, arrivals: Waiters, queue_id: int, line: _Line) -> None:
         self._arrivals = arrivals
         self._queue_id = queue_id
         self._line = line
         self._sleep: asyncio.Future[None] | None = None
         self._woken = False
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> WaitingReceiver:
         self._line.places += 1
         self._line.enter(self)
         return self

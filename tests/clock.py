@@ -38,10 +38,10 @@ class ManualClock:
         alarm.schedule()
         return alarm.cancel
 
-    def correct(self, now_ms: float, error_ms: float, /) -> None:
+    def adjust(self, now_ms: float, error_ms: float, /) -> None:
         """Go by what the test says all the same."""
 
-    def go_on_from(self, reached_ms: int, /) -> None:
+    def raise_floor(self, reached_ms: int, /) -> None:
         """Go by what the test says all the same."""
 
     def advance(self, seconds: float) -> None:

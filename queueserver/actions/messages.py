@@ -14,21 +14,21 @@ from typing import TypeVar
 from protocol import actions
 from protocol.actions import Message
 from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, SQSError
-from queueserver.actions.queue_cache import Directory, KnownQueue
-from queueserver.dispatch import Caller
+from queueserver.actions.queue_cache import CachedQueue, QueueCache
+from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
 from queueserver.rules import limits, message_attributes
 from queueserver.rules.envelope import Envelope, sequence_number
-from queueserver.rules.new_message import Draft, draft, require_fifo_members
+from queueserver.rules.new_message import PreparedMessage, prepare_message, require_fifo_members
 from queueserver.rules.receipt_handles import Seal
+from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
 from storage.messages.commands import ChangeVisibility, Delete, Outcome, Release, Send
-from storage.messages.deduplication import Sent
+from storage.messages.deduplication import SentMessage
 from storage.messages.receive import InFlightLimit, Receipt, Receive, Received
-from storage.messages.receive_attempts import Attempt, AttemptSpent
+from storage.messages.receive_attempts import ReceiveAttempt, ReceiveAttemptExpired
 from storage.queues import STANDARD
-from storage.waiters import Clock
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Messages:
     """What SQS does with messages; each public method is the action of its name."""
 
     def __init__(
-        self, database: Database, directory: Directory, clock: Clock, *, in_flight_limit: int
+        self, database: Database, directory: QueueCache, clock: Clock, *, in_flight_limit: int
     ) -> None:
         self._in_flight_limit = in_flight_limit
         self._database = database
@@ -54,12 +54,12 @@ class Messages:
         self._seal = Seal(database.secret)
 
     async def send_message(
-        self, caller: Caller, request: actions.SendMessage
+        self, caller: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
         """Put a message into a queue."""
 
-        async def send(queue: KnownQueue) -> actions.SendMessageResult:
-            ready = draft(caller, queue, request)
+        async def send(queue: CachedQueue) -> actions.SendMessageResult:
+            ready = prepare_message(caller, queue, request)
             size = limits.message_bytes(ready.new.body, request.message_attributes)
             limits.message_size(size, queue.attributes.maximum_message_size)
             (sent,) = await self._send(queue, [ready])
@@ -74,11 +74,11 @@ class Messages:
         return await self._directory.on_queue(caller, request.queue_url, send)
 
     async def send_message_batch(
-        self, caller: Caller, request: actions.SendMessageBatch
+        self, caller: RequestContext, request: actions.SendMessageBatch
     ) -> actions.SendMessageBatchResult:
         """Put up to ten messages into a queue; what is wrong with one does not harm the others."""
 
-        async def send(queue: KnownQueue) -> actions.SendMessageBatchResult:
+        async def send(queue: CachedQueue) -> actions.SendMessageBatchResult:
             entries = request.entries or []
             limits.batch_entries(request.entries, "SendMessageBatchRequestEntry")
             sizes = [
@@ -91,8 +91,10 @@ class Messages:
                     require_fifo_members(queue, entry, in_batch=True)
             maximum = queue.attributes.maximum_message_size
 
-            def prepare(position: int, entry: actions.SendMessageBatchRequestEntry) -> Draft:
-                ready = draft(caller, queue, entry, position)
+            def prepare(
+                position: int, entry: actions.SendMessageBatchRequestEntry
+            ) -> PreparedMessage:
+                ready = prepare_message(caller, queue, entry, position)
                 limits.entry_size(sizes[position - 1], maximum)
                 return ready
 
@@ -113,22 +115,24 @@ class Messages:
 
         return await self._directory.on_queue(caller, request.queue_url, send)
 
-    async def _send(self, queue: KnownQueue, drafts: Sequence[Draft]) -> Sequence[Sent]:
+    async def _send(
+        self, queue: CachedQueue, drafts: Sequence[PreparedMessage]
+    ) -> Sequence[SentMessage]:
         if not drafts:
             return ()
         new = [ready.new for ready in drafts]
-        sent: Sequence[Sent] = await self._database.submit(
+        sent: Sequence[SentMessage] = await self._database.submit(
             Send(queue.id, queue.revision, queue.kind, new)
         )
         return sent
 
     async def receive_message(
-        self, caller: Caller, request: actions.ReceiveMessage
+        self, caller: RequestContext, request: actions.ReceiveMessage
     ) -> actions.ReceiveMessageResult:
         """Take up to ten messages, waiting for the first of them as long as was asked for."""
         started_ms = self._clock.now_ms()
 
-        async def receive(queue: KnownQueue) -> actions.ReceiveMessageResult:
+        async def receive(queue: CachedQueue) -> actions.ReceiveMessageResult:
             maximum = limits.max_number_of_messages(request.max_number_of_messages)
             if request.wait_time_seconds is not None:
                 limits.wait_time_seconds(request.wait_time_seconds)
@@ -149,7 +153,7 @@ class Messages:
         return await self._directory.on_queue(caller, request.queue_url, receive)
 
     async def _receive(
-        self, queue: KnownQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
+        self, queue: CachedQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
     ) -> Sequence[Received]:
         """Look for messages; if there are none, sleep until news or the deadline, and look."""
         timeout_s = _given(request.visibility_timeout, queue.attributes.visibility_timeout)
@@ -181,7 +185,7 @@ class Messages:
                     raise OverLimit(_TOO_MANY_IN_FLIGHT) from None
                 return ()
         deadline_ms = started_ms + wait_s * 1000
-        arrivals = self._database.arrivals
+        arrivals = self._database.waiters
         with arrivals.join(queue.id) as place:
             while True:
                 place.clear()
@@ -211,7 +215,7 @@ class Messages:
             if command.attempt is None:
                 claim.add_done_callback(self._give_back)
             raise
-        except AttemptSpent:
+        except ReceiveAttemptExpired:
             name = command.attempt.attempt_id if command.attempt else ""
             raise limits.attempt_over(name) from None
         return received
@@ -227,7 +231,7 @@ class Messages:
 
     def _sound_messages(
         self,
-        queue: KnownQueue,
+        queue: CachedQueue,
         received: Sequence[Received],
         told: frozenset[str],
         wanted: Callable[[str], bool] | None,
@@ -250,7 +254,7 @@ class Messages:
 
     def _message(
         self,
-        queue: KnownQueue,
+        queue: CachedQueue,
         received: Received,
         told: frozenset[str],
         wanted: Callable[[str], bool] | None,
@@ -269,10 +273,10 @@ class Messages:
             message_attributes=attributes,
         )
 
-    async def delete_message(self, caller: Caller, request: actions.DeleteMessage) -> None:
+    async def delete_message(self, caller: RequestContext, request: actions.DeleteMessage) -> None:
         """Delete a message by any handle it was ever received by; fine if it is gone already."""
 
-        async def delete(queue: KnownQueue) -> None:
+        async def delete(queue: CachedQueue) -> None:
             receipt, _ = self._receipt(queue, request.receipt_handle)
             (outcome,) = await self._delete(queue, [receipt])
             if outcome is Outcome.EXPIRED:
@@ -281,11 +285,11 @@ class Messages:
         await self._directory.on_queue(caller, request.queue_url, delete)
 
     async def delete_message_batch(
-        self, caller: Caller, request: actions.DeleteMessageBatch
+        self, caller: RequestContext, request: actions.DeleteMessageBatch
     ) -> actions.DeleteMessageBatchResult:
         """Do DeleteMessage for up to ten messages."""
 
-        async def delete(queue: KnownQueue) -> actions.DeleteMessageBatchResult:
+        async def delete(queue: CachedQueue) -> actions.DeleteMessageBatchResult:
             entries = request.entries or []
             limits.batch_entries(request.entries, "DeleteMessageBatchRequestEntry")
             accepted, failed = _sort_out(
@@ -304,7 +308,7 @@ class Messages:
 
         return await self._directory.on_queue(caller, request.queue_url, delete)
 
-    async def _delete(self, queue: KnownQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
         if not receipts:
             return ()
         outcomes: Sequence[Outcome] = await self._database.submit(
@@ -313,11 +317,11 @@ class Messages:
         return outcomes
 
     async def change_message_visibility(
-        self, caller: Caller, request: actions.ChangeMessageVisibility
+        self, caller: RequestContext, request: actions.ChangeMessageVisibility
     ) -> None:
         """Hide a message for so many seconds from now; 0 shows it at once."""
 
-        async def change(queue: KnownQueue) -> None:
+        async def change(queue: CachedQueue) -> None:
             limits.receipt_handle(request.receipt_handle)
             timeout_s = limits.visibility_timeout(request.visibility_timeout)
             wanted = self._change(queue, request.receipt_handle, timeout_s)
@@ -329,11 +333,11 @@ class Messages:
         await self._directory.on_queue(caller, request.queue_url, change)
 
     async def change_message_visibility_batch(
-        self, caller: Caller, request: actions.ChangeMessageVisibilityBatch
+        self, caller: RequestContext, request: actions.ChangeMessageVisibilityBatch
     ) -> actions.ChangeMessageVisibilityBatchResult:
         """Do ChangeMessageVisibility for up to ten messages."""
 
-        async def change(queue: KnownQueue) -> actions.ChangeMessageVisibilityBatchResult:
+        async def change(queue: CachedQueue) -> actions.ChangeMessageVisibilityBatchResult:
             entries = request.entries or []
             name = "ChangeMessageVisibilityBatchRequestEntry"
             limits.batch_entries(request.entries, name)
@@ -365,7 +369,7 @@ class Messages:
         return await self._directory.on_queue(caller, request.queue_url, change)
 
     async def _change_visibility(
-        self, queue: KnownQueue, changes: Sequence[tuple[Receipt, int]]
+        self, queue: CachedQueue, changes: Sequence[tuple[Receipt, int]]
     ) -> Sequence[Outcome]:
         if not changes:
             return ()
@@ -374,13 +378,15 @@ class Messages:
         )
         return outcomes
 
-    def _change(self, queue: KnownQueue, handle: str | None, timeout_s: int) -> tuple[Receipt, int]:
+    def _change(
+        self, queue: CachedQueue, handle: str | None, timeout_s: int
+    ) -> tuple[Receipt, int]:
         """Read a handle, and hold the new timeout against what is left of its twelve hours."""
         receipt, received_at_ms = self._receipt(queue, handle)
         limits.total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
         return receipt, timeout_s * 1000
 
-    def _receipt(self, queue: KnownQueue, handle: str | None) -> tuple[Receipt, int]:
+    def _receipt(self, queue: CachedQueue, handle: str | None) -> tuple[Receipt, int]:
         return self._seal.receipt(queue.arn, limits.receipt_handle(handle))
 
 
@@ -416,16 +422,18 @@ def _why_unchanged(outcome: Outcome, handle: str | None) -> InvalidParameterValu
     return None
 
 
-def _attempt(queue: KnownQueue, request: actions.ReceiveMessage, maximum: int) -> Attempt | None:
+def _attempt(
+    queue: CachedQueue, request: actions.ReceiveMessage, maximum: int
+) -> ReceiveAttempt | None:
     """Name the receive, on a FIFO queue; standard queues ignore such names."""
     name = request.receive_request_attempt_id
     if name is None or not queue.attributes.fifo_queue:
         return None
     limits.receive_request_attempt_id(name)
-    return Attempt(name, [maximum, request.visibility_timeout])
+    return ReceiveAttempt(name, [maximum, request.visibility_timeout])
 
 
-def _sequence_number(queue: KnownQueue, sent: Sent) -> str | None:
+def _sequence_number(queue: CachedQueue, sent: SentMessage) -> str | None:
     return sequence_number(sent.number) if queue.attributes.fifo_queue else None
 
 

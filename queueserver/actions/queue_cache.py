@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
-from queueserver.dispatch import Caller
+from queueserver.context import RequestContext
 from queueserver.rules.attributes import Attributes, typed
 from storage import queues
 from storage.database import Database
@@ -28,7 +28,7 @@ _KEPT_URL_CHARACTERS = 500
 """The longest URL that a copy is kept for; what comes before the last two segments is anything."""
 
 
-class KnownQueue:
+class CachedQueue:
     """A copy of a queue, with its attributes read."""
 
     __slots__ = (
@@ -65,15 +65,15 @@ def _redrive(arn: str, attributes: Attributes) -> Redrive | None:
     )
 
 
-class Directory:
+class QueueCache:
     """The queues of all accounts and regions, by what callers name them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         # By the URL as it came, and the account and region that it is understood by.
-        self._copies: dict[tuple[str, str, str], KnownQueue] = {}
+        self._copies: dict[tuple[str, str, str], CachedQueue] = {}
 
-    async def read(self, caller: Caller, queue_url: str) -> Queue:
+    async def read(self, caller: RequestContext, queue_url: str) -> Queue:
         """Give the queue as the database has it now.
 
         Raises:
@@ -87,7 +87,7 @@ class Directory:
         return queue
 
     async def on_queue(
-        self, caller: Caller, queue_url: str, act: Callable[[KnownQueue], Awaitable[T]]
+        self, caller: RequestContext, queue_url: str, act: Callable[[CachedQueue], Awaitable[T]]
     ) -> T:
         """Act on a copy of the queue, and once more for every time it was out of date.
 
@@ -110,12 +110,12 @@ class Directory:
                     raise
                 self._copies.pop(key, None)
 
-    async def _is_current(self, caller: Caller, queue_url: str, copy: KnownQueue) -> bool:
+    async def _is_current(self, caller: RequestContext, queue_url: str, copy: CachedQueue) -> bool:
         queue = await self.read(caller, queue_url)
         return (queue.id, queue.revision) == (copy.id, copy.revision)
 
     async def change(
-        self, caller: Caller, queue_url: str, change: Callable[[Queue], Awaitable[T]]
+        self, caller: RequestContext, queue_url: str, change: Callable[[Queue], Awaitable[T]]
     ) -> T:
         """Change the queue as the database has it now, again if somebody was quicker.
 
@@ -132,8 +132,8 @@ class Directory:
             self._copies.pop((queue_url, caller.account, caller.region), None)
             return result
 
-    async def _copy(self, caller: Caller, queue_url: str) -> KnownQueue:
-        queue = KnownQueue(await self.read(caller, queue_url))
+    async def _copy(self, caller: RequestContext, queue_url: str) -> CachedQueue:
+        queue = CachedQueue(await self.read(caller, queue_url))
         if len(self._copies) >= _COPIES:
             self._copies.clear()
         if len(queue_url) <= _KEPT_URL_CHARACTERS:

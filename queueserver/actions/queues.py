@@ -16,15 +16,17 @@ from protocol.errors import (
     missing_parameter,
 )
 from protocol.names import queue_arn, queue_url
-from queueserver.actions.queue_cache import Directory
-from queueserver.dispatch import Caller
+from queueserver.actions.queue_cache import QueueCache
+from queueserver.context import RequestContext
 from queueserver.rules import attributes, limits, policy_documents, redrive_policies
 from queueserver.rules.attributes import typed
 from queueserver.rules.receipt_handles import Seal
 from storage import queues
+from storage.clock import Clock
 from storage.database import Database
-from storage.queues import Counts, Queue
-from storage.waiters import Clock
+from storage.messages import counts
+from storage.messages.counts import Counts
+from storage.queues import Queue
 
 COOLDOWN_MS = 60_000
 """How long a deleted name is blocked, and a second purge refused, where those rules are on."""
@@ -44,7 +46,7 @@ class Queues:
     def __init__(
         self,
         database: Database,
-        directory: Directory,
+        directory: QueueCache,
         clock: Clock,
         *,
         cooldowns: bool,
@@ -56,7 +58,7 @@ class Queues:
         self._seal = Seal(database.secret)
 
     async def create_queue(
-        self, caller: Caller, request: actions.CreateQueue
+        self, caller: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
         requested = limits.entries("Attribute", request.attributes)
@@ -76,7 +78,7 @@ class Queues:
         _refuse_difference(requested, tags, queue)
         return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
 
-    async def delete_queue(self, caller: Caller, request: actions.DeleteQueue) -> None:
+    async def delete_queue(self, caller: RequestContext, request: actions.DeleteQueue) -> None:
         """End a queue and everything in it."""
 
         async def delete(queue: Queue) -> None:
@@ -84,7 +86,7 @@ class Queues:
 
         await self._directory.change(caller, request.queue_url, delete)
 
-    async def purge_queue(self, caller: Caller, request: actions.PurgeQueue) -> None:
+    async def purge_queue(self, caller: RequestContext, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue: visible, in flight and delayed."""
 
         async def purge(queue: Queue) -> None:
@@ -98,7 +100,7 @@ class Queues:
         await self._directory.change(caller, request.queue_url, purge)
 
     async def get_queue_url(
-        self, caller: Caller, request: actions.GetQueueUrl
+        self, caller: RequestContext, request: actions.GetQueueUrl
     ) -> actions.GetQueueUrlResult:
         """Find a queue by name, in the caller's account or in one that is named."""
         if not request.queue_name:
@@ -112,7 +114,7 @@ class Queues:
         return actions.GetQueueUrlResult(_url(caller, queue.account, queue.name))
 
     async def list_queues(
-        self, caller: Caller, request: actions.ListQueues
+        self, caller: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
         """List the caller's queues by name; in pages only if a page's size is given."""
         limit = limits.max_results(request.max_results)
@@ -125,7 +127,7 @@ class Queues:
             return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
-            queues.page, caller.account, caller.region, page.of, page.last, limit + 1
+            queues.list_names, caller.account, caller.region, page.of, page.last, limit + 1
         )
         names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
         urls = [_url(caller, caller.account, name) for name in names]
@@ -155,30 +157,30 @@ class Queues:
         return page.last
 
     async def get_queue_attributes(
-        self, caller: Caller, request: actions.GetQueueAttributes
+        self, caller: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
         """Read attributes; the counters are counted only if they are asked for."""
         queue = await self._directory.read(caller, request.queue_url)
-        counts = Counts(0, 0, 0)
+        found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             now_ms = self._clock.now_ms()
             retention_s = typed(queue.attributes).message_retention_period
-            counts = await self._database.read(
-                queues.count, queue.id, now_ms, now_ms - retention_s * 1000
+            found = await self._database.read(
+                counts.count, queue.id, now_ms, now_ms - retention_s * 1000
             )
         facts = {
             "QueueArn": queue_arn(queue.region, queue.account, queue.name),
             "CreatedTimestamp": str(queue.created_at_ms // 1000),
             "LastModifiedTimestamp": str(queue.modified_at_ms // 1000),
-            "ApproximateNumberOfMessages": str(counts.visible),
-            "ApproximateNumberOfMessagesNotVisible": str(counts.in_flight),
-            "ApproximateNumberOfMessagesDelayed": str(counts.delayed),
+            "ApproximateNumberOfMessages": str(found.visible),
+            "ApproximateNumberOfMessagesNotVisible": str(found.in_flight),
+            "ApproximateNumberOfMessagesDelayed": str(found.delayed),
         }
         described = attributes.describe(request.attribute_names, queue.attributes, facts)
         return actions.GetQueueAttributesResult(described or None)
 
     async def set_queue_attributes(
-        self, caller: Caller, request: actions.SetQueueAttributes
+        self, caller: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
         """Change some attributes, all of them or none."""
 
@@ -224,7 +226,7 @@ class Queues:
             raise redrive_policies.not_allowed(text)
 
     async def list_dead_letter_source_queues(
-        self, caller: Caller, request: actions.ListDeadLetterSourceQueues
+        self, caller: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues whose dead-letter queue this is, by name."""
         queue = await self._directory.read(caller, request.queue_url)
@@ -236,13 +238,13 @@ class Queues:
         if request.next_token:
             page.last = self._last_of(purpose, request.next_token, page)
         names = await self._database.read(
-            queues.sources, arn, queue.account, queue.region, page.last, limit + 1
+            queues.list_dead_letter_sources, arn, queue.account, queue.region, page.last, limit + 1
         )
         names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
         urls = [_url(caller, queue.account, name) for name in names]
         return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
 
-    async def add_permission(self, caller: Caller, request: actions.AddPermission) -> None:
+    async def add_permission(self, caller: RequestContext, request: actions.AddPermission) -> None:
         """Append a statement to the queue's policy."""
 
         async def change(queue: Queue) -> None:
@@ -257,7 +259,9 @@ class Queues:
 
         await self._directory.change(caller, request.queue_url, change)
 
-    async def remove_permission(self, caller: Caller, request: actions.RemovePermission) -> None:
+    async def remove_permission(
+        self, caller: RequestContext, request: actions.RemovePermission
+    ) -> None:
         """Remove a statement from the queue's policy, and the policy with the last one."""
 
         async def change(queue: Queue) -> None:
@@ -276,7 +280,7 @@ class Queues:
             stored["Policy"] = policy
         await self._database.write(queues.change_attributes, queue, stored, _target(stored))
 
-    async def tag_queue(self, caller: Caller, request: actions.TagQueue) -> None:
+    async def tag_queue(self, caller: RequestContext, request: actions.TagQueue) -> None:
         """Add tags, overwriting those with the same key."""
 
         async def change(queue: Queue) -> None:
@@ -288,7 +292,7 @@ class Queues:
 
         await self._directory.change(caller, request.queue_url, change)
 
-    async def untag_queue(self, caller: Caller, request: actions.UntagQueue) -> None:
+    async def untag_queue(self, caller: RequestContext, request: actions.UntagQueue) -> None:
         """Remove tags by key; keys that are not there do not matter."""
 
         async def change(queue: Queue) -> None:
@@ -302,7 +306,7 @@ class Queues:
         await self._database.write(queues.change_tags, queue, tags)
 
     async def list_queue_tags(
-        self, caller: Caller, request: actions.ListQueueTags
+        self, caller: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
         """Read all tags."""
         queue = await self._directory.read(caller, request.queue_url)
@@ -326,7 +330,7 @@ def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], qu
         raise QueueNameExists(f"{exists} tags")
 
 
-def _url(caller: Caller, account: str, name: str) -> str:
+def _url(caller: RequestContext, account: str, name: str) -> str:
     return queue_url(caller.base_url, account, name)
 
 

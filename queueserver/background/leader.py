@@ -10,16 +10,16 @@ import asyncio
 import contextlib
 import logging
 
-from queueserver.actions.move_tasks import Runner
+from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 
-class Duty:
+class LeaderWork:
     """The work of all servers, begun and ended as the database says whose turn it is."""
 
-    def __init__(self, upkeep: Upkeep, runner: Runner) -> None:
+    def __init__(self, upkeep: Upkeep, runner: MoveTaskRunner) -> None:
         self._upkeep = upkeep
         self._runner = runner
         self._is_ours = False
@@ -36,9 +36,9 @@ class Duty:
         self._is_ours = False
         self._changed.set()
 
-    def hurry(self) -> None:
+    def run_soon(self) -> None:
         """Look at once: something was left to be done."""
-        self._upkeep.hurry()
+        self._upkeep.run_soon()
         self._runner.look()
 
     def look(self) -> None:

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 
 from queueserver.rules.attributes import typed
 from storage import queue_delays, queues, time_floor
+from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
-from storage.messages import deduplication, receive_attempts
+from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
 from storage.queues import Queue
-from storage.waiters import Clock
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Upkeep:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def hurry(self) -> None:
+    def run_soon(self) -> None:
         """Begin the next round now: there is something to be done."""
         self._wake.set()
 
@@ -84,26 +84,26 @@ class Upkeep:
                 log.warning("upkeep goes on without what is damaged in the database: %s", error)
 
     async def _go_on_with_delays(self) -> None:
-        while await self._database.write(queue_delays.go_on, _STEP):
+        while await self._database.write(queue_delays.apply_pending, _STEP):
             pass
 
     async def _free_leftovers(self) -> None:
-        while await self._database.write(queues.free_leftovers, _STEP):
+        while await self._database.write(dropped_queues.free_dropped, _STEP):
             pass
 
     async def _forget(self) -> None:
-        for forget in (deduplication.forget, receive_attempts.forget):
+        for forget in (deduplication.free_expired, receive_attempts.free_expired):
             while await self._database.write(forget, _STEP) == _STEP:
                 pass
         forgotten_ms = self._clock.now_ms() - _DELETIONS_KEPT_MS
-        await self._database.write(queues.forget_deletions, forgotten_ms)
+        await self._database.write(queues.free_old_deletions, forgotten_ms)
 
     async def _note_time(self) -> None:
-        await self._database.write(time_floor.note)
+        await self._database.write(time_floor.record)
 
     async def _free_expired(self) -> None:
         after_id = 0
-        while page := await self._database.read(queues.every, after_id, _PAGE):
+        while page := await self._database.read(queues.list_after, after_id, _PAGE):
             await self._free_expired_of(page)
             after_id = page[-1].id
 
@@ -124,8 +124,8 @@ class Upkeep:
             queue.id: now_ms - typed(queue.attributes).message_retention_period * 1000
             for queue in page
         }
-        for queue_id in await self._database.read(queues.with_expired, limits.items()):
+        for queue_id in await self._database.read(expiry.queues_with_expired, limits.items()):
             while await self._database.write(
-                queues.free_expired, queue_id, limits[queue_id], _STEP
+                expiry.free_expired, queue_id, limits[queue_id], _STEP
             ):
                 pass

@@ -156,7 +156,7 @@ class Transfers:
             transfer.end_within(seconds, why)
 
 
-class Connections(web.Server):
+class ClientConnections(web.Server):
     """aiohttp's server of connections, with connections of ours, and what bounds them."""
 
     def __init__(self, config: Config, handler: Any, **more: Any) -> None:  # noqa: ANN401 - aiohttp's
@@ -179,7 +179,7 @@ class Connections(web.Server):
         """End connections that have kept a request half sent, or their end waiting, too long."""
         now = self._loop.time()
         for connection, transport in list(self._connections.items()):
-            if isinstance(connection, Connection) and connection.is_overdue(now, transport):
+            if isinstance(connection, ClientConnection) and connection.is_overdue(now, transport):
                 transport.abort()
         seconds = min(self.patience_seconds / 4, 5.0)
         self._sweeper = self._loop.call_later(seconds, self._sweep)
@@ -230,7 +230,7 @@ class Connections(web.Server):
                 transfer.grow(len(chunk))
         return bytes(body)
 
-    async def until_read(self, connection: Connection, count: int = 0) -> None:
+    async def until_read(self, connection: ClientConnection, count: int = 0) -> None:
         """Wait until a client has read most of what it was sent; cut off one that does not.
 
         Raises:
@@ -253,12 +253,12 @@ class Connections(web.Server):
             raise ConnectionResetError("the client does not read its answer") from None
 
 
-class Connection(RequestHandler):
+class ClientConnection(RequestHandler):
     """One client's connection."""
 
     __slots__ = ("_closing_since", "_connections", "_half_since", "_was_paused", "is_excess")
 
-    def __init__(self, connections: Connections, **more: Any) -> None:  # noqa: ANN401 - aiohttp's
+    def __init__(self, connections: ClientConnections, **more: Any) -> None:  # noqa: ANN401 - aiohttp's
         super().__init__(connections, **more)
         self._connections = connections
         self._half_since: float | None = None
@@ -341,9 +341,9 @@ class Connection(RequestHandler):
             super().log_exception(*args, **details)
 
 
-def connection_of(request: web.BaseRequest) -> Connection:
+def connection_of(request: web.BaseRequest) -> ClientConnection:
     """Give the connection that a request came on."""
-    return cast("Connection", request.protocol)
+    return cast("ClientConnection", request.protocol)
 
 
 def raise_file_limit() -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from protocol import actions
 from protocol.digests import md5_of_attributes
-from queueserver.actions.queue_cache import KnownQueue
-from queueserver.dispatch import Caller
+from queueserver.actions.queue_cache import CachedQueue
+from queueserver.context import RequestContext
 from queueserver.identifiers import new_identifier
 from queueserver.rules import limits, message_attributes
 from queueserver.rules.envelope import Envelope
@@ -17,7 +17,7 @@ from storage.messages.commands import NewMessage
 Entry: TypeAlias = actions.SendMessage | actions.SendMessageBatchRequestEntry
 
 
-class Draft(NamedTuple):
+class PreparedMessage(NamedTuple):
     """A message that may be sent, and the digests that its sender is told."""
 
     new: NewMessage
@@ -26,7 +26,9 @@ class Draft(NamedTuple):
     md5_of_system_attributes: str | None
 
 
-def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) -> Draft:
+def prepare_message(
+    caller: RequestContext, queue: CachedQueue, entry: Entry, position: int = 0
+) -> PreparedMessage:
     """Hold a message to every rule but those of size; `position` counts a batch's entries from 1.
 
     SQS looks at what a message needs and where it goes before it looks at what is in it.
@@ -48,7 +50,7 @@ def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) ->
         deduplication_id,
     )
     system = entry.message_system_attributes
-    return Draft(
+    return PreparedMessage(
         NewMessage(
             new_identifier(),
             body,
@@ -63,7 +65,7 @@ def draft(caller: Caller, queue: KnownQueue, entry: Entry, position: int = 0) ->
     )
 
 
-def _delivery(queue: KnownQueue, entry: Entry, position: int) -> int:
+def _delivery(queue: CachedQueue, entry: Entry, position: int) -> int:
     """Settle the delay, in seconds, and check what differs by the kind of queue, and the group."""
     in_batch = position > 0
     if entry.delay_seconds is not None:
@@ -81,14 +83,14 @@ def _delivery(queue: KnownQueue, entry: Entry, position: int) -> int:
     return queue.attributes.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
 
 
-def _deduplication_id(queue: KnownQueue, entry: Entry, body: str) -> str | None:
+def _deduplication_id(queue: CachedQueue, entry: Entry, body: str) -> str | None:
     """Settle what a FIFO queue knows the message by: the id that came with it, or its content."""
     if not queue.attributes.fifo_queue:
         return None
     return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
 
 
-def require_fifo_members(queue: KnownQueue, entry: Entry, *, in_batch: bool) -> None:
+def require_fifo_members(queue: CachedQueue, entry: Entry, *, in_batch: bool) -> None:
     """Require what a FIFO queue cannot do without: a group, and an id or content to tell it by."""
     limits.fifo_message(
         entry.message_group_id,
@@ -98,7 +100,7 @@ def require_fifo_members(queue: KnownQueue, entry: Entry, *, in_batch: bool) -> 
     )
 
 
-def _trace_header(caller: Caller, entry: Entry) -> str | None:
+def _trace_header(caller: RequestContext, entry: Entry) -> str | None:
     """Choose the message's trace header: its own system attribute, else the request's header."""
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:

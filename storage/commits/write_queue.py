@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 from storage.errors import DatabaseBusy
-from storage.hints import Estimates
+from storage.hints import Hints
 from storage.messages.commands import Command, Release, Send
 from storage.messages.receive import Receive
 from storage.transaction import Transaction
@@ -35,7 +35,7 @@ _LIGHT_BYTES = 2 * 1024 * 1024
 Work: TypeAlias = Command | Callable[[Transaction], Any]
 
 
-class Waiting(NamedTuple):
+class PendingWrite(NamedTuple):
     """Work that waits for the writer: a hot command, or a function with its own transaction."""
 
     work: Work
@@ -43,23 +43,23 @@ class Waiting(NamedTuple):
     written_bytes: int
 
 
-class Drain(NamedTuple):
-    """What one transaction does; `is_light` tells that it takes no more than a moment."""
+class Batch(NamedTuple):
+    """What one transaction does; `is_small` tells that it takes no more than a moment."""
 
-    items: list[Waiting]
-    is_light: bool
+    items: list[PendingWrite]
+    is_small: bool
 
 
-class Pending:
+class WriteQueue:
     """The line in front of the writer."""
 
-    def __init__(self, estimates: Estimates, limit: int, limit_bytes: int) -> None:
-        self._estimates = estimates
+    def __init__(self, hints: Hints, limit: int, limit_bytes: int) -> None:
+        self._hints = hints
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._line: deque[Waiting] = deque()
+        self._line: deque[PendingWrite] = deque()
         self._bytes = 0
-        self._apart: deque[Drain] = deque()
+        self._apart: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._line or self._apart)
@@ -78,13 +78,13 @@ class Pending:
         if is_full and self._line and not isinstance(work, Release):
             raise DatabaseBusy("too much waits for the database already")
         self._bytes += written_bytes
-        self._line.append(Waiting(work, future, written_bytes))
+        self._line.append(PendingWrite(work, future, written_bytes))
 
-    def put_back(self, drain: Drain) -> None:
+    def retry_one_by_one(self, drain: Batch) -> None:
         """Put what failed together before all that waits, to be tried one at a time."""
-        self._apart.extend(Drain([waiting], drain.is_light) for waiting in drain.items)
+        self._apart.extend(Batch([waiting], drain.is_small) for waiting in drain.items)
 
-    def take(self) -> Drain:
+    def take(self) -> Batch:
         """Take one function, or hot commands up to the next function or a drain's limits.
 
         But first what was put back.
@@ -93,7 +93,7 @@ class Pending:
             return self._apart.popleft()
         first = self._next()
         if callable(first.work):
-            return Drain([first], is_light=False)
+            return Batch([first], is_small=False)
         taken = [first]
         total = first.written_bytes + self._read_bytes(first.work)
         while self._line and len(taken) < _DRAIN_LIMIT and total < _DRAIN_BYTES:
@@ -102,9 +102,9 @@ class Pending:
             waiting = self._next()
             taken.append(waiting)
             total += waiting.written_bytes + self._read_bytes(waiting.work)
-        return Drain(taken, total <= _LIGHT_BYTES)
+        return Batch(taken, total <= _LIGHT_BYTES)
 
-    def _next(self) -> Waiting:
+    def _next(self) -> PendingWrite:
         waiting = self._line.popleft()
         self._bytes -= waiting.written_bytes
         return waiting
@@ -113,7 +113,7 @@ class Pending:
         """Tell how much a receive may bring into memory, going by the queue's last bodies."""
         if not isinstance(work, Receive):
             return 0
-        return work.maximum * self._estimates.of(work.queue_id).body_bytes
+        return work.maximum * self._hints.of(work.queue_id).body_bytes
 
     def _written_bytes(self, send: Send) -> int:
         written_bytes = 0
@@ -122,7 +122,7 @@ class Pending:
                 written_bytes += len(new.body) + len(new.envelope)
         except TypeError:
             return 0  # what is no message fails where it is written, and alone
-        estimate = self._estimates.of(send.queue_id)
-        if estimate.body_bytes < written_bytes:
-            estimate.body_bytes = written_bytes
+        hint = self._hints.of(send.queue_id)
+        if hint.body_bytes < written_bytes:
+            hint.body_bytes = written_bytes
         return written_bytes

@@ -15,8 +15,8 @@ from sqlalchemy import bindparam
 
 from storage.messages import dead_letters, fair_queues, fifo_groups
 from storage.messages.dead_letters import Redrive
-from storage.messages.fifo_groups import STATE, Row
-from storage.queues import erase
+from storage.messages.deletion import delete_messages
+from storage.messages.rows import STATE, Row
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -70,11 +70,15 @@ class Clearing:
 
     def clear(self, rows: Sequence[Row]) -> None:
         """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
-        erase(self._transaction, [(self.queue_id, r) for r in rows if self._has_expired(r)])
+        delete_messages(
+            self._transaction, [(self.queue_id, r) for r in rows if self._has_expired(r)]
+        )
         exhausted = [r for r in rows if not self._has_expired(r)]
         if not exhausted or self._redrive is None:
             return
-        if not dead_letters.bury(self._transaction, self.queue_id, self._redrive, exhausted):
+        if not dead_letters.move_to_dead_letter_queue(
+            self._transaction, self.queue_id, self._redrive, exhausted
+        ):
             self._redrive = None
 
     def _has_expired(self, row: Row) -> bool:
@@ -181,7 +185,7 @@ def _treat_fairly(
                 break
             clearing.clear(unfit)
         found = with_content(transaction, queue_id, [row for row in rows if clearing.keeps(row)])
-    fair_queues.note_claims(transaction, queue_id, (row for row, _ in found))
+    fair_queues.record_claims(transaction, queue_id, (row for row, _ in found))
     return found
 
 

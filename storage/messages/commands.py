@@ -20,10 +20,11 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import queues
-from storage.messages import deduplication, fifo_groups, receive
-from storage.messages.deduplication import Candidate, Sent
+from storage.messages import deduplication, fifo_groups, receive, rows
+from storage.messages.deduplication import Candidate, SentMessage
+from storage.messages.deletion import delete_by_number, delete_messages
 from storage.messages.receive import Receipt, Receive, Received
-from storage.queues import QueueChanged, erase, erase_numbers
+from storage.queues import QueueChanged
 from storage.schema import bodies, messages, next_numbers
 from storage.schema import queues as queue_table
 from storage.sql.arrays import among, in_order
@@ -119,8 +120,8 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
         if isinstance(command, Release) or revisions.get(command.queue_id) == command.revision:
             kinds[type(command)].append(command)
             if isinstance(command, _KNOW_RETENTION):
-                estimate = transaction.estimates.of(command.queue_id)
-                estimate.retention_ms = command.retention_ms
+                hint = transaction.hints.of(command.queue_id)
+                hint.retention_ms = command.retention_ms
         else:
             results[id(command)] = QueueChanged()
     held = _hold_groups(transaction, kinds)
@@ -204,8 +205,8 @@ def _send(
     _INSERT.change_each(transaction.connection, states, contents)
     places = Counter((state["queue_id"], state["visible_at_ms"]) for state in states)
     for (queue_id, visible_at_ms), count in places.items():
-        transaction.count(queue_id, count)
-        transaction.announce(queue_id, visible_at_ms, count)
+        transaction.add_to_count(queue_id, count)
+        transaction.notify_visible(queue_id, visible_at_ms, count)
     arrived = [
         (state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
         for state in states
@@ -270,7 +271,7 @@ def _groups_of_receipts(
     }
 
 
-def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sent, bool]]:
+def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[SentMessage, bool]]:
     """Give every message its number, or the one that it had when it was sent before."""
     every = [(command, message) for command in commands for message in command.messages]
     candidates = [
@@ -278,13 +279,13 @@ def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sen
         for command, message in every
         if message.deduplication_id is not None
     ]
-    verdicts = iter(deduplication.admit(transaction, candidates) if candidates else ())
+    verdicts = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
     others = len(every) - len(candidates)
     # A FIFO queue's are taken when its groups are held, so that they are in the order of COMMITs.
     ready = transaction.numbers_ahead or (transaction.take_numbers(others) if others else ())
     numbers = iter(ready)
     return [
-        (Sent(next(numbers), message.message_id), True)
+        (SentMessage(next(numbers), message.message_id), True)
         if message.deduplication_id is None
         else next(verdicts)
         for _, message in every
@@ -369,7 +370,7 @@ def _delete_and_change(
         for receipt, outcome in zip(delete.receipts, outcomes, strict=True):
             if outcome is Outcome.DONE:
                 gone[receipt[:2]] = found[receipt[:2]]
-    erase(transaction, [(queue_id, row) for (queue_id, _), row in sorted(gone.items())])
+    delete_messages(transaction, [(queue_id, row) for (queue_id, _), row in sorted(gone.items())])
     for key in gone:
         del found[key]
     hidden = []
@@ -381,7 +382,7 @@ def _delete_and_change(
             if outcome is Outcome.DONE:
                 until_ms = transaction.now_ms + timeout_ms
                 hidden.append({"queue": receipt[0], "number": receipt[1], "until": until_ms})
-                transaction.announce(receipt[0], until_ms)
+                transaction.notify_visible(receipt[0], until_ms)
                 _touch(transaction, receipt[0], found[receipt[:2]].group_id)
     if hidden:
         _HIDE.change_each(transaction.connection, hidden)
@@ -399,12 +400,12 @@ def _delete_any(
             if queue_id == command.queue_id:
                 by_queue[queue_id].add(number)
     for queue_id, numbers in sorted(by_queue.items()):
-        erase_numbers(transaction, queue_id, sorted(numbers))
+        delete_by_number(transaction, queue_id, sorted(numbers))
 
 
 def _find(
     transaction: Transaction, keys: Collection[tuple[int, int]]
-) -> dict[tuple[int, int], fifo_groups.Row]:
+) -> dict[tuple[int, int], rows.Row]:
     """Read the states of those of the messages named that exist.
 
     One statement for each queue: given pairs of queue and number, SQLite and PostgreSQL would read
@@ -424,7 +425,7 @@ def _outcome(
     transaction: Transaction,
     command: Delete | ChangeVisibility,
     receipt: Receipt,
-    found: dict[tuple[int, int], fifo_groups.Row],
+    found: dict[tuple[int, int], rows.Row],
 ) -> Outcome:
     """Hold a receipt against what is known of its message now."""
     row = found.get(receipt[:2])
@@ -443,7 +444,7 @@ def _outcome(
 
 def _touch(transaction: Transaction, queue_id: int, group_id: str | None) -> None:
     if group_id is not None:
-        transaction.touched.add((queue_id, group_id))
+        transaction.dirty_groups.add((queue_id, group_id))
 
 
 _RELEASE = Statement(
@@ -473,7 +474,7 @@ def _release(transaction: Transaction, commands: Sequence[Release]) -> None:
         queue_id, number, receive_count = claim.receipt
         row = {"queue": queue_id, "number": number, "claim": receive_count}
         rows.append({**row, "now": transaction.now_ms})
-        transaction.announce(queue_id, transaction.now_ms)
+        transaction.notify_visible(queue_id, transaction.now_ms)
         if claim.is_ordered:
             _touch(transaction, queue_id, claim.group_id)
     _RELEASE.change_each(transaction.connection, rows)

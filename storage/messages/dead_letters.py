@@ -14,7 +14,7 @@ from sqlalchemy import bindparam
 
 from storage import queues
 from storage.messages import fifo_groups
-from storage.messages.fifo_groups import Row
+from storage.messages.rows import Row
 from storage.queues import Queue
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
@@ -61,14 +61,16 @@ _MOVE_BODY = (
 _RENAME_BODY = _MOVE_BODY.values(message_id=bindparam("message"))
 
 
-def bury(transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequence[Row]) -> bool:
+def move_to_dead_letter_queue(
+    transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequence[Row]
+) -> bool:
     """Move exhausted messages to the dead-letter queue, or say that there is none to move them to.
 
     Standard messages keep the time they were sent, so their retention goes on; FIFO messages begin
     anew and take the next places of their groups. A queue that is its own dead-letter queue keeps
     its messages and goes on delivering them.
     """
-    target = queues.hold(transaction, redrive.account, redrive.region, redrive.name)
+    target = queues.lock(transaction, redrive.account, redrive.region, redrive.name)
     if target is None or target.id == queue_id:
         return False
     is_fifo = target.kind != queues.STANDARD
@@ -86,7 +88,9 @@ def bury(transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequen
     return True
 
 
-def send_on(transaction: Transaction, queue_id: int, target: Queue, rows: Sequence[Row]) -> None:
+def move_as_new(
+    transaction: Transaction, queue_id: int, target: Queue, rows: Sequence[Row]
+) -> None:
     """Move messages as a move task does: they arrive as new ones, never received, under new ids."""
     states = [
         {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
@@ -116,9 +120,9 @@ def _move(
     move_body = _RENAME_BODY if "message" in contents[0] else _MOVE_BODY
     transaction.connection.execute(_MOVE_STATE, states)
     transaction.connection.execute(move_body, contents)
-    transaction.count(queue_id, -len(rows))
-    transaction.count(target.id, len(rows))
-    transaction.announce(target.id, now_ms, len(rows))
+    transaction.add_to_count(queue_id, -len(rows))
+    transaction.add_to_count(target.id, len(rows))
+    transaction.notify_visible(target.id, now_ms, len(rows))
     arrived = [
         (target.id, row.group_id, number, now_ms)
         for row, number in zip(rows, numbers, strict=True)
@@ -126,4 +130,4 @@ def _move(
     ]
     if arrived:
         fifo_groups.join(transaction, arrived, held)
-        transaction.touched.update((queue_id, row.group_id) for row in rows)
+        transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)

@@ -21,7 +21,7 @@ DEDUPLICATION_MS = 300_000
 """How long an id is known, counted from the send that brought it first."""
 
 
-class Sent(NamedTuple):
+class SentMessage(NamedTuple):
     """What a send is told of its message, or of the one that it duplicates."""
 
     number: int
@@ -57,14 +57,16 @@ _FORGET = Statement(
 _KNOW = Statement(deduplications.insert())
 
 
-def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tuple[Sent, bool]]:
+def deduplicate(
+    transaction: Transaction, candidates: Sequence[Candidate]
+) -> list[tuple[SentMessage, bool]]:
     """Tell for each candidate what it is known as, and whether it is new.
 
     A candidate is also held against those before it. Deduplication ids count for five minutes from
     the first send, whatever has become of its message.
     """
     known = _known(transaction, {candidate[:2] for candidate in candidates})
-    verdicts: list[tuple[Sent, bool]] = []
+    verdicts: list[tuple[SentMessage, bool]] = []
     rows: list[dict[str, Any]] = []
     numbers = transaction.take_numbers(len(candidates))
     for candidate, number in zip(candidates, numbers, strict=True):
@@ -72,7 +74,7 @@ def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tup
         if key in known:
             verdicts.append((known[key], False))
             continue
-        sent = known[key] = Sent(number, candidate.message_id)
+        sent = known[key] = SentMessage(number, candidate.message_id)
         verdicts.append((sent, True))
         rows.append(
             {
@@ -91,15 +93,15 @@ def admit(transaction: Transaction, candidates: Sequence[Candidate]) -> list[tup
 
 def _known(
     transaction: Transaction, candidates: Collection[tuple[int, str]]
-) -> dict[tuple[int, str], Sent]:
-    """Find what was sent within five minutes, and forget what was sent before."""
-    known: dict[tuple[int, str], Sent] = {}
+) -> dict[tuple[int, str], SentMessage]:
+    """Find what was sent within five minutes, and free_expired what was sent before."""
+    known: dict[tuple[int, str], SentMessage] = {}
     stale: list[dict[str, Any]] = []
     for queue_id, keys in by_queue(candidates):
         rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": keys})
         for row in rows:
             if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
-                known[queue_id, row.key] = Sent(row.number, row.message_id)
+                known[queue_id, row.key] = SentMessage(row.number, row.message_id)
             else:
                 stale.append({"queue": queue_id, "known_as": row.key})
     if stale:
@@ -107,7 +109,7 @@ def _known(
     return known
 
 
-def forget(transaction: Transaction, limit: int) -> int:
+def free_expired(transaction: Transaction, limit: int) -> int:
     """Free up to `limit` deduplication ids that do not count any more."""
     old = (
         sa.select(deduplications.c.queue_id, deduplications.c.key)

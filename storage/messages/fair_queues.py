@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.fifo_groups import STATE, Row
 from storage.messages.in_flight import IS_IN_FLIGHT
+from storage.messages.rows import STATE, Row
 from storage.schema import messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -75,19 +75,19 @@ def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
     They are counted again when a second has passed, or as many messages were claimed meanwhile as
     could make a difference.
     """
-    estimate = transaction.estimates.of(queue_id)
+    hint = transaction.hints.of(queue_id)
     if (
-        estimate.counted_at_ms is None
-        or not 0 <= transaction.now_ms - estimate.counted_at_ms < _COUNT_AGAIN_MS
-        or estimate.claimed >= max(_COUNT_AGAIN_CLAIMS, estimate.compared // _NOISY_SHARE)
+        hint.counted_at_ms is None
+        or not 0 <= transaction.now_ms - hint.counted_at_ms < _COUNT_AGAIN_MS
+        or hint.claimed >= max(_COUNT_AGAIN_CLAIMS, hint.compared // _NOISY_SHARE)
     ):
         parameters = {"queue": queue_id, "now": transaction.now_ms}
         rows = _NOISY_TENANTS.rows(transaction.connection, parameters)
-        estimate.noisy = {tenant: had for tenant, had, _ in rows}
-        estimate.compared = int(rows[0][2]) if rows else estimate.in_flight
-        estimate.counted_at_ms = transaction.now_ms
-        estimate.claimed = 0
-    return estimate.noisy
+        hint.noisy = {tenant: had for tenant, had, _ in rows}
+        hint.compared = int(rows[0][2]) if rows else hint.in_flight
+        hint.counted_at_ms = transaction.now_ms
+        hint.claimed = 0
+    return hint.noisy
 
 
 def _tenant_heads() -> sa.Select[str, int]:
@@ -198,7 +198,7 @@ def _look_further(
     wanted: int,
 ) -> list[Row]:
     """Choose what quiet tenants have elsewhere, too: among the newest, and tenant by tenant."""
-    waiting = transaction.estimates.of(queue_id).waiting
+    waiting = transaction.hints.of(queue_id).waiting
     found = {row.id: row for row in oldest}
     if len(waiting) < _REMEMBERED_AT_MOST:
         _walk_on(transaction, queue_id)
@@ -218,14 +218,14 @@ def _look_further(
 
 def _walk_on(transaction: Transaction, queue_id: int) -> None:
     """Note which of the next tenants have visible messages, and since when."""
-    estimate = transaction.estimates.of(queue_id)
-    parameters = {"queue": queue_id, "after": estimate.walked_to}
+    hint = transaction.hints.of(queue_id)
+    parameters = {"queue": queue_id, "after": hint.walked_to}
     heads = _TENANT_HEADS.rows(transaction.connection, parameters)
     for tenant_id, visible_at_ms in heads:
-        estimate.waiting.pop(tenant_id, None)
+        hint.waiting.pop(tenant_id, None)
         if visible_at_ms <= transaction.now_ms:
-            estimate.waiting[tenant_id] = visible_at_ms
-    estimate.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_AT_MOST else ""
+            hint.waiting[tenant_id] = visible_at_ms
+    hint.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_AT_MOST else ""
 
 
 def _by_age(row: Row) -> tuple[int, int]:
@@ -264,7 +264,7 @@ def _first_of(
 
     Whose turn it was is forgotten to be waiting: with many tenants, the others are next.
     """
-    waiting = transaction.estimates.of(queue_id).waiting
+    waiting = transaction.hints.of(queue_id).waiting
     chosen: list[Row] = []
     for tenant in tenants:
         if len(chosen) >= wanted:
@@ -280,7 +280,7 @@ def _first_of(
     return chosen
 
 
-def note_claims(transaction: Transaction, queue_id: int, rows: Iterable[Row]) -> None:
+def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[Row]) -> None:
     """Remember that messages of tenants were claimed, so that they are counted again in time."""
-    estimate = transaction.estimates.of(queue_id)
-    estimate.claimed += sum(1 for row in rows if row.tenant_id is not None)
+    hint = transaction.hints.of(queue_id)
+    hint.claimed += sum(1 for row in rows if row.tenant_id is not None)

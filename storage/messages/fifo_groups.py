@@ -10,29 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage.messages.rows import STATE, Row
 from storage.schema import groups, messages
 from storage.sql.arrays import among, by_queue, in_order, insertion_or_hold
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
-
-Row: TypeAlias = sa.Row[*tuple[Any, ...]]
-
-STATE = (
-    messages.c.id,
-    messages.c.group_id,
-    messages.c.tenant_id,
-    messages.c.visible_at_ms,
-    messages.c.sent_at_ms,
-    messages.c.receive_count,
-    messages.c.first_received_at_ms,
-)
-"""What must be known of a message to decide whether it may be received, and to receive it."""
-
 
 _HOLD = Statement(
     sa.select(groups.c.group_id)
@@ -55,7 +42,7 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
             transaction.connection, {"queue": queue_id, "groups": group_ids}
         )
     }
-    transaction.held |= held
+    transaction.locked_groups |= held
     return held
 
 
@@ -80,8 +67,8 @@ def hold_to_send(
     queue_ids, group_ids = zip(*missing, strict=True)
     lists = {"queue_id": queue_ids, "group_id": group_ids}
     begun = {(row[0], row[1]) for row in _BEGIN_OR_HOLD.rows(transaction.connection, lists)}
-    transaction.held |= missing
-    transaction.touched |= begun
+    transaction.locked_groups |= missing
+    transaction.dirty_groups |= begun
     return set(keys) - begun
 
 
@@ -103,7 +90,7 @@ def join(
         if (queue_id, group_id) not in held:
             first.setdefault((queue_id, group_id), (number, visible_at_ms))
     if first and transaction.is_contended:  # `hold_to_send` has begun them
-        transaction.touched.difference_update(first)
+        transaction.dirty_groups.difference_update(first)
         _MOVE_HEAD.change_all(
             transaction.connection,
             [
@@ -219,7 +206,7 @@ def choose(
         )
         if not found:
             break
-        transaction.held.update((queue_id, group.group_id) for group in found)
+        transaction.locked_groups.update((queue_id, group.group_id) for group in found)
         last = (found[-1].available_at_ms, found[-1].head_id)
         rooms = [maxima[place] - len(chosen[place]) for place in receivers]
         depth = _FURTHER if met else max(least_depth, *rooms)
@@ -234,7 +221,7 @@ def choose(
                 (chosen[place] if keep(row) else met).append(row)
             if not delivered:
                 # It is not what its row says, which would bring receivers back again and again.
-                transaction.touched.add((queue_id, group.group_id))
+                transaction.dirty_groups.add((queue_id, group.group_id))
             if len(chosen[place]) >= maxima[place]:
                 receivers.pop(0)
         if len(found) < wanted:
@@ -334,13 +321,13 @@ def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
     meanwhile is seen.
     What becomes of a group `by_receive` is no news to those who have looked, only to the line here.
     """
-    if not transaction.touched:
+    if not transaction.dirty_groups:
         return
     if transaction.is_shared:
-        hold(transaction, transaction.touched - transaction.held)
-    touched = list(by_queue(transaction.touched))
-    transaction.touched.clear()
-    tell = transaction.hand_on if by_receive else transaction.announce
+        hold(transaction, transaction.dirty_groups - transaction.locked_groups)
+    touched = list(by_queue(transaction.dirty_groups))
+    transaction.dirty_groups.clear()
+    tell = transaction.wake_local if by_receive else transaction.notify_visible
     moved, ended = [], []
     for row in chain.from_iterable(
         _HEADS.rows(transaction.connection, {"queue": queue_id, "groups": group_ids})
@@ -368,7 +355,7 @@ def _available_at_ms(transaction: Transaction, row: Row) -> int:
     """
     now_ms = transaction.now_ms
     if row.visible_at_ms > now_ms:
-        retention_ms = transaction.estimates.of(row.queue_id).retention_ms
+        retention_ms = transaction.hints.of(row.queue_id).retention_ms
         if retention_ms is None:
             return int(row.visible_at_ms)
         return min(int(row.visible_at_ms), int(row.sent_at_ms) + retention_ms)

@@ -1,7 +1,7 @@
 """How many messages of a queue are in flight, and when there is room for more.
 
 SQS gives no more when there are so many; counting them costs what they weigh, so it is done seldom.
-Refuses to remember anything: the estimates do.
+Refuses to remember anything: the hints do.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ _NEXT_LAPSE = Statement(
 )
 
 
-def room(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
+def remaining(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
     """Tell how many more messages SQS lets be in flight.
 
     Claims are added up, and what is in flight is counted only when they come to the room that there
     was: so where there seems to be none left, there is none. What other servers claim meanwhile is
     not in the sum, so where there are others a server takes a part of the room, and counts again.
     """
-    estimate = transaction.estimates.of(queue_id)
+    hint = transaction.hints.of(queue_id)
     parts = _PARTS if transaction.is_shared else 1
-    claims = estimate.in_flight - (estimate.counted or 0) + wanted
-    if estimate.counted is None or claims * parts >= limit - estimate.counted:
+    claims = hint.in_flight - (hint.counted or 0) + wanted
+    if hint.counted is None or claims * parts >= limit - hint.counted:
         parameters = {"queue": queue_id, "now": transaction.now_ms}
-        estimate.in_flight = _COUNT.value(transaction.connection, parameters)
-        estimate.counted = estimate.in_flight
-    return limit - estimate.in_flight
+        hint.in_flight = _COUNT.value(transaction.connection, parameters)
+        hint.counted = hint.in_flight
+    return limit - hint.in_flight
 
 
-def next_room_ms(transaction: Transaction, queue_id: int) -> int | None:
+def next_check_ms(transaction: Transaction, queue_id: int) -> int | None:
     """Tell when it is worth to look again: when something in flight lapses.
 
     What is visible is of no use before that, or before something is deleted.

@@ -18,8 +18,13 @@ from storage import queues
 from storage.messages import claim, fifo_groups, in_flight, receive_attempts
 from storage.messages.claim import Claimed, Clearing
 from storage.messages.dead_letters import Redrive
-from storage.messages.fifo_groups import STATE, Row
-from storage.messages.receive_attempts import Attempt, AttemptSpent, Claim, Made
+from storage.messages.receive_attempts import (
+    AttemptedMessage,
+    ReceiveAttempt,
+    ReceiveAttemptExpired,
+    RecordedAttempt,
+)
+from storage.messages.rows import STATE, Row
 from storage.schema import messages
 from storage.sql.arrays import among, in_order
 from storage.sql.statement import Statement
@@ -76,7 +81,7 @@ class Receive:
     in_line: bool
     in_flight_limit: int
     redrive: Redrive | None = None
-    attempt: Attempt | None = None
+    attempt: ReceiveAttempt | None = None
 
     def withdraw(self) -> None:
         """Want nothing any more; has no effect on a claim that was made already."""
@@ -125,7 +130,7 @@ def _serve(
     """
     wanted = sum(command.maximum for command in claimants)
     room = left = max(
-        in_flight.room(transaction, queue_id, wanted, claimants[0].in_flight_limit), 0
+        in_flight.remaining(transaction, queue_id, wanted, claimants[0].in_flight_limit), 0
     )
     maxima = []
     for command in claimants:
@@ -145,14 +150,14 @@ def _serve(
             _record(transaction, command, received, transaction.now_ms)
     if not claimed.is_hidden:
         claim.hide(transaction, queue_id, taken)
-    estimate = transaction.estimates.of(queue_id)
+    hint = transaction.hints.of(queue_id)
     if hidden:
         bodies = (content.body for rows in claimed.shares for _, content in rows)
-        estimate.note_bodies(max(map(len, bodies)))
-    estimate.in_flight += hidden
-    estimate.is_full = hidden >= room
+        hint.note_bodies(max(map(len, bodies)))
+    hint.in_flight += hidden
+    hint.is_full = hidden >= room
     for command, maximum in zip(claimants, maxima, strict=True):
-        if estimate.is_full and not maximum and command.maximum:
+        if hint.is_full and not maximum and command.maximum:
             results[id(command)] = InFlightLimit()
     found = sum(map(len, claimed.shares))
     return not claimed.is_all or bool(taken.get(0)) or found == sum(maxima)
@@ -174,7 +179,7 @@ def _claim(
 
 def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
     if state.group_id is not None:
-        transaction.touched.add((command.queue_id, state.group_id))
+        transaction.dirty_groups.add((command.queue_id, state.group_id))
     return _received(command, state, content, state.receive_count + 1, transaction.now_ms)
 
 
@@ -220,11 +225,11 @@ def _hand_on(
     """
     answers = [results[id(command)] for command in claimants if command.in_line]
     served = sum(1 for answer in answers if answer and not isinstance(answer, InFlightLimit))
-    if transaction.somebody_waits(queue_id) <= served:
+    if transaction.count_waiting(queue_id) <= served:
         return
     connection = transaction.connection
-    if transaction.estimates.of(queue_id).is_full:
-        head_ms = in_flight.next_room_ms(transaction, queue_id)
+    if transaction.hints.of(queue_id).is_full:
+        head_ms = in_flight.next_check_ms(transaction, queue_id)
     elif claimants[0].kind == queues.STANDARD:
         head_ms = _HEAD.value(connection, {"queue": queue_id})
     else:
@@ -232,7 +237,7 @@ def _hand_on(
     if head_ms is not None:
         if is_held and head_ms <= transaction.now_ms:
             head_ms = transaction.now_ms + _HELD_MS
-        transaction.hand_on(queue_id, head_ms)
+        transaction.wake_local(queue_id, head_ms)
 
 
 _STATE_OF = Statement(
@@ -261,12 +266,14 @@ def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any])
         if made is None:
             return False
         results[id(command)] = _claim_again(transaction, command, made)
-    except AttemptSpent as error:
+    except ReceiveAttemptExpired as error:
         results[id(command)] = error
     return True
 
 
-def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list[Received]:
+def _claim_again(
+    transaction: Transaction, command: Receive, made: RecordedAttempt
+) -> list[Received]:
     """Hide an attempt's messages anew, if each is still as the attempt left it.
 
     The receipts are those of the first time: they carry when that was.
@@ -278,11 +285,11 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
         row = states.get(one.number)
         expected = (one.receive_count, one.hidden_until_ms)
         if row is None or (row.receive_count, row.visible_at_ms) != expected:
-            raise AttemptSpent
+            raise ReceiveAttemptExpired
         if row.visible_at_ms <= transaction.now_ms:
-            raise AttemptSpent
+            raise ReceiveAttemptExpired
         if row.sent_at_ms <= transaction.now_ms - command.retention_ms:
-            raise AttemptSpent
+            raise ReceiveAttemptExpired
     rows = [states[one.number] for one in made.claims]
     received = [
         _received(command, state, content, state.receive_count, made.made_at_ms)
@@ -293,7 +300,7 @@ def _claim_again(transaction: Transaction, command: Receive, made: Made) -> list
         transaction.connection,
         [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows],
     )
-    transaction.touched.update((queue_id, row.group_id) for row in rows)
+    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
     _record(transaction, command, received, made.made_at_ms)
     return received
 
@@ -304,7 +311,7 @@ def _record(
     if command.attempt is not None:
         until_ms = transaction.now_ms + command.visibility_timeout_ms
         claimed = [
-            Claim(message.receipt.number, message.receipt.receive_count, until_ms)
+            AttemptedMessage(message.receipt.number, message.receipt.receive_count, until_ms)
             for message in received
         ]
         receive_attempts.record(transaction, command.queue_id, command.attempt, made_at_ms, claimed)

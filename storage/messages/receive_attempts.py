@@ -13,25 +13,25 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.schema import attempts
+from storage.schema import receive_attempts
 from storage.transaction import Transaction
 
 ATTEMPT_MS = 300_000
 """How long an attempt may be repeated, counted from when it was first made."""
 
 
-class AttemptSpent(Exception):
+class ReceiveAttemptExpired(Exception):
     """An attempt by this name was made, and what it was given cannot be given again."""
 
 
-class Attempt(NamedTuple):
+class ReceiveAttempt(NamedTuple):
     """The name of a receive, and what else was asked for, which must not differ."""
 
     attempt_id: str
     parameters: Sequence[Any]
 
 
-class Claim(NamedTuple):
+class AttemptedMessage(NamedTuple):
     """One message of an attempt, and until when it was hidden."""
 
     number: int
@@ -39,52 +39,60 @@ class Claim(NamedTuple):
     hidden_until_ms: int
 
 
-class Made(NamedTuple):
+class RecordedAttempt(NamedTuple):
     """An attempt that was made, and may be repeated if nothing has changed since."""
 
     made_at_ms: int
     parameters: Sequence[Any]
-    claims: Sequence[Claim]
+    claims: Sequence[AttemptedMessage]
 
 
 _FIND = (
-    sa.select(attempts)
-    .where(attempts.c.queue_id == bindparam("queue"), attempts.c.attempt_id == bindparam("attempt"))
+    sa.select(receive_attempts)
+    .where(
+        receive_attempts.c.queue_id == bindparam("queue"),
+        receive_attempts.c.attempt_id == bindparam("attempt"),
+    )
     .with_for_update()
 )
 
-_FORGET = attempts.delete().where(
-    attempts.c.queue_id == bindparam("queue"), attempts.c.attempt_id == bindparam("attempt")
+_FORGET = receive_attempts.delete().where(
+    receive_attempts.c.queue_id == bindparam("queue"),
+    receive_attempts.c.attempt_id == bindparam("attempt"),
 )
 
 
-def find(transaction: Transaction, queue_id: int, attempt: Attempt) -> Made | None:
+def find(
+    transaction: Transaction, queue_id: int, attempt: ReceiveAttempt
+) -> RecordedAttempt | None:
     """Give what an attempt of this name was given, if it was made within five minutes.
 
     Raises:
-        AttemptSpent: it was made with other parameters.
+        ReceiveAttemptExpired: it was made with other parameters.
     """
     key = {"queue": queue_id, "attempt": attempt.attempt_id}
     row = transaction.connection.execute(_FIND, key).first()
     if row is None or row.made_at_ms <= transaction.now_ms - ATTEMPT_MS:
         return None
     if row.parameters != list(attempt.parameters):
-        raise AttemptSpent
-    return Made(row.made_at_ms, row.parameters, [Claim(*claim) for claim in row.claims])
+        raise ReceiveAttemptExpired
+    return RecordedAttempt(
+        row.made_at_ms, row.parameters, [AttemptedMessage(*claim) for claim in row.claims]
+    )
 
 
 def record(
     transaction: Transaction,
     queue_id: int,
-    attempt: Attempt,
+    attempt: ReceiveAttempt,
     made_at_ms: int,
-    claims: Sequence[Claim],
+    claims: Sequence[AttemptedMessage],
 ) -> None:
     """Remember what an attempt was given, in place of what it was given before."""
     key = {"queue": queue_id, "attempt": attempt.attempt_id}
     transaction.connection.execute(_FORGET, key)
     transaction.connection.execute(
-        attempts.insert(),
+        receive_attempts.insert(),
         {
             "queue_id": queue_id,
             "attempt_id": attempt.attempt_id,
@@ -95,12 +103,12 @@ def record(
     )
 
 
-def forget(transaction: Transaction, limit: int) -> int:
+def free_expired(transaction: Transaction, limit: int) -> int:
     """Free up to `limit` attempts that cannot be repeated any more."""
     old = (
-        sa.select(attempts.c.queue_id, attempts.c.attempt_id)
-        .where(attempts.c.made_at_ms <= transaction.now_ms - ATTEMPT_MS)
-        .order_by(attempts.c.made_at_ms)
+        sa.select(receive_attempts.c.queue_id, receive_attempts.c.attempt_id)
+        .where(receive_attempts.c.made_at_ms <= transaction.now_ms - ATTEMPT_MS)
+        .order_by(receive_attempts.c.made_at_ms)
         .limit(limit)
     )
     # In the order in which other servers free them.

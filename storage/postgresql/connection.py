@@ -18,7 +18,7 @@ from asyncpg.connect_utils import SessionAttribute
 
 from storage.errors import DatabaseUnusable, mask_password
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+AsyncpgConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 FAILURES = (
     OSError,
@@ -90,7 +90,9 @@ class Address:
         self._hosts = _one_by_one(url)
         self._asks_for_kind = "target_session_attrs" in parse_qs(urlsplit(url).query)
 
-    async def connect(self, settings: Mapping[str, str], *, is_patient: bool = False) -> Connection:
+    async def connect(
+        self, settings: Mapping[str, str], *, is_patient: bool = False
+    ) -> AsyncpgConnection:
         """Connect to the host that was of use the last time, else to the first that is.
 
         `settings` hold for this session beside those that hold for all; on one that `is_patient`,
@@ -123,10 +125,10 @@ class Address:
             raise
         return connection
 
-    async def _connect(self, url: str, statement_seconds: float | None) -> Connection:
+    async def _connect(self, url: str, statement_seconds: float | None) -> AsyncpgConnection:
         # Where a standby may be met, a connection that cannot write is of no use.
         is_told = self._asks_for_kind or len(self._hosts) == 1
-        connection: Connection = await asyncpg.connect(
+        connection: AsyncpgConnection = await asyncpg.connect(
             url,
             timeout=CONNECT_SECONDS,
             command_timeout=statement_seconds,
@@ -157,7 +159,7 @@ def _one_by_one(url: str) -> list[str]:
     return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
 
 
-def _watch_over(connection: Connection) -> None:
+def _watch_over(connection: AsyncpgConnection) -> None:
     """Let the system notice when nobody is at the other end any more."""
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     stream: socket.socket | None = transport.get_extra_info("socket")

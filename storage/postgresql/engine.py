@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from storage import schema
-from storage.errors import is_loss, is_passing
-from storage.notifications import Company, News
-from storage.postgresql.connection import PER_TRANSACTION, Address, Connection
-from storage.postgresql.listener import Link
-from storage.postgresql.session import begin_sessions, session_of
-from storage.sql.driver import tell_rollback
+from storage.clock import Clock
+from storage.errors import is_connection_loss, is_transient
+from storage.notifications import NotificationHandler, Notifications
+from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
+from storage.postgresql.listener import Listener
+from storage.postgresql.session import install_sessions, session_of
+from storage.sql.driver import report_rollback
 from storage.sql.statement import Statement
-from storage.waiters import Clock
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class PostgresqlEngine:
     def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
         self._is_pooled = is_pooled = poll_seconds is not None
         self._address = Address(url, is_pooled=is_pooled)
-        self._link = Link(self._address, poll_seconds)
+        self._link = Listener(self._address, poll_seconds)
         self._engine = create_async_engine(
             _DIALECT,
             async_creator=self._connect,
@@ -54,7 +54,7 @@ class PostgresqlEngine:
             # Transactions are begun and ended here, in fewer words.
             isolation_level="AUTOCOMMIT",
         )
-        begin_sessions(self._engine.sync_engine)
+        install_sessions(self._engine.sync_engine)
         settle = f"; {PER_TRANSACTION}" if is_pooled else ""
         self._begin = f"BEGIN{settle}"
         # A read of several statements sees one moment, as it does on SQLite.
@@ -62,12 +62,12 @@ class PostgresqlEngine:
         # One connection for all writes: PostgreSQL commits transactions that notify one after the
         # other, so that drains on several would be smaller, and stand in the same line.
         self._writer: AsyncConnection | None = None
-        self._writers_own: Connection | None = None
+        self._writers_own: AsyncpgConnection | None = None
         # The others are for reads, in the order in which they are asked for: the pool itself would
         # let one wait while others are served again and again.
         self._for_reads = asyncio.Semaphore(connections - 1)
 
-    async def _connect(self) -> Connection:
+    async def _connect(self) -> AsyncpgConnection:
         return await self._address.connect({})
 
     async def prepare(self, clock: Clock) -> bytes:
@@ -85,9 +85,9 @@ class PostgresqlEngine:
         await self._link.open(clock)
         return secret
 
-    def follow(self, company: Company) -> None:
+    def follow(self, handler: NotificationHandler) -> None:
         """Tell what comes from other servers from now on."""
-        self._link.follow(company)
+        self._link.follow(handler)
 
     async def transact(
         self,
@@ -106,9 +106,9 @@ class PostgresqlEngine:
             try:
                 return await writer.run_sync(attempt.run, function)
             except Exception as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
-                is_lost = is_loss(error) or self._has_lost_writer()
+                is_lost = is_connection_loss(error) or self._has_lost_writer()
                 await self._disconnect()
                 if is_second or attempt.is_committing or attempt.is_unanswered or not is_lost:
                     raise
@@ -119,7 +119,7 @@ class PostgresqlEngine:
             await self._disconnect()
         if self._writer is None:
             writer = await self._engine.connect()
-            own: Connection | None = (await writer.get_raw_connection()).driver_connection
+            own: AsyncpgConnection | None = (await writer.get_raw_connection()).driver_connection
             self._writer, self._writers_own = writer, own
         return self._writer
 
@@ -142,7 +142,7 @@ class PostgresqlEngine:
         try:
             return await self._read(function)
         except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated and not is_loss(error):
+            if not error.connection_invalidated and not is_connection_loss(error):
                 raise
         return await self._read(function)
 
@@ -158,7 +158,7 @@ class PostgresqlEngine:
         """Take the next numbers: increasing, and never given again, to no server."""
         return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
 
-    def tell(self, connection: sa.Connection, told: News, now_ms: int) -> None:
+    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
         self._link.tell(connection, told, now_ms)
 
@@ -216,7 +216,7 @@ class _Attempt:
         except Exception:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
                 session_of(connection).roll_back()
-                tell_rollback(connection)
+                report_rollback(connection)
             raise
 
     def _transact(self, function: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
@@ -235,7 +235,7 @@ def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T
     A rollback would wait once more for an answer that does not come; and what was said last, a
     BEGIN perhaps, might be heard only when the connection has other work already.
     """
-    own: Connection | None = connection.connection.driver_connection
+    own: AsyncpgConnection | None = connection.connection.driver_connection
     try:
         return function(connection)
     except (TimeoutError, asyncio.CancelledError):

@@ -18,11 +18,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import notifications
-from storage.notifications import Company, News
-from storage.postgresql.connection import FAILURES, Address, Connection
+from storage.clock import Clock
+from storage.notifications import NotificationHandler, Notifications
+from storage.postgresql.connection import FAILURES, Address, AsyncpgConnection
 from storage.sql.arrays import ValueList
 from storage.sql.statement import Statement
-from storage.waiters import Clock
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ _NOTIFY = Statement(
 )
 
 
-class Link:
+class Listener:
     """The link of one server; `poll_seconds` is how often it looks where nobody can tell it.
 
     Where sessions are pooled nothing lasts longer than a transaction. So there is no listening, and
@@ -68,17 +68,17 @@ class Link:
         self._address = address
         self._poll_seconds = poll_seconds
         self._sender = secrets.token_hex(4)
-        self._connection: Connection | None = None
+        self._connection: AsyncpgConnection | None = None
         self._lost = asyncio.Event()
-        self._has_duty = False
+        self._is_leader = False
         self._clock: Clock
-        self._company: Company
+        self._handler: NotificationHandler
         self._task: asyncio.Task[None] | None = None
 
-    def tell(self, connection: sa.Connection, told: News, now_ms: int) -> None:
+    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
         if self._poll_seconds is None and told:
-            payloads = notifications.write(self._sender, told, now_ms)
+            payloads = notifications.encode(self._sender, told, now_ms)
             _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
 
     async def open(self, clock: Clock) -> None:
@@ -90,9 +90,9 @@ class Link:
         self._clock = clock
         await self._connect()
 
-    def follow(self, company: Company) -> None:
+    def follow(self, handler: NotificationHandler) -> None:
         """Tell what comes from now on, and do so until the link is closed."""
-        self._company = company
+        self._handler = handler
         self._task = asyncio.create_task(self._run(), name="link to the other servers")
 
     async def close(self) -> None:
@@ -135,34 +135,34 @@ class Link:
             self._drop()
             await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _stay(self, connection: Connection | None) -> None:
+    async def _stay(self, connection: AsyncpgConnection | None) -> None:
         """Be tied to the others until the connection is lost."""
         if connection is None:
             return
         if self._poll_seconds is None:
             await connection.add_listener(_CHANNEL, self._hear)
-        self._company.look_around()
+        self._handler.resync()
         beat_seconds = min(_BEAT_SECONDS, self._poll_seconds or _BEAT_SECONDS)
         while not self._lost.is_set():
             await self._measure(connection)
-            if not self._has_duty and await self._try_for_duty(connection):
-                self._has_duty = True
-                self._company.take_duty(True)
+            if not self._is_leader and await self._try_for_duty(connection):
+                self._is_leader = True
+                self._handler.set_leader(True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), beat_seconds)
             if self._poll_seconds is not None:
-                self._company.look_around()
+                self._handler.resync()
         raise ConnectionResetError("the connection was closed")
 
-    async def _measure(self, connection: Connection) -> None:
+    async def _measure(self, connection: AsyncpgConnection) -> None:
         """Ask what time it is; it was so at some moment between the question and the answer."""
         began = perf_counter()
         told_ms, reached_ms = await _ask(connection, _TIME)
         error_ms = (perf_counter() - began) * 500
-        self._clock.correct(told_ms + error_ms, error_ms)
-        self._clock.go_on_from(reached_ms or 0)
+        self._clock.adjust(told_ms + error_ms, error_ms)
+        self._clock.raise_floor(reached_ms or 0)
 
-    async def _try_for_duty(self, connection: Connection) -> bool:
+    async def _try_for_duty(self, connection: AsyncpgConnection) -> bool:
         if self._poll_seconds is None:
             return bool((await _ask(connection, _TAKE_DUTY))[0])
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
@@ -172,20 +172,20 @@ class Link:
         return bool(is_ours)
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        sender, heard = notifications.read(str(payload))
+        sender, heard = notifications.decode(str(payload))
         if sender != self._sender:
-            self._company.hear(heard)
+            self._handler.handle(heard)
 
     def _drop(self) -> None:
-        if self._has_duty:
-            self._has_duty = False
-            self._company.take_duty(False)
+        if self._is_leader:
+            self._is_leader = False
+            self._handler.set_leader(False)
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
 
-async def _ask(connection: Connection, question: str) -> Sequence[Any]:
+async def _ask(connection: AsyncpgConnection, question: str) -> Sequence[Any]:
     """Give the one row that a statement gives.
 
     In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and for

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
-from storage.postgresql.connection import Connection
-from storage.sql.driver import as_sqlalchemy, driver_of, speak_by
+from storage.postgresql.connection import AsyncpgConnection
+from storage.sql.driver import as_sqlalchemy, driver_of, use_driver
 
 T = TypeVar("T")
 
@@ -24,11 +24,11 @@ _LONGEST_CHAIN_SECONDS = 1.0
 """How long there may be no moment between transactions; PostgreSQL counts no more often."""
 
 
-def begin_sessions(engine: sa.Engine) -> None:
+def install_sessions(engine: sa.Engine) -> None:
     """Speak by a session on every connection of an engine that is in autocommit."""
 
     def begin(adapted: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 (it has no type)
-        speak_by(Session(engine.dialect, adapted), record.info)
+        use_driver(Session(engine.dialect, adapted), record.info)
 
     sa.event.listen(engine, "connect", begin)
     sa.event.listen(engine, "checkout", _refuse_closed)
@@ -48,7 +48,7 @@ def _refuse_closed(adapted: Any, *_: object) -> None:  # noqa: ANN401
 
 def _end_transaction(adapted: Any, _: object, state: PoolResetState) -> None:  # noqa: ANN401
     """Leave no transaction behind in the pool, however a read has ended."""
-    own: Connection = adapted.driver_connection
+    own: AsyncpgConnection = adapted.driver_connection
     if state.asyncio_safe and not own.is_closed() and own.is_in_transaction():
         await_only(own.execute("ROLLBACK"))
 
@@ -64,7 +64,7 @@ class Session:
     def __init__(self, dialect: sa.Dialect, adapted: Any) -> None:  # noqa: ANN401 (it has no type)
         self._dialect = dialect
         self._adapted = adapted
-        self._own: Connection = adapted.driver_connection
+        self._own: AsyncpgConnection = adapted.driver_connection
         self._last_words: list[str] = []
         self._is_begun = False
         self._rested_at = 0.0

@@ -42,12 +42,12 @@ def driver_of(connection: sa.Connection) -> Driver:
     return driver
 
 
-def speak_by(driver: Driver, info: MutableMapping[Any, Any]) -> None:
+def use_driver(driver: Driver, info: MutableMapping[Any, Any]) -> None:
     """Let a connection, by its `info`, be spoken to in another way than by the DBAPI's cursors."""
     info[_DRIVER] = driver
 
 
-def tell_rollback(connection: sa.Connection) -> None:
+def report_rollback(connection: sa.Connection) -> None:
     """Tell those who listen to SQLAlchemy that a transaction is undone that a driver has begun."""
     if connection.in_transaction():  # because somebody has said something by SQLAlchemy
         connection.rollback()

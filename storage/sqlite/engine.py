@@ -28,10 +28,10 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import StaticPool
 
 from storage import schema, time_floor
+from storage.clock import Clock
 from storage.errors import DatabaseUnusable
-from storage.notifications import Company, News
-from storage.sql.driver import driver_of, tell_rollback
-from storage.waiters import Clock
+from storage.notifications import NotificationHandler, Notifications
+from storage.sql.driver import driver_of, report_rollback
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class SqliteEngine:
     async def prepare(self, clock: Clock) -> bytes:
         """Make or migrate the tables, and set the clock; give the database's secret."""
         secret, reached_ms = await self._on_thread(self._prepare)
-        clock.go_on_from(reached_ms)
+        clock.raise_floor(reached_ms)
         return secret
 
     def _prepare(self) -> tuple[bytes, int]:
@@ -108,30 +108,30 @@ class SqliteEngine:
         connection.connection.execute(_NO_PATIENCE)
         return secret, reached_ms
 
-    def follow(self, company: Company) -> None:
+    def follow(self, handler: NotificationHandler) -> None:
         """Tell that there is no other server, so that this one does all that there is to do."""
-        company.take_duty(True)
+        handler.set_leader(True)
 
-    def tell(self, _connection: sa.Connection, _told: News, _now_ms: int) -> None:
+    def tell(self, _connection: sa.Connection, _told: Notifications, _now_ms: int) -> None:
         """Tell nobody: there is no other server."""
 
     async def transact(
         self,
         function: Callable[[sa.Connection], T],
-        is_light: bool,
+        is_small: bool,
         _goes_on: Callable[[], bool],
     ) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
             await self._log.finish()
-        result = await self._run(function, is_light)
+        result = await self._run(function, is_small)
         if self._log is not None:
             self._log.written()
         return result
 
-    async def _run(self, function: Callable[[sa.Connection], T], is_light: bool) -> T:
+    async def _run(self, function: Callable[[sa.Connection], T], is_small: bool) -> T:
         # In memory, a read may be running on the thread; the loop waits for nobody's turn.
-        if is_light and self._is_quick and self._turn.acquire(blocking=False):
+        if is_small and self._is_quick and self._turn.acquire(blocking=False):
             try:
                 return self._transact(function)
             except sa.exc.OperationalError as error:
@@ -180,7 +180,7 @@ class SqliteEngine:
     def _roll_back(self) -> None:
         """Leave no transaction behind: a COMMIT that fails ends none, on either level."""
         with contextlib.suppress(sa.exc.SQLAlchemyError):
-            tell_rollback(self._connection)
+            report_rollback(self._connection)
         driver = self._connection.connection.driver_connection
         if isinstance(driver, sqlite3.Connection) and driver.in_transaction:
             driver.rollback()
@@ -188,7 +188,7 @@ class SqliteEngine:
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function that only reads; in memory, between the writer's transactions."""
         if self._readers is None:
-            return await self._run(function, is_light=True)
+            return await self._run(function, is_small=True)
         readers = self._readers
 
         def read() -> T:

@@ -10,9 +10,10 @@ from typing import Any
 
 import uvloop
 
-from queueserver.app import Server
+from queueserver.app import App
 from queueserver.config import Config, DeclaredQueue
-from storage.waiters import Clock, Place
+from storage.clock import Clock
+from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
 
 PATIENCE_SECONDS = 20.0
@@ -65,7 +66,7 @@ class SleepersClock(ManualClock):
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
         cancel = super().call_at(when_ms, callback)
         sleeper = (type(getattr(callback, "__self__", None)), when_ms)
-        if sleeper[0] not in {Place, asyncio.Event}:
+        if sleeper[0] not in {WaitingReceiver, asyncio.Event}:
             return cancel  # the next moment of a line
         self._count(sleeper, 1)
 
@@ -75,7 +76,9 @@ class SleepersClock(ManualClock):
 
         return wake
 
-    def wait_for_sleepers(self, seconds: float, count: int = 1, kind: type = Place) -> None:
+    def wait_for_sleepers(
+        self, seconds: float, count: int = 1, kind: type = WaitingReceiver
+    ) -> None:
         """Block until exactly `count` of a kind sleep until `seconds` from now."""
         sleeper = (kind, self.now_ms() + round(seconds * 1_000))
         with self._changed:
@@ -95,7 +98,7 @@ class LiveServer:
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._server = Server(settings, clock)
+        self._server = App(settings, clock)
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:

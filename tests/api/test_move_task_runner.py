@@ -15,8 +15,9 @@ import pytest_asyncio
 from protocol import actions
 from protocol.errors import OverLimit
 from protocol.names import queue_arn
-from queueserver.actions.move_tasks import MoveTasks, Runner
-from queueserver.dispatch import Caller
+from queueserver.actions.move_tasks import MoveTasks
+from queueserver.background.move_task_runner import MoveTaskRunner
+from queueserver.context import RequestContext
 from storage import move_tasks, queues
 from storage.database import Database
 from storage.move_tasks import Task
@@ -50,7 +51,7 @@ class Work:
     def __init__(self, stage: Stage, clock: SleepsClock) -> None:
         self.stage = stage
         self.clock = clock
-        self.runner = Runner(stage.database, clock)
+        self.runner = MoveTaskRunner(stage.database, clock)
 
     @property
     def database(self) -> Database:
@@ -120,7 +121,7 @@ async def work(sqlite: str) -> AsyncIterator[Work]:
 
 async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None:
     moves = MoveTasks(work.database, work.clock)
-    caller = Caller(ACCOUNT, REGION, "")
+    caller = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
     target = dead.source_arn
     await work.stage.beside("dead")

@@ -12,16 +12,16 @@ import pytest
 from protocol import actions
 from protocol.names import queue_url
 from queueserver.actions.messages import Messages
-from queueserver.actions.queue_cache import Directory
+from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
-from queueserver.dispatch import Caller
+from queueserver.context import RequestContext
 from storage.database import Database
 from storage.messages.commands import Command
 from storage.messages.receive import Received
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION
 
-CALLER = Caller(ACCOUNT, REGION, "")
+CALLER = RequestContext(ACCOUNT, REGION, "")
 QUEUE = queue_url("", ACCOUNT, "q.fifo")
 
 
@@ -29,7 +29,7 @@ class Front:
     """A FIFO queue with one message, as its callers meet it."""
 
     def __init__(self, database: Database, clock: ManualClock) -> None:
-        directory = Directory(database)
+        directory = QueueCache(database)
         self._database = database
         self._queues = Queues(database, directory, clock, cooldowns=False)
         self._messages = Messages(database, directory, clock, in_flight_limit=20_000)

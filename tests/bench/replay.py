@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import uvloop
 
 from storage.messages.commands import NewMessage
-from storage.postgresql.connection import Address, Connection
+from storage.postgresql.connection import Address, AsyncpgConnection
 from tests.bench.scenarios import BODY
 from tests.engine.stage import Stage
 from tests.postgresql import database
@@ -105,7 +105,7 @@ async def _cycle(stage: Stage, count: int) -> None:
     await asyncio.gather(*(submit(stage.deleting(one.receipt)) for (one,) in received))
 
 
-async def _say_again(connection: Connection, transactions: Transactions) -> list[Measured]:
+async def _say_again(connection: AsyncpgConnection, transactions: Transactions) -> list[Measured]:
     measured = [Measured([], 0.0) for _ in range(3)]
     for turn, transaction in enumerate(transactions):
         began, cpu = time.perf_counter(), time.process_time()

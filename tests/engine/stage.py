@@ -17,11 +17,12 @@ import sqlalchemy as sa
 
 from storage import queues
 from storage.database import Database
+from storage.messages import counts
 from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
 from storage.messages.dead_letters import Redrive
-from storage.messages.deduplication import Sent
+from storage.messages.deduplication import SentMessage
 from storage.messages.receive import Receipt, Receive, Received
-from storage.messages.receive_attempts import Attempt
+from storage.messages.receive_attempts import ReceiveAttempt
 from storage.queues import STANDARD, Queue
 from tests.clock import ManualClock
 from tests.looks import PATIENCE_SECONDS
@@ -73,7 +74,7 @@ async def open_database(url: str, clock: ManualClock) -> Database:
     """
     database = await Database.open(url, clock)
     if url.startswith("postgresql:"):
-        with database.arrivals.join(_NO_QUEUE) as place:
+        with database.waiters.join(_NO_QUEUE) as place:
             sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
             await asyncio.wait_for(sleep, PATIENCE_SECONDS)
     return database
@@ -133,7 +134,7 @@ class Stage:
         timeout_s: float = 30,
         *,
         in_line: bool = False,
-        attempt: Attempt | None = None,
+        attempt: ReceiveAttempt | None = None,
     ) -> Receive:
         return Receive(
             self.queue.id,
@@ -162,13 +163,13 @@ class Stage:
 
     async def send(self, *bodies: str, delay_s: float = 0) -> list[int]:
         messages = [new_message(body, delay_s) for body in bodies]
-        sent: list[Sent] = await self.database.submit(self.sending(*messages))
+        sent: list[SentMessage] = await self.database.submit(self.sending(*messages))
         return [one.number for one in sent]
 
     async def send_to(self, group_id: str, *bodies: str, delay_s: float = 0) -> list[int]:
         """Send to a group of a FIFO queue."""
         messages = [fifo_message(body, group_id, delay_s=delay_s) for body in bodies]
-        sent: list[Sent] = await self.database.submit(self.sending(*messages))
+        sent: list[SentMessage] = await self.database.submit(self.sending(*messages))
         return [one.number for one in sent]
 
     async def receive(self, maximum: int = 10, timeout_s: float = 30) -> list[Received]:
@@ -208,10 +209,10 @@ class Stage:
 
     async def counts(self) -> tuple[int, int, int]:
         """Count visible, in flight, and delayed."""
-        counts = await self.database.read(
-            queues.count, self.queue.id, self.clock.now_ms(), self.expired_ms()
+        found = await self.database.read(
+            counts.count, self.queue.id, self.clock.now_ms(), self.expired_ms()
         )
-        return counts.visible, counts.in_flight, counts.delayed
+        return found.visible, found.in_flight, found.delayed
 
     async def rows(self) -> dict[str, int]:
         """Count the rows of every table that grows with messages of any queue."""

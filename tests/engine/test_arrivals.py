@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.waiters import Arrivals, Place
+from storage.waiters import Waiters, WaitingReceiver
 from tests.clock import ManualClock
 from tests.engine.stage import turn
 
@@ -17,8 +17,8 @@ QUEUE, OTHER = 1, 2
 class Waiter:
     """A receiver in line that sleeps; it looks, and finds nothing, only when a test says so."""
 
-    def __init__(self, arrivals: Arrivals, clock: ManualClock, queue_id: int = QUEUE) -> None:
-        self.place: Place = arrivals.join(queue_id)
+    def __init__(self, arrivals: Waiters, clock: ManualClock, queue_id: int = QUEUE) -> None:
+        self.place: WaitingReceiver = arrivals.join(queue_id)
         self.place.__enter__()
         self.deadline_ms = clock.now_ms() + 20_000
         self.sleep()
@@ -43,7 +43,7 @@ class Line:
 
     def __init__(self) -> None:
         self.clock = CountingClock()
-        self.arrivals = Arrivals(self.clock)
+        self.arrivals = Waiters(self.clock)
         self.waiters: list[Waiter] = []
 
     async def join(self, count: int, queue_id: int = QUEUE) -> None:

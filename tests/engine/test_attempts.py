@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from storage import queues
-from storage.messages import receive_attempts
+from storage.messages import dropped_queues, receive_attempts
 from storage.messages.commands import Outcome
 from storage.messages.receive import Received
-from storage.messages.receive_attempts import ATTEMPT_MS, Attempt, AttemptSpent
+from storage.messages.receive_attempts import ATTEMPT_MS, ReceiveAttempt, ReceiveAttemptExpired
 from tests.engine.stage import Stage, fifo_message
 
 
 async def attempt(
     stage: Stage, name: str = "try", maximum: int = 2, timeout_s: float = 30, asked: int = 1
 ) -> list[Received]:
-    command = stage.receiving(maximum, timeout_s, attempt=Attempt(name, [asked, timeout_s]))
+    command = stage.receiving(maximum, timeout_s, attempt=ReceiveAttempt(name, [asked, timeout_s]))
     received: list[Received] = await stage.database.submit(command)
     return received
 
@@ -95,14 +94,14 @@ async def test_an_attempt_is_spent_when_its_messages_have_met_anything(
 ) -> None:
     await fifo.send_to("g", *"abc")
     await meets(fifo, await attempt(fifo))
-    with pytest.raises(AttemptSpent):
+    with pytest.raises(ReceiveAttemptExpired):
         await attempt(fifo)
 
 
 async def test_an_attempt_that_left_its_messages_visible_is_spent(fifo: Stage) -> None:
     await fifo.send_to("g", "a")
     await attempt(fifo, timeout_s=0)
-    with pytest.raises(AttemptSpent):
+    with pytest.raises(ReceiveAttemptExpired):
         await attempt(fifo, timeout_s=0)
 
 
@@ -112,7 +111,7 @@ async def test_an_attempt_with_other_parameters_is_refused(
 ) -> None:
     await fifo.send_to("g", *"abc")
     first = await attempt(fifo)
-    with pytest.raises(AttemptSpent):
+    with pytest.raises(ReceiveAttemptExpired):
         await attempt(fifo, **differs)
     assert await attempt(fifo) == first
 
@@ -129,7 +128,7 @@ async def test_an_attempt_is_known_for_five_minutes_from_its_first_time(
         assert await attempt(fifo, maximum=1, timeout_s=3_600) == first
     fifo.clock.advance(0.002)
     if freed:
-        assert await fifo.database.write(receive_attempts.forget, 10) == 1
+        assert await fifo.database.write(receive_attempts.free_expired, 10) == 1
         assert (await fifo.keys())["attempts"] == 0
     received = await attempt(fifo, maximum=1, timeout_s=3_600)
     assert [message.body for message in received] == ["b"]
@@ -149,7 +148,7 @@ async def test_a_purge_forgets_attempts(fifo: Stage) -> None:
     await fifo.purge()
     await fifo.send_to("g", "b")
     assert [message.body for message in await attempt(fifo)] == ["b"]
-    while await fifo.database.write(queues.free_leftovers, 1):
+    while await fifo.database.write(dropped_queues.free_dropped, 1):
         pass
     assert (await fifo.keys())["attempts"] == 1
 
@@ -168,7 +167,7 @@ async def test_an_attempt_that_was_withdrawn_takes_and_changes_nothing(fifo: Sta
     await fifo.send_to("g", *"ab")
     first = await attempt(fifo)
     fifo.clock.advance(20)
-    command = fifo.receiving(2, 30, attempt=Attempt("try", [1, 30]))
+    command = fifo.receiving(2, 30, attempt=ReceiveAttempt("try", [1, 30]))
     command.withdraw()
     assert await fifo.database.submit(command) == []
     fifo.clock.advance(10)

@@ -59,13 +59,13 @@ class HeardClock(SystemClock):
         self._heard_ms = 0.0
         self._is_heard = asyncio.Event()
 
-    def correct(self, now_ms: float, error_ms: float, /) -> None:
-        super().correct(now_ms, error_ms)
+    def adjust(self, now_ms: float, error_ms: float, /) -> None:
+        super().adjust(now_ms, error_ms)
         self._heard_ms = now_ms
         self._is_heard.set()
 
-    def go_on_from(self, reached_ms: int, /) -> None:
-        super().go_on_from(reached_ms)
+    def raise_floor(self, reached_ms: int, /) -> None:
+        super().raise_floor(reached_ms)
         self._is_heard.set()
 
     async def wait_until(self, now_ms: int) -> None:
@@ -160,7 +160,7 @@ async def test_what_is_hidden_comes_back_though_the_clock_is_set_back(room: Room
 async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(room: Room) -> None:
     stage, _ = await room.enter()
     await stage.send("before")
-    await stage.database.write(time_floor.note)
+    await stage.database.write(time_floor.record)
     await room.leave()
     await room.set_clock(-HOUR_MS)
     stage, clock = await room.enter()
@@ -173,10 +173,10 @@ async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(ro
 async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> None:
     for step in (0, -HOUR_SECONDS, 2 * HOUR_SECONDS):
         stage.clock.advance(step)
-        await stage.database.write(time_floor.note)
+        await stage.database.write(time_floor.record)
     assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
     stage.clock.advance(-2 * HOUR_SECONDS)
-    await stage.database.write(time_floor.note)
+    await stage.database.write(time_floor.record)
     expected_ms = stage.clock.now_ms() + 2 * HOUR_MS
     assert await stage.database.read(time_floor.reached_ms) == expected_ms
 
@@ -197,7 +197,7 @@ async def test_a_stop_notes_the_time(sqlite: str) -> None:
 
 async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -> None:
     stage = await Stage.open(sqlite)
-    await stage.database.write(time_floor.note)
+    await stage.database.write(time_floor.record)
     other = await stage.beside("other")
     for one in (stage, other, stage):
         stage.clock.advance(1)
@@ -218,7 +218,7 @@ async def test_a_moment_that_cannot_be_is_not_gone_on_from(
     sqlite: str, table: str, column: str, value: object, expected_ms: int | None
 ) -> None:
     stage = await Stage.open(sqlite)
-    await stage.database.write(time_floor.note)
+    await stage.database.write(time_floor.record)
     await stage.send("x")
 
     def damage(transaction: Transaction) -> None:
@@ -244,15 +244,15 @@ async def test_servers_agree_on_the_time_also_when_their_clock_is_set_back(
     # Only who has told somebody what time it is has to stay with it.
     assert abs(other_clock.now_ms() - NOW_MS) < 1_000
     await room.set_clock(-HOUR_MS)
-    await one.database.write(time_floor.note)
+    await one.database.write(time_floor.record)
     # Who comes later hears of it, too.
     _, late_clock = await room.enter()
     times_ms = [each.now_ms() for each in (clock, other_clock, late_clock)]
     assert max(times_ms) - min(times_ms) < 1_000
     assert abs(times_ms[0] - NOW_MS) < 1_000
     # So does whoever has come before.
-    clock.go_on_from(NOW_MS + 60_000)
-    await one.database.write(time_floor.note)
+    clock.raise_floor(NOW_MS + 60_000)
+    await one.database.write(time_floor.record)
     await other_clock.wait_until(NOW_MS + 60_000)
     await late_clock.wait_until(NOW_MS + 60_000)
     await room.leave()

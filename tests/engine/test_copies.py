@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 import pytest
 
-from queueserver.actions.queue_cache import Directory, KnownQueue
-from queueserver.dispatch import Caller
+from queueserver.actions.queue_cache import CachedQueue, QueueCache
+from queueserver.context import RequestContext
 from storage import queues
 from tests.engine.stage import ACCOUNT, REGION, Stage
 
-CALLER = Caller(ACCOUNT, REGION, "http://localhost")
+CALLER = RequestContext(ACCOUNT, REGION, "http://localhost")
 URL = f"http://localhost/{ACCOUNT}/orders"
 
 
-async def act(queue: KnownQueue) -> int:
+async def act(queue: CachedQueue) -> int:
     return queue.id
 
 
 @pytest.mark.parametrize("end", [queues.purge, queues.delete])
 async def test_no_copy_is_kept_of_what_a_queue_was(stage: Stage, end: Callable[..., None]) -> None:
-    directory = Directory(stage.database)
+    directory = QueueCache(stage.database)
     assert await directory.on_queue(CALLER, URL, act) == stage.queue.id
     assert len(directory._copies) == 1
     await directory.change(CALLER, URL, lambda queue: stage.database.write(end, queue))

@@ -8,20 +8,20 @@ import pytest
 
 from storage import queues
 from storage.messages import deduplication
-from storage.messages.deduplication import DEDUPLICATION_MS, Sent
+from storage.messages.deduplication import DEDUPLICATION_MS, SentMessage
 from storage.queues import FIFO_BY_GROUP
 from tests.engine.stage import Stage, fifo_message
 
 WINDOW_S = DEDUPLICATION_MS / 1000
 
 
-async def send(stage: Stage, *names: str) -> list[Sent]:
+async def send(stage: Stage, *names: str) -> list[SentMessage]:
     """Send messages called `group:deduplication id:body` in one batch."""
     messages = []
     for name in names:
         group, key, body = name.split(":")
         messages.append(fifo_message(body, group, key))
-    sent: list[Sent] = await stage.database.submit(stage.sending(*messages))
+    sent: list[SentMessage] = await stage.database.submit(stage.sending(*messages))
     return sent
 
 
@@ -75,7 +75,7 @@ async def test_an_id_is_known_for_five_minutes(
     (first,) = await send(fifo, "g:d:a")
     fifo.clock.advance(later_s)
     if freed:
-        assert await fifo.database.write(deduplication.forget, 10) == is_new
+        assert await fifo.database.write(deduplication.free_expired, 10) == is_new
     (second,) = await send(fifo, "g:d:b")
     assert (second != first) is is_new
     assert await fifo.bodies() == (["a", "b"] if is_new else ["a"])
@@ -144,7 +144,7 @@ async def test_freeing_forgets_in_steps_what_does_not_count_any_more(fifo: Stage
     await send(fifo, *(f"g:{n}:x" for n in range(5)))
     fifo.clock.advance(WINDOW_S)
     (kept,) = await send(fifo, "g:kept:x")
-    freed = [await fifo.database.write(deduplication.forget, 2) for _ in range(4)]
+    freed = [await fifo.database.write(deduplication.free_expired, 2) for _ in range(4)]
     assert freed == [2, 2, 1, 0]
     assert (await fifo.keys())["deduplications"] == 1
     assert await send(fifo, "g:kept:x") == [kept]

@@ -17,7 +17,7 @@ async def delay(stage: Stage, delay_s: int) -> None:
 
 async def delay_all(stage: Stage) -> int:
     steps = 0
-    while await stage.database.write(queue_delays.go_on, 500):
+    while await stage.database.write(queue_delays.apply_pending, 500):
         steps += 1
     return steps
 
@@ -56,7 +56,7 @@ async def test_a_step_of_a_changed_delay_is_at_so_many_messages(fifo: Stage) -> 
     await delay(fifo, 60)
     delayed = []
     for _ in range(4):
-        assert await fifo.database.write(queue_delays.go_on, 500)
+        assert await fifo.database.write(queue_delays.apply_pending, 500)
         delayed.append((await fifo.counts())[2])
     assert delayed == [1_500, 2_000, 2_500, MANY]
 

@@ -94,7 +94,12 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
     monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
     # Functions are transactions of their own: without this, each would be tried.
     write = on_disk.database.write
-    works = [write(time_floor.note), on_disk.send("a"), write(time_floor.note), on_disk.send("b")]
+    works = [
+        write(time_floor.record),
+        on_disk.send("a"),
+        write(time_floor.record),
+        on_disk.send("b"),
+    ]
     with failing_commits(on_disk) as failed:
         ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 4

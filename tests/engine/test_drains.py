@@ -149,11 +149,11 @@ async def test_what_a_write_raises_rolls_it_back_and_reaches_its_caller_only(sta
 
 async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) -> None:
     def announce_and_fail(transaction: Transaction) -> None:
-        transaction.announce(stage.queue.id, 0)
-        transaction.let_go(stage.queue.id)
+        transaction.notify_visible(stage.queue.id, 0)
+        transaction.notify_dropped(stage.queue.id)
         raise LookupError
 
-    with stage.database.arrivals.join(stage.queue.id) as place:
+    with stage.database.waiters.join(stage.queue.id) as place:
         sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
         with pytest.raises(LookupError):
             await stage.database.write(announce_and_fail)

@@ -6,7 +6,8 @@ import asyncio
 
 from sqlalchemy.util import await_only
 
-from storage import move_tasks, queues
+from storage import move_tasks
+from storage.messages import expiry
 from storage.transaction import Transaction
 from tests.engine.stage import RETENTION_S, Stage, locate, new_message
 
@@ -14,7 +15,7 @@ from tests.engine.stage import RETENTION_S, Stage, locate, new_message
 async def free_all(stage: Stage, limit: int = 500) -> int:
     freed = 0
     while step := await stage.database.write(
-        queues.free_expired, stage.queue.id, stage.expired_ms(), limit
+        expiry.free_expired, stage.queue.id, stage.expired_ms(), limit
     ):
         freed += step
     return freed
@@ -126,7 +127,7 @@ async def test_freeing_takes_the_expired_in_steps_and_nothing_else(stage: Stage)
     stage.clock.advance(1)
     for freed in (3, 3, 1, 0):
         step = await stage.database.write(
-            queues.free_expired, stage.queue.id, stage.expired_ms(), 3
+            expiry.free_expired, stage.queue.id, stage.expired_ms(), 3
         )
         assert step == freed
         assert await stage.counts() == (2, 0, 0)
@@ -145,7 +146,7 @@ async def test_only_queues_with_expired_messages_are_found(stage: Stage) -> None
 
     async def found(expired_ms: int) -> object:
         limits = [(queue.id, expired_ms) for queue in (empty, young, old)]
-        return await stage.database.read(queues.with_expired, limits)
+        return await stage.database.read(expiry.queues_with_expired, limits)
 
     now_ms = stage.clock.now_ms()
     assert await found(now_ms - 10_001) == []
@@ -172,8 +173,8 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
     step = (one.queue.id, one.expired_ms(), 500)
 
     def free_while_the_other_tries(transaction: Transaction) -> tuple[int, int]:
-        freed = queues.free_expired(transaction, *step)
-        others = other.database.write(queues.free_expired, *step)
+        freed = expiry.free_expired(transaction, *step)
+        others = other.database.write(expiry.free_expired, *step)
         return freed, await_only(asyncio.wait_for(others, timeout=5))
 
     assert await one.database.write(free_while_the_other_tries) == (5, 0)
@@ -223,13 +224,13 @@ async def test_expired_dead_letters_behind_younger_ones_are_found_and_freed(stag
     queue_id = stage.queue.id
 
     async def found(expired_ms: int) -> object:
-        return await stage.database.read(queues.with_expired, [(queue_id, expired_ms)])
+        return await stage.database.read(expiry.queues_with_expired, [(queue_id, expired_ms)])
 
     assert await found(stage.expired_ms() + 999) == []
     assert await found(stage.expired_ms() + 1_000) == [queue_id]
     stage.clock.advance(1)
     for freed in (2, 1, 0):
-        step = await stage.database.write(queues.free_expired, queue_id, stage.expired_ms(), 2)
+        step = await stage.database.write(expiry.free_expired, queue_id, stage.expired_ms(), 2)
         assert step == freed
         assert await stage.counts() == (2, 0, 1)
     rows = await stage.rows()
@@ -245,5 +246,5 @@ async def test_a_task_puts_dead_letters_back_in_order(stage: Stage) -> None:
     await write(move_tasks.start, "task", stage.queue, "arn:home", None, 1)
     assert await write(move_tasks.step, "task", 10, locate, lambda _: RETENTION_S * 1000)
     expired_ms = stage.clock.now_ms() - 1
-    assert await home.database.read(queues.with_expired, [(home.queue.id, expired_ms)]) == []
+    assert await home.database.read(expiry.queues_with_expired, [(home.queue.id, expired_ms)]) == []
     assert await home.counts() == (1, 0, 0)

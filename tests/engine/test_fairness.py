@@ -48,7 +48,7 @@ def insert(transaction: Transaction, queue_id: int, tenant_id: str, count: int) 
     ]
     transaction.connection.execute(messages.insert(), states)
     transaction.connection.execute(bodies.insert(), contents)
-    transaction.count(queue_id, count)
+    transaction.add_to_count(queue_id, count)
 
 
 async def flood(stage: Stage, tenant_id: str, count: int) -> None:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from storage import queues
+from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome
 from storage.messages.receive import Received
 from tests.engine.stage import RETENTION_S, Stage, fifo_message, listening
@@ -424,7 +425,7 @@ async def test_purging_frees_groups_ids_and_messages_in_bounded_steps(fifo: Stag
     assert await fifo.bodies() == []
     steps = 0
     before = {**await fifo.rows(), **await fifo.keys()}
-    while await fifo.database.write(queues.free_leftovers, 25):
+    while await fifo.database.write(dropped_queues.free_dropped, 25):
         steps += 1
         after = {**await fifo.rows(), **await fifo.keys()}
         assert all(before[table] - after[table] <= 25 for table in before)
@@ -440,7 +441,7 @@ async def test_deleting_a_queue_frees_groups_and_ids(fifo: Stage) -> None:
     await fifo.send_to("g", *"abc")
     await fifo.send_to("h", "d")
     await fifo.database.write(queues.delete, fifo.queue)
-    while await fifo.database.write(queues.free_leftovers, 2):
+    while await fifo.database.write(dropped_queues.free_dropped, 2):
         pass
     assert await fifo.keys() == {"groups": 0, "deduplications": 0, "attempts": 0}
     assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 0, "leftovers": 0}
@@ -454,7 +455,7 @@ async def test_freeing_expired_heads_unblocks_what_is_behind_them(fifo: Stage) -
     await fifo.send_to("g", "young")
     fifo.clock.advance(1)
     arguments = (fifo.queue.id, fifo.expired_ms(), 500)
-    assert await fifo.database.write(queues.free_expired, *arguments) == 2
+    assert await fifo.database.write(expiry.free_expired, *arguments) == 2
     assert (await fifo.keys())["groups"] == 1
     assert await fifo.bodies() == ["young"]
 

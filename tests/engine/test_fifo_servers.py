@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from storage import database as database_module
-from storage import queues
-from storage.errors import is_collision
+from storage.errors import is_write_conflict
+from storage.messages import expiry
 from storage.messages.commands import Outcome
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, fifo_message, listening
@@ -69,7 +69,7 @@ async def test_what_has_expired_is_freed_when_its_group_is_held(
 
     def hold_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
-        free = other.database.write(queues.free_expired, one.queue.id, one.expired_ms(), 10)
+        free = other.database.write(expiry.free_expired, one.queue.id, one.expired_ms(), 10)
         freeing.append(asyncio.create_task(free))
         await_only(done_or_waiting(freeing[0], one.url))
         left = transaction.connection.execute(
@@ -127,7 +127,7 @@ async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
 
     def note(error: DBAPIError) -> bool:
         errors.append(str(error.orig))
-        return is_collision(error)
+        return is_write_conflict(error)
 
     monkeypatch.setattr(database_module, "is_collision", note)
     await asyncio.gather(one.receive(), other.receive())

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from storage import queues
+from storage.messages import dropped_queues
 from storage.messages.commands import Outcome, Release
 from storage.messages.receive import Received
 from tests.engine.stage import Stage, new_message
@@ -204,7 +205,7 @@ async def test_random_histories_agree_with_the_model(stage: Stage, seed: int) ->
             for history in histories:
                 history.stage.database = stage.database
     await at_once([history.check_counts() for history in histories])
-    while await stage.database.write(queues.free_leftovers, 100):
+    while await stage.database.write(dropped_queues.free_dropped, 100):
         pass
     stage.clock.advance(60)
     await at_once([history.drain() for history in histories])

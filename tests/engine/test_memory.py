@@ -10,7 +10,7 @@ from typing import Any
 import pytest_asyncio
 import sqlalchemy as sa
 
-from storage import queues
+from storage.messages import dropped_queues
 from tests.engine.stage import Stage, turn
 
 
@@ -32,7 +32,7 @@ async def test_messages_come_and_go_in_memory(memory: Stage) -> None:
     assert await memory.bodies() == ["b", "delayed"]
     assert await memory.counts() == (0, 2, 0)
     await memory.purge()
-    while await memory.database.write(queues.free_leftovers, 10):
+    while await memory.database.write(dropped_queues.free_dropped, 10):
         pass
     assert await memory.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
 

@@ -14,9 +14,9 @@ from sqlalchemy.util import await_only
 
 from storage import notifications
 from storage.database import Database
-from storage.notifications import LONGEST_BYTES, News
+from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
-from storage.waiters import Place
+from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
 from tests.engine.stage import Stage, listening, turn
 from tests.looks import PATIENCE_SECONDS
@@ -27,44 +27,50 @@ NOW_MS = 1_000
 @pytest.mark.parametrize(
     ("told", "line"),
     [
-        pytest.param(News([(7, NOW_MS, 1)]), "me 7:1000:1", id="one message"),
-        pytest.param(News([(7, 900, 1), (7, NOW_MS, 2)]), "me 7:1000:3", id="visible ones add up"),
+        pytest.param(Notifications([(7, NOW_MS, 1)]), "me 7:1000:1", id="one message"),
         pytest.param(
-            News([(7, 3_000, 1), (7, 2_000, 5)]), "me 7:2000:1", id="the next moment of several"
+            Notifications([(7, 900, 1), (7, NOW_MS, 2)]), "me 7:1000:3", id="visible ones add up"
         ),
         pytest.param(
-            News([(7, NOW_MS, 1), (8, NOW_MS, 1), (7, 2_000, 1)]),
+            Notifications([(7, 3_000, 1), (7, 2_000, 5)]),
+            "me 7:2000:1",
+            id="the next moment of several",
+        ),
+        pytest.param(
+            Notifications([(7, NOW_MS, 1), (8, NOW_MS, 1), (7, 2_000, 1)]),
             "me 7:1000:1 8:1000:1 7:2000:1",
             id="several queues",
         ),
-        pytest.param(News(gone=[7, 8]), "me gone:7 gone:8", id="gone"),
-        pytest.param(News(has_work=True), "me work", id="work"),
+        pytest.param(Notifications(gone=[7, 8]), "me gone:7 gone:8", id="gone"),
+        pytest.param(Notifications(has_background_work=True), "me work", id="work"),
     ],
 )
-def test_what_a_transaction_has_done_is_put_together(told: News, line: str) -> None:
-    assert notifications.write("me", told, NOW_MS) == [line]
-    sender, heard = notifications.read(line)
+def test_what_a_transaction_has_done_is_put_together(told: Notifications, line: str) -> None:
+    assert notifications.encode("me", told, NOW_MS) == [line]
+    sender, heard = notifications.decode(line)
     assert sender == "me"
-    assert (heard.gone, heard.has_work) == (told.gone, told.has_work)
-    assert notifications.write("me", heard, NOW_MS) == [line]
+    assert (heard.gone, heard.has_background_work) == (told.gone, told.has_background_work)
+    assert notifications.encode("me", heard, NOW_MS) == [line]
 
 
 def test_much_news_takes_several_notifications_of_which_none_is_too_long() -> None:
-    told = News([(10**15 + number, NOW_MS, 1) for number in range(1_000)], has_work=True)
-    lines = notifications.write("me", told, NOW_MS)
+    told = Notifications(
+        [(10**15 + number, NOW_MS, 1) for number in range(1_000)], has_background_work=True
+    )
+    lines = notifications.encode("me", told, NOW_MS)
     assert len(lines) == 4
     assert max(map(len, lines)) <= LONGEST_BYTES < 8_000
-    heard = [notifications.read(line)[1] for line in lines]
+    heard = [notifications.decode(line)[1] for line in lines]
     assert list(chain.from_iterable(each.arrivals for each in heard)) == told.arrivals
-    assert [each.has_work for each in heard] == [True, False, False, False]
+    assert [each.has_background_work for each in heard] == [True, False, False, False]
 
 
 def test_words_of_a_later_version_are_passed_over() -> None:
-    _, heard = notifications.read("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
-    assert heard == News([(7, 1_000, 1)])
+    _, heard = notifications.decode("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
+    assert heard == Notifications([(7, 1_000, 1)])
 
 
-async def woken(place: Place, stage: Stage) -> None:
+async def woken(place: WaitingReceiver, stage: Stage) -> None:
     sleep = place.sleep_until(stage.clock.now_ms() + 1_000_000)
     await asyncio.wait_for(sleep, PATIENCE_SECONDS)
 
@@ -73,7 +79,7 @@ async def test_who_waits_hears_of_what_another_server_was_sent(
     two_servers: tuple[Stage, Stage],
 ) -> None:
     one, other = two_servers
-    with other.database.arrivals.join(other.queue.id) as place:
+    with other.database.waiters.join(other.queue.id) as place:
         await one.send("a")
         await woken(place, other)
         assert await other.bodies() == ["a"]
@@ -84,8 +90,8 @@ async def test_who_waits_hears_when_a_delayed_message_of_another_server_becomes_
 ) -> None:
     one, other = two_servers
     with (
-        other.database.arrivals.join(other.queue.id) as place,
-        other.database.arrivals.join(other.queue.id) as second,
+        other.database.waiters.join(other.queue.id) as place,
+        other.database.waiters.join(other.queue.id) as second,
     ):
         await one.send("later", delay_s=5)
         await one.send("now")
@@ -105,7 +111,7 @@ async def test_a_fifo_group_that_another_server_has_unblocked_is_news(
     one, other = two_fifo_servers
     await one.send_to("g", "a", "b")
     first = await one.receive_one()
-    with other.database.arrivals.join(other.queue.id) as place:
+    with other.database.waiters.join(other.queue.id) as place:
         place.clear()
         assert await other.bodies() == []
         await one.delete(first.receipt)
@@ -117,7 +123,7 @@ async def test_all_who_wait_hear_that_another_server_has_purged_the_queue(
     two_servers: tuple[Stage, Stage],
 ) -> None:
     one, other = two_servers
-    arrivals = other.database.arrivals
+    arrivals = other.database.waiters
     with arrivals.join(other.queue.id) as place, arrivals.join(other.queue.id) as second:
         await one.purge()
         await asyncio.gather(woken(place, other), woken(second, other))
@@ -126,7 +132,7 @@ async def test_all_who_wait_hear_that_another_server_has_purged_the_queue(
 async def test_a_look_that_finds_nothing_is_no_news(two_servers: tuple[Stage, Stage]) -> None:
     one, _ = two_servers
     await one.send("a", delay_s=9)
-    with listening() as said, one.database.arrivals.join(one.queue.id):
+    with listening() as said, one.database.waiters.join(one.queue.id):
         await one.receive()
         await one.send("b")
     notified = [text for text in said.texts() if "pg_notify" in text]
@@ -147,7 +153,7 @@ async def test_a_server_that_was_cut_off_looks_again_at_all_that_somebody_waits_
 ) -> None:
     one, other = two_servers
     beside = await other.beside("beside")
-    arrivals = other.database.arrivals
+    arrivals = other.database.waiters
     with arrivals.join(other.queue.id) as place, arrivals.join(beside.queue.id) as second:
         await cut_links(one.url)
         await asyncio.gather(woken(place, other), woken(second, other))
@@ -160,7 +166,7 @@ async def test_who_waits_does_not_look_again_and_again_for_what_another_server_h
     two_servers: tuple[Stage, Stage],
 ) -> None:
     one, other = two_servers
-    with other.database.arrivals.join(other.queue.id) as place:
+    with other.database.waiters.join(other.queue.id) as place:
         await one.send("a")
         await woken(place, other)
         await turn(100)
@@ -194,7 +200,7 @@ class Watcher:
     def end(self) -> None:
         self.heard.put_nowait("end")
 
-    def hurry(self) -> None:
+    def run_soon(self) -> None:
         self.hurried.set()
 
     def look(self) -> None:
@@ -210,10 +216,10 @@ async def test_one_server_does_what_is_to_be_done_for_all_and_another_when_it_go
     clock = ManualClock()
     one = await Database.open(postgresql, clock)
     first, second = Watcher(), Watcher()
-    one.employ(first)
+    one.run_on_leader(first)
     assert await first.next() == "begin"
     other = await Database.open(postgresql, clock)
-    other.employ(second)
+    other.run_on_leader(second)
     await one.close()
     assert await second.next() == "begin"
     await cut_links(postgresql)
@@ -226,7 +232,7 @@ async def test_what_is_left_to_be_done_is_told_to_whoever_does_it(
 ) -> None:
     one, other = two_servers
     watcher = Watcher()
-    one.database.employ(watcher)
+    one.database.run_on_leader(watcher)
     await other.purge()
     await asyncio.wait_for(watcher.hurried.wait(), PATIENCE_SECONDS)
 
@@ -249,7 +255,7 @@ async def test_without_news_who_waits_looks_every_so_often(
     polling: tuple[Database, Database, Stage],
 ) -> None:
     _, other, stage = polling
-    with listening() as said, other.arrivals.join(stage.queue.id) as place:
+    with listening() as said, other.waiters.join(stage.queue.id) as place:
         for body in "ab":
             place.clear()
             await stage.send(body)
@@ -263,8 +269,8 @@ async def test_without_news_one_server_does_what_is_to_be_done_and_looks_for_it(
 ) -> None:
     one, other, _ = polling
     first, second = Watcher(), Watcher()
-    one.employ(first)
-    other.employ(second)
+    one.run_on_leader(first)
+    other.run_on_leader(second)
     begun = {asyncio.create_task(watcher.next()): watcher for watcher in (first, second)}
     (task,), (rest,) = await asyncio.wait(begun, return_when=asyncio.FIRST_COMPLETED)
     assert task.result() == "begin"
@@ -291,7 +297,7 @@ async def test_a_turn_without_news_keeps_no_dead_rows(
 ) -> None:
     one, _, stage = polling
     watcher = Watcher()
-    one.employ(watcher)
+    one.run_on_leader(watcher)
     await stage.send("a")
 
     def horizons(connection: sa.Connection) -> list[str | None]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage import queues
+from storage.messages import dropped_queues
 from storage.transaction import Transaction
 from tests.engine.stage import Stage
 
@@ -46,7 +47,7 @@ async def test_numbers_go_on_after_everything_was_deleted(stage: Stage) -> None:
     numbers = await stage.send("x", "y")
     await stage.delete(*[received.receipt for received in await stage.receive()])
     await stage.database.write(queues.delete, stage.queue)
-    while await stage.database.write(queues.free_leftovers, 10):
+    while await stage.database.write(dropped_queues.free_dropped, 10):
         pass
     await stage.reopen()
     stage.queue = await stage.create("orders")

@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage import queues
 from storage.errors import DatabaseUnavailable
+from storage.messages import dropped_queues
 from storage.postgresql import engine as postgresql_module
 from storage.queues import QueueChanged
 from storage.transaction import Transaction
@@ -137,10 +137,10 @@ async def test_news_that_was_never_committed_reaches_nobody(
     stage, _ = two_servers
 
     def lose(transaction: Transaction) -> None:
-        transaction.announce(stage.queue.id, 0)
+        transaction.notify_visible(stage.queue.id, 0)
         transaction.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    with stage.database.arrivals.join(stage.queue.id) as place:
+    with stage.database.waiters.join(stage.queue.id) as place:
         sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
         with pytest.raises(DatabaseUnavailable):
             await stage.database.write(lose)
@@ -263,7 +263,7 @@ async def test_nothing_is_sent_to_a_queue_id_that_another_server_has_purged(
 
     async def purge_and_free() -> None:
         await other.purge()
-        while await other.database.write(queues.free_leftovers, 10):
+        while await other.database.write(dropped_queues.free_dropped, 10):
             pass
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute")

@@ -65,10 +65,10 @@ async def test_a_drain_takes_so_many_bytes_and_the_next_one_the_rest(stage: Stag
 
 
 async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Stage) -> None:
-    estimates = stage.database._estimates
+    hints = stage.database._hints
 
-    def line(count: int) -> write_queue.Pending:
-        waiting = write_queue.Pending(estimates, write_queue.LIMIT, write_queue.LIMIT_BYTES)
+    def line(count: int) -> write_queue.WriteQueue:
+        waiting = write_queue.WriteQueue(hints, write_queue.LIMIT, write_queue.LIMIT_BYTES)
         for _ in range(count):
             waiting.add(look(), asyncio.get_running_loop().create_future())
         return waiting

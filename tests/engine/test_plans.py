@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from storage import move_tasks, queue_delays, queues
-from storage.messages import deduplication, receive_attempts
-from storage.messages.receive_attempts import Attempt
+from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
+from storage.messages.receive_attempts import ReceiveAttempt
 from storage.queues import FIFO
 from storage.transaction import Transaction
 from tests.engine.stage import (
@@ -71,18 +71,18 @@ async def act(stage: Stage) -> Said:
             stage.receive(),
             other.receive(),
         )
-        with database.arrivals.join(stage.queue.id):
+        with database.waiters.join(stage.queue.id):
             await stage.receive(1)
         await stage.counts()
         await other.send("z")
         await act_on_tasks(stage, other, f"arn:{stage.queue.name}")
-        await database.read(queues.with_expired, [ids, (stage.queue.id, 0)])
-        await database.write(queues.free_expired, *ids, 500)
+        await database.read(expiry.queues_with_expired, [ids, (stage.queue.id, 0)])
+        await database.write(expiry.free_expired, *ids, 500)
         await stage.find("queue-0")
-        await database.read(queues.every, 0, 200)
-        await database.read(queues.page, stage.queue.account, stage.queue.region, "q", "", 10)
+        await database.read(queues.list_after, 0, 200)
+        await database.read(queues.list_names, stage.queue.account, stage.queue.region, "q", "", 10)
         await database.write(queues.purge, stage.queue)
-        await database.write(queues.free_leftovers, 500)
+        await database.write(dropped_queues.free_dropped, 500)
     return heard
 
 
@@ -97,7 +97,7 @@ async def act_on_groups(stage: Stage) -> Said:
         stage.clock.advance(1)
     dead = await stage.beside("dead")
     stage.redrive_to("dead", 1)
-    again = stage.receiving(2, 20, attempt=Attempt("again", []))
+    again = stage.receiving(2, 20, attempt=ReceiveAttempt("again", []))
     with listening() as heard:
         message = fifo_message("x", "deep")
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
@@ -111,8 +111,8 @@ async def act_on_groups(stage: Stage) -> Said:
         await asyncio.gather(stage.delete(*[r.receipt for r in received[1:5]]), stage.receive())
         await stage.release(received[6])
         await stage.database.submit(again)
-        await stage.database.submit(stage.receiving(2, 20, attempt=Attempt("again", [])))
-        with stage.database.arrivals.join(stage.queue.id):
+        await stage.database.submit(stage.receiving(2, 20, attempt=ReceiveAttempt("again", [])))
+        with stage.database.waiters.join(stage.queue.id):
             await stage.receive(3, timeout_s=0)
         stage.clock.advance(60)
         await stage.receive()
@@ -120,17 +120,17 @@ async def act_on_groups(stage: Stage) -> Said:
         await stage.counts()
         stage.clock.advance(600)
         await stage.database.submit(stage.sending(message))
-        await stage.database.write(deduplication.forget, 500)
-        await stage.database.write(receive_attempts.forget, 500)
+        await stage.database.write(deduplication.free_expired, 500)
+        await stage.database.write(receive_attempts.free_expired, 500)
         change = queues.change_attributes
         await stage.database.write(change, stage.queue, {}, None, delay_ms=5_000)
         await stage.refresh()
-        await stage.database.write(queue_delays.go_on, 500)
+        await stage.database.write(queue_delays.apply_pending, 500)
         await act_on_tasks(stage, dead)
-        await stage.database.write(queues.free_expired, stage.queue.id, stage.clock.now_ms(), 10)
+        await stage.database.write(expiry.free_expired, stage.queue.id, stage.clock.now_ms(), 10)
         await stage.database.write(queues.purge, stage.queue)
         for _ in range(6):
-            await stage.database.write(queues.free_leftovers, 500)
+            await stage.database.write(dropped_queues.free_dropped, 500)
     return heard
 
 
@@ -158,7 +158,7 @@ async def act_on_tenants(stage: Stage) -> Said:
         await stage.send("x")
         await stage.receive()
         stage.in_flight_limit = 70
-        with stage.database.arrivals.join(stage.queue.id):
+        with stage.database.waiters.join(stage.queue.id):
             await asyncio.gather(stage.receive(1), stage.receive(10), return_exceptions=True)
     return heard
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
 from storage import queues
+from storage.messages import dropped_queues
 from storage.messages.commands import Command
 from storage.messages.receive import Receipt
 from storage.queues import QueueChanged
@@ -27,7 +28,7 @@ COMMANDS = [
 
 async def free_leftovers(stage: Stage, limit: int) -> int:
     steps = 0
-    while await stage.database.write(queues.free_leftovers, limit):
+    while await stage.database.write(dropped_queues.free_dropped, limit):
         steps += 1
     return steps
 
@@ -89,7 +90,7 @@ async def test_pages_of_names_are_sorted_by_byte_and_end_at_the_prefix(stage: St
     )
 
     async def page(prefix: str, after: str = "", limit: int = 100) -> object:
-        return await stage.database.read(queues.page, ACCOUNT, REGION, prefix, after, limit)
+        return await stage.database.read(queues.list_names, ACCOUNT, REGION, prefix, after, limit)
 
     assert await page("") == [*names, "orders"]
     assert await page("a") == names[1:-1]
@@ -242,9 +243,9 @@ async def test_a_deletion_is_remembered_until_it_is_forgotten(stage: Stage) -> N
         assert await deleted_at_ms() == stage.clock.now_ms()
         stage.queue = await stage.create("orders")
         stage.clock.advance(1)
-    await stage.database.write(queues.forget_deletions, stage.clock.now_ms() - 1_000)
+    await stage.database.write(queues.free_old_deletions, stage.clock.now_ms() - 1_000)
     assert await deleted_at_ms() is not None
-    await stage.database.write(queues.forget_deletions, stage.clock.now_ms() - 999)
+    await stage.database.write(queues.free_old_deletions, stage.clock.now_ms() - 999)
     assert await deleted_at_ms() is None
 
 
@@ -260,7 +261,7 @@ async def test_what_is_left_is_freed_in_steps_and_nothing_remains(
     await stage.send("kept")
     left = 25
     for freed in (10, 10, 5):
-        assert await stage.database.write(queues.free_leftovers, 10)
+        assert await stage.database.write(dropped_queues.free_dropped, 10)
         left -= freed
         rows = await stage.rows()
         assert rows["messages"] == rows["bodies"] == left + 1
@@ -278,7 +279,7 @@ async def test_nothing_is_remembered_of_a_queue_that_has_ended(
 ) -> None:
     await stage.send("old")
     await stage.receive_one()
-    remembered = stage.database._estimates._by_queue
+    remembered = stage.database._hints._by_queue
     assert stage.queue.id in remembered
     await stage.database.write(end, stage.queue)
     assert stage.queue.id not in remembered
@@ -299,7 +300,7 @@ async def test_leftovers_of_many_queues_and_of_empty_ones_are_all_freed(stage: S
 async def test_all_who_wait_for_a_queue_that_ends_are_woken(
     stage: Stage, end: Callable[..., None]
 ) -> None:
-    arrivals = stage.database.arrivals
+    arrivals = stage.database.waiters
     with arrivals.join(stage.queue.id) as one, arrivals.join(stage.queue.id) as other:
         deadline_ms = stage.clock.now_ms() + 20_000
         sleeps = [asyncio.create_task(place.sleep_until(deadline_ms)) for place in (one, other)]
@@ -311,9 +312,9 @@ async def test_all_who_wait_for_a_queue_that_ends_are_woken(
 
 async def test_every_queue_is_listed_by_id_in_pages(stage: Stage) -> None:
     made = [stage.queue, *[await stage.create(name) for name in "cba"]]
-    assert await stage.database.read(queues.every, 0, 3) == made[:3]
-    assert await stage.database.read(queues.every, made[2].id, 3) == made[3:]
-    assert await stage.database.read(queues.every, made[3].id, 3) == []
+    assert await stage.database.read(queues.list_after, 0, 3) == made[:3]
+    assert await stage.database.read(queues.list_after, made[2].id, 3) == made[3:]
+    assert await stage.database.read(queues.list_after, made[3].id, 3) == []
 
 
 async def test_counts_are_of_one_moment_while_another_server_works(

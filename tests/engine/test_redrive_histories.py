@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 import sqlalchemy as sa
 
-from storage import move_tasks, queues
+from storage import move_tasks
+from storage.messages import dropped_queues, expiry
 from storage.messages.receive import Received
 from storage.queues import FIFO, STANDARD
 from storage.schema import bodies
@@ -115,8 +116,8 @@ class Dying(standard.History):
         for history in (self, self.dead):
             stage = history.stage
             limits = (stage.queue.id, stage.expired_ms())
-            while await stage.database.read(queues.with_expired, [limits]):
-                assert await stage.database.write(queues.free_expired, *limits, 7)
+            while await stage.database.read(expiry.queues_with_expired, [limits]):
+                assert await stage.database.write(expiry.free_expired, *limits, 7)
             history.model.expire(stage.expired_ms())
             assert set(await numbers_of(stage)) == {m.body for m in history.model.messages.values()}
 
@@ -140,7 +141,7 @@ async def test_standard_queues_and_their_dead_letter_queues_agree_with_the_model
         await at_once([history.check_counts() for history in histories[number % 4 :: 4]])
         stage.clock.advance((0, 0.5, 1, 2)[number % 4])
     await at_once([history.check_counts() for history in histories])
-    while await stage.database.write(queues.free_leftovers, 100):
+    while await stage.database.write(dropped_queues.free_dropped, 100):
         pass
     for seconds in (0, 8, 8, 16):
         stage.clock.advance(seconds)

@@ -139,7 +139,7 @@ async def test_there_are_moments_between_transactions(
     chained = "COMMIT AND CHAIN"
     assert await words_of_works(stage, 4) == ["BEGIN", chained, chained, chained, "COMMIT"]
     monkeypatch.setattr(session, "_LONGEST_CHAIN_SECONDS", 0)
-    await stage.database.write(queues.forget_deletions, 10)
+    await stage.database.write(queues.free_old_deletions, 10)
     assert await words_of_works(stage, 2) == ["BEGIN", "COMMIT"] * 2
 
 

@@ -27,12 +27,12 @@ class Receiver:
 
     async def _receive(self) -> Sequence[Received]:
         database, clock = self._stage.database, self._stage.clock
-        with database.arrivals.join(self._stage.queue.id) as place:
+        with database.waiters.join(self._stage.queue.id) as place:
             while True:
                 place.clear()
                 self.looks += 1
                 received = await self._look()
-                if received or database.arrivals.closed or clock.now_ms() >= self._deadline_ms:
+                if received or database.waiters.closed or clock.now_ms() >= self._deadline_ms:
                     return received
                 await place.sleep_until(self._deadline_ms)
 
@@ -189,7 +189,7 @@ async def test_a_released_claim_wakes_one(room: Room) -> None:
 
 
 async def test_a_look_hands_on_that_there_is_more(stage: Stage) -> None:
-    arrivals = stage.database.arrivals
+    arrivals = stage.database.waiters
     with arrivals.join(stage.queue.id) as looking, arrivals.join(stage.queue.id) as next_in_line:
         await stage.send("a", "b", delay_s=1)
         sleep = asyncio.create_task(next_in_line.sleep_until(stage.clock.now_ms() + 20_000))
@@ -203,7 +203,7 @@ async def test_a_look_hands_on_that_there_is_more(stage: Stage) -> None:
 
 
 async def test_a_look_that_leaves_nothing_wakes_nobody(stage: Stage) -> None:
-    arrivals = stage.database.arrivals
+    arrivals = stage.database.waiters
     with arrivals.join(stage.queue.id) as looking, arrivals.join(stage.queue.id) as next_in_line:
         await stage.send("a", "b", delay_s=1)
         sleep = asyncio.create_task(next_in_line.sleep_until(stage.clock.now_ms() + 20_000))
@@ -219,7 +219,7 @@ async def test_a_look_that_leaves_nothing_wakes_nobody(stage: Stage) -> None:
 
 
 async def test_a_look_asks_for_the_next_moment_only_if_somebody_else_waits(stage: Stage) -> None:
-    arrivals = stage.database.arrivals
+    arrivals = stage.database.waiters
     await stage.receive()  # the first look at a queue counts what is in flight
     asked = []
     for others in (0, 1):
@@ -295,7 +295,7 @@ async def test_receivers_of_a_purged_queue_look_again(room: Room) -> None:
 
 async def test_closed_lines_answer_all_who_wait(room: Room) -> None:
     await room.enter(3)
-    room.stage.database.arrivals.close()
+    room.stage.database.waiters.close()
     assert await room.answers() == [[], [], []]
 
 
@@ -304,4 +304,4 @@ async def test_lines_are_gone_when_all_are_answered(room: Room) -> None:
     await room.stage.send(*"abc", "later", delay_s=1)
     room.stage.clock.advance(1)
     assert None not in await room.answers()
-    assert room.stage.database.arrivals._lines == {}
+    assert room.stage.database.waiters._lines == {}

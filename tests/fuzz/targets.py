@@ -21,9 +21,10 @@ from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
 from protocol.wire import WireRequest, WireResponse
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
-from queueserver.actions.queue_cache import Directory
+from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
-from queueserver.dispatch import Caller, Operation, bind
+from queueserver.context import RequestContext
+from queueserver.dispatch import Operation, bind
 from queueserver.rules import (
     attributes,
     limits,
@@ -41,7 +42,7 @@ Target: TypeAlias = Callable[[bytes], None]
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-CALLER = Caller("000000000000", "us-east-1", "http://localhost")
+CALLER = RequestContext("000000000000", "us-east-1", "http://localhost")
 ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
 SECRET = bytes(32)
 RUNS_OF_A_DATABASE = 2_000
@@ -161,8 +162,8 @@ class Operations:
         self._database = database = await Database.open("sqlite://", clock)
         database.secret = SECRET
         # Nobody waits: the clock stands still.
-        database.arrivals.close()
-        directory = Directory(database)
+        database.waiters.close()
+        directory = QueueCache(database)
         self._operations = bind(
             Queues(database, directory, clock, cooldowns=False),
             Messages(database, directory, clock, in_flight_limit=120_000),

@@ -115,7 +115,7 @@ def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
-    system.correct(NOW_MS - 600_000, 1)
+    system.adjust(NOW_MS - 600_000, 1)
     assert system.now_ms() == NOW_MS - 600_000
     machine.pass_ms(1_500)
     machine.set_ms(-NOW_MS)
@@ -137,8 +137,8 @@ def test_a_correction_goes_no_further_than_it_must(
     machine: MachineClocks, told_ms: int, error_ms: int, now_ms: int
 ) -> None:
     system = SystemClock()
-    system.correct(NOW_MS, 3)
-    system.correct(NOW_MS + told_ms, error_ms)
+    system.adjust(NOW_MS, 3)
+    system.adjust(NOW_MS + told_ms, error_ms)
     assert system.now_ms() == NOW_MS + now_ms
 
 
@@ -213,14 +213,14 @@ def test_when_the_clock_of_all_servers_is_set_back_time_goes_on_as_well(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
-    system.correct(NOW_MS, 1)
+    system.adjust(NOW_MS, 1)
     assert system.now_ms() == NOW_MS
-    system.correct(NOW_MS - HOUR_MS, 1)
+    system.adjust(NOW_MS - HOUR_MS, 1)
     assert system.now_ms() == NOW_MS
     machine.pass_ms(1_000)
-    system.correct(NOW_MS - HOUR_MS + 1_000, 1)
+    system.adjust(NOW_MS - HOUR_MS + 1_000, 1)
     assert system.now_ms() == NOW_MS + 900
-    system.correct(NOW_MS + HOUR_MS, 0)
+    system.adjust(NOW_MS + HOUR_MS, 0)
     assert system.now_ms() == NOW_MS + HOUR_MS
 
 
@@ -229,19 +229,19 @@ def test_nobody_goes_by_what_the_machine_said_before_there_was_a_better_clock(
 ) -> None:
     system = SystemClock()
     assert system.now_ms() == machine.wall_ns // 1_000_000
-    system.correct(NOW_MS - HOUR_MS, 1)
+    system.adjust(NOW_MS - HOUR_MS, 1)
     assert system.now_ms() == NOW_MS - HOUR_MS
 
 
 def test_time_goes_on_from_what_was_reached_before(machine: MachineClocks) -> None:
     system = SystemClock()
-    system.go_on_from(NOW_MS - HOUR_MS)
+    system.raise_floor(NOW_MS - HOUR_MS)
     assert system.now_ms() == NOW_MS
-    system.go_on_from(NOW_MS + HOUR_MS)
+    system.raise_floor(NOW_MS + HOUR_MS)
     assert system.now_ms() == NOW_MS + HOUR_MS
     machine.pass_ms(1_000)
     assert system.now_ms() == NOW_MS + HOUR_MS + 900
-    system.go_on_from(NOW_MS + HOUR_MS)
+    system.raise_floor(NOW_MS + HOUR_MS)
     assert system.now_ms() == NOW_MS + HOUR_MS + 900
 
 

@@ -1,0 +1,54 @@
+"""Freeing the rows of dropped queues: those that were purged or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+
+from storage.messages.deletion import delete_rows
+from storage.schema import (
+    backlogs,
+    deduplications,
+    dropped_queues,
+    groups,
+    messages,
+    receive_attempts,
+)
+from storage.transaction import Transaction
+
+
+def free_dropped(transaction: Transaction, limit: int) -> bool:
+    """Free up to `limit` messages that purges and deletions left; False when nothing was left."""
+    connection = transaction.connection
+    queue_id = connection.scalar(
+        sa.select(dropped_queues.c.queue_id).order_by(dropped_queues.c.queue_id).limit(1)
+    )
+    if queue_id is None:
+        return False
+    found = connection.scalars(
+        sa.select(messages.c.id)
+        .where(messages.c.queue_id == queue_id)
+        .order_by(messages.c.id)
+        .limit(limit)
+    ).all()
+    delete_rows(transaction, queue_id, found)
+    if len(found) < limit and all(_free_keys(connection, queue_id, limit)):
+        for table in (dropped_queues, backlogs):
+            connection.execute(table.delete().where(table.c.queue_id == queue_id))
+    return True
+
+
+def _free_keys(connection: sa.Connection, queue_id: int, limit: int) -> Iterator[bool]:
+    """Free what a FIFO queue's id leaves beside messages; tell of each table if that was all."""
+    for table in (groups, deduplications, receive_attempts):
+        (key,) = (column for column in table.primary_key.columns if column.name != "queue_id")
+        is_its = table.c.queue_id == queue_id
+        found = connection.scalars(sa.select(key).where(is_its).order_by(key).limit(limit)).all()
+        if found:
+            # By one key at a time: PostgreSQL would hold every key against all that were found.
+            connection.execute(
+                table.delete().where(is_its, key == sa.bindparam("found")),
+                [{"found": value} for value in found],
+            )
+        yield len(found) < limit

@@ -1,0 +1,69 @@
+"""Expired messages: which queues have some, and freeing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sqlalchemy as sa
+
+from storage.messages import fifo_groups
+from storage.messages.counts import expired_redriven
+from storage.messages.deletion import delete_messages
+from storage.schema import messages
+from storage.sql.arrays import among, in_order
+from storage.sql.statement import Statement
+from storage.transaction import Transaction
+
+
+def queues_with_expired(
+    connection: sa.Connection, limits: Iterable[tuple[int, int]]
+) -> Sequence[int]:
+    """Of (queue id, expired_ms) pairs, give the queues that have messages to be freed."""
+    is_its = messages.c.queue_id == sa.bindparam("queue")
+    oldest = sa.select(messages.c.sent_at_ms).where(is_its).order_by(messages.c.id).limit(1)
+    oldest_redriven = (
+        sa.select(messages.c.sent_at_ms)
+        .where(is_its, messages.c.redriven_at_ms.is_not(None))
+        .order_by(messages.c.sent_at_ms, messages.c.id)
+        .limit(1)
+    )
+    found = []
+    for queue_id, expired_ms in limits:
+        sent_at_ms = connection.scalar(oldest, {"queue": queue_id})
+        if sent_at_ms is not None and sent_at_ms > expired_ms:
+            sent_at_ms = connection.scalar(oldest_redriven, {"queue": queue_id})
+        if sent_at_ms is not None and sent_at_ms <= expired_ms:
+            found.append(queue_id)
+    return found
+
+
+_STILL_THERE = Statement(
+    sa.select(messages.c.id, messages.c.group_id)
+    .where(messages.c.queue_id == sa.bindparam("queue"), among(messages.c.id, "numbers"))
+    .order_by(in_order(messages.c.id))
+    # What another server is just freeing or deleting must not be counted as gone twice.
+    .with_for_update(skip_locked=True)
+)
+
+
+def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit: int) -> int:
+    """Free up to `limit` of a queue's messages of those sent at or before `expired_ms`.
+
+    Their groups are held before they are, as a receive does: so the two never wait for each other.
+    """
+    state = messages.c
+    rows = sa.select(state.id, state.group_id, state.sent_at_ms).where(state.queue_id == queue_id)
+    freed = 0
+    for statement in (
+        rows.order_by(state.id).limit(limit),
+        rows.where(*expired_redriven(expired_ms)).order_by(state.sent_at_ms).limit(limit),
+    ):
+        expired = [
+            row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
+        ][: limit - freed]
+        fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
+        numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
+        found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
+        delete_messages(transaction, [(queue_id, row) for row in found])
+        freed += len(found)
+    return freed
