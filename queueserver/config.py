@@ -222,7 +222,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "buffer_mib",
         "128",
-        "MiB of memory for bodies that wait: for the database, slow senders and slow readers, each",
+        "MiB of memory each for bodies waiting for the database, slow senders and slow readers",
         "a number from 16 to 1048576",
         _whole(16, 1_048_576),
     ),
