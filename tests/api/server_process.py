@@ -71,9 +71,13 @@ class ServerProcess:
         self.pid = self._process.pid
         assert self._process.stdout is not None
         self._output: IO[str] = self._process.stdout
-        self.line = self._first_line()
-        found = _LISTENING.fullmatch(self.line)
-        assert found, self.line
+        try:
+            self.line = self._first_line()
+            found = _LISTENING.fullmatch(self.line)
+            assert found, f"it did not start: {self.line}{self.errors()}"
+        except BaseException:
+            self.__exit__()  # an open file would be a warning, and fail a later test
+            raise
         self.url, self.database = found.groups()
 
     def __enter__(self) -> ServerProcess:
@@ -87,12 +91,7 @@ class ServerProcess:
 
     def _first_line(self) -> str:
         ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
-        line = self._output.readline() if ready else ""
-        if not line:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"it did not start: {self.errors()}")
-        return line
+        return self._output.readline() if ready else ""
 
     def errors(self) -> str:
         self._errors.seek(0)
