@@ -16,11 +16,12 @@ from tests.api.live_server import PATIENCE_SECONDS
 
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-m", "queueserver")
 _LISTENING = re.compile(r"queueserver listening on (http://\S+) \((.*)\)\n")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "queueserver", *arguments]
+    return [*PROGRAM, *arguments]
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -49,7 +50,8 @@ def failed_start(*arguments: str, directory: Path) -> str:
 class ServerProcess:
     """A running server; leaving the `with` block kills it if it still runs.
 
-    `within` is a command that becomes the one that it is given.
+    `within` is a command that becomes the one that it is given, `program` the command that starts
+    a server.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class ServerProcess:
         directory: Path,
         settings: Mapping[str, str] | None = None,
         within: Sequence[str] = (),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._errors = (directory / "stderr").open("w+")
         self._process = subprocess.Popen(
-            [*within, *command("--port", "0", *arguments)],
+            [*within, *program, "--port", "0", *arguments],
             cwd=directory,
             env=environment(**(settings or {})),
             stdout=subprocess.PIPE,
