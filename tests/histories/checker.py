@@ -69,9 +69,10 @@ class Setting:
         is_sent_once: whether no client repeats a send without a deduplication ID. If one does, one
             body may become several messages, and only their message IDs tell them apart.
         answer_limit_seconds: limit of the time until an answer, beyond a receive's wait time.
-        longest_call_seconds: time after which a call has certainly returned. The checker forgets
-            deleted messages when so much time has passed, and needs no more memory for a longer
-            run. Infinite: it checks receives when all is over, and forgets nothing.
+        longest_call_seconds: time in which every call returns. The checker checks a receive when
+            all calls that concern it have returned, and forgets a deleted message when no receive
+            can rightly deliver it any more; its memory does not grow with the number of messages.
+            If it is infinite, the checker checks receives in the end, and forgets nothing.
     """
 
     routes: Routes
@@ -146,7 +147,7 @@ class _Group:
     def add(self, position: int, record: _Record) -> bool:
         """Insert a message; return False if another message has its position."""
         if position in self._records:
-            return self._records[position] is record
+            return False
         insort(self._positions, position)
         self._records[position] = record
         return True
@@ -191,11 +192,6 @@ class Checker:
         self._forgettable: deque[tuple[float, bytes]] = deque()
         self.findings: list[Finding] = []
 
-    @property
-    def remembered(self) -> int:
-        """How many messages the checker has in memory."""
-        return len(self._records)
-
     def add(self, operation: Operation) -> None:
         """Take an operation that has returned."""
         match operation:
@@ -235,9 +231,7 @@ class Checker:
             if record.drained > 1:
                 self._find(Rule.DUPLICATED, f"{record.drained} times {record.label}")
         for group, numbers in self._sequence_numbers.items():
-            ordered = [number for _, number in sorted(numbers.items())]
-            if any(number >= following for number, following in pairwise(ordered)):
-                self._find(Rule.SEQUENCE_NUMBERS, f"group {group}")
+            self._check_sequence_numbers(group, sorted(numbers))
         limit = self._setting.answer_limit_seconds
         if longest_answer_seconds > limit:
             detail = f"after {longest_answer_seconds:.2f} s; the limit is {limit:.2f} s"
@@ -275,12 +269,12 @@ class Checker:
         if send.order is not None and number is not None:
             self._sequence_numbers[group].setdefault(send.order, number)
         position = number if send.order is None else send.order
-        if position is None or send.queue not in self._setting.ordered_queues:
+        if position is None or record.position is not None:
             return
-        if record.position is None:
-            record.position = position
-            if not self._groups[group].add(position, record):
-                self._find(Rule.SEQUENCE_NUMBERS, f"group {group}: {position} is used twice")
+        record.position = position
+        is_ordered = send.queue in self._setting.ordered_queues
+        if is_ordered and not self._groups[group].add(position, record):
+            self._find(Rule.SEQUENCE_NUMBERS, f"group {group}: {position} is used twice")
 
     def _add_delete(self, delete: Delete) -> None:
         if delete.outcome == "refused":
@@ -373,6 +367,8 @@ class Checker:
         """Within a group, no message may pass one that was sent earlier and is still there."""
         if record.position is None or record.group is None or record.queue != receive.queue:
             return
+        if record.queue not in self._setting.ordered_queues:
+            return
         group = self._groups[record.queue, record.group]
         overtaken = group.overtaken(record, receive.returned, same_receive)
         if overtaken is not None and not overtaken.is_overtaken:
@@ -405,7 +401,7 @@ class Checker:
                 )
             )
 
-    # Messages in the end
+    # Messages that are forgotten, or that are left in the end
 
     def _is_lost(self, record: _Record) -> bool:
         """Return whether a message is gone that was acknowledged, and that nobody removed."""
@@ -422,7 +418,25 @@ class Checker:
         All receives that could rightly deliver them have been checked.
         """
         while self._forgettable and self._forgettable[0][0] < moment:
-            self._records.pop(self._forgettable.popleft()[1], None)
+            record = self._records.pop(self._forgettable.popleft()[1], None)
+            if record is not None and record.group is not None and record.position is not None:
+                self._forget_sequence_number((record.queue, record.group), record.position)
+
+    def _forget_sequence_number(self, group: tuple[str, str], order: int) -> None:
+        numbers = self._sequence_numbers[group]
+        if order in numbers:
+            before = max((other for other in numbers if other < order), default=order)
+            after = min((other for other in numbers if other > order), default=order)
+            self._check_sequence_numbers(group, sorted({before, order, after}))
+            del numbers[order]
+
+    def _check_sequence_numbers(self, group: tuple[str, str], orders: Sequence[int]) -> None:
+        """Within a group, sequence numbers ascend in the order of sending."""
+        numbers = self._sequence_numbers[group]
+        for order, following in pairwise(orders):
+            if numbers[order] >= numbers[following]:
+                self._find(Rule.SEQUENCE_NUMBERS, f"group {group}: {order} and {following}")
+                return
 
 
 def check(history: History, setting: Setting, longest_answer_seconds: float = 0.0) -> list[Finding]:
