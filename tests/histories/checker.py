@@ -39,7 +39,7 @@ class Rule(StrEnum):
 
     LOST = "acknowledged and lost"
     DELIVERED_AFTER_DELETE = "delivered after its deletion"
-    NEVER_SENT = "never sent, or altered"
+    NEVER_SENT = "not sent until then, or altered"
     REFUSED = "delivered although refused"
     WRONG_QUEUE = "in a wrong queue"
     DUPLICATED = "received more than once from the drained queues"
@@ -102,6 +102,13 @@ class _Flight(NamedTuple):
     called: float
     returned: float
     until: float
+
+
+class _Range(NamedTuple):
+    """The sequence numbers that the acknowledgements of one message had; they should be one."""
+
+    lowest: int
+    highest: int
 
 
 @dataclass(slots=True, eq=False)
@@ -185,7 +192,7 @@ class Checker:
         self._setting = setting
         self._records: dict[bytes, _Record] = {}
         self._groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
-        self._sequence_numbers: dict[tuple[str, str], dict[int, int]] = defaultdict(dict)
+        self._sequence_numbers: dict[tuple[str, str], dict[int, _Range]] = defaultdict(dict)
         self._removals: dict[str, list[Removal]] = defaultdict(list)
         self._receives: list[tuple[float, int, Receive, Sequence[_Record]]] = []
         self._serials = count()
@@ -267,7 +274,9 @@ class Checker:
     def _add_to_group(self, record: _Record, send: Send, group: tuple[str, str]) -> None:
         number = int(send.sequence_number) if send.sequence_number else None
         if send.order is not None and number is not None:
-            self._sequence_numbers[group].setdefault(send.order, number)
+            lowest, highest = self._sequence_numbers[group].get(send.order, (number, number))
+            both = _Range(min(lowest, number), max(highest, number))
+            self._sequence_numbers[group][send.order] = both
         position = number if send.order is None else send.order
         if position is None or record.position is not None:
             return
@@ -319,10 +328,10 @@ class Checker:
             checked: list[_Record] = []
             for record, message in zip(records, receive.messages, strict=True):
                 record.drained += receive.is_drain
-                if self._is_sent(receive, record, message):
-                    self._check_delivery(receive, record, message, purged)
-                    self._check_order(receive, record, checked)
-                    self._check_flight(receive, record, message)
+                self._check_origin(receive, record, message)
+                self._check_deletion(receive, record, message, purged)
+                self._check_order(receive, record, checked)
+                self._check_flight(receive, record, message)
                 checked.append(record)
 
     def _last_removal(self, receive: Receive) -> float:
@@ -334,32 +343,33 @@ class Checker:
         )
         return max(calls, default=-inf)
 
-    def _is_sent(self, receive: Receive, record: _Record, message: Message) -> bool:
-        is_whole = message.md5 == _key(message.body).hex()
-        if record.sends and is_whole and record.first_send_called <= receive.returned:
-            return True
-        detail = f"{record.label} in {receive.queue}"
-        if self._setting.longest_call_seconds < inf:
-            detail += f", or deleted over {self._setting.longest_call_seconds:.0f} s before"
-        self._find(Rule.NEVER_SENT, detail)
-        return False
+    def _check_origin(self, receive: Receive, record: _Record, message: Message) -> None:
+        """A message was sent with this body, to this queue or to one that leads to it."""
+        where = f"{record.label} in {receive.queue}"
+        if not record.sends or message.md5 != _key(message.body).hex():
+            if self._setting.longest_call_seconds < inf:
+                where += f", or deleted over {self._setting.longest_call_seconds:.0f} s before"
+            self._find(Rule.NEVER_SENT, where)
+        elif receive.queue not in self._setting.routes[record.queue]:
+            self._find(Rule.WRONG_QUEUE, where)
+        elif record.refused_sends == record.sends:
+            self._find(Rule.REFUSED, where)
+        elif receive.returned < record.first_send_called:
+            self._find(Rule.NEVER_SENT, f"{where}, {receive.returned:.3f}")
+        # A message move task gives new message IDs, as that of SQS does.
+        if self._setting.routes.get(receive.queue) == frozenset({receive.queue}):
+            self._identify(record, message.message_id)
 
-    def _check_delivery(
+    def _check_deletion(
         self, receive: Receive, record: _Record, message: Message, purged: float
     ) -> None:
-        if receive.queue not in self._setting.routes[record.queue]:
-            self._find(Rule.WRONG_QUEUE, f"{record.label} in {receive.queue}")
-        elif record.refused_sends == record.sends:
-            self._find(Rule.REFUSED, record.label)
+        """A message is gone when its deletion, or a purge of its queue, has returned."""
         deleted = record.deleted.get(self._identity(message.message_id), inf)
         if receive.called > deleted:
             detail = f"{record.label}, {receive.called - deleted:.3f} s later"
             self._find(Rule.DELIVERED_AFTER_DELETE, detail)
-        if record.last_send_returned < purged:
+        if record.sends and record.last_send_returned < purged:
             self._find(Rule.DELIVERED_AFTER_REMOVAL, record.label)
-        # A message move task gives new message IDs, as that of SQS does.
-        if self._setting.routes.get(receive.queue) == frozenset({receive.queue}):
-            self._identify(record, message.message_id)
 
     def _check_order(
         self, receive: Receive, record: _Record, same_receive: Collection[_Record]
@@ -434,7 +444,7 @@ class Checker:
         """Within a group, sequence numbers ascend in the order of sending."""
         numbers = self._sequence_numbers[group]
         for order, following in pairwise(orders):
-            if numbers[order] >= numbers[following]:
+            if numbers[order].highest >= numbers[following].lowest:
                 self._find(Rule.SEQUENCE_NUMBERS, f"group {group}: {order} and {following}")
                 return
 
