@@ -80,10 +80,8 @@ class Load:
         return check(self.history, setting, self.counts.longest_answer_seconds)
 
     def _client(self, number: int) -> RecordingClient:
-        chances = random.Random(self._size.seed * 10_000 + number)
-        return RecordingClient(
-            self._addresses, self.history.add, observe=self.counts.add, chances=chances
-        )
+        rng = random.Random(self._size.seed * 10_000 + number)
+        return RecordingClient(self._addresses, self.history.add, observe=self.counts.add, rng=rng)
 
     async def _produce(self, number: int, is_over: asyncio.Event | None) -> None:
         share = self._size.messages // self._size.producers
@@ -115,7 +113,7 @@ class Load:
             body = f"fifo {number}.{group} {order}"
             messages.append(NewMessage(body, f"{number}.{group}", body.replace(" ", "_"), order))
         acknowledged = 0
-        while acknowledged < (2 if client.chances.random() < _REPEATED_SENDS else 1):
+        while acknowledged < (2 if client.rng.random() < _REPEATED_SENDS else 1):
             outcomes = await client.send_batch(self._queue, messages)
             acknowledged += set(outcomes) == {"done"}
         for message in messages:
@@ -147,7 +145,7 @@ class Load:
                 self._is_done = self._is_done or self._has_finished()
 
     def _has_finished(self) -> bool:
-        """Return whether all is deleted, or nothing comes any more; then the checker says what."""
+        """Return whether all messages are deleted, or the missing ones will not come any more."""
         if self._producing:
             return False
         quiet_seconds = time.monotonic() - self._last_delivery

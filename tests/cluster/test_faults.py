@@ -76,15 +76,15 @@ async def examine(
 async def test_acknowledged_messages_survive_killed_servers(
     primary: Postgres, directory: Path, is_long: bool
 ) -> None:
-    chances = random.Random(2)
+    rng = random.Random(2)
     async with cluster(primary, directory) as servers:
 
         async def kill() -> None:
             for _ in range(30 if is_long else 2):
-                await asyncio.sleep(chances.uniform(0.1, 0.8))
-                server = chances.choice(servers.all)
+                await asyncio.sleep(rng.uniform(0.1, 0.8))
+                server = rng.choice(servers.all)
                 await server.kill()
-                await asyncio.sleep(chances.uniform(0, 0.3))
+                await asyncio.sleep(rng.uniform(0, 0.3))
                 await server.start()
 
         await examine("killed", standard_and_fifo(servers, is_long), kill)

@@ -57,7 +57,7 @@ class Report:
 
 async def crash(database: str, directory: Path, crashes: int, seed: int) -> Report:
     """Kill a server so often, let it drain its queues at the end, and check the history."""
-    chances = random.Random(seed)
+    rng = random.Random(seed)
     load = Load(seed)
     log = directory / "stderr"
     log_errors: list[str] = []
@@ -72,7 +72,7 @@ async def crash(database: str, directory: Path, crashes: int, seed: int) -> Repo
                 acting = asyncio.create_task(load.run())
             if number < crashes:
                 # Short times are frequent: they crash the server while it recovers.
-                await asyncio.sleep(chances.uniform(0, 1.0) ** 2 * 1.5)
+                await asyncio.sleep(rng.uniform(0, 1.0) ** 2 * 1.5)
                 if number % 2:
                     await load.progress(_MIN_SENDS)
                 load.addresses.set()

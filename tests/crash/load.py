@@ -52,7 +52,7 @@ class Load:
         self.addresses = Addresses()
         self.history = History()
         self.counts = CallCounts()
-        self._chances = random.Random(seed)
+        self._rng = random.Random(seed)
         self._answered = asyncio.Event()
         self._bodies = 0
         self._is_over = False
@@ -128,7 +128,7 @@ class Load:
             self.addresses,
             self.history.add,
             observe=self._observe,
-            chances=self._chances,
+            rng=self._rng,
             now=self.now,
         )
 
@@ -140,21 +140,21 @@ class Load:
         async with self._client() as client:
             while not self._is_over:
                 await action(client)
-                await asyncio.sleep(self._chances.uniform(0, 0.02))
+                await asyncio.sleep(self._rng.uniform(0, 0.02))
 
     def _body(self, queue: str) -> str:
         self._bodies += 1
-        filler = self._chances.choice(("", "ä€😀", "x" * 300, "y" * 20_000))
+        filler = self._rng.choice(("", "ä€😀", "x" * 300, "y" * 20_000))
         return f"{queue} {self._bodies} {filler}"
 
     # Sending
 
     def _sender(self, queue: str) -> Action:
         async def send(client: RecordingClient) -> None:
-            if self._chances.random() < 0.5:
+            if self._rng.random() < 0.5:
                 await client.send(queue, NewMessage(self._body(queue)))
             else:
-                count = self._chances.randint(1, 10)
+                count = self._rng.randint(1, 10)
                 await client.send_batch(
                     queue, [NewMessage(self._body(queue)) for _ in range(count)]
                 )
@@ -169,7 +169,7 @@ class Load:
             nonlocal sent
             messages = [
                 NewMessage(self._body(queue), group, f"{group}-{order}", order)
-                for order in range(sent, sent + self._chances.randint(1, 3))
+                for order in range(sent, sent + self._rng.randint(1, 3))
             ]
             while set(await client.send_batch(queue, messages)) != {"done"}:
                 pass
@@ -185,9 +185,9 @@ class Load:
             messages = await client.receive(
                 queue, queue_visibility_seconds=VISIBILITY_SECONDS, WaitTimeSeconds=1
             )
-            chance = self._chances.random()
+            chance = self._rng.random()
             if messages and chance < 0.1:
-                await client.change_visibility(queue, messages[0], self._chances.choice((0, 1)))
+                await client.change_visibility(queue, messages[0], self._rng.choice((0, 1)))
             elif chance < 0.8 and not (queue.startswith("dead") and chance > 0.3):
                 await self._delete(client, queue, messages)
 

@@ -70,9 +70,9 @@ class Setting:
             body may become several messages, and only their message IDs tell them apart.
         answer_limit_seconds: limit of the time until an answer, beyond a receive's wait time.
         longest_call_seconds: time in which every call returns. The checker checks a receive when
-            all calls that concern it have returned, and forgets a deleted message when no receive
-            can rightly deliver it any more; its memory does not grow with the number of messages.
-            If it is infinite, the checker checks receives in the end, and forgets nothing.
+            all calls that concern it have returned, and drops the record of a deleted message when
+            no receive can rightly deliver it any more. Its memory does not grow with the number of
+            messages. If it is infinite, the checker checks receives in the end, and drops nothing.
     """
 
     routes: Routes
@@ -196,7 +196,7 @@ class Checker:
         self._removals: dict[str, list[Removal]] = defaultdict(list)
         self._receives: list[tuple[float, int, Receive, Sequence[_Record]]] = []
         self._serials = count()
-        self._forgettable: deque[tuple[float, bytes]] = deque()
+        self._deletions: deque[tuple[float, bytes]] = deque()
         self.findings: list[Finding] = []
 
     def add(self, operation: Operation) -> None:
@@ -222,7 +222,7 @@ class Checker:
         settled = operation.returned - self._setting.longest_call_seconds
         if settled > -inf:
             self._check_receives(settled)
-            self._forget(settled - self._setting.longest_call_seconds)
+            self._drop_deleted(settled - self._setting.longest_call_seconds)
 
     def finish(self, longest_answer_seconds: float = 0.0) -> list[Finding]:
         """Check what can only be checked when no operation is to come; return all findings.
@@ -296,7 +296,7 @@ class Checker:
             earliest = record.deleted.get(identity, inf)
             record.deleted[identity] = min(earliest, delete.returned)
             if self._setting.longest_call_seconds < inf:
-                self._forgettable.append((delete.returned, _key(delete.body)))
+                self._deletions.append((delete.returned, _key(delete.body)))
 
     def _identity(self, message_id: str) -> str:
         """Return what tells apart the messages of one body, if there may be several."""
@@ -411,7 +411,7 @@ class Checker:
                 )
             )
 
-    # Messages that are forgotten, or that are left in the end
+    # Messages that are deleted, or that are left in the end
 
     def _is_lost(self, record: _Record) -> bool:
         """Return whether a message is gone that was acknowledged, and that nobody removed."""
@@ -422,17 +422,17 @@ class Checker:
             for removal in self._removals.get(record.queue, ())
         )
 
-    def _forget(self, moment: float) -> None:
-        """Forget messages whose deletes returned before a moment.
+    def _drop_deleted(self, moment: float) -> None:
+        """Drop the records of messages whose deletes returned before a moment.
 
         All receives that could rightly deliver them have been checked.
         """
-        while self._forgettable and self._forgettable[0][0] < moment:
-            record = self._records.pop(self._forgettable.popleft()[1], None)
+        while self._deletions and self._deletions[0][0] < moment:
+            record = self._records.pop(self._deletions.popleft()[1], None)
             if record is not None and record.group is not None and record.position is not None:
-                self._forget_sequence_number((record.queue, record.group), record.position)
+                self._drop_sequence_number((record.queue, record.group), record.position)
 
-    def _forget_sequence_number(self, group: tuple[str, str], order: int) -> None:
+    def _drop_sequence_number(self, group: tuple[str, str], order: int) -> None:
         numbers = self._sequence_numbers[group]
         if order in numbers:
             before = max((other for other in numbers if other < order), default=order)

@@ -106,11 +106,11 @@ class Addresses:
     def __contains__(self, url: str) -> bool:
         return url in self._urls
 
-    async def choose(self, chances: random.Random) -> str:
+    async def choose(self, rng: random.Random) -> str:
         """Return one of the URLs, when there is one."""
         while not self._urls:
             await self._changed.wait()
-        return chances.choice(self._urls)
+        return rng.choice(self._urls)
 
 
 class Client:
@@ -128,7 +128,7 @@ class Client:
         addresses: Addresses,
         *,
         observe: Callable[[Call], None] | None = None,
-        chances: random.Random | None = None,
+        rng: random.Random | None = None,
         now: Callable[[], float] = time.monotonic,
         disconnect_probability: float = 0.0,
         answer_seconds: float = ANSWER_SECONDS,
@@ -138,12 +138,12 @@ class Client:
         Args:
             addresses: the servers.
             observe: called with each call when it has returned.
-            chances: chooses the server, and when to disconnect.
+            rng: random numbers, which choose the server and when to disconnect.
             now: the clock of `called` and `returned`.
             disconnect_probability: how often a connection is closed after an answer.
             answer_seconds: timeout of an answer, beyond the wait time of a receive.
         """
-        self.chances = chances or random.Random()
+        self.rng = rng or random.Random()
         self._addresses = addresses
         self._observe = observe
         self._now = now
@@ -169,7 +169,7 @@ class Client:
 
         The Query protocol takes parameters that are not nested, by their Query names.
         """
-        url = await self._addresses.choose(self.chances)
+        url = await self._addresses.choose(self.rng)
         wait_seconds = float(str(parameters.get("WaitTimeSeconds", 0)))
         if protocol == "json":
             request = json_request(action, **parameters)
@@ -215,7 +215,7 @@ class Client:
 
     async def abandon(self, action: str, seconds: float, **parameters: object) -> None:
         """Call an action, and disconnect after a time without waiting for the answer."""
-        url = await self._addresses.choose(self.chances)
+        url = await self._addresses.choose(self.rng)
         with contextlib.suppress(TimeoutError):
             connection = await self._open(url)
             try:
@@ -243,7 +243,7 @@ class Client:
             if connection is not None:
                 self._close(connection)
             raise
-        if self.chances.random() < self._disconnect_probability:
+        if self.rng.random() < self._disconnect_probability:
             self._close(connection)
         else:
             self._idle[url].append(connection)

@@ -51,7 +51,7 @@ class RecordingClient(Client):
         record: Record,
         *,
         observe: Callable[[Call], None] | None = None,
-        chances: random.Random | None = None,
+        rng: random.Random | None = None,
         now: Callable[[], float] = time.monotonic,
         disconnect_probability: float = 0.0,
     ) -> None:
@@ -59,7 +59,7 @@ class RecordingClient(Client):
         super().__init__(
             addresses,
             observe=observe,
-            chances=chances,
+            rng=rng,
             now=now,
             disconnect_probability=disconnect_probability,
         )

@@ -140,7 +140,7 @@ async def test_overlapping_calls_have_connections_of_their_own() -> None:
 
 async def test_calls_go_to_all_addresses() -> None:
     async with scripted((200, "{}")) as one, scripted((200, "{}")) as other:
-        async with Client(Addresses(one.url, other.url), chances=random.Random(1)) as client:
+        async with Client(Addresses(one.url, other.url), rng=random.Random(1)) as client:
             for _ in range(20):
                 await client.call("ListQueues")
         assert min(len(one.requests), len(other.requests)) > 0

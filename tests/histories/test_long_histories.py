@@ -19,7 +19,7 @@ CALL_SECONDS = 60.0
 MESSAGES = 50_000
 GROUPS = 500
 BROKEN = 1_000
-"""The message that each mutation concerns; so many more follow it that it is forgotten."""
+"""The message that each mutation concerns; so many follow it that the checker drops its record."""
 
 Mutation = Callable[[int, Operation], Iterator[Operation]]
 
@@ -58,7 +58,7 @@ def lost(number: int, operation: Operation) -> Iterator[Operation]:
 
 
 def ghost(number: int, operation: Operation) -> Iterator[Operation]:
-    """Nobody sent the message."""
+    """The message was never sent."""
     if number != BROKEN or not isinstance(operation, Send):
         yield operation
 
@@ -142,7 +142,7 @@ def test_violation_of_one_message_among_many_is_found(
     assert rules(5_000, queue, mutation, longest_call_seconds) == sorted(broken)
 
 
-def test_message_delivered_long_after_delete_is_found_although_forgotten() -> None:
+def test_message_delivered_long_after_delete_is_found_without_its_record() -> None:
     assert rules(15_000, "q", again_long_after_delete, CALL_SECONDS) == [Rule.NEVER_SENT]
     assert rules(15_000, "q", again_long_after_delete, inf) == [Rule.DELIVERED_AFTER_DELETE]
 

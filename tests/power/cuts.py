@@ -107,15 +107,15 @@ def record(directory: Path, seed: int, seconds: float) -> tuple[History, list[St
 def cut(history: History, done: Sequence[Step], cuts: int, seed: int) -> Report:
     """Cut the power so many times, in order of time, and check what each cut leaves."""
     report = Report(seed, len(done), sum(step.kind is Kind.SYNCED for step in done))
-    chances = random.Random(seed)
+    rng = random.Random(seed)
     disk = Disk()
     remaining = iter(done)
     step = next(remaining, None)
-    for moment in _moments(history, done, cuts, chances):
+    for moment in _moments(history, done, cuts, rng):
         while step is not None and step.position < moment:
             disk.take(step)
             step = next(remaining, None)
-        files = disk.cut(chances, KEPT[report.cuts % len(KEPT)])
+        files = disk.cut(rng, KEPT[report.cuts % len(KEPT)])
         before = until(history, moment)
         report.cuts += 1
         report.acknowledgements += before.acknowledged_sends() + before.acknowledged_deletes()
@@ -124,13 +124,11 @@ def cut(history: History, done: Sequence[Step], cuts: int, seed: int) -> Report:
     return report
 
 
-def _moments(
-    history: History, done: Sequence[Step], cuts: int, chances: random.Random
-) -> list[float]:
+def _moments(history: History, done: Sequence[Step], cuts: int, rng: random.Random) -> list[float]:
     """Choose moments: half of them between any two steps, half just when a call returned."""
     returns = [one.returned for one in history.sends] + [one.returned for one in history.deletes]
     between = [step.position for step in done]
-    return sorted(chances.choice((returns, between)[number % 2]) for number in range(cuts))
+    return sorted(rng.choice((returns, between)[number % 2]) for number in range(cuts))
 
 
 def until(history: History, moment: float) -> History:

@@ -121,7 +121,7 @@ class Disk:
         for file in self._files.values():
             file.settle_deletion()
 
-    def cut(self, chances: random.Random, kept: float) -> dict[str, bytes]:
+    def cut(self, rng: random.Random, kept: float) -> dict[str, bytes]:
         """Return each file as it may be after a power loss at this moment.
 
         Each step that was not synced is kept with probability `kept`, independently of the steps
@@ -131,16 +131,16 @@ class Disk:
         for path, file in self._files.items():
             content = None if file.content is None else bytearray(file.content)
             for step in file.pending:
-                if chances.random() < kept:
-                    whole = kept == 1 or chances.random() < 0.5
-                    for piece in [step] if whole else _torn(step, chances):
+                if rng.random() < kept:
+                    whole = kept == 1 or rng.random() < 0.5
+                    for piece in [step] if whole else _torn(step, rng):
                         content = _changed(content, piece)
             if content is not None:
                 found[path] = bytes(content)
         return found
 
 
-def _torn(step: Step, chances: random.Random) -> Iterator[Step]:
+def _torn(step: Step, rng: random.Random) -> Iterator[Step]:
     """Yield some of the sectors of a write; a disk does every other step whole."""
     if step.kind is not Kind.WRITE:
         yield step
@@ -148,7 +148,7 @@ def _torn(step: Step, chances: random.Random) -> Iterator[Step]:
     start, end = step.number, step.number + len(step.content)
     while start < end:
         until = min((start // _SECTOR_BYTES + 1) * _SECTOR_BYTES, end)
-        if chances.random() < 0.5:
+        if rng.random() < 0.5:
             content = step.content[start - step.number : until - step.number]
             yield step._replace(number=start, content=content)
         start = until

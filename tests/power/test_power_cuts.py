@@ -100,8 +100,8 @@ def test_unsynced_writes_may_be_torn_and_out_of_order() -> None:
     disk = Disk()
     for one in (step(Kind.OPEN), write(0, b"a" * 1024), write(1024, b"b" * 1024)):
         disk.take(one)
-    chances = random.Random(1)
-    found = {disk.cut(chances, 0.5)["a"] for _ in range(200)}
+    rng = random.Random(1)
+    found = {disk.cut(rng, 0.5)["a"] for _ in range(200)}
     assert b"a" * 1024 in found
     assert bytes(1024) + b"b" * 1024 in found
     assert bytes(512) + b"a" * 512 in found

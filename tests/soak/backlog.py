@@ -1,4 +1,4 @@
-"""The messages that are sent and not deleted: the load's own account, which stays small."""
+"""The messages that are sent and not deleted, as the load counts them."""
 
 from __future__ import annotations
 

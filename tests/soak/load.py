@@ -77,7 +77,7 @@ class Load:
     """
 
     def __init__(self, url: str, per_second: float, seed: int) -> None:
-        self._chances = random.Random(seed)
+        self._rng = random.Random(seed)
         self._per_second = per_second
         self._checker = Checker(SETTING)
         self._findings: list[str] = []
@@ -85,7 +85,7 @@ class Load:
             Addresses(url),
             self._checker.add,
             observe=self._observe,
-            chances=self._chances,
+            rng=self._rng,
             disconnect_probability=_DISCONNECT_PROBABILITY,
         )
         self.backlog = Backlog()
@@ -135,9 +135,9 @@ class Load:
         began = due = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while due < began + seconds and not self.findings():
-                (action,) = self._chances.choices(actions, weights)
+                (action,) = self._rng.choices(actions, weights)
                 group.create_task(action())
-                due += self._chances.expovariate(self._per_second)
+                due += self._rng.expovariate(self._per_second)
                 await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def settle(self) -> None:
@@ -181,31 +181,31 @@ class Load:
     # Sending
 
     def _length(self) -> int:
-        return self._chances.choices(_LENGTHS, _SHARES)[0]
+        return self._rng.choices(_LENGTHS, _SHARES)[0]
 
     async def _send(self) -> None:
         message = NewMessage(self.backlog.add(WORK, self._length()).body)
-        if self._chances.random() < 0.3:
+        if self._rng.random() < 0.3:
             await self.client.send(WORK, message, "query")
         else:
             attributes = {"kind": {"DataType": "String", "StringValue": "soak"}}
             await self.client.send(WORK, message, MessageAttributes=attributes)
 
     async def _send_batch(self) -> None:
-        lengths = [min(self._length(), 20_000) for _ in range(self._chances.randint(1, 10))]
+        lengths = [min(self._length(), 20_000) for _ in range(self._rng.randint(1, 10))]
         messages = [NewMessage(self.backlog.add(WORK, length).body) for length in lengths]
         await self.client.send_batch(WORK, messages)
 
     async def _send_to_group(self) -> None:
         """Send to a group, and sometimes again: the server must store the message once."""
-        group = f"g{self._chances.randrange(_GROUPS)}"
+        group = f"g{self._rng.randrange(_GROUPS)}"
         entry = self.backlog.add(FIFO, min(self._length(), 20_000))
-        for _ in range(2 if self._chances.random() < 0.1 else 1):
+        for _ in range(2 if self._rng.random() < 0.1 else 1):
             await self.client.send(FIFO, NewMessage(entry.body, group, str(entry.serial)))
 
     async def _send_delayed(self) -> None:
         message = NewMessage(self.backlog.add(DELAYED, 100).body)
-        await self.client.send(DELAYED, message, DelaySeconds=self._chances.randint(0, 3))
+        await self.client.send(DELAYED, message, DelaySeconds=self._rng.randint(0, 3))
 
     # Receiving
 
@@ -218,18 +218,18 @@ class Load:
             is_failing = name == WORK and entry.serial % _FAILING == 0
             if is_failing and entry.receives <= _MAX_RECEIVES:
                 await self.client.change_visibility(name, message, 0)
-            elif name != DEAD and self._chances.random() < 0.02:
+            elif name != DEAD and self._rng.random() < 0.02:
                 await self.client.change_visibility(name, message, 1)
             else:
                 done.append((entry, message))
         # Most dead letters are left to move tasks.
-        if name != DEAD or self._chances.random() < 0.1:
+        if name != DEAD or self._rng.random() < 0.1:
             await self._delete(name, done)
 
     async def _receive(
         self, name: str, wait_seconds: int, *, is_drain: bool = False
     ) -> list[tuple[Entry, Message]]:
-        is_query = self._chances.random() < 0.3
+        is_query = self._rng.random() < 0.3
         parameters: dict[str, object] = {"WaitTimeSeconds": wait_seconds} if wait_seconds else {}
         if not is_query:
             parameters["MessageAttributeNames"] = ["All"]
@@ -244,7 +244,7 @@ class Load:
         return self.backlog.receive(name, messages)
 
     async def _delete(self, name: str, found: Sequence[tuple[Entry, Message]]) -> None:
-        if len(found) == 1 or self._chances.random() < 0.1:
+        if len(found) == 1 or self._rng.random() < 0.1:
             outcomes = [await self.client.delete(name, message) for _, message in found]
         elif found:
             outcomes = await self.client.delete_batch(name, [message for _, message in found])
@@ -256,7 +256,7 @@ class Load:
 
     async def _abandon_receive(self) -> None:
         """Wait at a queue that is always empty, and disconnect."""
-        seconds = self._chances.uniform(0, 0.5)
+        seconds = self._rng.uniform(0, 0.5)
         await self.client.abandon(
             "ReceiveMessage", seconds, QueueUrl=queue_url(EMPTY), WaitTimeSeconds=20
         )
@@ -264,24 +264,24 @@ class Load:
     # Whole queues
 
     async def _read_queues(self) -> None:
-        url = queue_url(self._chances.choice((WORK, FIFO, DELAYED)))
+        url = queue_url(self._rng.choice((WORK, FIFO, DELAYED)))
         calls: tuple[tuple[str, dict[str, object]], ...] = (
             ("ListQueues", {}),
             ("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]}),
             ("ListQueueTags", {"QueueUrl": url}),
-            ("TagQueue", {"QueueUrl": url, "Tags": {"seen": str(self._chances.random())}}),
+            ("TagQueue", {"QueueUrl": url, "Tags": {"seen": str(self._rng.random())}}),
             ("UntagQueue", {"QueueUrl": url, "TagKeys": ["seen"]}),
             ("ListDeadLetterSourceQueues", {"QueueUrl": queue_url(DEAD)}),
             ("ListMessageMoveTasks", {"SourceArn": queue_arn(DEAD)}),
         )
-        action, parameters = self._chances.choice(calls)
+        action, parameters = self._rng.choice(calls)
         await self.client.call(action, **parameters)
 
     async def _create_and_delete_queue(self) -> None:
         """Create a queue, send to it, count its messages, sometimes purge it, and delete it."""
         name = self._names.popleft() if self._names else f"passing-{uuid.uuid4()}"
         url = queue_url(name)
-        count = self._chances.randint(0, 10)
+        count = self._rng.randint(0, 10)
         entries = [{"Id": str(n), "MessageBody": "passing"} for n in range(count)]
         await self.client.call("CreateQueue", QueueName=name, tags={"kind": "passing"})
         if entries:
@@ -289,7 +289,7 @@ class Load:
             await self.client.call("ReceiveMessage", QueueUrl=url)
         if await self._count(name) != count:
             self._findings.append(f"{name} was sent {count} messages and has not as many")
-        if self._chances.random() < 0.5:
+        if self._rng.random() < 0.5:
             await self.client.call("PurgeQueue", QueueUrl=url)
             if await self._count(name):
                 self._findings.append(f"{name} was purged and has messages")

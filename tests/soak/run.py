@@ -83,8 +83,7 @@ class Soak:
         lines = 0
         for number in range(1, _SAMPLES + 1):
             due = began + self.seconds * number / _SAMPLES
-            # After a delay, samples are not taken one upon the other: they would all be of one
-            # moment, and count as many.
+            # After a delay, late samples keep a distance: else many would show the same state.
             await asyncio.sleep(max(due - time.monotonic(), self.seconds / _SAMPLES / 2))
             if load.findings():
                 return
