@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import bindparam
 
 from storage import queues
 from storage.messages import fifo_groups
 from storage.messages.rows import Row
+from storage.queue_settings import LockedQueue, QueueName
 from storage.queues import Queue
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
-
-
-class Redrive(NamedTuple):
-    """Where a queue's messages go that were received often enough, and what they say of it.
-
-    `source` is the source queue as the rules name it, opaque here.
-    """
-
-    maximum_receives: int
-    account: str
-    region: str
-    name: str
-    source: str
-
 
 _MOVE_STATE = (
     messages.update()
@@ -62,7 +49,7 @@ _RENAME_BODY = _MOVE_BODY.values(message_id=bindparam("message"))
 
 
 def move_to_dead_letter_queue(
-    transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequence[Row]
+    transaction: Transaction, source: LockedQueue, target_name: QueueName, rows: Sequence[Row]
 ) -> bool:
     """Move exhausted messages to the dead-letter queue, or say that there is none to move them to.
 
@@ -70,8 +57,8 @@ def move_to_dead_letter_queue(
     anew and take the next places of their groups. A queue that is its own dead-letter queue keeps
     its messages and goes on delivering them.
     """
-    target = queues.lock(transaction, redrive.account, redrive.region, redrive.name)
-    if target is None or target.id == queue_id:
+    target = queues.lock(transaction, *target_name)
+    if target is None or target.id == source.id:
         return False
     is_fifo = target.kind != queues.STANDARD
     states = [
@@ -83,8 +70,8 @@ def move_to_dead_letter_queue(
         }
         for row in rows
     ]
-    contents = [{"source": redrive.source} for _ in rows]
-    _move(transaction, queue_id, target, rows, states, contents)
+    contents = [{"source": str(source.name)} for _ in rows]
+    _move(transaction, source.id, target, rows, states, contents)
     return True
 
 
