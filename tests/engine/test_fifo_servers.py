@@ -69,7 +69,7 @@ async def test_what_has_expired_is_freed_when_its_group_is_held(
 
     def hold_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
-        free = other.database.write(expiry.free_expired, one.queue.id, one.expired_ms(), 10)
+        free = other.database.write(expiry.free_expired, one.queue.id, 10)
         freeing.append(asyncio.create_task(free))
         await_only(done_or_waiting(freeing[0], one.url))
         left = transaction.connection.execute(
@@ -129,7 +129,7 @@ async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
         errors.append(str(error.orig))
         return is_write_conflict(error)
 
-    monkeypatch.setattr(database_module, "is_collision", note)
+    monkeypatch.setattr(database_module, "is_write_conflict", note)
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
     one.database._contended_until = inf
