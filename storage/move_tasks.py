@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
-from storage.messages import dead_letters, deletion, fifo_groups
-from storage.messages.rows import STATE, Row
+from storage.messages import fifo_groups, transitions
+from storage.messages.rows import STATE, MessageState
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
@@ -206,9 +206,8 @@ def step(
         end(transaction, task_id, COMPLETED)
         return None
     expired_ms = transaction.now_ms - retention_ms_of(source)
-    deletion.delete_messages(
-        transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms]
-    )
+    expired = [row for row in met if row.sent_at_ms <= expired_ms]
+    transitions.expire(transaction, source.id, expired)
     rows = [row for row in met if row.sent_at_ms > expired_ms]
     moved = 0
     for place, found in _by_destination(transaction, source.id, task, rows).items():
@@ -218,7 +217,7 @@ def step(
             raise NoDestination
         free = _without_busy(transaction, target, found)
         if free:
-            dead_letters.move_as_new(transaction, source.id, target, free)
+            transitions.redrive(transaction, source.id, target.id, free)
             moved += len(free)
     if moved:
         transaction.connection.execute(
@@ -227,7 +226,9 @@ def step(
     return len(met) - len(rows) + moved
 
 
-def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
+def _movable(
+    transaction: Transaction, source: Queue, task: Task, limit: int
+) -> Sequence[MessageState]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
         chosen, _ = fifo_groups.choose(
@@ -238,13 +239,14 @@ def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) ->
             newest=task.number,
         )
         return chosen[0]
-    return transaction.connection.execute(
+    rows: Sequence[Any] = transaction.connection.execute(
         sa.select(*STATE)
         .where(*_is_to_be_moved(transaction, source, task))
         .order_by(messages.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
+    return rows
 
 
 def _is_to_be_moved(
@@ -298,7 +300,9 @@ _FREE = Statement(
 )
 
 
-def _without_busy(transaction: Transaction, target: Queue, rows: Sequence[Row]) -> Sequence[Row]:
+def _without_busy(
+    transaction: Transaction, target: Queue, rows: Sequence[MessageState]
+) -> Sequence[MessageState]:
     """Leave out what goes to groups that other servers hold: it is moved by a later step.
 
     A receive there that buries messages may hold its group of the target, and wait for the one of
@@ -314,8 +318,8 @@ def _without_busy(transaction: Transaction, target: Queue, rows: Sequence[Row]) 
 
 
 def _by_destination(
-    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[Row]
-) -> Mapping[str, list[Row]]:
+    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
+) -> Mapping[str, list[MessageState]]:
     if task.destination is not None:
         return {task.destination: list(rows)} if rows else {}
     sources: dict[int, Any] = {
@@ -326,7 +330,7 @@ def _by_destination(
             )
         )
     }
-    places: dict[str, list[Row]] = defaultdict(list)
+    places: dict[str, list[MessageState]] = defaultdict(list)
     for row in rows:
         if sources[row.id] is None:
             raise NoSource

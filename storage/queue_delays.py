@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage.messages import transitions
 from storage.schema import messages
 from storage.schema import queue_delays as pending
 from storage.transaction import Transaction
@@ -31,21 +32,11 @@ _STEP_BACK = (
     .limit(1)
     .offset(bindparam("passed", type_=sa.Integer))
 )
-_is_of_step = sa.and_(
-    messages.c.queue_id == bindparam("queue"),
-    messages.c.id >= bindparam("first"),
-    messages.c.id < bindparam("before"),
-)
 _OF_STEP = (
     sa.select(messages.c.group_id, messages.c.sent_at_ms)
-    .where(_is_of_step)
+    .where(transitions.is_of_range)
     .order_by(messages.c.id)
     .with_for_update()
-)
-_DELAY = (
-    messages.update()
-    .where(_is_of_step, messages.c.receive_count == 0)
-    .values(visible_at_ms=messages.c.sent_at_ms + bindparam("delay"))
 )
 
 
@@ -86,8 +77,8 @@ def _step_back(
     first = connection.scalar(_STEP_BACK, {**step, "passed": limit - 1})
     step["first"] = 0 if first is None else first
     rows = connection.execute(_OF_STEP, step).all()
-    connection.execute(_DELAY, {**step, "delay": delay_ms})
-    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
+    group_ids = (row.group_id for row in rows)
+    transitions.delay(transaction, queue_id, range(step["first"], before), delay_ms, group_ids)
     indifferent_ms = transaction.now_ms - _LONGEST_DELAY_MS
     if first is None or all(row.sent_at_ms <= indifferent_ms for row in rows):
         discard(transaction, queue_id)

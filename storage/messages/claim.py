@@ -6,17 +6,17 @@ was received often enough is buried in the dead-letter queue. Refuses to know wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages import dead_letters, fair_queues, fifo_groups
+from storage.messages import dead_letters, fair_queues, fifo_groups, transitions
 from storage.messages.dead_letters import Redrive
-from storage.messages.deletion import delete_messages
-from storage.messages.rows import STATE, Row
+from storage.messages.rows import CONTENT, STATE, MessageContent, MessageState
+from storage.messages.transitions import in_flight_update
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -36,7 +36,7 @@ class Claimed(NamedTuple):
     are hidden already.
     """
 
-    shares: Sequence[Sequence[tuple[Row, Row]]]
+    shares: Sequence[Sequence[tuple[MessageState, MessageContent]]]
     is_all: bool
     is_hidden: bool = False
 
@@ -60,7 +60,7 @@ class Clearing:
         """A message that was received so often is given no more, as far as is known by now."""
         return _ANY_COUNT if self._redrive is None else self._redrive.maximum_receives
 
-    def keeps(self, row: Row) -> bool:
+    def keeps(self, row: MessageState) -> bool:
         """Tell whether a message may be given, when it is visible."""
         return row.sent_at_ms > self.expired_ms and (
             self._redrive is None
@@ -68,11 +68,10 @@ class Clearing:
             or row.visible_at_ms > self._transaction.now_ms
         )
 
-    def clear(self, rows: Sequence[Row]) -> None:
+    def clear(self, rows: Sequence[MessageState]) -> None:
         """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
-        delete_messages(
-            self._transaction, [(self.queue_id, r) for r in rows if self._has_expired(r)]
-        )
+        expired = [r for r in rows if self._has_expired(r)]
+        transitions.expire(self._transaction, self.queue_id, expired)
         exhausted = [r for r in rows if not self._has_expired(r)]
         if not exhausted or self._redrive is None:
             return
@@ -81,14 +80,12 @@ class Clearing:
         ):
             self._redrive = None
 
-    def _has_expired(self, row: Row) -> bool:
+    def _has_expired(self, row: MessageState) -> bool:
         return bool(row.sent_at_ms <= self.expired_ms)
 
 
-_CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
-
 _head = (
-    sa.select(*STATE, *_CONTENT)
+    sa.select(*STATE, *CONTENT)
     .join_from(
         messages,
         bodies,
@@ -110,18 +107,6 @@ _VISIBLE_HEAD = Statement(
     .with_for_update(skip_locked=True)
 )
 
-_hiding = (
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"))
-    .values(
-        visible_at_ms=bindparam("until"),
-        receive_count=messages.c.receive_count + 1,
-        first_received_at_ms=sa.func.coalesce(messages.c.first_received_at_ms, bindparam("now")),
-    )
-)
-
-_HIDE = Statement(_hiding.where(among(messages.c.id, "numbers")))
-
 
 def _claim_and_hide() -> sa.Select[*tuple[object, ...]]:
     """Write a claim that hides what it finds, if all of that may be given and nobody shares it."""
@@ -133,7 +118,7 @@ def _claim_and_hide() -> sa.Select[*tuple[object, ...]]:
     )
     are_all = sa.select(sa.func.bool_and(may_be_given)).select_from(head).scalar_subquery()
     numbers = sa.func.array(sa.select(head.c.id).scalar_subquery())
-    hidden = _hiding.where(messages.c.id == sa.any_(numbers), are_all).cte("hidden")
+    hidden = in_flight_update.where(messages.c.id == sa.any_(numbers), are_all).cte("hidden")
     return sa.select(head).add_cte(hidden)
 
 
@@ -172,8 +157,8 @@ def claim_standard(
 
 
 def _treat_fairly(
-    transaction: Transaction, clearing: Clearing, found: list[tuple[Row, Row]]
-) -> list[tuple[Row, Row]]:
+    transaction: Transaction, clearing: Clearing, found: list[tuple[MessageState, MessageContent]]
+) -> list[tuple[MessageState, MessageContent]]:
     """Give other tenants' messages in place of those of noisy ones, where there are any."""
     queue_id = clearing.queue_id
     noisy = fair_queues.noisy_tenants(transaction, queue_id)
@@ -206,27 +191,18 @@ def claim_fifo(transaction: Transaction, clearing: Clearing, maxima: Sequence[in
 
 
 _CONTENT_OF = Statement(
-    sa.select(bodies.c.id, *_CONTENT).where(
+    sa.select(bodies.c.id, *CONTENT).where(
         bodies.c.queue_id == bindparam("queue"), among(bodies.c.id, "numbers")
     )
 )
 
 
 def with_content(
-    transaction: Transaction, queue_id: int, rows: Sequence[Row]
-) -> list[tuple[Row, Row]]:
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
+) -> list[tuple[MessageState, MessageContent]]:
     """Read the content of messages that were chosen by their state alone."""
     if not rows:
         return []
     parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
     content = {row.id: row for row in _CONTENT_OF.rows(transaction.connection, parameters)}
     return [(row, content[row.id]) for row in rows]
-
-
-def hide(transaction: Transaction, queue_id: int, taken: Mapping[int, Sequence[int]]) -> None:
-    """Hide messages, given by their visibility timeout, of which a drain has mostly one."""
-    for timeout_ms, numbers in taken.items():
-        if numbers:
-            parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
-            parameters["until"] = transaction.now_ms + timeout_ms
-            _HIDE.change(transaction.connection, parameters)

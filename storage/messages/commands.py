@@ -9,7 +9,7 @@ none has been answered, so any order among them is a true one.
 from __future__ import annotations
 
 import enum
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,15 +20,16 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import queues
-from storage.messages import deduplication, fifo_groups, receive, rows
+from storage.messages import deduplication, fifo_groups, receive, transitions
 from storage.messages.deduplication import Candidate, SentMessage
-from storage.messages.deletion import delete_by_number, delete_messages
 from storage.messages.receive import Receipt, Receive, Received
+from storage.messages.rows import MessageState
+from storage.messages.transitions import ReceivedMessage, VisibilityChange
 from storage.queues import QueueChanged
-from storage.schema import bodies, messages, next_numbers
+from storage.schema import messages, next_numbers
 from storage.schema import queues as queue_table
 from storage.sql.arrays import among, in_order
-from storage.sql.statement import Both, Statement
+from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 
@@ -172,15 +173,6 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping
     return {queue_id: revision for queue_id, revision in rows if revision is not None}
 
 
-_INSERT = Both(
-    Statement(
-        messages.insert(),
-        ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
-    ),
-    Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"]),
-)
-
-
 def _send(
     transaction: Transaction,
     commands: Sequence[Send],
@@ -200,20 +192,8 @@ def _send(
             if is_new:
                 states.append(_state(transaction, command, message, identity.number))
                 contents.append(_content(command, message, identity.number))
-    if not states:
-        return
-    _INSERT.change_each(transaction.connection, states, contents)
-    places = Counter((state["queue_id"], state["visible_at_ms"]) for state in states)
-    for (queue_id, visible_at_ms), count in places.items():
-        transaction.add_to_count(queue_id, count)
-        transaction.notify_visible(queue_id, visible_at_ms, count)
-    arrived = [
-        (state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
-        for state in states
-        if state["group_id"] is not None
-    ]
-    if arrived:
-        fifo_groups.join(transaction, arrived, held)
+    if states:
+        transitions.send(transaction, states, contents, held)
 
 
 _GROUPS_OF = Statement(
@@ -339,12 +319,6 @@ _FIND = Statement(
     .with_for_update()
 )
 
-_HIDE = Statement(
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
-    .values(visible_at_ms=bindparam("until"))
-)
-
 
 def _delete_and_change(
     transaction: Transaction,
@@ -370,22 +344,24 @@ def _delete_and_change(
         for receipt, outcome in zip(delete.receipts, outcomes, strict=True):
             if outcome is Outcome.DONE:
                 gone[receipt[:2]] = found[receipt[:2]]
-    delete_messages(transaction, [(queue_id, row) for (queue_id, _), row in sorted(gone.items())])
+    for queue_id, keys_of_queue in groupby(sorted(gone), itemgetter(0)):
+        deleted = [gone[key] for key in keys_of_queue]
+        group_ids = (row.group_id for row in deleted if row.group_id is not None)
+        transitions.delete(transaction, queue_id, [row.id for row in deleted], group_ids)
     for key in gone:
         del found[key]
-    hidden = []
+    changed = []
     for command in changes:
         results[id(command)] = outcomes = []
         for receipt, timeout_ms in command.changes:
             outcome = _outcome(transaction, command, receipt, found)
             outcomes.append(outcome)
             if outcome is Outcome.DONE:
+                key, group_id = receipt[:2], found[receipt[:2]].group_id
                 until_ms = transaction.now_ms + timeout_ms
-                hidden.append({"queue": receipt[0], "number": receipt[1], "until": until_ms})
-                transaction.notify_visible(receipt[0], until_ms)
-                _touch(transaction, receipt[0], found[receipt[:2]].group_id)
-    if hidden:
-        _HIDE.change_each(transaction.connection, hidden)
+                changed.append(VisibilityChange(*key, group_id, until_ms))
+    if changed:
+        transitions.change_visibility(transaction, changed)
 
 
 def _delete_any(
@@ -400,12 +376,12 @@ def _delete_any(
             if queue_id == command.queue_id:
                 by_queue[queue_id].add(number)
     for queue_id, numbers in sorted(by_queue.items()):
-        delete_by_number(transaction, queue_id, sorted(numbers))
+        transitions.delete(transaction, queue_id, sorted(numbers))
 
 
 def _find(
     transaction: Transaction, keys: Collection[tuple[int, int]]
-) -> dict[tuple[int, int], rows.Row]:
+) -> dict[tuple[int, int], MessageState]:
     """Read the states of those of the messages named that exist.
 
     One statement for each queue: given pairs of queue and number, SQLite and PostgreSQL would read
@@ -425,7 +401,7 @@ def _outcome(
     transaction: Transaction,
     command: Delete | ChangeVisibility,
     receipt: Receipt,
-    found: dict[tuple[int, int], rows.Row],
+    found: dict[tuple[int, int], MessageState],
 ) -> Outcome:
     """Hold a receipt against what is known of its message now."""
     row = found.get(receipt[:2])
@@ -442,42 +418,15 @@ def _outcome(
     return Outcome.EXPIRED
 
 
-def _touch(transaction: Transaction, queue_id: int, group_id: str | None) -> None:
-    if group_id is not None:
-        transaction.dirty_groups.add((queue_id, group_id))
-
-
-_RELEASE = Statement(
-    messages.update()
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.id == bindparam("number"),
-        messages.c.receive_count == bindparam("claim"),
-    )
-    .values(
-        visible_at_ms=bindparam("now"),
-        receive_count=messages.c.receive_count - 1,
-        first_received_at_ms=sa.case(
-            (messages.c.receive_count == 1, sa.null()),
-            else_=messages.c.first_received_at_ms,
-        ),
-    )
-)
-
-
 def _release(transaction: Transaction, commands: Sequence[Release]) -> None:
     claims = sorted((claim for command in commands for claim in command.claims), key=_by_receipt)
     if not claims:
         return
-    rows = []
-    for claim in claims:
-        queue_id, number, receive_count = claim.receipt
-        row = {"queue": queue_id, "number": number, "claim": receive_count}
-        rows.append({**row, "now": transaction.now_ms})
-        transaction.notify_visible(queue_id, transaction.now_ms)
-        if claim.is_ordered:
-            _touch(transaction, queue_id, claim.group_id)
-    _RELEASE.change_each(transaction.connection, rows)
+    received = [
+        ReceivedMessage(*claim.receipt, claim.group_id if claim.is_ordered else None)
+        for claim in claims
+    ]
+    transitions.release(transaction, received)
 
 
 def _by_receipt(claim: Received) -> Receipt:

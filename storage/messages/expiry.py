@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from storage.messages import fifo_groups
+from storage.messages import fifo_groups, transitions
 from storage.messages.counts import expired_redriven
-from storage.messages.deletion import delete_messages
 from storage.schema import messages
 from storage.sql.arrays import among, in_order
 from storage.sql.statement import Statement
@@ -64,6 +63,6 @@ def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit
         fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
         numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
         found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
-        delete_messages(transaction, [(queue_id, row) for row in found])
+        transitions.expire(transaction, queue_id, found)
         freed += len(found)
     return freed

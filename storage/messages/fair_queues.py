@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage.messages.in_flight import IS_IN_FLIGHT
-from storage.messages.rows import STATE, Row
+from storage.messages.rows import STATE, MessageState
 from storage.schema import messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -173,7 +173,7 @@ _OF_TENANT = Statement(
 
 def choose(
     transaction: Transaction, queue_id: int, noisy: Mapping[str, int], wanted: int
-) -> list[Row]:
+) -> list[MessageState]:
     """Choose visible messages: those of quiet tenants, oldest first, and then those of noisy ones.
 
     Messages without a tenant are quiet, each for itself.
@@ -194,9 +194,9 @@ def _look_further(
     transaction: Transaction,
     queue_id: int,
     noisy: Mapping[str, int],
-    oldest: Sequence[Row],
+    oldest: Sequence[MessageState],
     wanted: int,
-) -> list[Row]:
+) -> list[MessageState]:
     """Choose what quiet tenants have elsewhere, too: among the newest, and tenant by tenant."""
     waiting = transaction.hints.of(queue_id).waiting
     found = {row.id: row for row in oldest}
@@ -228,7 +228,7 @@ def _walk_on(transaction: Transaction, queue_id: int) -> None:
     hint.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_AT_MOST else ""
 
 
-def _by_age(row: Row) -> tuple[int, int]:
+def _by_age(row: MessageState) -> tuple[int, int]:
     return row.visible_at_ms, row.id
 
 
@@ -238,7 +238,7 @@ def _quiet(
     statement: Statement,
     noisy: Mapping[str, int],
     limit: int,
-) -> list[Row]:
+) -> list[MessageState]:
     parameters = {
         "queue": queue_id,
         "now": transaction.now_ms,
@@ -248,7 +248,9 @@ def _quiet(
     return sorted(statement.rows(transaction.connection, parameters), key=_by_age)
 
 
-def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[Row]:
+def _lock(
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
+) -> list[MessageState]:
     """Read the states of messages, but for those that another server is just about."""
     if not rows:
         return []
@@ -259,13 +261,13 @@ def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[
 
 def _first_of(
     transaction: Transaction, queue_id: int, tenants: Collection[str], wanted: int
-) -> list[Row]:
+) -> list[MessageState]:
     """Take from one tenant after the other; what a quiet one may be short of, others have.
 
     Whose turn it was is forgotten to be waiting: with many tenants, the others are next.
     """
     waiting = transaction.hints.of(queue_id).waiting
-    chosen: list[Row] = []
+    chosen: list[MessageState] = []
     for tenant in tenants:
         if len(chosen) >= wanted:
             break
@@ -280,7 +282,7 @@ def _first_of(
     return chosen
 
 
-def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[Row]) -> None:
+def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[MessageState]) -> None:
     """Remember that messages of tenants were claimed, so that they are counted again in time."""
     hint = transaction.hints.of(queue_id)
     hint.claimed += sum(1 for row in rows if row.tenant_id is not None)

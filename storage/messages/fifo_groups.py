@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.rows import STATE, Row
+from storage.messages.rows import STATE, MessageState
 from storage.schema import groups, messages
 from storage.sql.arrays import among, by_queue, in_order, insertion_or_hold
 from storage.sql.statement import Statement
@@ -174,10 +174,10 @@ def choose(
     transaction: Transaction,
     queue_id: int,
     maxima: Sequence[int],
-    keep: Callable[[Row], bool],
+    keep: Callable[[MessageState], bool],
     least_depth: int = 1,
     newest: int = _ANY_NUMBER,
-) -> tuple[list[list[Row]], list[Row]]:
+) -> tuple[list[list[MessageState]], list[MessageState]]:
     """Choose for each receiver, by how many it takes, which messages it may have.
 
     A receiver takes what the first group delivers, then what the next does; a group serves one
@@ -187,8 +187,8 @@ def choose(
     `least_depth` is how many messages of each are, where many are known to be in the way. Groups
     that begin with a message after `newest` are passed over.
     """
-    met: list[Row] = []
-    chosen: list[list[Row]] = [[] for _ in maxima]
+    met: list[MessageState] = []
+    chosen: list[list[MessageState]] = [[] for _ in maxima]
     receivers = [place for place, maximum in enumerate(maxima) if maximum]
     last = (-1, -1)
     wanted = len(receivers)
@@ -238,10 +238,10 @@ _FIRST_ONES = Statement(
 
 
 def _read(
-    transaction: Transaction, queue_id: int, found: Sequence[Row], depth: int
-) -> dict[str, list[Row]]:
+    transaction: Transaction, queue_id: int, found: Sequence[Any], depth: int
+) -> dict[str, list[MessageState]]:
     """Read the first messages of groups, up to `depth` of each."""
-    by_group: dict[str, list[Row]] = {group.group_id: [] for group in found}
+    by_group: dict[str, list[MessageState]] = {group.group_id: [] for group in found}
     parameters: dict[str, Any] = {"queue": queue_id}
     if depth == 1:
         parameters["numbers"] = [group.head_id for group in found]
@@ -258,8 +258,11 @@ def _read(
 
 
 def _deliverable(
-    transaction: Transaction, rows: Iterable[Row], room: int, keep: Callable[[Row], bool]
-) -> Iterator[Row]:
+    transaction: Transaction,
+    rows: Iterable[MessageState],
+    room: int,
+    keep: Callable[[MessageState], bool],
+) -> Iterator[MessageState]:
     """Go from the head to the first message that is hidden, or until `room` is full.
 
     What is not kept takes no room, and hides nothing.
@@ -347,7 +350,7 @@ def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
         _END.change_all(transaction.connection, ended)
 
 
-def _available_at_ms(transaction: Transaction, row: Row) -> int:
+def _available_at_ms(transaction: Transaction, row: Any) -> int:  # noqa: ANN401 (of `_HEADS`)
     """Tell from when on a group delivers, which also settles its turn among the others.
 
     A hidden head blocks the group until it is visible again, or has expired. A group that can

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import queues
-from storage.messages import claim, fifo_groups, in_flight, receive_attempts
+from storage.messages import claim, fifo_groups, in_flight, receive_attempts, transitions
 from storage.messages.claim import Claimed, Clearing
 from storage.messages.dead_letters import Redrive
 from storage.messages.receive_attempts import (
@@ -24,7 +24,8 @@ from storage.messages.receive_attempts import (
     ReceiveAttemptExpired,
     RecordedAttempt,
 )
-from storage.messages.rows import STATE, Row
+from storage.messages.rows import STATE, MessageContent, MessageState
+from storage.messages.transitions import VisibilityChange
 from storage.schema import messages
 from storage.sql.arrays import among, in_order
 from storage.sql.statement import Statement
@@ -149,7 +150,10 @@ def _serve(
         if received:
             _record(transaction, command, received, transaction.now_ms)
     if not claimed.is_hidden:
-        claim.hide(transaction, queue_id, taken)
+        for timeout_ms, numbers in taken.items():
+            if numbers:
+                until_ms = transaction.now_ms + timeout_ms
+                transitions.make_in_flight(transaction, queue_id, numbers, until_ms)
     hint = transaction.hints.of(queue_id)
     if hidden:
         bodies = (content.body for rows in claimed.shares for _, content in rows)
@@ -177,14 +181,20 @@ def _claim(
     return claim.claim_standard(transaction, clearing, maxima, until_ms)
 
 
-def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
+def _hand_over(
+    transaction: Transaction, command: Receive, state: MessageState, content: MessageContent
+) -> Received:
     if state.group_id is not None:
         transaction.dirty_groups.add((command.queue_id, state.group_id))
     return _received(command, state, content, state.receive_count + 1, transaction.now_ms)
 
 
 def _received(
-    command: Receive, state: Row, content: Row, receive_count: int, received_at_ms: int
+    command: Receive,
+    state: MessageState,
+    content: MessageContent,
+    receive_count: int,
+    received_at_ms: int,
 ) -> Received:
     first_ms = state.first_received_at_ms
     return Received(
@@ -250,12 +260,6 @@ _STATE_OF = Statement(
     .with_for_update()
 )
 
-_HIDE_AGAIN = Statement(
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
-    .values(visible_at_ms=bindparam("until"))
-)
-
 
 def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any]) -> bool:
     """Give a repeated attempt what it was given before; False if it is a new one."""
@@ -296,11 +300,9 @@ def _claim_again(
         for state, content in claim.with_content(transaction, queue_id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
-    _HIDE_AGAIN.change_all(
-        transaction.connection,
-        [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows],
+    transitions.receive_again(
+        transaction, [VisibilityChange(queue_id, row.id, row.group_id, until_ms) for row in rows]
     )
-    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
     _record(transaction, command, received, made.made_at_ms)
     return received
 

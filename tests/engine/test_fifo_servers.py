@@ -129,7 +129,7 @@ async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
         errors.append(str(error.orig))
         return is_write_conflict(error)
 
-    monkeypatch.setattr(database_module, "is_collision", note)
+    monkeypatch.setattr(database_module, "is_write_conflict", note)
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
     one.database._contended_until = inf
