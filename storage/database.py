@@ -37,6 +37,7 @@ from storage.messages import fifo_groups
 from storage.messages.commands import Command
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.engine import PostgresqlEngine
+from storage.queue_settings import LockedQueue
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
 from storage.waiters import Waiters
@@ -139,7 +140,7 @@ class Database:
         self._engine = engine
         self._clock = clock
         self._hints = Hints()
-        self._revisions: dict[int, int] = {}
+        self._locked_queues: dict[int, LockedQueue] = {}
         self._contended_until = -inf
         self._pending = WriteQueue(self._hints, limit, limit_bytes)
         self._wake = asyncio.Event()
@@ -259,7 +260,7 @@ class Database:
 
         def run(transaction: Transaction) -> T:
             # Queues are changed by such functions alone, and not by commands.
-            self._revisions.clear()
+            self._locked_queues.clear()
             return function(transaction, *args, **kw)
 
         result: T = await self._enqueue(run)
@@ -337,7 +338,7 @@ class Database:
                 lambda count: self._engine.take_numbers(connection, count),
                 self.waiters.waiting,
                 self._hints,
-                {} if self._engine.is_shared else self._revisions,
+                {} if self._engine.is_shared else self._locked_queues,
                 is_shared=self._engine.is_shared,
                 is_contended=self._engine.is_shared and self._loop.time() < self._contended_until,
             )

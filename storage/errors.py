@@ -7,7 +7,7 @@ import re
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-from storage import schema
+from storage import migrations
 
 _COLLISION_STATES = ("40001", "40P01")
 """What SQL calls a serialization failure and a deadlock."""
@@ -102,9 +102,9 @@ def mask_password(url: str) -> str:
 
 def explain(error: Exception, where: str) -> str:
     """Word in one line why a database cannot be used."""
-    if isinstance(error, schema.ForeignDatabase):
+    if isinstance(error, migrations.ForeignDatabase):
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
-    if isinstance(error, schema.NewerSchema):
+    if isinstance(error, migrations.NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
     if isinstance(error, TimeoutError):
         return f"cannot reach {where}: no answer"

@@ -7,7 +7,7 @@ interrupted goes on where it was. Refuses to decide how quickly: that is the run
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from storage import queues
 from storage.messages import fifo_groups, transitions
 from storage.messages.rows import STATE, MessageState
+from storage.queue_settings import QueueName
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
@@ -54,15 +55,15 @@ class NoDestination(Exception):
 class Task:
     """A task as it was when it was read.
 
-    `source` is a queue's name, `destination` a queue as the rules name it or None for each
-    message's own source. `number` is the last message's that the task may meet.
+    `source` is a queue's name, `destination` a full name, or None for each message's own source.
+    `number` is the last message's that the task may meet.
     """
 
     id: str
     account: str
     region: str
     source: str
-    destination: str | None
+    destination: QueueName | None
     per_second: int | None
     status: str
     moved: int
@@ -70,6 +71,13 @@ class Task:
     failure: str | None
     number: int
     started_at_ms: int
+
+
+def _task(row: sa.Row[*tuple[Any, ...]]) -> Task:
+    values = dict(row._mapping)
+    if values["destination"] is not None:
+        values["destination"] = QueueName.parse(values["destination"])
+    return Task(**values)
 
 
 def _of_source(account: str, region: str, source: str) -> sa.ColumnElement[bool]:
@@ -80,7 +88,7 @@ def start(
     transaction: Transaction,
     task_id: str,
     queue: Queue,
-    destination: str | None,
+    destination: QueueName | None,
     per_second: int | None,
     to_move: int,
 ) -> None:
@@ -108,7 +116,7 @@ def start(
             "account": queue.account,
             "region": queue.region,
             "source": queue.name,
-            "destination": destination,
+            "destination": None if destination is None else str(destination),
             "per_second": per_second,
             "status": RUNNING,
             "moved": 0,
@@ -131,20 +139,20 @@ def latest(
         .order_by(tasks.c.number.desc())
         .limit(limit)
     )
-    return [Task(**row._mapping) for row in connection.execute(statement)]
+    return [_task(row) for row in connection.execute(statement)]
 
 
 def active(connection: sa.Connection) -> Sequence[Task]:
     """Give all tasks that have not ended."""
     statement = sa.select(tasks).where(tasks.c.status.in_(_ACTIVE)).order_by(tasks.c.number)
-    return [Task(**row._mapping) for row in connection.execute(statement)]
+    return [_task(row) for row in connection.execute(statement)]
 
 
 def find(connection: sa.Connection, task_id: str, *, hold: bool = False) -> Task | None:
     """Give a task, or None; if it is held, no other server works on it before the COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
     row = connection.execute(statement.with_for_update() if hold else statement).first()
-    return Task(**row._mapping) if row else None
+    return _task(row) if row else None
 
 
 def cancel(transaction: Transaction, task_id: str) -> int:
@@ -173,20 +181,13 @@ def end(transaction: Transaction, task_id: str, status: str, failure: str | None
     )
 
 
-def step(
-    transaction: Transaction,
-    task_id: str,
-    limit: int,
-    locate: Callable[[str], tuple[str, str, str] | None],
-    retention_ms_of: Callable[[Queue], int],
-) -> int | None:
+def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
     """Move up to `limit` visible messages; None when the task has ended, and why is noted.
 
     What is given otherwise is how many messages are done with. It is none while other servers are
     just about all that is left.
 
-    `locate` turns a queue as the rules name it into account, region and name; `retention_ms_of`
-    tells how long a queue keeps messages. One that has expired is erased where it is met.
+    A message that has expired is deleted where it is met.
 
     Raises:
         NoSource: a message has no source and the task no destination.
@@ -205,14 +206,13 @@ def step(
             return 0
         end(transaction, task_id, COMPLETED)
         return None
-    expired_ms = transaction.now_ms - retention_ms_of(source)
+    expired_ms = transaction.now_ms - source.retention_ms
     expired = [row for row in met if row.sent_at_ms <= expired_ms]
     transitions.expire(transaction, source.id, expired)
     rows = [row for row in met if row.sent_at_ms > expired_ms]
     moved = 0
-    for place, found in _by_destination(transaction, source.id, task, rows).items():
-        located = locate(place)
-        target = queues.lock(transaction, *located) if located else None
+    for destination, found in _by_destination(transaction, source.id, task, rows).items():
+        target = queues.lock(transaction, *destination)
         if target is None:
             raise NoDestination
         free = _without_busy(transaction, target, found)
@@ -319,7 +319,7 @@ def _without_busy(
 
 def _by_destination(
     transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
-) -> Mapping[str, list[MessageState]]:
+) -> Mapping[QueueName, list[MessageState]]:
     if task.destination is not None:
         return {task.destination: list(rows)} if rows else {}
     sources: dict[int, Any] = {
@@ -330,9 +330,9 @@ def _by_destination(
             )
         )
     }
-    places: dict[str, list[MessageState]] = defaultdict(list)
+    found: dict[str, list[MessageState]] = defaultdict(list)
     for row in rows:
         if sources[row.id] is None:
             raise NoSource
-        places[sources[row.id]].append(row)
-    return places
+        found[sources[row.id]].append(row)
+    return {QueueName.parse(source): its_rows for source, its_rows in found.items()}

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from storage import schema
 from storage.hints import Hints
 from storage.notifications import Notifications
+from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
 
 _ADD_TO_BACKLOG = Statement(
@@ -38,7 +39,7 @@ class Transaction:
         is_contended: whether this server has collided with another in the last seconds.
         notifications: who waits, on whatever server, hears of it after the COMMIT.
         numbers_ahead: numbers that were taken already, for messages of standard queues.
-        revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
+        locked_queues: the queues, by id, that are known not to change before COMMIT.
         local_wakeups: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
 
@@ -52,10 +53,10 @@ class Transaction:
         "is_shared",
         "local_wakeups",
         "locked_groups",
+        "locked_queues",
         "notifications",
         "now_ms",
         "numbers_ahead",
-        "revisions",
         "take_numbers",
     )
 
@@ -66,7 +67,7 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         count_waiting: Callable[[int], int],
         hints: Hints,
-        revisions: dict[int, int],
+        locked_queues: dict[int, LockedQueue],
         *,
         is_shared: bool,
         is_contended: bool,
@@ -76,7 +77,7 @@ class Transaction:
         self.take_numbers = take_numbers
         self.count_waiting = count_waiting
         self.hints = hints
-        self.revisions = revisions
+        self.locked_queues = locked_queues
         self.is_shared = is_shared
         self.is_contended = is_contended
         self.notifications = Notifications()

@@ -30,6 +30,7 @@ DIALECT_PLACES = (
     "storage/sqlite/",
     "storage/database.py",  # chooses
     "storage/schema.py",  # DDL
+    "storage/migrations.py",  # DDL
     "storage/sql/arrays.py",  # what the two write differently
 )
 IO_MODULES = {"asyncio", "http", "io", "os", "pathlib", "selectors", "shutil", "socket", "sqlite3"}

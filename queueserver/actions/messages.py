@@ -170,10 +170,8 @@ class Messages:
                 kind=queue.kind,
                 maximum=maximum,
                 visibility_timeout_ms=timeout_s * 1000,
-                retention_ms=queue.retention_ms,
                 in_line=wait_s > 0,
                 in_flight_limit=self._in_flight_limit,
-                redrive=queue.redrive,
                 attempt=attempt,
             )
 
@@ -374,7 +372,7 @@ class Messages:
         if not changes:
             return ()
         outcomes: Sequence[Outcome] = await self._database.submit(
-            ChangeVisibility(queue.id, queue.revision, queue.kind, queue.retention_ms, changes)
+            ChangeVisibility(queue.id, queue.revision, queue.kind, changes)
         )
         return outcomes
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage.messages import dead_letters, fair_queues, fifo_groups, transitions
-from storage.messages.dead_letters import Redrive
 from storage.messages.rows import CONTENT, STATE, MessageContent, MessageState
 from storage.messages.transitions import in_flight_update
+from storage.queue_settings import LockedQueue
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -47,24 +47,23 @@ class Clearing:
     Those sent until `expired_ms` have expired.
     """
 
-    def __init__(
-        self, transaction: Transaction, queue_id: int, expired_ms: int, redrive: Redrive | None
-    ) -> None:
-        self.queue_id = queue_id
-        self.expired_ms = expired_ms
+    def __init__(self, transaction: Transaction, queue: LockedQueue) -> None:
+        self.queue_id = queue.id
+        self.expired_ms = transaction.now_ms - queue.retention_ms
         self._transaction = transaction
-        self._redrive = redrive
+        self._queue = queue
+        self._redrive = queue.redrive
 
     @property
     def most_receives(self) -> int:
         """A message that was received so often is given no more, as far as is known by now."""
-        return _ANY_COUNT if self._redrive is None else self._redrive.maximum_receives
+        return _ANY_COUNT if self._redrive is None else self._redrive.max_receive_count
 
     def keeps(self, row: MessageState) -> bool:
         """Tell whether a message may be given, when it is visible."""
         return row.sent_at_ms > self.expired_ms and (
             self._redrive is None
-            or row.receive_count < self._redrive.maximum_receives
+            or row.receive_count < self._redrive.max_receive_count
             or row.visible_at_ms > self._transaction.now_ms
         )
 
@@ -76,7 +75,7 @@ class Clearing:
         if not exhausted or self._redrive is None:
             return
         if not dead_letters.move_to_dead_letter_queue(
-            self._transaction, self.queue_id, self._redrive, exhausted
+            self._transaction, self._queue, self._redrive.target, exhausted
         ):
             self._redrive = None
 

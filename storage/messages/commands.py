@@ -25,6 +25,7 @@ from storage.messages.deduplication import Candidate, SentMessage
 from storage.messages.receive import Receipt, Receive, Received
 from storage.messages.rows import MessageState
 from storage.messages.transitions import ReceivedMessage, VisibilityChange
+from storage.queue_settings import LockedQueue, QueueName, redrive_of
 from storage.queues import QueueChanged
 from storage.schema import messages, next_numbers
 from storage.schema import queues as queue_table
@@ -92,7 +93,6 @@ class ChangeVisibility:
     queue_id: int
     revision: int
     kind: str
-    retention_ms: int
     changes: Sequence[tuple[Receipt, int]]
 
 
@@ -105,8 +105,6 @@ class Release:
 
 Command: TypeAlias = Send | Receive | Delete | ChangeVisibility | Release
 
-_KNOW_RETENTION = (Receive, ChangeVisibility)
-
 
 def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any]:
     """Run a drain; give each command's result, in order.
@@ -114,15 +112,12 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     A result that is an exception is for that command's caller alone: QueueChanged, when the
     queue's id or revision is not what the command was made for.
     """
-    revisions = _revisions(transaction, commands)
+    locked = _lock_queues(transaction, commands)
     results: dict[int, Any] = {}
     kinds: dict[type, list[Any]] = defaultdict(list)
     for command in commands:
-        if isinstance(command, Release) or revisions.get(command.queue_id) == command.revision:
+        if isinstance(command, Release) or _is_current(command, locked):
             kinds[type(command)].append(command)
-            if isinstance(command, _KNOW_RETENTION):
-                hint = transaction.hints.of(command.queue_id)
-                hint.retention_ms = command.retention_ms
         else:
             results[id(command)] = QueueChanged()
     held = _hold_groups(transaction, kinds)
@@ -134,43 +129,78 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     return [results.get(id(command)) for command in commands]
 
 
-_revisions_of = (
-    sa.select(queue_table.c.id, queue_table.c.revision)
+def _is_current(
+    command: Send | Receive | Delete | ChangeVisibility, locked: Mapping[int, LockedQueue]
+) -> bool:
+    queue = locked.get(command.queue_id)
+    return queue is not None and queue.revision == command.revision
+
+
+_locked_columns = (
+    queue_table.c.id,
+    queue_table.c.revision,
+    queue_table.c.kind,
+    queue_table.c.account,
+    queue_table.c.region,
+    queue_table.c.name,
+    queue_table.c.retention_ms,
+    queue_table.c.dead_letter_account,
+    queue_table.c.dead_letter_region,
+    queue_table.c.dead_letter_name,
+    queue_table.c.max_receive_count,
+)
+
+
+def _locked_queue(row: Sequence[Any]) -> LockedQueue:
+    queue_id, revision, kind, account, region, name, retention_ms, *redrive = row
+    full_name = QueueName(account, region, name)
+    return LockedQueue(queue_id, revision, kind, full_name, retention_ms, redrive_of(*redrive))
+
+
+_locking = (
+    sa.select(*_locked_columns)
     .where(among(queue_table.c.id, "ids"))
     .order_by(in_order(queue_table.c.id))
     .with_for_update(read=True, key_share=True)
 )
 
-_REVISIONS = Statement(_revisions_of)
+_LOCK = Statement(_locking)
 
-_REVISIONS_AND_NUMBERS = Statement(
-    sa.union_all(sa.select(_revisions_of.cte()), next_numbers.add_columns(sa.null()))
+_LOCK_AND_TAKE_NUMBERS = Statement(
+    sa.union_all(
+        sa.select(_locking.cte()),
+        next_numbers.add_columns(*(sa.null() for _ in _locked_columns[1:])),
+    )
 )
 """For PostgreSQL, where it saves waiting for one more answer."""
 
 
-def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping[int, int]:
-    """Verify the copies that commands were made from, once for the whole drain.
+def _lock_queues(
+    transaction: Transaction, commands: Iterable[Command]
+) -> Mapping[int, LockedQueue]:
+    """Lock the queues of all commands that exist, and return what the database has of them.
 
     The shared lock holds off, on PostgreSQL, a purge or deletion until this COMMIT: no message
     can be added to a queue id that is gone.
     """
     ids = {command.queue_id for command in commands if not isinstance(command, Release)}
-    revisions = transaction.revisions
-    if ids <= revisions.keys():
-        return revisions
+    locked = transaction.locked_queues
+    if ids <= locked.keys():
+        return locked
     parameters: dict[str, Any] = {"ids": sorted(ids)}
     if not transaction.is_shared:
-        revisions.update(_REVISIONS.rows(transaction.connection, parameters))
-        return revisions
+        rows = _LOCK.rows(transaction.connection, parameters)
+        locked.update((row[0], _locked_queue(row)) for row in rows)
+        return locked
     parameters["count"] = sum(
         len(command.messages)
         for command in commands
         if isinstance(command, Send) and command.kind == queues.STANDARD
     )
-    rows = _REVISIONS_AND_NUMBERS.rows(transaction.connection, parameters)
-    transaction.numbers_ahead = [number for number, revision in rows if revision is None]
-    return {queue_id: revision for queue_id, revision in rows if revision is not None}
+    rows = _LOCK_AND_TAKE_NUMBERS.rows(transaction.connection, parameters)
+    transaction.numbers_ahead = [row[0] for row in rows if row[1] is None]
+    locked.update((row[0], _locked_queue(row)) for row in rows if row[1] is not None)
+    return locked
 
 
 def _send(
@@ -409,8 +439,8 @@ def _outcome(
     if row is None or receipt.queue_id != command.queue_id:
         return Outcome.MISSING
     if isinstance(command, ChangeVisibility):
-        expired_ms = transaction.now_ms - command.retention_ms
-        if row.sent_at_ms <= expired_ms:
+        queue = transaction.locked_queues[command.queue_id]
+        if row.sent_at_ms <= transaction.now_ms - queue.retention_ms:
             return Outcome.MISSING
     is_current = row.receive_count == receipt.receive_count
     if command.kind == queues.STANDARD or (is_current and row.visible_at_ms > transaction.now_ms):

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage.messages.rows import STATE, MessageState
-from storage.schema import groups, messages
+from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue, in_order, insertion_or_hold
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
@@ -285,6 +285,10 @@ _HEADS = Statement(
         messages.c.id,
         messages.c.visible_at_ms,
         messages.c.sent_at_ms,
+        sa.select(queues.c.retention_ms)
+        .where(queues.c.id == bindparam("queue"))
+        .scalar_subquery()
+        .label("retention_ms"),
     )
     .join_from(
         groups,
@@ -358,10 +362,9 @@ def _available_at_ms(transaction: Transaction, row: Any) -> int:  # noqa: ANN401
     """
     now_ms = transaction.now_ms
     if row.visible_at_ms > now_ms:
-        retention_ms = transaction.hints.of(row.queue_id).retention_ms
-        if retention_ms is None:
+        if row.retention_ms is None:  # a dropped queue, whose groups are only to be freed
             return int(row.visible_at_ms)
-        return min(int(row.visible_at_ms), int(row.sent_at_ms) + retention_ms)
+        return min(int(row.visible_at_ms), int(row.sent_at_ms) + int(row.retention_ms))
     if row.id != row.head_id:
         return now_ms
     before_ms = int(row.available_at_ms)

@@ -17,7 +17,6 @@ from sqlalchemy import bindparam
 from storage import queues
 from storage.messages import claim, fifo_groups, in_flight, receive_attempts, transitions
 from storage.messages.claim import Claimed, Clearing
-from storage.messages.dead_letters import Redrive
 from storage.messages.receive_attempts import (
     AttemptedMessage,
     ReceiveAttempt,
@@ -26,6 +25,7 @@ from storage.messages.receive_attempts import (
 )
 from storage.messages.rows import STATE, MessageContent, MessageState
 from storage.messages.transitions import VisibilityChange
+from storage.queue_settings import QueueName
 from storage.schema import messages
 from storage.sql.arrays import among, in_order
 from storage.sql.statement import Statement
@@ -62,7 +62,7 @@ class Received(NamedTuple):
     sent_at_ms: int
     first_received_at_ms: int
     received_at_ms: int
-    dead_letter_source: str | None
+    dead_letter_source: QueueName | None
 
 
 @dataclass(slots=True, eq=False)
@@ -78,10 +78,8 @@ class Receive:
     kind: str
     maximum: int
     visibility_timeout_ms: int
-    retention_ms: int
     in_line: bool
     in_flight_limit: int
-    redrive: Redrive | None = None
     attempt: ReceiveAttempt | None = None
 
     def withdraw(self) -> None:
@@ -172,8 +170,7 @@ def _claim(
 ) -> Claimed:
     """Claim for receives of one queue, which were all made from the same revision of it."""
     first = claimants[0]
-    expired_ms = transaction.now_ms - first.retention_ms
-    clearing = Clearing(transaction, first.queue_id, expired_ms, first.redrive)
+    clearing = Clearing(transaction, transaction.locked_queues[first.queue_id])
     if first.kind != queues.STANDARD:
         return claim.claim_fifo(transaction, clearing, maxima)
     timeout_ms, *others = {command.visibility_timeout_ms for command in claimants}
@@ -196,7 +193,7 @@ def _received(
     receive_count: int,
     received_at_ms: int,
 ) -> Received:
-    first_ms = state.first_received_at_ms
+    first_ms, source = state.first_received_at_ms, content.dead_letter_source
     return Received(
         Receipt(command.queue_id, state.id, receive_count),
         content.message_id,
@@ -207,7 +204,7 @@ def _received(
         state.sent_at_ms,
         received_at_ms if first_ms is None else first_ms,
         received_at_ms,
-        content.dead_letter_source,
+        None if source is None else QueueName.parse(source),
     )
 
 
@@ -285,6 +282,7 @@ def _claim_again(
     queue_id = command.queue_id
     parameters = {"queue": queue_id, "numbers": [one.number for one in made.claims]}
     states = {row.id: row for row in _STATE_OF.rows(transaction.connection, parameters)}
+    expired_ms = transaction.now_ms - transaction.locked_queues[queue_id].retention_ms
     for one in made.claims:
         row = states.get(one.number)
         expected = (one.receive_count, one.hidden_until_ms)
@@ -292,7 +290,7 @@ def _claim_again(
             raise ReceiveAttemptExpired
         if row.visible_at_ms <= transaction.now_ms:
             raise ReceiveAttemptExpired
-        if row.sent_at_ms <= transaction.now_ms - command.retention_ms:
+        if row.sent_at_ms <= expired_ms:
             raise ReceiveAttemptExpired
     rows = [states[one.number] for one in made.claims]
     received = [

@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import StaticPool
 
-from storage import schema, time_floor
+from storage import migrations, schema, time_floor
 from storage.clock import Clock
 from storage.errors import DatabaseUnusable
 from storage.notifications import NotificationHandler, Notifications
@@ -97,8 +97,8 @@ class SqliteEngine:
     def _prepare(self) -> tuple[bytes, int]:
         self._connection = connection = self._engine.connect()
         # Nothing is changed in a file before it is known to be ours.
-        schema.version(connection)
-        schema.probe(connection)
+        migrations.version(connection)
+        migrations.probe(connection)
         connection.rollback()
         # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
@@ -243,8 +243,8 @@ class SqliteEngine:
 
 def _migrate(connection: sa.Connection) -> bytes:
     """Make or migrate the tables; give the database's secret."""
-    schema.migrate(connection)
-    return schema.secret(connection)
+    migrations.migrate(connection)
+    return migrations.secret(connection)
 
 
 def _reached_ms(connection: sa.Connection) -> int:
