@@ -89,7 +89,7 @@ class Transaction:
 
     def notify_visible(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Tell who waits, after the COMMIT, that messages are or will be visible."""
-        self.notifications.arrivals.append((queue_id, visible_at_ms, count))
+        self.notifications.visible.append((queue_id, visible_at_ms, count))
 
     def wake_local(self, queue_id: int, visible_at_ms: int) -> None:
         """Tell who waits on this server what a look saw; others have looked for themselves."""
@@ -97,7 +97,7 @@ class Transaction:
 
     def notify_dropped(self, queue_id: int) -> None:
         """Tell all receivers of a queue that was purged or deleted to look again."""
-        self.notifications.gone.append(queue_id)
+        self.notifications.dropped.append(queue_id)
 
     def notify_background_work(self) -> None:
         """Tell who does the work of all servers, after the COMMIT, that there is some."""

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
+from storage.commits.writer import WriterSettings
 from storage.database import Database
 from storage.messages import counts
 from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
@@ -66,16 +67,17 @@ async def turn(times: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-async def open_database(url: str, clock: ManualClock) -> Database:
-    """Open a database, and let pass what comes of its having just been opened.
+async def open_database(
+    url: str, clock: ManualClock, settings: WriterSettings | None = None
+) -> Database:
+    """Open a database; on PostgreSQL, wait for the first resync of its listener.
 
-    Once it is tied to the other servers of a PostgreSQL, it wakes one in every line to look for
-    what nobody has told of; a test counts the looks that it gives reason for.
+    A resync wakes one receiver of each queue, and a test counts the claims of its receivers.
     """
-    database = await Database.open(url, clock)
+    database = await Database.open(url, clock, settings=settings)
     if url.startswith("postgresql:"):
-        with database.waiters.join(_NO_QUEUE) as place:
-            sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
+        with database.waiters.register(_NO_QUEUE) as receiver:
+            sleep = receiver.sleep_until(clock.now_ms() + 1_000_000_000)
             await asyncio.wait_for(sleep, PATIENCE_SECONDS)
     return database
 
@@ -93,9 +95,15 @@ class Stage:
         self.queue: Queue
 
     @classmethod
-    async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
+    async def open(
+        cls,
+        url: str,
+        clock: ManualClock | None = None,
+        kind: str = STANDARD,
+        settings: WriterSettings | None = None,
+    ) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await open_database(url, clock))
+        stage = cls(url, clock, await open_database(url, clock, settings))
         stage.queue = await stage.create("orders", kind)
         return stage
 

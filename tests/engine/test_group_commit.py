@@ -153,7 +153,7 @@ async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) ->
         transaction.notify_dropped(stage.queue.id)
         raise LookupError
 
-    with stage.database.waiters.join(stage.queue.id) as place:
+    with stage.database.waiters.register(stage.queue.id) as place:
         sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
         with pytest.raises(LookupError):
             await stage.database.write(announce_and_fail)
