@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from storage import schema
+from storage import migrations, schema
 from storage.clock import Clock
 from storage.errors import is_connection_loss, is_transient
 from storage.notifications import NotificationHandler, Notifications
@@ -80,8 +80,8 @@ class PostgresqlEngine:
         async with engine.begin() as connection:
             # Several servers may start at once; the first makes the tables.
             await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(schema.migrate)
-            secret = await connection.run_sync(schema.secret)
+            await connection.run_sync(migrations.migrate)
+            secret = await connection.run_sync(migrations.secret)
         await self._listener.open(clock)
         return secret
 

@@ -13,7 +13,7 @@ from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome
 from storage.messages.receive import Received
 from tests.engine.receivers import Receivers
-from tests.engine.stage import RETENTION_S, Stage, fifo_message, listening
+from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
 
 
 @pytest_asyncio.fixture
@@ -231,7 +231,7 @@ async def test_a_changed_delay_holds_for_messages_sent_before(
 ) -> None:
     await fifo.send_to("g", "a", "b", delay_s=before_s)
     await fifo.database.write(
-        queues.change_attributes, fifo.queue, {}, None, delay_ms=after_s * 1000
+        queues.change_attributes, fifo.queue, {}, SETTINGS, delay_ms=after_s * 1000
     )
     await fifo.refresh()
     if waits_s:
@@ -245,7 +245,7 @@ async def test_a_changed_delay_leaves_alone_what_was_received(fifo: Stage) -> No
     await fifo.send_to("g", "a", "b")
     await fifo.send_to("h", "c")
     await fifo.receive(1)
-    await fifo.database.write(queues.change_attributes, fifo.queue, {}, None, delay_ms=60_000)
+    await fifo.database.write(queues.change_attributes, fifo.queue, {}, SETTINGS, delay_ms=60_000)
     await fifo.refresh()
     fifo.clock.advance(30)
     assert await fifo.bodies() == ["a"]
@@ -255,7 +255,7 @@ async def test_a_changed_delay_leaves_alone_what_was_received(fifo: Stage) -> No
 
 async def test_a_standard_queue_keeps_its_messages_delays(stage: Stage) -> None:
     await stage.send("a", delay_s=5)
-    await stage.database.write(queues.change_attributes, stage.queue, {}, None, delay_ms=0)
+    await stage.database.write(queues.change_attributes, stage.queue, {}, SETTINGS, delay_ms=0)
     await stage.refresh()
     assert await stage.bodies() == []
 
@@ -301,10 +301,10 @@ async def test_longer_retention_lets_a_head_in_flight_block_on_without_waking_an
 ) -> None:
     stage = room.stage
     await stage.send_to("g", "a", "b")
-    stage.retention_s = 60
+    await stage.set_retention(60)
     stage.clock.advance(50)
     await stage.receive(1, timeout_s=1_000)
-    stage.retention_s = RETENTION_S
+    await stage.set_retention(RETENTION_S)
     await room.enter(1, wait_s=2_000)
     stage.clock.advance(500)
     assert await room.answers() == [None]
@@ -373,7 +373,7 @@ async def test_a_changed_delay_wakes_who_waits(room: Receivers) -> None:
     await room.stage.send_to("h", "b", delay_s=60)
     await room.enter(2)
     change = queues.change_attributes
-    await room.stage.database.write(change, room.stage.queue, {}, None, delay_ms=5_000)
+    await room.stage.database.write(change, room.stage.queue, {}, SETTINGS, delay_ms=5_000)
     await room.quiet()
     await room.empty()
     room.polls.clear()
@@ -431,8 +431,8 @@ async def test_purging_frees_groups_ids_and_messages_in_bounded_steps(fifo: Stag
         assert all(before[table] - after[table] <= 25 for table in before)
         before = after
     assert steps >= 120 // 25
-    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "attempts": 0}
-    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "receive_attempts": 0}
+    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
     await fifo.send_to("g0", "new")
     assert await fifo.bodies() == ["new"]
 
@@ -443,8 +443,8 @@ async def test_deleting_a_queue_frees_groups_and_ids(fifo: Stage) -> None:
     await fifo.database.write(queues.delete, fifo.queue)
     while await fifo.database.write(dropped_queues.free_dropped, 2):
         pass
-    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "attempts": 0}
-    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 0, "leftovers": 0}
+    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "receive_attempts": 0}
+    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 0, "dropped_queues": 0}
 
 
 async def test_freeing_expired_heads_unblocks_what_is_behind_them(fifo: Stage) -> None:
@@ -454,8 +454,7 @@ async def test_freeing_expired_heads_unblocks_what_is_behind_them(fifo: Stage) -
     await fifo.receive(timeout_s=43_200)
     await fifo.send_to("g", "young")
     fifo.clock.advance(1)
-    arguments = (fifo.queue.id, fifo.expired_ms(), 500)
-    assert await fifo.database.write(expiry.free_expired, *arguments) == 2
+    assert await fifo.database.write(expiry.free_expired, fifo.queue.id, 500) == 2
     assert (await fifo.keys())["groups"] == 1
     assert await fifo.bodies() == ["young"]
 

@@ -70,7 +70,7 @@ async def test_what_has_expired_is_freed_when_its_group_is_held(
 
     def hold_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
-        free = other.database.write(expiry.free_expired, one.queue.id, one.expired_ms(), 10)
+        free = other.database.write(expiry.free_expired, one.queue.id, 10)
         freeing.append(asyncio.create_task(free))
         await_only(done_or_waiting(freeing[0], one.url))
         left = transaction.connection.execute(

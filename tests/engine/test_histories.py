@@ -210,7 +210,7 @@ async def test_random_histories_agree_with_the_model(stage: Stage, seed: int) ->
     stage.clock.advance(60)
     await at_once([history.drain() for history in histories])
     rows = await stage.rows()
-    assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "leftovers": 0}
+    assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "dropped_queues": 0}
 
 
 class Crowd:

@@ -62,7 +62,7 @@ async def set_version(stage: Stage, version: int) -> None:
 
 async def test_an_empty_database_is_made_ready(stage: Stage) -> None:
     assert len(stage.database.secret) == 32
-    assert await stage.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await stage.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
 async def test_an_empty_file_is_as_good_as_none(sqlite: str) -> None:

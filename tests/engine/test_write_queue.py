@@ -77,7 +77,7 @@ async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Sta
 
     def look() -> Receive:
         queue = stage.queue
-        return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, 60_000, False, 120_000)
+        return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
     assert len(line(1_000).take().writes) == 4, "nothing is known: they may be as long as can be"
     await stage.send(*["short"] * 200)
