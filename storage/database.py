@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -26,6 +26,7 @@ from storage.transaction import Transaction
 from storage.waiters import Waiters
 
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class Database:
         """Commit the pending writes, then close all connections; a second call does nothing."""
         recording: asyncio.Future[None] | None = None
         # A shared database may not answer any more, and its other servers record the time floor.
-        if not self.writer.is_closing and not self._engine.is_shared:
+        if not self.writer.is_closing and not self._engine.capabilities.has_concurrent_writers:
             with contextlib.suppress(DatabaseUnavailable):
                 recording = self.writer.run(time_floor.record)
         await self.writer.close()
@@ -181,7 +182,7 @@ class Database:
         """
         return await self.writer.run(lambda transaction: function(transaction, *args, **kw))
 
-    def submit(self, command: Command) -> asyncio.Future[Any]:
+    def submit(self, command: Command[R]) -> asyncio.Future[R]:
         """Add a command to the next batch; the future has its result after COMMIT.
 
         Raises:

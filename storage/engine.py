@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from storage.clock import Clock
 from storage.notifications import NotificationHandler, Notifications
+from storage.sql.statement import Statement
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one kind of database can do, and another cannot.
+
+    A statement that only one kind can execute comes from its engine. Where it is None, several
+    statements do the same.
+
+    Attributes:
+        has_concurrent_writers: other servers may lock or change rows between two statements of a
+            transaction: rows must be locked before they are changed.
+        lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
+            takes `count` numbers, in rows of which only the first column is not null.
+        insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
+            locks them if they exist, in key order; returns the keys of those inserted.
+        claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
+            makes them in flight if all may be delivered and none has a tenant.
+    """
+
+    has_concurrent_writers: bool
+    lock_queues_and_take_numbers: Statement | None = None
+    insert_or_lock_groups: Statement | None = None
+    claim_and_make_in_flight: Statement | None = None
 
 
 class Engine(Protocol):
@@ -20,10 +46,10 @@ class Engine(Protocol):
     them.
 
     Attributes:
-        is_shared: whether several servers may use the database at the same time.
+        capabilities: what this kind of database can do.
     """
 
-    is_shared: bool
+    capabilities: Capabilities
 
     async def open(self, clock: Clock, /) -> bytes:
         """Create or migrate the tables, set the clock, and return the database's secret."""

@@ -13,15 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import queues
-from storage.messages import fifo_groups, transitions
+from storage import locking, queues
+from storage.messages import transitions
 from storage.messages.rows import STATE, MessageState
 from storage.queue_settings import QueueName
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 RUNNING = "RUNNING"
@@ -99,7 +97,7 @@ def start(
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
     # Whoever else wants to begin one waits here, and then sees this one.
-    queues.lock(transaction, queue.account, queue.region, queue.name, alone=True)
+    queues.lock(transaction, queue.account, queue.region, queue.name, exclusive=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()
@@ -148,10 +146,10 @@ def active(connection: sa.Connection) -> Sequence[Task]:
     return [_task(row) for row in connection.execute(statement)]
 
 
-def find(connection: sa.Connection, task_id: str, *, hold: bool = False) -> Task | None:
+def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
     """Give a task, or None; if it is held, no other server works on it before the COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
-    row = connection.execute(statement.with_for_update() if hold else statement).first()
+    row = connection.execute(locking.lock_row(statement) if lock else statement).first()
     return _task(row) if row else None
 
 
@@ -193,7 +191,7 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
         NoSource: a message has no source and the task no destination.
         NoDestination: the queue to move to is gone.
     """
-    task = find(transaction.connection, task_id, hold=True)
+    task = find(transaction.connection, task_id, lock=True)
     if task is None or task.status not in _ACTIVE:
         return None
     if task.status == CANCELLING:
@@ -202,7 +200,7 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
     source = queues.lock(transaction, task.account, task.region, task.source)
     met = _movable(transaction, source, task, limit) if source else []
     if source is None or not met:
-        if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
+        if source is not None and _is_any_left(transaction, source, task):
             return 0
         end(transaction, task_id, COMPLETED)
         return None
@@ -231,20 +229,17 @@ def _movable(
 ) -> Sequence[MessageState]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo_groups.choose(
-            transaction,
-            source.id,
-            [limit],
-            lambda row: row.id <= task.number,
-            newest=task.number,
+        selection = transaction.fifo_groups.select(
+            source.id, [limit], lambda row: row.id <= task.number, newest=task.number
         )
-        return chosen[0]
+        return selection.chosen[0]
     rows: Sequence[Any] = transaction.connection.execute(
-        sa.select(*STATE)
-        .where(*_is_to_be_moved(transaction, source, task))
-        .order_by(messages.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        locking.lock_if_free(
+            sa.select(*STATE)
+            .where(*_is_to_be_moved(transaction, source, task))
+            .order_by(messages.c.id)
+            .limit(limit)
+        )
     ).all()
     return rows
 
@@ -265,6 +260,8 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
 
     It is looked for in the order in which it is moved.
     """
+    if not transaction.capabilities.has_concurrent_writers:
+        return False
     if source.kind != queues.STANDARD:
         left = (
             sa.select(groups.c.head_id)
@@ -291,15 +288,6 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     return transaction.connection.execute(left.limit(1)).first() is not None
 
 
-_GROUPS_NAMED = sa.select(groups.c.group_id).where(
-    groups.c.queue_id == sa.bindparam("queue"), among(groups.c.group_id, "groups")
-)
-_THERE = Statement(_GROUPS_NAMED)
-_FREE = Statement(
-    _GROUPS_NAMED.order_by(in_order(groups.c.group_id)).with_for_update(skip_locked=True)
-)
-
-
 def _without_busy(
     transaction: Transaction, target: Queue, rows: Sequence[MessageState]
 ) -> Sequence[MessageState]:
@@ -308,12 +296,10 @@ def _without_busy(
     A receive there that buries messages may hold its group of the target, and wait for the one of
     the source that is held here.
     """
-    wanted = sorted({row.group_id for row in rows if row.group_id is not None})
-    if not wanted or not transaction.is_shared:
+    wanted = {row.group_id for row in rows if row.group_id is not None}
+    if not wanted or not transaction.capabilities.has_concurrent_writers:
         return rows
-    named = {"queue": target.id, "groups": wanted}
-    free = {group_id for (group_id,) in _FREE.rows(transaction.connection, named)}
-    busy = {group_id for (group_id,) in _THERE.rows(transaction.connection, named)} - free
+    busy = locking.find_busy_groups(transaction.connection, target.id, wanted)
     return [row for row in rows if row.group_id not in busy]
 
 

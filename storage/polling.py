@@ -15,8 +15,7 @@ from functools import partial
 
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.messages.commands import Release
-from storage.messages.receive import InFlightLimit, Receive, Received
+from storage.messages.commands import InFlightLimit, Receive, Received, Release
 
 
 async def short_poll(database: Database, command: Receive) -> Sequence[Received]:
@@ -80,7 +79,7 @@ def _release(database: Database, claim: asyncio.Future[Sequence[Received]]) -> N
         database.submit(Release(claim.result())).add_done_callback(_ignore_failure)
 
 
-def _ignore_failure(release: asyncio.Future[object]) -> None:
+def _ignore_failure(release: asyncio.Future[None]) -> None:
     # Reading the exception keeps asyncio from logging it.
     if not release.cancelled():
         release.exception()

@@ -24,10 +24,19 @@ from storage import polling
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged
-from storage.messages.commands import ChangeVisibility, Delete, Outcome, Send
-from storage.messages.deduplication import SentMessage
-from storage.messages.receive import InFlightLimit, Receipt, Receive, Received
-from storage.messages.receive_attempts import ReceiveAttempt, ReceiveAttemptExpired
+from storage.messages.commands import (
+    ChangeVisibility,
+    Delete,
+    InFlightLimit,
+    Outcome,
+    Receipt,
+    Receive,
+    ReceiveAttempt,
+    ReceiveAttemptExpired,
+    Received,
+    Send,
+    SentMessage,
+)
 from storage.queues import STANDARD
 
 log = logging.getLogger(__name__)
@@ -117,14 +126,11 @@ class Messages:
 
     async def _send(
         self, queue: CachedQueue, drafts: Sequence[PreparedMessage]
-    ) -> Sequence[SentMessage]:
+    ) -> list[SentMessage]:
         if not drafts:
-            return ()
+            return []
         new = [ready.new for ready in drafts]
-        sent: Sequence[SentMessage] = await self._database.submit(
-            Send(queue.id, queue.revision, queue.kind, new)
-        )
-        return sent
+        return await self._database.submit(Send(queue.id, queue.revision, queue.kind, new))
 
     async def receive_message(
         self, caller: RequestContext, request: actions.ReceiveMessage
@@ -263,13 +269,10 @@ class Messages:
 
         return await self._directory.on_queue(caller, request.queue_url, delete)
 
-    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> list[Outcome]:
         if not receipts:
-            return ()
-        outcomes: Sequence[Outcome] = await self._database.submit(
-            Delete(queue.id, queue.revision, queue.kind, receipts)
-        )
-        return outcomes
+            return []
+        return await self._database.submit(Delete(queue.id, queue.revision, queue.kind, receipts))
 
     async def change_message_visibility(
         self, caller: RequestContext, request: actions.ChangeMessageVisibility
@@ -325,13 +328,12 @@ class Messages:
 
     async def _change_visibility(
         self, queue: CachedQueue, changes: Sequence[tuple[Receipt, int]]
-    ) -> Sequence[Outcome]:
+    ) -> list[Outcome]:
         if not changes:
-            return ()
-        outcomes: Sequence[Outcome] = await self._database.submit(
+            return []
+        return await self._database.submit(
             ChangeVisibility(queue.id, queue.revision, queue.kind, changes)
         )
-        return outcomes
 
     def _change(
         self, queue: CachedQueue, handle: str | None, timeout_s: int

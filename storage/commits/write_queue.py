@@ -14,8 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from storage.errors import DatabaseBusy
 from storage.hints import Hints
-from storage.messages.commands import Command, Release, Send
-from storage.messages.receive import Receive
+from storage.messages.commands import Command, Receive, Release, Send
 from storage.transaction import Transaction
 
 LIMIT = 10_000
@@ -33,7 +32,7 @@ _BATCH_BYTES = 32 * 1024 * 1024
 _SMALL_BYTES = 2 * 1024 * 1024
 """Most bytes of message bodies in a small batch, which takes a few milliseconds."""
 
-Work: TypeAlias = Command | Callable[[Transaction], Any]
+Work: TypeAlias = Command[Any] | Callable[[Transaction], Any]
 """A command, which shares its transaction with others, or a function, which does not."""
 
 

@@ -29,14 +29,14 @@ from storage.errors import (
     translate,
 )
 from storage.hints import Hints
-from storage.messages import commands as message_commands
-from storage.messages import fifo_groups
+from storage.messages import batch as message_batch
 from storage.messages.commands import Command
 from storage.notifications import NotificationHandler
 from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
 from storage.waiters import Waiters
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="database writer")
         self.is_closing = False
 
-    def submit(self, command: Command) -> asyncio.Future[Any]:
+    def submit(self, command: Command[R]) -> asyncio.Future[R]:
         """Add a command to the next batch; the future has its result after COMMIT.
 
         Raises:
@@ -190,7 +190,8 @@ class Writer:
         self, batch: Batch, connection: sa.Connection
     ) -> tuple[Transaction, Sequence[object]]:
         """Do the work of a batch within its transaction, up to COMMIT."""
-        is_shared = self._engine.is_shared
+        capabilities = self._engine.capabilities
+        is_shared = capabilities.has_concurrent_writers
         transaction = Transaction(
             connection,
             self._clock.now_ms(),
@@ -199,11 +200,11 @@ class Writer:
             self._hints,
             # Other servers may change the queues of a shared database.
             {} if is_shared else self._locked_queues,
-            is_shared=is_shared,
+            capabilities,
             is_contended=is_shared and self._loop.time() < self.contended_until,
         )
         results = self._apply(batch, transaction)
-        fifo_groups.settle(transaction)
+        transaction.fifo_groups.write_back()
         self._engine.notify(connection, transaction.notifications, transaction.now_ms)
         transaction.write_counts()
         return transaction, results
@@ -214,5 +215,5 @@ class Writer:
             # Only functions, and no commands, change queues.
             self._locked_queues.clear()
             return [function(transaction)]
-        commands = [cast("Command", write.work) for write in batch.writes]
-        return message_commands.apply(transaction, commands)
+        commands = [cast("Command[Any]", write.work) for write in batch.writes]
+        return message_batch.run(transaction, commands)

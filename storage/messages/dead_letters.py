@@ -1,8 +1,4 @@
-"""Dead-letter queues: moving messages from queue to queue, each in one transaction.
-
-A message is in exactly one queue at every commit. Refuses to decide when: the receive that meets
-an exhausted message moves it, and a move task moves what it finds.
-"""
+"""Dead-letter queues: where a receive moves the exhausted messages that it meets."""
 
 from __future__ import annotations
 
@@ -11,21 +7,21 @@ from collections.abc import Sequence
 from storage import queues
 from storage.messages import transitions
 from storage.messages.rows import MessageState
-from storage.queue_settings import LockedQueue, QueueName
+from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
 
 
-def move_to_dead_letter_queue(
-    transaction: Transaction,
-    source: LockedQueue,
-    target_name: QueueName,
-    rows: Sequence[MessageState],
+def dead_letter(
+    transaction: Transaction, source: LockedQueue, rows: Sequence[MessageState]
 ) -> bool:
-    """Move exhausted messages to the dead-letter queue, or say that there is none to move them to.
+    """Move exhausted messages to their queue's dead-letter queue; return whether there is one.
 
-    A queue that is its own dead-letter queue keeps its messages and goes on delivering them.
+    If the dead-letter queue does not exist, or is the queue itself, messages stay where they are,
+    and the queue goes on delivering them (AWS: so observed). Locks the dead-letter queue.
     """
-    target = queues.lock(transaction, *target_name)
+    if source.redrive is None:
+        return False
+    target = queues.lock(transaction, *source.redrive.target)
     if target is None or target.id == source.id:
         return False
     transitions.dead_letter(transaction, source.id, target.id, rows, str(source.name))

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from storage.messages import fifo_groups, transitions
+from storage import locking
+from storage.messages import transitions
 from storage.messages.counts import expired_redriven
 from storage.queues import Queue
 from storage.schema import messages
 from storage.schema import queues as queue_table
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 
@@ -39,15 +38,6 @@ def queues_with_expired(
     return found
 
 
-_STILL_THERE = Statement(
-    sa.select(messages.c.id, messages.c.group_id)
-    .where(messages.c.queue_id == sa.bindparam("queue"), among(messages.c.id, "numbers"))
-    .order_by(in_order(messages.c.id))
-    # What another server is just freeing or deleting must not be counted as gone twice.
-    .with_for_update(skip_locked=True)
-)
-
-
 _RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.bindparam("queue"))
 
 
@@ -71,9 +61,10 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
         expired = [
             row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
         ][: limit - freed]
-        fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
-        numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
-        found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
-        transitions.expire(transaction, queue_id, found)
-        freed += len(found)
+        transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
+        numbers = [row.id for row in expired]
+        # Messages that another server deletes at the same time must not be counted twice.
+        locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
+        transitions.expire(transaction, queue_id, locked)
+        freed += len(locked)
     return freed

@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
 from storage.messages.in_flight import IS_IN_FLIGHT
 from storage.messages.rows import STATE, MessageState
 from storage.schema import messages
@@ -149,25 +150,26 @@ _QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
 _QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
 
 _STILL_VISIBLE = Statement(
-    sa.select(*STATE)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        among(messages.c.id, "numbers"),
-        messages.c.visible_at_ms <= bindparam("now"),
+    locking.lock_if_free(
+        sa.select(*STATE).where(
+            messages.c.queue_id == bindparam("queue"),
+            among(messages.c.id, "numbers"),
+            messages.c.visible_at_ms <= bindparam("now"),
+        )
     )
-    .with_for_update(skip_locked=True)
 )
 
 _OF_TENANT = Statement(
-    sa.select(*STATE)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.tenant_id == bindparam("tenant"),
-        messages.c.visible_at_ms <= bindparam("now"),
+    locking.lock_if_free(
+        sa.select(*STATE)
+        .where(
+            messages.c.queue_id == bindparam("queue"),
+            messages.c.tenant_id == bindparam("tenant"),
+            messages.c.visible_at_ms <= bindparam("now"),
+        )
+        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .limit(bindparam("wanted", type_=sa.Integer))
     )
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(skip_locked=True)
 )
 
 

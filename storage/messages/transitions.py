@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages import fifo_groups
+from storage.messages.fifo_groups import GroupsToSend, NewInGroup
 from storage.messages.rows import MessageKey, MessageState
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
@@ -43,12 +43,11 @@ def send(
     transaction: Transaction,
     states: Sequence[Mapping[str, Any]],
     contents: Sequence[Mapping[str, Any]],
-    held: Collection[tuple[int, str]],
+    groups: GroupsToSend,
 ) -> None:
     """Insert new messages, given as rows of `messages` and of `bodies` in the same order.
 
-    Requires that the groups of FIFO messages are locked for sending, and that the messages'
-    numbers were taken since then: so numbers and the order of a group never differ.
+    `groups` are the locked groups of FIFO messages, whose numbers must be taken after the lock.
     """
     _INSERT.change_each(transaction.connection, states, contents)
     visible: dict[tuple[int, int], int] = defaultdict(int)
@@ -57,13 +56,11 @@ def send(
     for (queue_id, visible_at_ms), count in visible.items():
         transaction.add_to_count(queue_id, count)
         transaction.notify_visible(queue_id, visible_at_ms, count)
-    arrived = [
-        (state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
+    groups.append(
+        NewInGroup(state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
         for state in states
         if state["group_id"] is not None
-    ]
-    if arrived:
-        fifo_groups.join(transaction, arrived, held)
+    )
 
 
 in_flight_update = (
@@ -81,14 +78,19 @@ _MAKE_IN_FLIGHT = Statement(in_flight_update.where(among(messages.c.id, "numbers
 
 
 def make_in_flight(
-    transaction: Transaction, queue_id: int, numbers: Sequence[int], until_ms: int
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageKey], until_ms: int
 ) -> None:
     """Count a receive of messages, and make them in flight until `until_ms`.
 
     With a visibility timeout of 0, they stay visible. Requires that the messages' rows are locked.
+    An engine's statement `claim_and_make_in_flight` does the same for a standard queue.
     """
+    numbers = [row.id for row in rows]
     parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
     _MAKE_IN_FLIGHT.change(transaction.connection, {**parameters, "until": until_ms})
+    if rows[0].group_id is not None:
+        for row in rows:
+            transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
 
 
 class VisibilityChange(NamedTuple):
@@ -126,8 +128,7 @@ def receive_again(transaction: Transaction, changes: Sequence[VisibilityChange])
 def _set_visible_at(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
     latest = {(change.queue_id, change.number): change for change in changes}
     for change in latest.values():
-        if change.group_id is not None:
-            transaction.dirty_groups.add((change.queue_id, change.group_id))
+        transaction.fifo_groups.mark_dirty(change.queue_id, change.group_id)
     _SET_VISIBLE_AT.change_all(
         transaction.connection,
         [
@@ -171,8 +172,7 @@ def release(transaction: Transaction, received: Sequence[ReceivedMessage]) -> No
         row = {"queue": one.queue_id, "number": one.number, "claim": one.receive_count}
         rows.append({**row, "now": transaction.now_ms})
         transaction.notify_visible(one.queue_id, transaction.now_ms)
-        if one.group_id is not None:
-            transaction.dirty_groups.add((one.queue_id, one.group_id))
+        transaction.fifo_groups.mark_dirty(one.queue_id, one.group_id)
     _RELEASE.change_each(transaction.connection, rows)
 
 
@@ -257,8 +257,8 @@ def _move(
 ) -> None:
     """Move messages; complete `states` and `contents` of each by where it moves to."""
     now_ms = transaction.now_ms
-    held = fifo_groups.hold_to_send(
-        transaction, {(target_id, row.group_id) for row in rows if row.group_id is not None}
+    groups = transaction.fifo_groups.lock_for_send(
+        {(target_id, row.group_id) for row in rows if row.group_id is not None}
     )
     numbers = transaction.take_numbers(len(rows))
     for row, number, state, content in zip(rows, numbers, states, contents, strict=True):
@@ -271,45 +271,40 @@ def _move(
     transaction.add_to_count(queue_id, -len(rows))
     transaction.add_to_count(target_id, len(rows))
     transaction.notify_visible(target_id, now_ms, len(rows))
-    arrived = []
-    for row, number in zip(rows, numbers, strict=True):
-        if row.group_id is not None:
-            arrived.append((target_id, row.group_id, number, now_ms))
-            transaction.dirty_groups.add((queue_id, row.group_id))
-    if arrived:
-        fifo_groups.join(transaction, arrived, held)
+    for row in rows:
+        transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+    groups.append(
+        NewInGroup(target_id, row.group_id, number, now_ms)
+        for row, number in zip(rows, numbers, strict=True)
+        if row.group_id is not None
+    )
 
 
-is_of_range = sa.and_(
-    messages.c.queue_id == bindparam("queue"),
-    messages.c.id >= bindparam("first"),
-    messages.c.id < bindparam("before"),
-)
-"""Whether a message is one of `queue` whose number is at least `first` and less than `before`."""
-
-_DELAY = (
+_DELAY = Statement(
     messages.update()
-    .where(is_of_range, messages.c.receive_count == 0)
+    .where(
+        messages.c.queue_id == bindparam("queue"),
+        among(messages.c.id, "numbers"),
+        messages.c.receive_count == 0,
+    )
     .values(visible_at_ms=messages.c.sent_at_ms + bindparam("delay"))
 )
 
 
 def delay(
-    transaction: Transaction,
-    queue_id: int,
-    numbers: range,
-    delay_ms: int,
-    group_ids: Iterable[str | None],
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageKey], delay_ms: int
 ) -> None:
-    """Delay the messages in a range that were never received, counted from when they were sent.
+    """Delay those messages of a FIFO queue that were never received, from when they were sent.
 
-    `group_ids` are the groups of the messages in the range. Requires that their rows are locked.
+    AWS: a FIFO queue's new delay holds for the messages that it has. Requires that the messages'
+    rows are locked.
     """
-    step = {"queue": queue_id, "first": numbers.start, "before": numbers.stop}
-    transaction.connection.execute(_DELAY, {**step, "delay": delay_ms})
-    for group_id in group_ids:
-        if group_id is not None:
-            transaction.dirty_groups.add((queue_id, group_id))
+    if rows:
+        numbers = [row.id for row in rows]
+        parameters = {"queue": queue_id, "numbers": numbers, "delay": delay_ms}
+        _DELAY.change(transaction.connection, parameters)
+        for row in rows:
+            transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
 
 
 def _deletion(table: sa.Table) -> Statement:
@@ -323,7 +318,10 @@ _DELETE = Both(_deletion(messages), _deletion(bodies))
 
 
 def delete(
-    transaction: Transaction, queue_id: int, numbers: Sequence[int], group_ids: Iterable[str] = ()
+    transaction: Transaction,
+    queue_id: int,
+    numbers: Sequence[int],
+    group_ids: Iterable[str | None] = (),
 ) -> None:
     """Delete messages by number; one that does not exist is none.
 
@@ -333,7 +331,7 @@ def delete(
     deleted = free_rows(transaction, queue_id, numbers)
     transaction.add_to_count(queue_id, -deleted)
     for group_id in group_ids:
-        transaction.dirty_groups.add((queue_id, group_id))
+        transaction.fifo_groups.mark_dirty(queue_id, group_id)
     if transaction.hints.of(queue_id).is_full:
         transaction.notify_visible(queue_id, transaction.now_ms, deleted)
 
@@ -344,8 +342,8 @@ def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) 
     Requires that the messages' rows are locked: they are counted as deleted here and nowhere else.
     """
     if rows:
-        group_ids = (row.group_id for row in rows if row.group_id is not None)
-        delete(transaction, queue_id, [row.id for row in rows], group_ids)
+        numbers = [row.id for row in rows]
+        delete(transaction, queue_id, numbers, (row.group_id for row in rows))
 
 
 def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:

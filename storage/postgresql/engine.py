@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from storage import migrations, schema
+from storage import migrations
 from storage.clock import Clock
 from storage.errors import is_connection_loss, is_transient
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
 from storage.postgresql.listener import Listener
 from storage.postgresql.session import install_sessions, session_of
+from storage.postgresql.statements import CAPABILITIES, NEXT_NUMBERS
 from storage.sql.driver import report_rollback
-from storage.sql.statement import Statement
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class PostgresqlEngine:
     often those who wait look.
     """
 
-    is_shared = True
+    capabilities = CAPABILITIES
 
     def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
         self._is_pooled = is_pooled = poll_seconds is not None
@@ -156,7 +156,7 @@ class PostgresqlEngine:
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
-        return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
+        return [number for (number,) in NEXT_NUMBERS.rows(connection, {"count": count})]
 
     def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
@@ -184,8 +184,6 @@ class PostgresqlEngine:
         """Name the database in an error, without its password."""
         return self._address.where()
 
-
-_NEXT_NUMBERS = Statement(schema.next_numbers)
 
 _DIALECT = "postgresql+asyncpg://"
 

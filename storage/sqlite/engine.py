@@ -29,6 +29,7 @@ from sqlalchemy.pool import StaticPool
 
 from storage import migrations, schema, time_floor
 from storage.clock import Clock
+from storage.engine import Capabilities
 from storage.errors import DatabaseUnusable
 from storage.notifications import NotificationHandler, Notifications
 from storage.sql.driver import driver_of, report_rollback
@@ -65,7 +66,7 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without one it is in memory and ends with the process."""
 
-    is_shared = False
+    capabilities = Capabilities(has_concurrent_writers=False)
 
     def __init__(self, address: sa.URL) -> None:
         self._path = "" if address.database in (None, ":memory:") else str(address.database)

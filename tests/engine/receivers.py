@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from storage.messages.receive import Receive, Received
+from storage.messages.commands import Receive, Received
 from storage.polling import long_poll
 from tests.engine.stage import Stage, turn
 

@@ -19,10 +19,19 @@ from storage import queues
 from storage.commits.writer import WriterSettings
 from storage.database import Database
 from storage.messages import counts
-from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
-from storage.messages.deduplication import SentMessage
-from storage.messages.receive import Receipt, Receive, Received
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import (
+    ChangeVisibility,
+    Delete,
+    NewMessage,
+    Outcome,
+    Receipt,
+    Receive,
+    ReceiveAttempt,
+    Received,
+    Release,
+    Send,
+    SentMessage,
+)
 from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import STANDARD, Queue
 from tests.clock import ManualClock

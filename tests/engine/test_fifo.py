@@ -10,8 +10,7 @@ import pytest_asyncio
 
 from storage import queues
 from storage.messages import dropped_queues, expiry
-from storage.messages.commands import Outcome
-from storage.messages.receive import Received
+from storage.messages.commands import Outcome, Received
 from tests.engine.receivers import Receivers
 from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
 

@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from storage.messages.receive import InFlightLimit, Received
+from storage.messages.commands import InFlightLimit, Received
 from storage.queues import FIFO
 from tests.engine.receivers import LongPoll, Receivers
 from tests.engine.stage import Stage, listening, new_message

@@ -124,7 +124,8 @@ async def test_claim_wakes_next_receiver_for_messages_it_leaves(stage: Stage) ->
         await turn()  # the alarm wakes only the first receiver
         assert not sleep.done()
         first.clear()
-        assert len(await stage.database.submit(stage.receiving(1, in_line=True))) == 1
+        received = await stage.database.submit(stage.receiving(1, in_line=True))
+        assert len(received) == 1
         await asyncio.wait_for(sleep, timeout=5)
 
 
@@ -137,7 +138,8 @@ async def test_claim_of_all_messages_wakes_no_receiver(stage: Stage) -> None:
         stage.clock.advance(1)
         await turn()
         first.clear()
-        assert len(await stage.database.submit(stage.receiving(2, in_line=True))) == 2
+        received = await stage.database.submit(stage.receiving(2, in_line=True))
+        assert len(received) == 2
         await turn()
         assert not sleep.done()
         stage.clock.advance(29)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from storage import move_tasks, queue_delays, queues
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import ReceiveAttempt
 from storage.queue_settings import QueueName, QueueSettings
 from storage.queues import FIFO
 from storage.transaction import Transaction

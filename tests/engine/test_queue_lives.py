@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +12,7 @@ from sqlalchemy.util import await_only
 
 from storage import queues
 from storage.messages import dropped_queues
-from storage.messages.commands import Command
-from storage.messages.receive import Receipt
+from storage.messages.commands import Command, Receipt
 from storage.queues import QueueChanged
 from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, listening, new_message, turn
 
@@ -160,7 +160,7 @@ async def test_the_end_of_a_stale_copy_is_refused_and_writes_nothing(
 @pytest.mark.parametrize("make", COMMANDS)
 @pytest.mark.parametrize("end", [queues.purge, queues.delete, queues.change_tags])
 async def test_a_command_made_for_a_stale_copy_is_refused_and_writes_nothing(
-    stage: Stage, make: Callable[[Stage], Command], end: Callable[..., None]
+    stage: Stage, make: Callable[[Stage], Command[Any]], end: Callable[..., None]
 ) -> None:
     await stage.send("a")
     command = make(stage)

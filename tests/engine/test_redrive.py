@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage import queues
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from tests.engine.receivers import Receivers
 from tests.engine.stage import Stage, fifo_message, listening, new_message, tenant_message

@@ -9,8 +9,7 @@ import pytest
 from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
-from storage.messages.commands import Release
-from storage.messages.receive import Receive
+from storage.messages.commands import Receive, Release
 from tests.engine.stage import Stage, listening, new_message
 
 MIB = 1024 * 1024
