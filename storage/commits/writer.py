@@ -191,17 +191,16 @@ class Writer:
     ) -> tuple[Transaction, Sequence[object]]:
         """Do the work of a batch within its transaction, up to COMMIT."""
         capabilities = self._engine.capabilities
-        is_shared = capabilities.has_concurrent_writers
         transaction = Transaction(
             connection,
             self._clock.now_ms(),
             partial(self._engine.take_numbers, connection),
             self._waiters.count,
             self._hints,
-            # Other servers may change the queues of a shared database.
-            {} if is_shared else self._locked_queues,
+            # Other servers may change queues between transactions.
+            {} if capabilities.has_concurrent_writers else self._locked_queues,
             capabilities,
-            is_contended=is_shared and self._loop.time() < self.contended_until,
+            is_contended=self._loop.time() < self.contended_until,
         )
         results = self._apply(batch, transaction)
         transaction.fifo_groups.write_back()
