@@ -174,7 +174,7 @@ class Messages:
             kind=queue.kind,
             maximum=maximum,
             visibility_timeout_ms=timeout_s * 1000,
-            in_line=wait_s > 0,
+            is_waiting=wait_s > 0,
             in_flight_limit=self._in_flight_limit,
             attempt=attempt,
         )

@@ -131,8 +131,9 @@ def _remove(
 ) -> DeliveryRules:
     """Delete expired messages, and dead-letter exhausted ones; leave the others.
 
-    Return the rules that hold from now on: without a dead-letter queue, exhausted messages are
-    delivered.
+    Returns:
+        The rules for the rest of the claim: without a dead-letter queue, exhausted messages are
+        delivered.
     """
     expired, exhausted = [], []
     for row in rows:

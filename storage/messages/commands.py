@@ -159,7 +159,7 @@ class Receive(QueueCommand[list[Received]]):
     Attributes:
         maximum: most messages to receive (AWS: 10).
         visibility_timeout_ms: how long they are in flight (AWS: up to 12 h); 0 leaves them visible.
-        in_line: whether the receiver is registered with `Waiters`: then others that are registered
+        is_waiting: whether the receiver is registered with `Waiters`: then others that are registered
             are woken for messages that this receive leaves.
         in_flight_limit: most messages of the queue in flight (AWS: about 120,000).
         attempt: on a FIFO queue, makes it possible to repeat the receive.
@@ -167,7 +167,7 @@ class Receive(QueueCommand[list[Received]]):
 
     maximum: int
     visibility_timeout_ms: int
-    in_line: bool
+    is_waiting: bool
     in_flight_limit: int
     attempt: ReceiveAttempt | None = None
 

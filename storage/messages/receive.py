@@ -210,7 +210,7 @@ def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: 
     got_messages = sum(
         1
         for command, result in waiting
-        if command.in_line and result and not isinstance(result, Exception)
+        if command.is_waiting and result and not isinstance(result, Exception)
     )
     if transaction.count_waiting(queue_id) <= got_messages:
         return

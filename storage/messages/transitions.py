@@ -1,12 +1,13 @@
-"""Transitions: every change of a message's state, each with all that follows from it.
+"""Transitions: all changes of a message's state, each with everything that follows from it.
 
-A message is sent, made in flight, made visible earlier or later, released, moved, delayed and
-deleted by the functions here, and by no other statement. Each keeps in step, in the same
-transaction, what is derived from messages: the queue's count, the dirty groups of a FIFO queue,
-and the notifications of waiting receivers.
+The functions here, and no other statements, send messages, make them in flight, change their
+visibility, release, move, delay and delete them. Each also updates, in the same transaction, what
+is derived from messages: the queue's count, the dirty groups of a FIFO queue, and the notifications
+for waiting receivers.
 
-Every transition requires that the queue's row is locked, so that the queue is neither purged nor
-deleted meanwhile, and that the groups of FIFO messages are locked. `storage.locking` has the order.
+A transition that adds messages to a queue requires that the queue's row is locked: the queue must
+be neither purged nor deleted before COMMIT. Every transition of FIFO messages requires that their
+groups are locked. `storage.locking` has the order of locks.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ _SET_VISIBLE_AT = Statement(
 
 
 def change_visibility(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
-    """Set the times from which messages are visible, in the order given: the last one holds.
+    """Set the times from which messages are visible, in the order given; the last one counts.
 
     Requires that the messages' rows are locked.
     """
@@ -215,7 +216,7 @@ def dead_letter(
 
     A message keeps its id, its receive count, and on a standard queue the time it was sent, so that
     its retention goes on. In a FIFO queue it counts as sent now, and becomes the last of its group
-    (AWS: retention starts anew). `source` is the queue it comes from, as the rules name it.
+    (AWS: retention starts again). `source` is the queue it comes from, as the rules name it.
 
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
     target queue.
@@ -238,7 +239,7 @@ def redrive(
 ) -> None:
     """Move messages to a queue as new ones, visible at once: sent now, never received, new ids.
 
-    AWS: a message move task sends its messages anew. Requires and locks what `dead_letter` does.
+    AWS: a move task sends messages as new ones. Requires and locks what `dead_letter` does.
     """
     states = [
         {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
@@ -296,8 +297,8 @@ def delay(
 ) -> None:
     """Delay those messages of a FIFO queue that were never received, from when they were sent.
 
-    AWS: a FIFO queue's new delay holds for the messages that it has. Requires that the messages'
-    rows are locked.
+    AWS: a FIFO queue's new delay applies to the messages that it has, too. Requires that the rows
+    of the messages are locked.
     """
     if rows:
         numbers = [row.id for row in rows]

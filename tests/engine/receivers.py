@@ -25,7 +25,7 @@ class LongPoll:
 
     def _make_command(self) -> Receive:
         self.claims += 1
-        return self._stage.receiving(self._maximum, self._timeout_s, in_line=True)
+        return self._stage.receiving(self._maximum, self._timeout_s, is_waiting=True)
 
     @property
     def bodies(self) -> list[str] | None:

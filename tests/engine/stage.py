@@ -166,7 +166,7 @@ class Stage:
         maximum: int = 10,
         timeout_s: float = 30,
         *,
-        in_line: bool = False,
+        is_waiting: bool = False,
         attempt: ReceiveAttempt | None = None,
     ) -> Receive:
         return Receive(
@@ -175,7 +175,7 @@ class Stage:
             self.queue.kind,
             maximum,
             round(timeout_s * 1000),
-            in_line,
+            is_waiting,
             in_flight_limit=self.in_flight_limit,
             attempt=attempt,
         )

@@ -124,7 +124,7 @@ async def test_claim_wakes_next_receiver_for_messages_it_leaves(stage: Stage) ->
         await turn()  # the alarm wakes only the first receiver
         assert not sleep.done()
         first.clear()
-        received = await stage.database.submit(stage.receiving(1, in_line=True))
+        received = await stage.database.submit(stage.receiving(1, is_waiting=True))
         assert len(received) == 1
         await asyncio.wait_for(sleep, timeout=5)
 
@@ -138,7 +138,7 @@ async def test_claim_of_all_messages_wakes_no_receiver(stage: Stage) -> None:
         stage.clock.advance(1)
         await turn()
         first.clear()
-        received = await stage.database.submit(stage.receiving(2, in_line=True))
+        received = await stage.database.submit(stage.receiving(2, is_waiting=True))
         assert len(received) == 2
         await turn()
         assert not sleep.done()
@@ -157,7 +157,7 @@ async def test_claim_reads_next_visible_time_only_if_another_receiver_waits(stag
                 rest.enter_context(waiters.register(stage.queue.id))
             first.clear()
             with listening() as heard:
-                await stage.database.submit(stage.receiving(1, in_line=True))
+                await stage.database.submit(stage.receiving(1, is_waiting=True))
             statements.append(len(heard.statements))
     assert statements[1] == statements[0] + 1
 

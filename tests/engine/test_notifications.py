@@ -177,7 +177,7 @@ async def test_receiver_waits_before_it_claims_messages_again_that_another_serve
         def lock_while_the_other_claims(transaction: Transaction) -> None:
             transaction.connection.execute(sa.text("SELECT 1 FROM messages FOR UPDATE"))
             receiver.clear()
-            claim = other.database.submit(other.receiving(in_line=True))
+            claim = other.database.submit(other.receiving(is_waiting=True))
             assert await_only(claim) == []
 
         await one.database.write(lock_while_the_other_claims)
