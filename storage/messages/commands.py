@@ -159,7 +159,7 @@ class Receive(QueueCommand[list[Received]]):
     Attributes:
         maximum: most messages to receive (AWS: 10).
         visibility_timeout_ms: how long they are in flight (AWS: up to 12 h); 0 leaves them visible.
-        is_waiting: whether the receiver is registered with `Waiters`: then others that are registered
+        is_waiting: whether the receiver is registered with `Waiters`; others that are registered
             are woken for messages that this receive leaves.
         in_flight_limit: most messages of the queue in flight (AWS: about 120,000).
         attempt: on a FIFO queue, makes it possible to repeat the receive.
