@@ -91,6 +91,21 @@ def is_write_conflict(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or _state(error) in _COLLISION_STATES
 
 
+def translate(error: Exception) -> Exception | None:
+    """Return the error that callers get for an error of the database; None for any other error."""
+    if is_damage(error):
+        return DatabaseDamaged(describe_damage(error))
+    if is_transient(error):
+        return DatabaseUnavailable(str(error) or "no answer")
+    return None
+
+
+def summarize(error: BaseException) -> str:
+    """Return the first line of an error; what follows may quote the contents of rows."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return str(orig).partition("\n")[0] or type(error).__name__
+
+
 def mask_password(url: str) -> str:
     """Return a database URL that may be printed: any password in it is three stars.
 

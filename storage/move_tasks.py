@@ -13,15 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import queues
-from storage.messages import dead_letters, deletion, fifo_groups
-from storage.messages.rows import STATE, Row
+from storage import locking, queues
+from storage.messages import transitions
+from storage.messages.rows import STATE, MessageState
 from storage.queue_settings import QueueName
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 RUNNING = "RUNNING"
@@ -107,7 +105,7 @@ def start(
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
     # A concurrent start waits here, and then finds this task.
-    queues.lock(transaction, queue.account, queue.region, queue.name, alone=True)
+    queues.lock(transaction, queue.account, queue.region, queue.name, exclusive=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()
@@ -159,7 +157,7 @@ def active(connection: sa.Connection) -> Sequence[Task]:
 def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
     """Return a task, or None. With `lock`, no other server works on it before COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
-    row = connection.execute(statement.with_for_update() if lock else statement).first()
+    row = connection.execute(locking.lock_row(statement) if lock else statement).first()
     return _task(row) if row else None
 
 
@@ -208,14 +206,13 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
     source = queues.lock(transaction, task.account, task.region, task.source)
     found = _movable(transaction, source, task, limit) if source else []
     if source is None or not found:
-        if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
+        if source is not None and _is_any_left(transaction, source, task):
             return 0
         end(transaction, task_id, COMPLETED)
         return None
     expired_ms = transaction.now_ms - source.retention_ms
-    deletion.delete_messages(
-        transaction, [(source.id, row) for row in found if row.sent_at_ms <= expired_ms]
-    )
+    expired = [row for row in found if row.sent_at_ms <= expired_ms]
+    transitions.expire(transaction, source.id, expired)
     alive = [row for row in found if row.sent_at_ms > expired_ms]
     moved = 0
     for destination, rows in _by_destination(transaction, source.id, task, alive).items():
@@ -224,7 +221,7 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
             raise NoDestination
         free = _without_locked_groups(transaction, target, rows)
         if free:
-            dead_letters.move_as_new(transaction, source.id, target, free)
+            transitions.redrive(transaction, source.id, target.id, free)
             moved += len(free)
     if moved:
         transaction.connection.execute(
@@ -233,24 +230,24 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
     return len(found) - len(alive) + moved
 
 
-def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
+def _movable(
+    transaction: Transaction, source: Queue, task: Task, limit: int
+) -> Sequence[MessageState]:
     """Lock up to `limit` visible messages from before the task's start, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo_groups.choose(
-            transaction,
-            source.id,
-            [limit],
-            lambda row: row.id <= task.number,
-            newest=task.number,
+        selection = transaction.fifo_groups.select(
+            source.id, [limit], lambda row: row.id <= task.number, newest=task.number
         )
-        return chosen[0]
-    return transaction.connection.execute(
-        sa.select(*STATE)
-        .where(*_is_movable(transaction, source, task))
-        .order_by(messages.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        return selection.chosen[0]
+    rows: Sequence[Any] = transaction.connection.execute(
+        locking.lock_if_free(
+            sa.select(*STATE)
+            .where(*_is_movable(transaction, source, task))
+            .order_by(messages.c.id)
+            .limit(limit)
+        )
     ).all()
+    return rows
 
 
 def _is_movable(
@@ -269,6 +266,8 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
 
     The order is that of the move, so that the statement reads the same part of the index.
     """
+    if not transaction.capabilities.has_concurrent_writers:
+        return False
     if source.kind != queues.STANDARD:
         left = (
             sa.select(groups.c.head_id)
@@ -295,36 +294,24 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     return transaction.connection.execute(left.limit(1)).first() is not None
 
 
-_GROUPS_NAMED = sa.select(groups.c.group_id).where(
-    groups.c.queue_id == sa.bindparam("queue"), among(groups.c.group_id, "groups")
-)
-_FIND_GROUPS = Statement(_GROUPS_NAMED)
-_LOCK_FREE_GROUPS = Statement(
-    _GROUPS_NAMED.order_by(in_order(groups.c.group_id)).with_for_update(skip_locked=True)
-)
-
-
 def _without_locked_groups(
-    transaction: Transaction, target: Queue, rows: Sequence[Row]
-) -> Sequence[Row]:
+    transaction: Transaction, target: Queue, rows: Sequence[MessageState]
+) -> Sequence[MessageState]:
     """Return the messages whose groups no other server has locked; a later step moves the others.
 
     Waiting for such a group could deadlock: a receive that moves messages to the dead-letter queue
     may have locked the group in the target, and wait for the group in the source, locked here.
     """
-    wanted = sorted({row.group_id for row in rows if row.group_id is not None})
-    if not wanted or not transaction.is_shared:
+    wanted = {row.group_id for row in rows if row.group_id is not None}
+    if not wanted or not transaction.capabilities.has_concurrent_writers:
         return rows
-    parameters = {"queue": target.id, "groups": wanted}
-    connection = transaction.connection
-    free = {group_id for (group_id,) in _LOCK_FREE_GROUPS.rows(connection, parameters)}
-    locked = {group_id for (group_id,) in _FIND_GROUPS.rows(connection, parameters)} - free
+    locked = locking.find_busy_groups(transaction.connection, target.id, wanted)
     return [row for row in rows if row.group_id not in locked]
 
 
 def _by_destination(
-    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[Row]
-) -> Mapping[QueueName, list[Row]]:
+    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
+) -> Mapping[QueueName, list[MessageState]]:
     """Group messages by the queue to move to.
 
     Raises:
@@ -340,7 +327,7 @@ def _by_destination(
             )
         )
     }
-    found: dict[QueueName, list[Row]] = defaultdict(list)
+    found: dict[QueueName, list[MessageState]] = defaultdict(list)
     for row in rows:
         if sources[row.id] is None:
             raise NoSource

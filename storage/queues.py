@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import queue_delays
+from storage import locking, queue_delays
 from storage.queue_settings import (
     REDRIVE_COLUMNS,
     QueueName,
@@ -90,17 +90,14 @@ def find(connection: sa.Connection, account: str, region: str, name: str) -> Que
 
 
 def lock(
-    transaction: Transaction, account: str, region: str, name: str, *, alone: bool = False
+    transaction: Transaction, account: str, region: str, name: str, *, exclusive: bool = False
 ) -> Queue | None:
     """Return the queue of that name, locked against purge and deletion until COMMIT, or None.
 
-    With `alone`, the lock also excludes other transactions that lock it `alone`, but not those
-    that send and receive.
+    An `exclusive` lock waits for other exclusive ones, but not for those that send and receive.
     """
     statement = sa.select(queues).where(_is_named(account, region, name))
-    row = transaction.connection.execute(
-        statement.with_for_update(read=not alone, key_share=True)
-    ).first()
+    row = transaction.connection.execute(locking.lock_queue(statement, exclusive=exclusive)).first()
     return _queue(row) if row else None
 
 

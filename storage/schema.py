@@ -120,15 +120,15 @@ Index(
     sqlite_where=_is_ordered,
     postgresql_where=_is_ordered,
 )
-_is_shared = messages.c.tenant_id.is_not(None)
+_has_tenant = messages.c.tenant_id.is_not(None)
 Index(
     "messages_by_tenant",
     messages.c.queue_id,
     messages.c.tenant_id,
     messages.c.visible_at_ms,
     messages.c.id,
-    sqlite_where=_is_shared,
-    postgresql_where=_is_shared,
+    sqlite_where=_has_tenant,
+    postgresql_where=_has_tenant,
 )
 _is_out_of_order = messages.c.redriven_at_ms.is_not(None)
 Index(
@@ -310,8 +310,3 @@ for _table in (messages, bodies, groups, deduplications, receive_attempts):
 
 numbers = sa.Sequence("numbers", metadata=metadata)
 """PostgreSQL's source of ids. On SQLite, the one process reserves blocks in `properties`."""
-
-next_numbers = sa.select(numbers.next_value()).select_from(
-    sa.func.generate_series(1, sa.bindparam("count", type_=Integer)).table_valued("n")
-)
-"""Select the next `count` numbers."""

@@ -11,7 +11,7 @@ from protocol.digests import md5_of_attributes, md5_of_body
 from protocol.names import queue_arn
 from queueserver.identifiers import as_text
 from storage.errors import DatabaseDamaged
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):

@@ -11,14 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from storage.messages import fifo_groups
+from storage import locking
+from storage.messages import transitions
 from storage.messages.counts import expired_dead_letters
-from storage.messages.deletion import delete_messages
 from storage.queues import Queue
 from storage.schema import messages
 from storage.schema import queues as queue_table
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 
@@ -50,14 +48,6 @@ def queues_with_expired(
 
 _RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.bindparam("queue"))
 
-_LOCK_EXISTING = Statement(
-    sa.select(messages.c.id, messages.c.group_id)
-    .where(messages.c.queue_id == sa.bindparam("queue"), among(messages.c.id, "numbers"))
-    .order_by(in_order(messages.c.id))
-    # A message that another server is deleting must not be subtracted from the count twice.
-    .with_for_update(skip_locked=True)
-)
-
 
 def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
     """Delete up to `limit` of a queue's expired messages; return how many were deleted.
@@ -79,9 +69,10 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
         expired = [
             row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
         ][: limit - freed]
-        fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
-        numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
-        found = _LOCK_EXISTING.rows(transaction.connection, numbers) if expired else []
-        delete_messages(transaction, [(queue_id, row) for row in found])
-        freed += len(found)
+        transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
+        numbers = [row.id for row in expired]
+        # A message that another server is deleting must not be subtracted from the count twice.
+        locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
+        transitions.expire(transaction, queue_id, locked)
+        freed += len(locked)
     return freed

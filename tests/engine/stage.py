@@ -16,12 +16,22 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
+from storage.commits.writer import WriterSettings
 from storage.database import Database
 from storage.messages import counts
-from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
-from storage.messages.deduplication import SentMessage
-from storage.messages.receive import Receipt, Receive, Received
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import (
+    ChangeVisibility,
+    Delete,
+    NewMessage,
+    Outcome,
+    Receipt,
+    Receive,
+    ReceiveAttempt,
+    Received,
+    Release,
+    Send,
+    SentMessage,
+)
 from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import STANDARD, Queue
 from tests.clock import ManualClock
@@ -67,16 +77,17 @@ async def turn(times: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-async def open_database(url: str, clock: ManualClock) -> Database:
-    """Open a database, and let pass what comes of its having just been opened.
+async def open_database(
+    url: str, clock: ManualClock, settings: WriterSettings | None = None
+) -> Database:
+    """Open a database; on PostgreSQL, wait for the first resync of its listener.
 
-    Once it is tied to the other servers of a PostgreSQL, it wakes one in every line to look for
-    what nobody has told of; a test counts the looks that it gives reason for.
+    A resync wakes one receiver of each queue, and a test counts the claims of its receivers.
     """
-    database = await Database.open(url, clock)
+    database = await Database.open(url, clock, settings=settings)
     if url.startswith("postgresql:"):
-        with database.waiters.join(_NO_QUEUE) as place:
-            sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
+        with database.waiters.register(_NO_QUEUE) as receiver:
+            sleep = receiver.sleep_until(clock.now_ms() + 1_000_000_000)
             await asyncio.wait_for(sleep, PATIENCE_SECONDS)
     return database
 
@@ -92,9 +103,15 @@ class Stage:
         self.queue: Queue
 
     @classmethod
-    async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
+    async def open(
+        cls,
+        url: str,
+        clock: ManualClock | None = None,
+        kind: str = STANDARD,
+        settings: WriterSettings | None = None,
+    ) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await open_database(url, clock))
+        stage = cls(url, clock, await open_database(url, clock, settings))
         stage.queue = await stage.create("orders", kind)
         return stage
 
@@ -149,7 +166,7 @@ class Stage:
         maximum: int = 10,
         timeout_s: float = 30,
         *,
-        in_line: bool = False,
+        is_waiting: bool = False,
         attempt: ReceiveAttempt | None = None,
     ) -> Receive:
         return Receive(
@@ -158,7 +175,7 @@ class Stage:
             self.queue.kind,
             maximum,
             round(timeout_s * 1000),
-            in_line,
+            is_waiting,
             in_flight_limit=self.in_flight_limit,
             attempt=attempt,
         )

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from storage.messages import dropped_queues, receive_attempts
-from storage.messages.commands import Outcome
-from storage.messages.receive import Received
-from storage.messages.receive_attempts import ATTEMPT_MS, ReceiveAttempt, ReceiveAttemptExpired
+from storage.messages.commands import Outcome, ReceiveAttempt, ReceiveAttemptExpired, Received
+from storage.messages.receive_attempts import ATTEMPT_MS
 from tests.engine.stage import Stage, fifo_message
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, listening, new_message, tenant_message

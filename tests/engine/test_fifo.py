@@ -10,15 +10,14 @@ import pytest_asyncio
 
 from storage import queues
 from storage.messages import dropped_queues, expiry
-from storage.messages.commands import Outcome
-from storage.messages.receive import Received
+from storage.messages.commands import Outcome, Received
+from tests.engine.receivers import Receivers
 from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
-from tests.engine.test_waiting_receivers import Room
 
 
 @pytest_asyncio.fixture
-async def room(fifo: Stage) -> AsyncIterator[Room]:
-    room = Room(fifo)
+async def room(fifo: Stage) -> AsyncIterator[Receivers]:
+    room = Receivers(fifo)
     yield room
     await room.empty()
 
@@ -260,7 +259,7 @@ async def test_a_standard_queue_keeps_its_messages_delays(stage: Stage) -> None:
     assert await stage.bodies() == []
 
 
-async def test_a_head_that_expires_in_flight_unblocks_its_group(room: Room) -> None:
+async def test_a_head_that_expires_in_flight_unblocks_its_group(room: Receivers) -> None:
     stage = room.stage
     await stage.send_to("g", "old")
     stage.clock.advance(RETENTION_S - 100)
@@ -297,7 +296,7 @@ async def test_thousands_of_expired_messages_do_not_hide_one_that_has_not(fifo: 
 
 
 async def test_longer_retention_lets_a_head_in_flight_block_on_without_waking_anybody(
-    room: Room,
+    room: Receivers,
 ) -> None:
     stage = room.stage
     await stage.send_to("g", "a", "b")
@@ -308,7 +307,7 @@ async def test_longer_retention_lets_a_head_in_flight_block_on_without_waking_an
     await room.enter(1, wait_s=2_000)
     stage.clock.advance(500)
     assert await room.answers() == [None]
-    assert room.receivers[0].looks <= 2
+    assert room.polls[0].claims <= 2
     stage.clock.advance(500)
     assert await room.answers() == [["a"]]
 
@@ -325,7 +324,7 @@ async def test_an_expired_head_in_flight_blocks_nothing_after_a_restart(fifo: St
     assert await fifo.bodies() == ["c"]
 
 
-async def test_deleting_what_is_in_flight_wakes_one(room: Room) -> None:
+async def test_deleting_what_is_in_flight_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"abc")
     received = await room.stage.receive(2)
     await room.enter(2)
@@ -335,7 +334,7 @@ async def test_deleting_what_is_in_flight_wakes_one(room: Room) -> None:
     assert await room.answers() == [["c"], None]
 
 
-async def test_the_lapse_of_a_head_wakes_one(room: Room) -> None:
+async def test_the_lapse_of_a_head_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     await room.stage.receive(1, timeout_s=5)
     await room.enter(2)
@@ -343,7 +342,7 @@ async def test_the_lapse_of_a_head_wakes_one(room: Room) -> None:
     assert await room.answers() == [["a"], None]
 
 
-async def test_a_head_that_is_shown_wakes_one(room: Room) -> None:
+async def test_a_head_that_is_shown_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     received = await room.stage.receive(2)
     await room.enter(2)
@@ -354,7 +353,7 @@ async def test_a_head_that_is_shown_wakes_one(room: Room) -> None:
     assert answers in ([["a"], None], [None, ["a"]])
 
 
-async def test_a_claim_given_back_wakes_one(room: Room) -> None:
+async def test_a_claim_given_back_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     received = await room.stage.receive(1)
     await room.enter(2)
@@ -362,7 +361,7 @@ async def test_a_claim_given_back_wakes_one(room: Room) -> None:
     assert await room.answers() == [["a"], None]
 
 
-async def test_groups_wake_as_many_as_they_serve(room: Room) -> None:
+async def test_groups_wake_as_many_as_they_serve(room: Receivers) -> None:
     await room.enter(4)
     for group in ("g", "h", "g", "i"):
         await room.stage.send_to(group, group)
@@ -371,16 +370,16 @@ async def test_groups_wake_as_many_as_they_serve(room: Room) -> None:
     assert sorted(answer[0] for answer in answers if answer) == ["g", "h", "i"]
 
 
-async def test_what_is_sent_to_a_blocked_group_ends_no_wait(room: Room) -> None:
+async def test_what_is_sent_to_a_blocked_group_ends_no_wait(room: Receivers) -> None:
     await room.stage.send_to("g", "a")
     await room.stage.receive()
     await room.enter(2)
     await room.stage.send_to("g", *"bcd")
     assert await room.answers() == [None, None]
-    assert sum(receiver.looks for receiver in room.receivers) <= 5
+    assert sum(poll.claims for poll in room.polls) <= 5
 
 
-async def test_a_changed_delay_wakes_who_waits(room: Room) -> None:
+async def test_a_changed_delay_wakes_who_waits(room: Receivers) -> None:
     await room.stage.send_to("g", "a", delay_s=60)
     await room.stage.send_to("h", "b", delay_s=60)
     await room.enter(2)
@@ -388,7 +387,7 @@ async def test_a_changed_delay_wakes_who_waits(room: Room) -> None:
     await room.stage.database.write(change, room.stage.queue, {}, SETTINGS, delay_ms=5_000)
     await room.quiet()
     await room.empty()
-    room.receivers.clear()
+    room.polls.clear()
     await room.stage.refresh()
     await room.enter(2)
     room.stage.clock.advance(5)

@@ -16,8 +16,7 @@ import pytest
 
 from storage import queues
 from storage.messages import dropped_queues
-from storage.messages.commands import Outcome, Release
-from storage.messages.receive import Received
+from storage.messages.commands import Outcome, Received, Release
 from tests.engine.stage import Stage, new_message
 
 HISTORIES = 60

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from storage import move_tasks, queue_delays, queues
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import ReceiveAttempt
 from storage.queue_settings import QueueName, QueueSettings
 from storage.queues import FIFO
 from storage.transaction import Transaction
@@ -71,7 +71,7 @@ async def act(stage: Stage) -> Said:
             stage.receive(),
             other.receive(),
         )
-        with database.waiters.join(stage.queue.id):
+        with database.waiters.register(stage.queue.id):
             await stage.receive(1)
         await stage.counts()
         await other.send("z")
@@ -105,16 +105,16 @@ async def act_on_groups(stage: Stage) -> Said:
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await stage.database.submit(stage.sending(message, message, *new))
         # What a server does that has just met another at new groups.
-        stage.database._contended_until = inf
+        stage.database.writer.contended_until = inf
         await stage.database.submit(stage.sending(fifo_message("x", "newest")))
-        stage.database._contended_until = -inf
+        stage.database.writer.contended_until = -inf
         received = await stage.receive(10, timeout_s=60)
         await stage.change(received[0].receipt, 0)
         await asyncio.gather(stage.delete(*[r.receipt for r in received[1:5]]), stage.receive())
         await stage.release(received[6])
         await stage.database.submit(again)
         await stage.database.submit(stage.receiving(2, 20, attempt=ReceiveAttempt("again", [])))
-        with stage.database.waiters.join(stage.queue.id):
+        with stage.database.waiters.register(stage.queue.id):
             await stage.receive(3, timeout_s=0)
         stage.clock.advance(60)
         await stage.receive()
@@ -161,7 +161,7 @@ async def act_on_tenants(stage: Stage) -> Said:
         await stage.send("x")
         await stage.receive()
         stage.in_flight_limit = 70
-        with stage.database.waiters.join(stage.queue.id):
+        with stage.database.waiters.register(stage.queue.id):
             await asyncio.gather(stage.receive(1), stage.receive(10), return_exceptions=True)
     return heard
 

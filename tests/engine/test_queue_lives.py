@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +12,7 @@ from sqlalchemy.util import await_only
 
 from storage import queues
 from storage.messages import dropped_queues
-from storage.messages.commands import Command
-from storage.messages.receive import Receipt
+from storage.messages.commands import Command, Receipt
 from storage.queues import QueueChanged
 from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, listening, new_message, turn
 
@@ -160,7 +160,7 @@ async def test_the_end_of_a_stale_copy_is_refused_and_writes_nothing(
 @pytest.mark.parametrize("make", COMMANDS)
 @pytest.mark.parametrize("end", [queues.purge, queues.delete, queues.change_tags])
 async def test_a_command_made_for_a_stale_copy_is_refused_and_writes_nothing(
-    stage: Stage, make: Callable[[Stage], Command], end: Callable[..., None]
+    stage: Stage, make: Callable[[Stage], Command[Any]], end: Callable[..., None]
 ) -> None:
     await stage.send("a")
     command = make(stage)
@@ -291,7 +291,7 @@ async def test_nothing_is_remembered_of_a_queue_that_has_ended(
 ) -> None:
     await stage.send("old")
     await stage.receive_one()
-    remembered = stage.database._hints._by_queue
+    remembered = stage.database.hints._by_queue
     assert stage.queue.id in remembered
     await stage.database.write(end, stage.queue)
     assert stage.queue.id not in remembered
@@ -312,10 +312,10 @@ async def test_leftovers_of_many_queues_and_of_empty_ones_are_all_freed(stage: S
 async def test_all_who_wait_for_a_queue_that_ends_are_woken(
     stage: Stage, end: Callable[..., None]
 ) -> None:
-    arrivals = stage.database.waiters
-    with arrivals.join(stage.queue.id) as one, arrivals.join(stage.queue.id) as other:
+    waiters = stage.database.waiters
+    with waiters.register(stage.queue.id) as one, waiters.register(stage.queue.id) as other:
         deadline_ms = stage.clock.now_ms() + 20_000
-        sleeps = [asyncio.create_task(place.sleep_until(deadline_ms)) for place in (one, other)]
+        sleeps = [asyncio.create_task(each.sleep_until(deadline_ms)) for each in (one, other)]
         await turn()
         assert not any(sleep.done() for sleep in sleeps)
         await stage.database.write(end, stage.queue)

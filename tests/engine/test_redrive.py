@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from storage import queues
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.schema import bodies, messages
+from tests.engine.receivers import Receivers
 from tests.engine.stage import Stage, fifo_message, listening, new_message, tenant_message
-from tests.engine.test_waiting_receivers import Room
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
@@ -240,7 +240,7 @@ async def test_who_waits_for_the_dead_letter_queue_is_woken(stage: Stage, kind: 
     source, target = await pair(stage, kind)
     await send(source, *"ab")
     await exhaust(source)
-    room = Room(target)
+    room = Receivers(target)
     await room.enter(3, maximum=1 if kind == "standard" else 2)
     await source.receive()
     expected = [["a"], ["b"], None] if kind == "standard" else [["a", "b"], None, None]

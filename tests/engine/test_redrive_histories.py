@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from storage import move_tasks
 from storage.messages import dropped_queues, expiry
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.queue_settings import QueueName
 from storage.queues import FIFO, STANDARD
 from storage.schema import bodies

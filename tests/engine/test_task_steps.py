@@ -12,9 +12,9 @@ from storage import move_tasks, queues
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
 from storage.queue_settings import QueueName
 from storage.transaction import Transaction
+from tests.engine.receivers import Receivers
 from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, named
 from tests.engine.test_redrive import places, send
-from tests.engine.test_waiting_receivers import Room
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
@@ -180,7 +180,7 @@ async def test_a_groups_order_is_kept(fifo: Stage) -> None:
 @KINDS
 async def test_who_waits_for_the_destination_is_woken(stage: Stage, kind: str) -> None:
     play = await Play.begin(stage, kind, one="a")
-    room = Room(play.sources[0])
+    room = Receivers(play.sources[0])
     await room.enter(2)
     await play.run(await play.start())
     assert await room.answers() == [["a"], None]
