@@ -76,6 +76,6 @@ class Hints:
             hint = self._by_queue[queue_id] = QueueHints()
         return hint
 
-    def forget(self, queue_id: int) -> None:
+    def drop(self, queue_id: int) -> None:
         """Drop the hints of a queue that was purged or deleted."""
         self._by_queue.pop(queue_id, None)
