@@ -15,7 +15,6 @@ from math import inf
 from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from storage import time_floor
 from storage.clock import Clock
@@ -25,11 +24,8 @@ from storage.errors import (
     DatabaseDamaged,
     DatabaseUnavailable,
     DatabaseUnusable,
-    describe_damage,
+    WriteConflict,
     explain,
-    is_damage,
-    is_transient,
-    is_write_conflict,
 )
 from storage.hints import Hints
 from storage.messages import commands as message_commands
@@ -37,6 +33,7 @@ from storage.messages import fifo_groups
 from storage.messages.commands import Command
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.engine import PostgresqlEngine
+from storage.settings import EngineSettings
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
 from storage.waiters import Waiters
@@ -64,29 +61,22 @@ class Engine(Protocol):
 
     is_shared: bool
 
-    async def prepare(self, clock: Clock, /) -> bytes:
+    async def open(self, clock: Clock, /) -> bytes:
         """Make or migrate the tables, and set the clock; give the database's secret."""
         ...
 
-    def follow(self, handler: NotificationHandler, /) -> None:
+    def listen(self, handler: NotificationHandler, /) -> None:
         """Tell what comes from other servers from now on, and whose turn it is to work for all."""
         ...
 
-    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int, /) -> None:
+    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int, /) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
         ...
 
-    async def transact(
-        self,
-        function: Callable[[sa.Connection], T],
-        is_small: bool,
-        goes_on: Callable[[], bool],
-        /,
-    ) -> T:
+    async def transact(self, function: Callable[[sa.Connection], T], is_small: bool, /) -> T:
         """Run a function in a transaction of the one writer, and commit.
 
-        One that is light may be run where it keeps the event loop waiting for a moment. When it
-        comes to the COMMIT, `goes_on` tells whether the next one is about to begin.
+        One that is light may be run where it keeps the event loop waiting for a moment.
         """
         ...
 
@@ -102,8 +92,14 @@ class Engine(Protocol):
         """Let go of the database."""
         ...
 
-    def where(self) -> str:
+    def display_url(self) -> str:
         """Name the database in an error, without its password."""
+        ...
+
+    def classify(
+        self, error: BaseException, /
+    ) -> DatabaseDamaged | DatabaseUnavailable | WriteConflict | None:
+        """Return what an error means for the process, or None if the work itself is at fault."""
         ...
 
 
@@ -150,7 +146,7 @@ class Database:
         self._is_leader = False
         self.secret = secret
         self.waiters = Waiters(clock)
-        engine.follow(self)
+        engine.listen(self)
 
     @classmethod
     async def open(
@@ -162,6 +158,7 @@ class Database:
         limit_bytes: int = write_queue.LIMIT_BYTES,
         connections: int = 5,
         poll_seconds: float | None = None,
+        engine_settings: EngineSettings | None = None,
     ) -> Self:
         """Open the database, make or migrate its tables, and start the writer.
 
@@ -172,14 +169,15 @@ class Database:
         Raises:
             DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
         """
-        engine = _engine(url, connections, poll_seconds)
+        engine = _engine(url, connections, poll_seconds, engine_settings or EngineSettings())
         try:
-            secret = await engine.prepare(clock)
+            secret = await engine.open(clock)
         except BaseException as error:
             await engine.close()
             if not isinstance(error, Exception):
                 raise
-            raise DatabaseUnusable(explain(error, engine.where())) from error
+            text = explain(error, engine.display_url(), engine.classify(error))
+            raise DatabaseUnusable(text) from error
         return cls(engine, clock, secret, limit, limit_bytes)
 
     async def close(self) -> None:
@@ -237,7 +235,7 @@ class Database:
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
-            if told := _told(error):
+            if told := self._told(error):
                 raise told from error
             raise
 
@@ -319,8 +317,8 @@ class Database:
         for _ in range(_COLLISIONS):
             try:
                 return await self._commit_once(work, is_small)
-            except DBAPIError as error:
-                if not is_write_conflict(error):
+            except Exception as error:
+                if not isinstance(self._engine.classify(error), WriteConflict):
                     raise
                 self._contended_until = self._loop.time() + _CONTENDED_SECONDS
         return await self._commit_once(work, is_small)
@@ -343,16 +341,14 @@ class Database:
             )
             results = work(transaction)
             fifo_groups.settle(transaction)
-            self._engine.tell(connection, transaction.notifications, transaction.now_ms)
+            self._engine.notify(connection, transaction.notifications, transaction.now_ms)
             transaction.write_counts()
             return transaction, results
 
         try:
-            transaction, results = await self._engine.transact(
-                transact, is_small, lambda: bool(self._pending)
-            )
+            transaction, results = await self._engine.transact(transact, is_small)
         except Exception as error:
-            if told := _told(error):
+            if told := self._told(error):
                 raise told from error
             raise
         self.handle(transaction.notifications)
@@ -360,23 +356,21 @@ class Database:
             self.waiters.announce(queue_id, visible_at_ms, count)
         return results
 
+    def _told(self, error: Exception) -> Exception | None:
+        """Word an error for those who ask, if it is the database's and not the work's own."""
+        classified = self._engine.classify(error)
+        return None if isinstance(classified, WriteConflict) else classified
 
-def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
+
+def _engine(
+    url: str, connections: int, poll_seconds: float | None, settings: EngineSettings
+) -> Engine:
     if url.startswith("postgresql:"):
-        return PostgresqlEngine(url, connections, poll_seconds)
+        return PostgresqlEngine(url, connections, poll_seconds, settings)
     try:
-        return SqliteEngine(sa.make_url(url))
+        return SqliteEngine(sa.make_url(url), settings)
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
-
-
-def _told(error: Exception) -> Exception | None:
-    """Word an error for those who ask, if it is the database's and not the work's own."""
-    if is_damage(error):
-        return DatabaseDamaged(describe_damage(error))
-    if is_transient(error):
-        return DatabaseUnavailable(str(error) or "no answer")
-    return None
 
 
 def _work_of(batch: list[PendingWrite]) -> Callable[[Transaction], Sequence[Any]]:

@@ -17,6 +17,8 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
 
+from storage.errors import ForeignDatabase, NewerSchema
+
 metadata = sa.MetaData()
 
 # SQLite makes a column an alias of its fast row id only if it is declared INTEGER, to the letter.
@@ -272,14 +274,6 @@ next_numbers = sa.select(numbers.next_value()).select_from(
 
 MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = ()
 VERSION = len(MIGRATIONS) + 1
-
-
-class ForeignDatabase(Exception):
-    """The database holds tables, and they are not queueserver's."""
-
-
-class NewerSchema(Exception):
-    """The database was written by a later queueserver than this one."""
 
 
 def version(connection: sa.Connection) -> int:

@@ -37,7 +37,6 @@ class Transaction:
         is_shared: whether other servers work on the database, too.
         is_contended: whether this server has collided with another in the last seconds.
         notifications: who waits, on whatever server, hears of it after the COMMIT.
-        numbers_ahead: numbers that were taken already, for messages of standard queues.
         revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
         local_wakeups: what a look saw, as in `news.arrivals`, for those who wait on this server.
     """
@@ -54,7 +53,6 @@ class Transaction:
         "locked_groups",
         "notifications",
         "now_ms",
-        "numbers_ahead",
         "revisions",
         "take_numbers",
     )
@@ -80,7 +78,6 @@ class Transaction:
         self.is_shared = is_shared
         self.is_contended = is_contended
         self.notifications = Notifications()
-        self.numbers_ahead: Sequence[int] = ()
         self.local_wakeups: list[tuple[int, int, int]] = []
         self.dirty_groups: set[tuple[int, str]] = set()
         self.locked_groups: set[tuple[int, str]] = set()
@@ -107,11 +104,11 @@ class Transaction:
         self._changes[queue_id] += change
 
     def write_counts(self) -> None:
-        """Write the changed counts; the last thing before COMMIT."""
+        """Write the changed counts; the last thing before COMMIT, to lock them briefly."""
         changes = [
             {"queue": queue_id, "change": change}
             for queue_id, change in sorted(self._changes.items())
             if change
         ]
         if changes:
-            _ADD_TO_BACKLOG.change_at_last(self.connection, changes)
+            _ADD_TO_BACKLOG.change_all(self.connection, changes)

@@ -25,10 +25,10 @@ from storage.messages.deduplication import Candidate, SentMessage
 from storage.messages.deletion import delete_by_number, delete_messages
 from storage.messages.receive import Receipt, Receive, Received
 from storage.queues import QueueChanged
-from storage.schema import bodies, messages, next_numbers
+from storage.schema import bodies, messages
 from storage.schema import queues as queue_table
 from storage.sql.arrays import among, in_order
-from storage.sql.statement import Both, Statement
+from storage.sql.statement import Statement, StatementPair
 from storage.transaction import Transaction
 
 
@@ -133,19 +133,12 @@ def apply(transaction: Transaction, commands: Sequence[Command]) -> Sequence[Any
     return [results.get(id(command)) for command in commands]
 
 
-_revisions_of = (
+_REVISIONS = Statement(
     sa.select(queue_table.c.id, queue_table.c.revision)
     .where(among(queue_table.c.id, "ids"))
     .order_by(in_order(queue_table.c.id))
     .with_for_update(read=True, key_share=True)
 )
-
-_REVISIONS = Statement(_revisions_of)
-
-_REVISIONS_AND_NUMBERS = Statement(
-    sa.union_all(sa.select(_revisions_of.cte()), next_numbers.add_columns(sa.null()))
-)
-"""For PostgreSQL, where it saves waiting for one more answer."""
 
 
 def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping[int, int]:
@@ -158,21 +151,11 @@ def _revisions(transaction: Transaction, commands: Iterable[Command]) -> Mapping
     revisions = transaction.revisions
     if ids <= revisions.keys():
         return revisions
-    parameters: dict[str, Any] = {"ids": sorted(ids)}
-    if not transaction.is_shared:
-        revisions.update(_REVISIONS.rows(transaction.connection, parameters))
-        return revisions
-    parameters["count"] = sum(
-        len(command.messages)
-        for command in commands
-        if isinstance(command, Send) and command.kind == queues.STANDARD
-    )
-    rows = _REVISIONS_AND_NUMBERS.rows(transaction.connection, parameters)
-    transaction.numbers_ahead = [number for number, revision in rows if revision is None]
-    return {queue_id: revision for queue_id, revision in rows if revision is not None}
+    revisions.update(_REVISIONS.rows(transaction.connection, {"ids": sorted(ids)}))
+    return revisions
 
 
-_INSERT = Both(
+_INSERT = StatementPair(
     Statement(
         messages.insert(),
         ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
@@ -282,8 +265,7 @@ def _admit(transaction: Transaction, commands: Sequence[Send]) -> list[tuple[Sen
     verdicts = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
     others = len(every) - len(candidates)
     # A FIFO queue's are taken when its groups are held, so that they are in the order of COMMITs.
-    ready = transaction.numbers_ahead or (transaction.take_numbers(others) if others else ())
-    numbers = iter(ready)
+    numbers = iter(transaction.take_numbers(others) if others else ())
     return [
         (SentMessage(next(numbers), message.message_id), True)
         if message.deduplication_id is None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
-from storage.sql.statement import Both, Statement
+from storage.sql.statement import Statement, StatementPair
 from storage.transaction import Transaction
 
 
@@ -23,7 +23,7 @@ def _deletion(table: sa.Table) -> Statement:
 
 
 # The state first, as claims hold it first: so no two servers wait for each other.
-_ERASE = Both(_deletion(messages), _deletion(bodies))
+_ERASE = StatementPair(_deletion(messages), _deletion(bodies))
 
 
 def delete_messages(

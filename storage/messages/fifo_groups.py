@@ -17,7 +17,7 @@ from sqlalchemy import bindparam
 
 from storage.messages.rows import STATE, Row
 from storage.schema import groups, messages
-from storage.sql.arrays import among, by_queue, in_order, insertion_or_hold
+from storage.sql.arrays import among, by_queue, in_order, insert_or_lock
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
@@ -47,7 +47,7 @@ def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tup
 
 
 _BEGIN_OR_HOLD = Statement(
-    insertion_or_hold(groups, ["queue_id", "group_id"], {"head_id": 0, "available_at_ms": 0})
+    insert_or_lock(groups, ["queue_id", "group_id"], {"head_id": 0, "available_at_ms": 0})
 )
 
 

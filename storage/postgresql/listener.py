@@ -40,8 +40,6 @@ _FIRST_MEASUREMENTS = 5
 
 _BEAT_SECONDS = 1.0
 """How often the time is asked for, and the duty if another server has it."""
-_ANSWER_SECONDS = 3.0
-"""How long the database has to answer on the link before the link is taken to be lost."""
 _PAUSE_SECONDS = 0.25
 """How long after a failure it is tried anew."""
 _SESSION = {
@@ -75,11 +73,11 @@ class Listener:
         self._handler: NotificationHandler
         self._task: asyncio.Task[None] | None = None
 
-    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
+    def notify(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
         if self._poll_seconds is None and told:
             payloads = notifications.encode(self._sender, told, now_ms)
-            _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
+            _NOTIFY.rows(connection, {"payloads": payloads})
 
     async def open(self, clock: Clock) -> None:
         """Connect, and set the clock.
@@ -90,7 +88,7 @@ class Listener:
         self._clock = clock
         await self._connect()
 
-    def follow(self, handler: NotificationHandler) -> None:
+    def listen(self, handler: NotificationHandler) -> None:
         """Tell what comes from now on, and do so until the link is closed."""
         self._handler = handler
         self._task = asyncio.create_task(self._run(), name="link to the other servers")
@@ -105,7 +103,7 @@ class Listener:
         if connection is not None:
             # In good order, so that the duty is free when this returns.
             with contextlib.suppress(*FAILURES):
-                await connection.close(timeout=_ANSWER_SECONDS)
+                await connection.close(timeout=self._address.timeouts.listener_seconds)
 
     async def _connect(self) -> None:
         connection = await self._address.connect(_SESSION)
@@ -157,19 +155,33 @@ class Listener:
     async def _measure(self, connection: AsyncpgConnection) -> None:
         """Ask what time it is; it was so at some moment between the question and the answer."""
         began = perf_counter()
-        told_ms, reached_ms = await _ask(connection, _TIME)
+        told_ms, reached_ms = await self._ask(connection, _TIME)
         error_ms = (perf_counter() - began) * 500
         self._clock.adjust(told_ms + error_ms, error_ms)
         self._clock.raise_floor(reached_ms or 0)
 
     async def _try_for_duty(self, connection: AsyncpgConnection) -> bool:
         if self._poll_seconds is None:
-            return bool((await _ask(connection, _TAKE_DUTY))[0])
+            return bool((await self._ask(connection, _TAKE_DUTY))[0])
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-        (is_ours,) = await _ask(connection, _TAKE_DUTY_IN_TRANSACTION)
+        (is_ours,) = await self._ask(connection, _TAKE_DUTY_IN_TRANSACTION)
         if not is_ours:
             await connection.execute("ROLLBACK")
         return bool(is_ours)
+
+    async def _ask(self, connection: AsyncpgConnection, question: str) -> Sequence[Any]:
+        """Give the one row that a statement gives.
+
+        In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and
+        for as long frees no dead rows of any table; so that there is one, even if it says nothing.
+        """
+        seconds = self._address.timeouts.listener_seconds
+        row = await connection.fetchrow(question, timeout=seconds)
+        if connection.is_in_transaction():
+            await connection.execute("SELECT", timeout=seconds)
+        if row is None:
+            raise ConnectionResetError("the database has no answer")
+        return tuple(row)
 
     def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         sender, heard = notifications.decode(str(payload))
@@ -183,17 +195,3 @@ class Listener:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
-
-
-async def _ask(connection: AsyncpgConnection, question: str) -> Sequence[Any]:
-    """Give the one row that a statement gives.
-
-    In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and for
-    as long frees no dead rows of any table; so that there is one, even if it says nothing.
-    """
-    row = await connection.fetchrow(question, timeout=_ANSWER_SECONDS)
-    if connection.is_in_transaction():
-        await connection.execute("SELECT", timeout=_ANSWER_SECONDS)
-    if row is None:
-        raise ConnectionResetError("the database has no answer")
-    return tuple(row)

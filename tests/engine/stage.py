@@ -1,4 +1,4 @@
-"""A database with one queue in it and a clock that tests move, and what was said to the database.
+"""A database with one queue in it and a clock that tests move.
 
 The actions here are the engine's commands with the queue's id and revision filled in, so that a
 test reads as what happens to messages. Times are in seconds, as in SQS; the engine's are not.
@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,7 +20,9 @@ from storage.messages.deduplication import SentMessage
 from storage.messages.receive import Receipt, Receive, Received
 from storage.messages.receive_attempts import ReceiveAttempt
 from storage.queues import STANDARD, Queue
+from storage.settings import EngineSettings
 from tests.clock import ManualClock
+from tests.engine.recorder import recorded
 from tests.looks import PATIENCE_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -66,13 +64,15 @@ async def turn(times: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-async def open_database(url: str, clock: ManualClock) -> Database:
+async def open_database(
+    url: str, clock: ManualClock, settings: EngineSettings | None = None
+) -> Database:
     """Open a database, and let pass what comes of its having just been opened.
 
     Once it is tied to the other servers of a PostgreSQL, it wakes one in every line to look for
     what nobody has told of; a test counts the looks that it gives reason for.
     """
-    database = await Database.open(url, clock)
+    database = await Database.open(url, clock, engine_settings=settings or recorded())
     if url.startswith("postgresql:"):
         with database.waiters.join(_NO_QUEUE) as place:
             sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
@@ -93,9 +93,15 @@ class Stage:
         self.queue: Queue
 
     @classmethod
-    async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
+    async def open(
+        cls,
+        url: str,
+        clock: ManualClock | None = None,
+        kind: str = STANDARD,
+        settings: EngineSettings | None = None,
+    ) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await open_database(url, clock))
+        stage = cls(url, clock, await open_database(url, clock, settings))
         stage.queue = await stage.create("orders", kind)
         return stage
 
@@ -230,55 +236,3 @@ class Stage:
             }
 
         return await self.database.read(count)
-
-
-@dataclass
-class Said:
-    """What was said to databases: statements with their parameters, and ends of transactions."""
-
-    statements: list[tuple[str, Any]] = field(default_factory=list)
-    commits: int = 0
-    rollbacks: int = 0
-
-    def texts(self) -> list[str]:
-        return [text for text, _ in self.statements]
-
-
-_listeners: list[Said] = []
-
-
-@contextmanager
-def listening() -> Iterator[Said]:
-    """Gather what is said to any database meanwhile."""
-    said = Said()
-    _listeners.append(said)
-    try:
-        yield said
-    finally:
-        _listeners.remove(said)
-
-
-# A connection remembers whether anybody listened when it was made: so listen from the beginning.
-@sa.event.listens_for(sa.Engine, "before_cursor_execute")
-def _statement(
-    _connection: sa.Connection,
-    _cursor: object,
-    text: str,
-    parameters: Sequence[Any],
-    _context: object,
-    many: bool,
-) -> None:
-    for said in _listeners:
-        said.statements.append((text, parameters[0] if many else parameters))
-
-
-@sa.event.listens_for(sa.Engine, "commit")
-def _commit(_connection: sa.Connection) -> None:
-    for said in _listeners:
-        said.commits += 1
-
-
-@sa.event.listens_for(sa.Engine, "rollback")
-def _rollback(_connection: sa.Connection) -> None:
-    for said in _listeners:
-        said.rollbacks += 1

@@ -12,7 +12,8 @@ from storage import queues
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome
 from storage.messages.receive import Received
-from tests.engine.stage import RETENTION_S, Stage, fifo_message, listening
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, Stage, fifo_message
 from tests.engine.test_waiting_receivers import Room
 
 

@@ -7,15 +7,14 @@ from math import inf
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from storage import database as database_module
-from storage.errors import is_write_conflict
 from storage.messages import expiry
 from storage.messages.commands import Outcome
 from storage.transaction import Transaction
-from tests.engine.stage import Stage, fifo_message, listening
+from tests.engine.recorder import Watcher, listening, watching
+from tests.engine.stage import Stage, fifo_message
 from tests.engine.test_fifo import named
 from tests.engine.test_outages import done_or_waiting
 
@@ -119,29 +118,24 @@ async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_
 
 
 async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
-    two_fifo_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
+    two_fifo_servers: tuple[Stage, Stage],
 ) -> None:
     """The one has just collided and the other has not; PostgreSQL ends one of two in a circle."""
     one, other = two_fifo_servers
     errors: list[str] = []
-
-    def note(error: DBAPIError) -> bool:
-        errors.append(str(error.orig))
-        return is_write_conflict(error)
-
-    monkeypatch.setattr(database_module, "is_collision", note)
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
     one.database._contended_until = inf
-    for number in range(40):
-        sends = ((one, (f"new{number}", "old")), (other, ("old", f"new{number}")))
-        await asyncio.gather(
-            *(
-                server.database.submit(server.sending(*map(fifo_message, "xx", groups)))
-                for server, groups in sends
+    with watching(Watcher(error=lambda error: errors.append(str(error)))):
+        for number in range(40):
+            sends = ((one, (f"new{number}", "old")), (other, ("old", f"new{number}")))
+            await asyncio.gather(
+                *(
+                    server.database.submit(server.sending(*map(fifo_message, "xx", groups)))
+                    for server, groups in sends
+                )
             )
-        )
-        other.database._contended_until = -inf
+            other.database._contended_until = -inf
     assert not any("deadlock" in error for error in errors)
 
 

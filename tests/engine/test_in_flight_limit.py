@@ -10,7 +10,8 @@ import pytest
 
 from storage.messages.receive import InFlightLimit, Received
 from storage.queues import FIFO
-from tests.engine.stage import Stage, listening, new_message
+from tests.engine.recorder import listening
+from tests.engine.stage import Stage, new_message
 from tests.engine.test_waiting_receivers import Receiver, Room
 
 

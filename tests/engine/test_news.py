@@ -18,7 +18,8 @@ from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
 from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.stage import Stage, listening, turn
+from tests.engine.recorder import listening, recorded
+from tests.engine.stage import Stage, turn
 from tests.looks import PATIENCE_SECONDS
 
 NOW_MS = 1_000
@@ -214,11 +215,11 @@ async def test_one_server_does_what_is_to_be_done_for_all_and_another_when_it_go
     postgresql: str,
 ) -> None:
     clock = ManualClock()
-    one = await Database.open(postgresql, clock)
+    one = await Database.open(postgresql, clock, engine_settings=recorded())
     first, second = Watcher(), Watcher()
     one.run_on_leader(first)
     assert await first.next() == "begin"
-    other = await Database.open(postgresql, clock)
+    other = await Database.open(postgresql, clock, engine_settings=recorded())
     other.run_on_leader(second)
     await one.close()
     assert await second.next() == "begin"
@@ -243,7 +244,10 @@ async def polling(
 ) -> AsyncIterator[tuple[Database, Database, Stage]]:
     """Give two servers that cannot be told of news."""
     clock = ManualClock()
-    one, other = [await Database.open(postgresql, clock, poll_seconds=0.05) for _ in range(2)]
+    one, other = [
+        await Database.open(postgresql, clock, poll_seconds=0.05, engine_settings=recorded())
+        for _ in range(2)
+    ]
     stage = Stage(postgresql, clock, one)
     stage.queue = await stage.create("orders")
     yield one, other, stage

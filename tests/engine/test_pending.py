@@ -11,14 +11,17 @@ from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Release
 from storage.messages.receive import Receive
-from tests.engine.stage import Stage, listening, new_message
+from tests.engine.recorder import listening, recorded
+from tests.engine.stage import Stage, new_message
 
 MIB = 1024 * 1024
 
 
 async def reopen(stage: Stage, **limits: int) -> None:
     await stage.database.close()
-    stage.database = await Database.open(stage.url, stage.clock, **limits)
+    stage.database = await Database.open(
+        stage.url, stage.clock, **limits, engine_settings=recorded()
+    )
 
 
 async def test_what_is_beyond_the_limit_is_refused_at_once_and_the_rest_done(stage: Stage) -> None:

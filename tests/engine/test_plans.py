@@ -17,13 +17,12 @@ from storage.messages import deduplication, dropped_queues, expiry, receive_atte
 from storage.messages.receive_attempts import ReceiveAttempt
 from storage.queues import FIFO
 from storage.transaction import Transaction
+from tests.engine.recorder import Said, listening
 from tests.engine.stage import (
     ACCOUNT,
     REGION,
-    Said,
     Stage,
     fifo_message,
-    listening,
     locate,
     new_message,
     tenant_message,

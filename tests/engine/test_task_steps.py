@@ -13,7 +13,8 @@ from storage.messages.receive import Received
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
 from storage.queues import Queue
 from storage.transaction import Transaction
-from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, locate
+from tests.engine.recorder import listening
+from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, locate
 from tests.engine.test_redrive import places, send
 from tests.engine.test_waiting_receivers import Room
 

@@ -12,7 +12,8 @@ import pytest_asyncio
 from storage import queues
 from storage.messages.commands import Release
 from storage.messages.receive import Received
-from tests.engine.stage import RETENTION_S, Stage, listening, new_message, turn
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, Stage, new_message, turn
 
 
 class Receiver:
