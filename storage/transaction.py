@@ -104,11 +104,11 @@ class Transaction:
         self._changes[queue_id] += change
 
     def write_counts(self) -> None:
-        """Write the changed counts; the last thing before COMMIT, to lock them briefly."""
+        """Write the changed counts; the last thing before COMMIT."""
         changes = [
             {"queue": queue_id, "change": change}
             for queue_id, change in sorted(self._changes.items())
             if change
         ]
         if changes:
-            _ADD_TO_BACKLOG.change_all(self.connection, changes)
+            _ADD_TO_BACKLOG.change_with_commit(self.connection, changes)

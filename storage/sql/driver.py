@@ -6,7 +6,7 @@ that its pool makes.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ import sqlalchemy as sa
 _KEY = "driver"
 
 Change: TypeAlias = sa.Insert | sa.Update | sa.Delete
+
+RunWithCommit: TypeAlias = Callable[[Sequence[Mapping[str, int]]], None]
 
 
 class Driver(Protocol):
@@ -43,6 +45,13 @@ class Driver(Protocol):
 
     def as_one(self, first: Change, second: Change, /) -> Change | None:
         """Return a statement that runs both, and counts the first one's rows; None if none can."""
+        ...
+
+    def with_commit(self, change: Change, /) -> RunWithCommit | None:
+        """Return a function that runs a statement together with COMMIT; None if nothing is gained.
+
+        The function runs it once for each set of parameters, which are integers.
+        """
         ...
 
     def begin(self, text: str, /) -> None:

@@ -51,6 +51,9 @@ class SqliteConnection:
     def as_one(self, _first: Change, _second: Change) -> None:
         """Return None: SQLite has no CTE that changes rows."""
 
+    def with_commit(self, _change: Change) -> None:
+        """Return None: SQLite's writer waits for no answers before COMMIT."""
+
     def begin(self, text: str) -> None:
         """Begin a transaction with this statement."""
         self._execute(text, ())

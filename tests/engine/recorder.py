@@ -6,7 +6,7 @@ statement that SQLAlchemy runs itself does not pass a driver; SQLAlchemy's own e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from storage.settings import EngineSettings, PostgresqlTimeouts, SqliteLimits
-from storage.sql.driver import Change, Driver
+from storage.sql.driver import Change, Driver, RunWithCommit
 from tests.postgresql import PATIENT
 
 T = TypeVar("T")
@@ -79,6 +79,21 @@ class RecordedDriver:
 
     def as_one(self, first: Change, second: Change) -> Change | None:
         return self._driver.as_one(first, second)
+
+    def with_commit(self, change: Change) -> RunWithCommit | None:
+        inner = self._driver.with_commit(change)
+        if inner is None:
+            return None
+        run = inner
+        compiled = change.compile(dialect=sa.make_url("postgresql+asyncpg://").get_dialect()())
+
+        def run_recorded(parameters: Sequence[Mapping[str, int]]) -> None:
+            each = [[one[name] for name in compiled.positiontup or ()] for one in parameters]
+            for watcher in tuple(_watchers):
+                watcher.statement(self._driver, str(compiled), each, True)
+            run(parameters)
+
+        return run_recorded
 
     def begin(self, text: str) -> None:
         self._driver.begin(text)

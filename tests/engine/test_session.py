@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import re
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import bindparam
 
 from storage.database import Database
 from storage.schema import deletions
+from storage.sql.statement import Statement
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.engine.recorder import recorded
@@ -36,6 +38,67 @@ def note(transaction: Transaction, *moments: int) -> None:
         for at_ms in moments
     ]
     transaction.connection.execute(deletions.insert(), rows)
+
+
+_RENUMBER = Statement(
+    deletions.update()
+    .where(deletions.c.deleted_at_ms == bindparam("at"))
+    .values(deleted_at_ms=bindparam("new"))
+)
+
+
+async def test_statement_that_runs_with_commit_takes_any_integers(stage: Stage) -> None:
+    await stage.database.write(note, -5, 7)
+
+    def renumber(transaction: Transaction) -> None:
+        each = [{"at": -5, "new": -(2**63)}, {"at": 7, "new": 2**63 - 1}]
+        _RENUMBER.change_with_commit(transaction.connection, each)
+
+    await stage.database.write(renumber)
+    assert await names(stage) == [("-5", -(2**63)), ("7", 2**63 - 1)]
+
+
+async def test_statement_that_runs_with_commit_does_not_run_after_a_failure(stage: Stage) -> None:
+    await stage.database.write(note, 1)
+
+    def renumber_and_fail(transaction: Transaction) -> None:
+        _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2}])
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await stage.database.write(renumber_and_fail)
+    await stage.send("x")
+    assert await names(stage) == [("1", 1)]
+
+
+async def test_statement_that_fails_with_commit_rolls_back_the_transaction(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    stage, _ = two_servers
+
+    def renumber_too_high(transaction: Transaction) -> None:
+        note(transaction, 1)
+        _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2**63}])
+
+    with pytest.raises(sa.exc.DBAPIError):
+        await stage.database.write(renumber_too_high)
+    assert await names(stage) == []
+    await stage.send("x")
+    assert await stage.bodies() == ["x"]
+
+
+@pytest.mark.parametrize("value", ["1", "1); DROP TABLE messages; --", 1.5, b"1", None])
+async def test_statement_that_runs_with_commit_takes_nothing_but_integers(
+    two_servers: tuple[Stage, Stage], value: object
+) -> None:
+    stage, _ = two_servers
+
+    def renumber(transaction: Transaction) -> None:
+        each = [{"at": 1, "new": cast("int", value)}]
+        _RENUMBER.change_with_commit(transaction.connection, each)
+
+    with pytest.raises((TypeError, ValueError)):
+        await stage.database.write(renumber)
 
 
 def listen_to_writer(stage: Stage) -> list[str]:
