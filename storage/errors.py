@@ -7,6 +7,7 @@ Each engine classifies what its driver raises: `storage.postgresql.errors` knows
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -40,6 +41,10 @@ class NewerSchema(Exception):
     """The database was written by a later queueserver than this one."""
 
 
+ClassifiedError: TypeAlias = DatabaseDamaged | DatabaseUnavailable | WriteConflict
+"""What an engine makes of an error of its driver."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Return whether an error of any driver says nothing about the work that was running.
 
@@ -61,6 +66,12 @@ def driver_error(error: BaseException) -> BaseException:
     if isinstance(error, DBAPIError) and error.orig is not None:
         return error.orig
     return error
+
+
+def summarize(error: BaseException) -> str:
+    """Return the first line of an error; what follows may quote the contents of rows."""
+    driver = driver_error(error)
+    return str(driver).partition("\n")[0] or type(error).__name__
 
 
 def mask_password(url: str) -> str:

@@ -13,7 +13,7 @@ import struct
 from binascii import a2b_base64, b2a_base64
 
 from protocol.errors import ReceiptHandleIsInvalid
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 
 _DIGEST_BYTES = 16
 _MAXIMUM_CHARACTERS = 1_024

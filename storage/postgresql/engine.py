@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from storage import schema
+from storage import migrations
 from storage.clock import Clock
-from storage.errors import DatabaseDamaged, DatabaseUnavailable, WriteConflict
+from storage.errors import ClassifiedError
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql import errors
 from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
 from storage.postgresql.listener import Listener
 from storage.postgresql.session import install_sessions
+from storage.postgresql.statements import CAPABILITIES, NEXT_NUMBERS
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
-from storage.sql.statement import Statement
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class PostgresqlEngine:
     other there, and waiting receivers check for messages at this interval.
     """
 
-    is_shared = True
+    capabilities = CAPABILITIES
 
     def __init__(
         self, url: str, connections: int, poll_seconds: float | None, settings: EngineSettings
@@ -82,8 +82,8 @@ class PostgresqlEngine:
         async with engine.begin() as connection:
             # Several servers may start at once: the first one creates the tables.
             await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(schema.migrate)
-            secret = await connection.run_sync(schema.secret)
+            await connection.run_sync(migrations.migrate)
+            secret = await connection.run_sync(migrations.secret)
         await self._listener.open(clock)
         return secret
 
@@ -95,9 +95,7 @@ class PostgresqlEngine:
         """Notify the other servers when this transaction commits."""
         self._listener.notify(connection, sent, now_ms)
 
-    def classify(
-        self, error: BaseException
-    ) -> DatabaseDamaged | DatabaseUnavailable | WriteConflict | None:
+    def classify(self, error: BaseException) -> ClassifiedError | None:
         """Return what an error means for the process, or None if the work itself is at fault."""
         return errors.classify(error)
 
@@ -165,7 +163,7 @@ class PostgresqlEngine:
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Return the next message numbers: increasing, and never given to another server."""
-        return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
+        return [number for (number,) in NEXT_NUMBERS.rows(connection, {"count": count})]
 
     async def close(self) -> None:
         """Close all connections; a second call does nothing."""
@@ -189,8 +187,6 @@ class PostgresqlEngine:
         """Return the database's URL for an error message, without its password."""
         return self._address.display_url()
 
-
-_NEXT_NUMBERS = Statement(schema.next_numbers)
 
 _DIALECT = "postgresql+asyncpg://"
 

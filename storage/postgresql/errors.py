@@ -5,7 +5,13 @@ from __future__ import annotations
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from storage import errors
-from storage.errors import DatabaseDamaged, DatabaseUnavailable, WriteConflict, driver_error
+from storage.errors import (
+    ClassifiedError,
+    DatabaseDamaged,
+    DatabaseUnavailable,
+    WriteConflict,
+    driver_error,
+)
 
 _DAMAGED = ("XX001", "XX002")
 """data_corrupted, index_corrupted."""
@@ -22,7 +28,7 @@ _TRANSIENT = (*_LOST, "53", "55P03", "57014", "58")
 """Also insufficient resources, lock_not_available, query_canceled, and system errors."""
 
 
-def classify(error: BaseException) -> DatabaseDamaged | DatabaseUnavailable | WriteConflict | None:
+def classify(error: BaseException) -> ClassifiedError | None:
     """Return what an error means for the process, or None if the work itself is at fault."""
     state = _state(error)
     if state.startswith(_DAMAGED):

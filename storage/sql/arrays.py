@@ -6,13 +6,13 @@ PostgreSQL takes an array and SQLite takes JSON; only this module knows both for
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -38,33 +38,6 @@ class ValueList(sa.types.TypeDecorator[Sequence[Any]]):
     ) -> Sequence[Any] | str | None:
         """Convert a list to the value that the driver takes."""
         return json.dumps(value) if dialect.name == "sqlite" else value
-
-
-def insert_or_lock(table: sa.Table, key: Sequence[str], others: Mapping[str, int]) -> sa.Insert:
-    """Return an INSERT of rows by their keys that locks rows which exist already.
-
-    The statement takes one list for each column of the key, inserts or locks in key order, and
-    returns the keys that it has inserted. `others` are the values of the other columns. For
-    PostgreSQL, where another server may insert a row after this one has looked for it.
-    """
-    types = {name: table.columns[name].type for name in key}
-    rows = (
-        sa.func.unnest(*(sa.bindparam(name, type_=ValueList(types[name])) for name in key))
-        .table_valued(*(sa.column(name, types[name]) for name in key))
-        .render_derived(name="given")
-    )
-    order = (in_order(rows.columns[name]) for name in key)
-    values = [sa.literal_column(str(value), sa.BigInteger()) for value in others.values()]
-    unchanged = next(iter(others))
-    return (
-        insert(table)
-        .from_select([*key, *others], sa.select(*rows.columns, *values).order_by(*order))
-        # An UPDATE that matches no row still locks the row that is in conflict.
-        .on_conflict_do_update(
-            index_elements=key, set_={unchanged: table.columns[unchanged]}, where=sa.false()
-        )
-        .returning(*(table.columns[name] for name in key))
-    )
 
 
 def by_queue(pairs: Collection[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:

@@ -151,8 +151,6 @@ class StatementPair:
     """Two statements that change two tables, which PostgreSQL runs as one.
 
     Both are INSERTs, or neither is. Parameters of the same name have the same values.
-
-    One statement less per transaction saves SAVED.
     """
 
     def __init__(self, first: Statement, second: Statement) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import schema
+from storage import migrations, schema
 from storage.errors import DatabaseUnusable, ForeignDatabase, explain
 from storage.sqlite.errors import classify
 
@@ -72,7 +72,7 @@ def _prepare(copy: Path) -> None:
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(copy)))
     try:
         with engine.begin() as connection:
-            if not schema.version(connection):
+            if not migrations.version(connection):
                 raise ForeignDatabase
             connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
             value = schema.properties.c.value

@@ -23,9 +23,10 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from storage import schema, time_floor
+from storage import migrations, schema, time_floor
 from storage.clock import Clock
-from storage.errors import DatabaseDamaged, DatabaseUnavailable, DatabaseUnusable, WriteConflict
+from storage.engine import Capabilities
+from storage.errors import ClassifiedError, DatabaseUnusable
 from storage.notifications import NotificationHandler, Notifications
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
@@ -44,7 +45,7 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without a path it is in memory and ends with the process."""
 
-    is_shared = False
+    capabilities = Capabilities(has_concurrent_writers=False)
 
     def __init__(self, address: sa.URL, settings: EngineSettings) -> None:
         self._path = "" if address.database in (None, ":memory:") else str(address.database)
@@ -70,23 +71,23 @@ class SqliteEngine:
 
     async def open(self, clock: Clock) -> bytes:
         """Create or migrate the tables, raise the clock's floor, and return the secret."""
-        secret, reached_ms = await self._on_thread(self._open)
-        clock.raise_floor(reached_ms)
+        secret, floor_ms = await self._on_thread(self._open)
+        clock.raise_floor(floor_ms)
         return secret
 
     def _open(self) -> tuple[bytes, int]:
         self._connection = connection = self._engine.connect()
         # Write nothing to a file that may belong to another program.
-        schema.version(connection)
-        schema.probe(connection)
+        migrations.version(connection)
+        migrations.probe(connection)
         connection.rollback()
         # With a write-ahead log, readers run beside the writer, and a COMMIT is one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
         secret = self._transact(_migrate)
-        reached_ms = _reached_ms(connection)
+        floor_ms = _read_floor_ms(connection)
         # From now on the event loop may meet another program's lock.
         connection.connection.execute(NO_BUSY_TIMEOUT)
-        return secret, reached_ms
+        return secret, floor_ms
 
     def listen(self, handler: NotificationHandler) -> None:
         """Make this server the leader: there is no other."""
@@ -95,9 +96,7 @@ class SqliteEngine:
     def notify(self, _connection: sa.Connection, _sent: Notifications, _now_ms: int) -> None:
         """Do nothing: there is no other server to notify."""
 
-    def classify(
-        self, error: BaseException
-    ) -> DatabaseDamaged | DatabaseUnavailable | WriteConflict | None:
+    def classify(self, error: BaseException) -> ClassifiedError | None:
         """Return what an error means for the process, or None if the work itself is at fault."""
         return errors.classify(error)
 
@@ -224,18 +223,18 @@ class SqliteEngine:
 
 def _migrate(connection: sa.Connection) -> bytes:
     """Create or migrate the tables, and return the database's secret."""
-    schema.migrate(connection)
-    return schema.secret(connection)
+    migrations.migrate(connection)
+    return migrations.secret(connection)
 
 
-def _reached_ms(connection: sa.Connection) -> int:
+def _read_floor_ms(connection: sa.Connection) -> int:
     """Return the time floor; a damaged message must not prevent a start."""
     try:
-        reached_ms = time_floor.reached_by_sends_ms(connection)
+        floor_ms = time_floor.floor_by_messages_ms(connection)
     except sa.exc.DatabaseError:
-        reached_ms = time_floor.reached_ms(connection)
+        floor_ms = time_floor.floor_ms(connection)
     connection.rollback()
-    return reached_ms
+    return floor_ms
 
 
 def _create_readers(address: sa.URL, settings: EngineSettings) -> sa.Engine:

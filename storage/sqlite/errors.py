@@ -7,6 +7,7 @@ import sqlite3
 from sqlalchemy.exc import IntegrityError
 
 from storage.errors import (
+    ClassifiedError,
     DatabaseDamaged,
     DatabaseUnavailable,
     WriteConflict,
@@ -18,7 +19,7 @@ _DAMAGED = ("malformed", "Could not decode to UTF-8")
 """Texts, because sqlite3 raises the second without an error code."""
 
 
-def classify(error: BaseException) -> DatabaseDamaged | DatabaseUnavailable | WriteConflict | None:
+def classify(error: BaseException) -> ClassifiedError | None:
     """Return what an error means for the process, or None if the work itself is at fault."""
     if is_damage(error):
         # SQLite quotes the stored text: it may be a message body, which must not reach a log.

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ async def open_stage(sqlite: str, limits: SqliteLimits | WalLimits = AT_ONCE) ->
     """Open a database whose log is copied at once, if nothing else is said."""
     if isinstance(limits, WalLimits):
         limits = SqliteLimits(wal=limits)
-    return await Stage.open(sqlite, settings=recorded(sqlite=limits))
+    return await Stage.open(sqlite, engine_settings=recorded(sqlite=limits))
 
 
 async def test_what_is_committed_is_copied_from_the_log_to_the_file(
@@ -95,7 +96,7 @@ async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(sqlite: str)
     assert longest < 1_000 * FRAME
 
 
-async def threads_of(*work: Awaitable[object]) -> list[int]:
+async def threads_of(*work: Awaitable[Any]) -> list[int]:
     """Tell where the transactions of some work ran."""
     found: list[int] = []
 

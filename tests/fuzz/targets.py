@@ -34,7 +34,7 @@ from queueserver.rules import (
 )
 from queueserver.rules.receipt_handles import Seal
 from storage.database import Database
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 

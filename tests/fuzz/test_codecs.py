@@ -24,7 +24,7 @@ from queueserver.rules import (
     redrive_policies,
 )
 from queueserver.rules.receipt_handles import Seal
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 from tests.fuzz import inputs
 from tests.fuzz.in_time import in_time
 
