@@ -42,7 +42,7 @@ Target: TypeAlias = Callable[[bytes], None]
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-CALLER = RequestContext("000000000000", "us-east-1", "http://localhost")
+CONTEXT = RequestContext("000000000000", "us-east-1", "http://localhost")
 ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
 SECRET = bytes(32)
 RUNS_OF_A_DATABASE = 2_000
@@ -149,7 +149,7 @@ class Operations:
         codec = codec_for(request)
         try:
             action, parameters = codec.read(request)
-            result = await self._operations[action.name](CALLER, parameters)
+            result = await self._operations[action.name](CONTEXT, parameters)
         except SQSError as error:
             examine(codec.write_error(error, "request-id"))
         else:
@@ -181,7 +181,7 @@ class Operations:
         _, parameters = codec_for(json_request(b"\n")).read(
             json_request(action.encode() + b"\n" + body)
         )
-        await self._operations[action](CALLER, parameters)
+        await self._operations[action](CONTEXT, parameters)
 
 
 # Texts that the rules read
