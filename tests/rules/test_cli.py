@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from queueserver.cli import JsonLines, TextLines, main, parse
-from queueserver.config import SETTINGS, ConfigError, Setting
+from queueserver.cli import main, parse
+from queueserver.config import SETTINGS, Setting
+from queueserver.logs import JsonLines, TextLines
+from queueserver.start_errors import ConfigError
 
 
 def test_nothing_given_is_no_flags() -> None:
@@ -75,9 +77,7 @@ def test_a_bad_value_stops_the_start_with_one_line_and_status_2(
     assert main(["--host", "a\nb"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == (
-        "queueserver: error: host from --host: 'a\\nb' is not a host name or an address\n"
-    )
+    assert told.err == ("queueserver: error: --host: 'a\\nb' is not a host name or an address\n")
 
 
 def test_a_variable_is_read_from_the_environment(
@@ -85,7 +85,7 @@ def test_a_variable_is_read_from_the_environment(
 ) -> None:
     monkeypatch.setenv("QUEUESERVER_PORT", "x")
     assert main([]) == 2
-    assert "port from QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
+    assert "error: QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
 
 
 @pytest.fixture
