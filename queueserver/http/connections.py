@@ -114,6 +114,7 @@ class ClientConnection(RequestHandler):
         "_half_request_since",
         "_is_closing",
         "_was_paused",
+        "client_address",
         "connections",
         "is_excess",
     )
@@ -127,6 +128,8 @@ class ClientConnection(RequestHandler):
             access_log=None,  # type: ignore[arg-type] # aiohttp's documented way to have none
         )
         self.connections = connections
+        self.client_address = ""
+        """The client's IP address, once it has connected."""
         self.is_excess = False
         """Whether it is beyond the limit: its requests are answered with 503."""
         self._half_request_since: float | None = None
@@ -142,6 +145,8 @@ class ClientConnection(RequestHandler):
             self.is_excess = True
             self._keepalive_timeout = self.connections.timeout_seconds
         super().connection_made(transport)
+        if isinstance(self.peername, tuple):
+            self.client_address = self.peername[0]
         if count > limit + limit // SPARE_CONNECTIONS + 1 and self.transport is not None:
             self.transport.abort()
 

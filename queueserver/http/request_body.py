@@ -11,15 +11,15 @@ from protocol.errors import (
     ServiceUnavailable,
     SQSError,
 )
-from queueserver.http.connections import connection_of
+from queueserver.http.connections import ClientConnection
 from queueserver.http.transfers import Transfer
 
 MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
 """The longest body. A message of 1 MiB (AWS: 1,048,576 bytes) is several times as long, escaped."""
 
 
-async def read_body(request: web.BaseRequest) -> bytes:
-    """Read the whole body, with any Content-Encoding undone.
+async def read_body(request: web.BaseRequest, connection: ClientConnection) -> bytes:
+    """Read the whole body of a connection's request, with any Content-Encoding undone.
 
     Raises:
         RequestEntityTooLarge: the body is longer than `MAXIMUM_REQUEST_BYTES`.
@@ -28,7 +28,6 @@ async def read_body(request: web.BaseRequest) -> bytes:
         ServiceUnavailable: the server stops, or has too many connections.
         web.RequestPayloadError: the body is not what its headers say.
     """
-    connection = connection_of(request)
     if connection.is_excess:
         raise ServiceUnavailable("The server has as many connections as it may.")
     content = request.content

@@ -11,7 +11,7 @@ from protocol.errors import RequestTimeout
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
-from queueserver.http.connections import connection_of
+from queueserver.http.connections import ClientConnection, connection_of
 from queueserver.http.errors import malformed_http, sqs_error
 from queueserver.http.request_body import read_body
 from queueserver.http.response import DateHeader, SqsResponse
@@ -39,6 +39,7 @@ class SqsEndpoint:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; every exception becomes an error of SQS."""
+        connection = connection_of(request)
         request_id = as_text(new_identifier())
         headers = request.headers
         wire_request = WireRequest(
@@ -52,9 +53,9 @@ class SqsEndpoint:
         codec = codec_for(wire_request)
         is_last_request = False
         try:
-            wire_request.body = await read_body(request)
+            wire_request.body = await read_body(request, connection)
             action, parameters = codec.read(wire_request)
-            context = self._context(request, request_id)
+            context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             answer = codec.write_result(action, result, request_id)
         except Exception as exception:
@@ -63,7 +64,7 @@ class SqsEndpoint:
             # The rest of the body may still arrive: it must not be read as the next request.
             is_last_request = isinstance(error, RequestTimeout)
         response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
-        if is_last_request or connection_of(request).is_last_request:
+        if is_last_request or connection.is_last_request:
             response.force_close()
         return response
 
@@ -77,7 +78,9 @@ class SqsEndpoint:
         answer = codec_for(_UNREADABLE).write_error(told, request_id)
         return SqsResponse(answer, request_id, formatdate(usegmt=True))
 
-    def _context(self, request: web.BaseRequest, request_id: str) -> RequestContext:
+    def _context(
+        self, request: web.BaseRequest, connection: ClientConnection, request_id: str
+    ) -> RequestContext:
         """Read who sent a request, and for which account and region.
 
         The region is the host's, else the signature's, else the configured one. The account is the
@@ -105,7 +108,7 @@ class SqsEndpoint:
             # A trace header of other bytes cannot be stored; the message is worth more than it.
             trace_header if trace_header.isascii() else "",
             principal,
-            request.remote or "",
+            connection.client_address,
             headers.get(hdrs.USER_AGENT, ""),
             request_id,
         )

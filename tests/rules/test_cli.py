@@ -76,7 +76,7 @@ def test_a_bad_value_stops_the_start_with_one_line_and_status_2(
     assert main(["--host", "a\nb"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == ("queueserver: error: --host: 'a\\nb' is not a host name or an address\n")
+    assert told.err == "queueserver: error: --host: 'a\\nb' is not a host name or an address\n"
 
 
 def test_a_variable_is_read_from_the_environment(
