@@ -141,6 +141,7 @@ def _lock_queues(transaction: Transaction, commands: Sequence[Command[Any]]) -> 
         for command in commands
         if isinstance(command, Send) and command.kind == queues.STANDARD
     )
-    rows = statement.rows(transaction.connection, {"ids": sorted(ids), "count": count})
-    locked.update((row[0], locking.locked_queue(row)) for row in rows if row[1] is not None)
-    return [row[0] for row in rows if row[1] is None]
+    *rows, last = statement.rows(transaction.connection, {"ids": sorted(ids), "count": count})
+    locked.update((row[0], locking.locked_queue(row[:-1])) for row in rows)
+    numbers: Sequence[int] = last[-1]
+    return numbers

@@ -23,9 +23,11 @@ NEXT_NUMBERS = Statement(_next_numbers)
 
 
 def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
+    """Lock queues, and take numbers: the last row has them as an array in its last column."""
     locked = locking.queues_by_id.cte()
-    nulls = (sa.null() for _ in list(locked.columns)[1:])
-    return sa.union_all(sa.select(locked), _next_numbers.add_columns(*nulls))
+    nulls = (sa.null() for _ in locked.columns)
+    numbers = sa.func.array(_next_numbers.scalar_subquery())
+    return sa.union_all(sa.select(locked, sa.null()), sa.select(*nulls, numbers))
 
 
 def _insert_or_lock_groups() -> sa.Insert:
