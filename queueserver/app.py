@@ -63,6 +63,7 @@ from storage.errors import (
     DatabaseUnusable,
     mask_password,
 )
+from storage.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
@@ -86,8 +87,11 @@ _HEAD = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 class App:
     """One queueserver: make it, `await start()`, and `await stop()` in the end."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, engine_settings: EngineSettings | None = None
+    ) -> None:
         self._config = config
+        self._engine_settings = engine_settings
         self._clock = clock
         self._operations: dict[str, Operation] = {}
         self._dated = (0, "")
@@ -113,6 +117,7 @@ class App:
                 limit_bytes=self._config.buffer_mib * 1024 * 1024,
                 connections=self._config.pool_size,
                 poll_seconds=self._config.poll_seconds,
+                engine_settings=self._engine_settings,
             )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error

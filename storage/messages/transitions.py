@@ -25,14 +25,14 @@ from storage.messages.rows import MessageKey, MessageState
 from storage.queue_settings import QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
-from storage.sql.statement import Both, Statement
+from storage.sql.statement import Statement, StatementPair
 from storage.transaction import Transaction
 
 _is_the_message = sa.and_(
     messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number")
 )
 
-_INSERT = Both(
+_INSERT = StatementPair(
     Statement(
         messages.insert(),
         ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
@@ -316,7 +316,7 @@ def _deletion(table: sa.Table) -> Statement:
 
 
 # The state first: a claim locks the state's row first, too, so there is no deadlock.
-_DELETE = Both(_deletion(messages), _deletion(bodies))
+_DELETE = StatementPair(_deletion(messages), _deletion(bodies))
 
 
 def delete(

@@ -13,7 +13,9 @@ import uvloop
 from queueserver.app import App
 from queueserver.config import Config, DeclaredQueue
 from storage.clock import Clock
+from storage.settings import EngineSettings
 from tests.clock import ManualClock
+from tests.postgresql import PATIENT
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must happen at once: only a failure ever takes so long."""
@@ -92,7 +94,7 @@ class LiveServer:
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._server = App(settings, clock)
+        self._server = App(settings, clock, EngineSettings(postgresql=PATIENT))
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage.postgresql.connection import CONNECT_SECONDS, STATEMENT_SECONDS
+from storage.settings import PostgresqlTimeouts
 from tests.cluster.crowd import Crowd, Size, disturbed
 from tests.cluster.postgres import Postgres
 from tests.cluster.room import RECOVERY_SECONDS, SERVERS, all_recover, cluster
@@ -120,19 +120,20 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_is_frozen(
     if not is_long:
         pytest.skip("it takes as long as the timeouts")
     recoveries = []
+    timeouts = PostgresqlTimeouts()
     async with cluster(primary, directory) as servers:
 
         async def freeze() -> None:
             await asyncio.sleep(1)
             primary.freeze()
             try:
-                await asyncio.sleep(3 * STATEMENT_SECONDS)
+                await asyncio.sleep(3 * timeouts.statement_seconds)
             finally:
                 primary.thaw()
             recoveries.append(await all_recover(servers))
 
         # Who asks while a statement waits, waits for that one and then for one of its own.
-        longest = 2 * (STATEMENT_SECONDS + CONNECT_SECONDS)
+        longest = 2 * (timeouts.statement_seconds + timeouts.connect_seconds)
         await examine("frozen", crowds(servers, is_long), freeze, longest)
     sys.stdout.write(f"back after {recoveries[0]:.2f} s\n")
     assert recoveries[0] < RECOVERY_SECONDS

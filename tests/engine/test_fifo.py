@@ -12,7 +12,8 @@ from storage import queues
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome, Received
 from tests.engine.receivers import Receivers
-from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message
 
 
 @pytest_asyncio.fixture

@@ -12,7 +12,8 @@ import pytest_asyncio
 from storage import queues
 from storage.messages.commands import Release
 from tests.engine.receivers import Receivers
-from tests.engine.stage import RETENTION_S, Stage, listening, new_message, turn
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, Stage, new_message, turn
 
 
 @pytest_asyncio.fixture
