@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 
 from storage import queues
-from storage.messages.commands import Release
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import ReceiveAttempt, Release
 from storage.polling import short_poll
 from tests.engine.receivers import Receivers
 from tests.engine.recorder import listening
