@@ -32,7 +32,7 @@ def back_up(url: str, file: Path) -> int:
     """
     address = sa.make_url(url)
     if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
-        raise DatabaseUnusable("backup works on a SQLite file only; for PostgreSQL use pg_dump")
+        raise DatabaseUnusable("only a SQLite file can be backed up; for PostgreSQL use pg_dump")
     source = Path(str(address.database))
     if not source.is_file():
         raise DatabaseUnusable(f"there is no file {source}")

@@ -40,7 +40,7 @@ def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
     """
     address = sa.make_url(url)
     if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
-        raise DatabaseUnusable("check works on a SQLite file only; for PostgreSQL use pg_amcheck")
+        raise DatabaseUnusable("only a SQLite file can be checked; for PostgreSQL use pg_amcheck")
     # SQLite puts the log beside the file that a link points to.
     path = Path(str(address.database)).resolve()
     if not path.is_file():

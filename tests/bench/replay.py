@@ -47,7 +47,7 @@ class Measured(NamedTuple):
 
 
 def replay(url: str, cycles: int, count: int) -> list[Measured]:
-    """Send, receive and delete so many messages so many times; measure these three apart."""
+    """Send, receive and delete `count` messages `cycles` times; measure the three separately."""
     with database(url) as first, database(url) as second:
         return uvloop.run(_replay(first, second, cycles + _WARM_UP_CYCLES, count))
 
