@@ -16,7 +16,7 @@ import pytest
 
 from tests.api.databases import NewDatabase, execute
 from tests.api.dead_letters import create, redrive
-from tests.api.live_server import LiveServer, SleepersClock, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
 
 
@@ -67,12 +67,12 @@ def own_database(new_database: NewDatabase) -> str:
 
 
 @pytest.fixture(scope="session")
-def clock(database_kind: str) -> SleepersClock:
-    return SleepersClock()
+def clock(database_kind: str) -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture(scope="session")
-def server(new_database: NewDatabase, clock: SleepersClock) -> Iterator[LiveServer]:
+def server(new_database: NewDatabase, clock: AlarmCountingClock) -> Iterator[LiveServer]:
     with contextlib.closing(LiveServer(config(new_database()), clock)) as server:
         yield server
 
@@ -123,12 +123,14 @@ def source(sqs: Sqs, name: str, dead: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def strict_clock(database_kind: str) -> SleepersClock:
-    return SleepersClock()
+def strict_clock(database_kind: str) -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture(scope="session")
-def strict_server(new_database: NewDatabase, strict_clock: SleepersClock) -> Iterator[LiveServer]:
+def strict_server(
+    new_database: NewDatabase, strict_clock: AlarmCountingClock
+) -> Iterator[LiveServer]:
     settings = config(new_database(), cooldowns=True)
     with contextlib.closing(LiveServer(settings, strict_clock)) as server:
         yield server

@@ -55,7 +55,7 @@ def config(
     )
 
 
-class SleepersClock(ManualClock):
+class AlarmCountingClock(ManualClock):
     """A manual clock that counts the short alarms that are set, by the time at which they ring.
 
     A waiting receiver sets one alarm, at its deadline, and cancels it when it wakes up. A move task
@@ -81,7 +81,7 @@ class SleepersClock(ManualClock):
 
         return cancel
 
-    def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
+    def wait_for_alarms(self, seconds: float, count: int = 1) -> None:
         """Block until exactly `count` short alarms are set to ring `seconds` from now."""
         when_ms = self.now_ms() + round(seconds * 1_000)
         with self._changed:

@@ -145,14 +145,14 @@ def _flat_map(
             yield f"{prefix}{flat}.{number}.Value", value
 
 
-def ask(url: str, protocol: str, action: str, parameters: Mapping[str, Any]) -> Answer:
+def call_action(url: str, protocol: str, action: str, parameters: Mapping[str, Any]) -> Answer:
     """Ask for an action in a protocol, with parameters as JSON has them."""
     if protocol == "json":
         return exchange(url, headers=json_headers(action), body=json.dumps(parameters))
     return exchange(url, headers=FORM, body=form(action, parameters))
 
 
-class Told(NamedTuple):
+class ParsedError(NamedTuple):
     """What an error says, in whichever protocol: type is JSON's alone."""
 
     status: int
@@ -161,7 +161,7 @@ class Told(NamedTuple):
     text: str
 
 
-def told(answer: Answer) -> Told:
+def parse_error(answer: Answer) -> ParsedError:
     """Read an error, and see that it is whole: envelope, types, fault and request id."""
     request_id = answer.headers["x-amzn-requestid"]
     assert _REQUEST_ID.fullmatch(request_id)
@@ -170,12 +170,12 @@ def told(answer: Answer) -> Told:
         assert found, answer.body
         fault, code, text, named_id = found.groups()
         assert named_id == request_id
-        error = Told(answer.status, None, code, text)
+        error = ParsedError(answer.status, None, code, text)
     else:
         assert answer.headers["content-type"] == "application/x-amz-json-1.0"
         document = json.loads(answer.body)
         code, fault = answer.headers["x-amzn-query-error"].split(";")
-        error = Told(answer.status, document.pop("__type"), code, document.pop("message"))
+        error = ParsedError(answer.status, document.pop("__type"), code, document.pop("message"))
         assert not document
     assert fault == ("Receiver" if answer.status >= 500 else "Sender")
     return error

@@ -84,22 +84,22 @@ class Clients:
             client.close()
 
 
-class Refusal(NamedTuple):
-    """What a client is told of a request that was refused: Query's code in both protocols."""
+class Rejection(NamedTuple):
+    """What a client is told of a request that was rejected: Query's code in both protocols."""
 
     status: int
     code: str
     message: str
 
 
-def refusal(call: Callable[..., Any], **parameters: object) -> Refusal:
-    """Make a call that must be refused, and tell how it was."""
+def rejection(call: Callable[..., Any], **parameters: object) -> Rejection:
+    """Make a call that must be rejected, and tell how it was."""
     try:
         answer = call(**parameters)
     except ClientError as error:
         told, metadata = error.response["Error"], error.response["ResponseMetadata"]
-        return Refusal(metadata["HTTPStatusCode"], told["Code"], told.get("Message", ""))
-    raise AssertionError(f"it was not refused: {answer}")
+        return Rejection(metadata["HTTPStatusCode"], told["Code"], told.get("Message", ""))
+    raise AssertionError(f"it was not rejected: {answer}")
 
 
 def bodies(answer: dict[str, Any]) -> list[str]:

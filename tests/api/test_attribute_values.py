@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import arn_of, create, redrive
-from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Sqs, refusal
+from tests.api.live_server import AlarmCountingClock
+from tests.api.sqs_clients import Sqs, rejection
 
 POLICY = json.dumps(
     {
@@ -66,8 +66,8 @@ def read(sqs: Sqs, queue: str, *names: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("when", ["created", "set"])
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
-def test_all_attributes_read_back(
-    sqs: Sqs, name: str, clock: SleepersClock, fifo: bool, when: str
+def test_every_attribute_reads_back_as_set(
+    sqs: Sqs, name: str, clock: AlarmCountingClock, fifo: bool, when: str
 ) -> None:
     ending = ".fifo" if fifo else ""
     dead = create(sqs, f"{name}-dead{ending}")
@@ -103,7 +103,7 @@ def test_all_attributes_read_back(
     assert read(sqs, queue) == everything
 
 
-def test_a_fifo_queue_shows_its_defaults(sqs: Sqs, name: str) -> None:
+def test_fifo_queue_has_default_fifo_attributes(sqs: Sqs, name: str) -> None:
     queue = create(sqs, f"{name}.fifo")
     assert read(sqs, queue).items() >= FIFO_DEFAULTS.items()
     assert read(sqs, create(sqs, name), *FIFO_DEFAULTS) == {}
@@ -133,7 +133,7 @@ def test_a_fifo_queue_shows_its_defaults(sqs: Sqs, name: str) -> None:
         ),
     ],
 )
-def test_values_read_back_in_one_form(
+def test_attribute_values_read_back_in_canonical_form(
     sqs: Sqs, queue: str, attribute: str, given: str, shown: str
 ) -> None:
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: given})
@@ -148,7 +148,7 @@ def test_values_read_back_in_one_form(
         pytest.param(' {"maxReceiveCount": 3,\n "deadLetterTargetArn": "ARN"} ', id="spaces"),
     ],
 )
-def test_a_redrive_policy_is_the_same_however_it_is_written(sqs: Sqs, name: str, form: str) -> None:
+def test_redrive_policies_are_compared_by_content(sqs: Sqs, name: str, form: str) -> None:
     arn = arn_of(create(sqs, f"{name}-dead"))
     normal = {"RedrivePolicy": f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":3}}'}
     queue = create(sqs, name, normal)
@@ -157,7 +157,7 @@ def test_a_redrive_policy_is_the_same_however_it_is_written(sqs: Sqs, name: str,
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=again)
     assert read(sqs, queue, "RedrivePolicy") == normal
     other = {"RedrivePolicy": normal["RedrivePolicy"].replace("3}", "4}")}
-    assert refusal(create, sqs=sqs, name=name, attributes=other) == (
+    assert rejection(create, sqs=sqs, name=name, attributes=other) == (
         400,
         "QueueAlreadyExists",
         (
@@ -167,35 +167,35 @@ def test_a_redrive_policy_is_the_same_however_it_is_written(sqs: Sqs, name: str,
     )
 
 
-def test_creating_again_compares_with_what_is_true_now(sqs: Sqs, name: str) -> None:
+def test_repeated_create_compares_with_the_current_attributes(sqs: Sqs, name: str) -> None:
     queue = create(sqs, name, {"DelaySeconds": "1"})
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "2"})
     assert create(sqs, name, {"DelaySeconds": "2"}) == queue
-    assert refusal(create, sqs=sqs, name=name, attributes={"DelaySeconds": "1"}).status == 400
+    assert rejection(create, sqs=sqs, name=name, attributes={"DelaySeconds": "1"}).status == 400
     for attributes in ({}, {"SqsManagedSseEnabled": "True"}, {"RedrivePolicy": "", "Policy": ""}):
         assert create(sqs, name, attributes) == queue
 
 
-def test_creating_again_compares_tags_where_they_are_given(sqs: Sqs, name: str) -> None:
+def test_repeated_create_compares_tags_if_given(sqs: Sqs, name: str) -> None:
     queue = sqs.create_queue(QueueName=name, tags={"a": "1"})["QueueUrl"]
     for tags in ({}, {"a": "1"}):
         assert sqs.create_queue(QueueName=name, tags=tags)["QueueUrl"] == queue
-    refused = refusal(sqs.create_queue, QueueName=name, tags={"a": "2"})
-    assert refused.message == (
+    rejected = rejection(sqs.create_queue, QueueName=name, tags={"a": "2"})
+    assert rejected.message == (
         "A queue already exists with the same name and a different value for tags"
     )
     assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"a": "1"}
 
 
-def test_creating_a_fifo_queue_again_gives_the_same_queue(sqs: Sqs, name: str) -> None:
+def test_repeated_create_of_fifo_queue_returns_the_existing_queue(sqs: Sqs, name: str) -> None:
     queue = create(sqs, f"{name}.fifo", FIFO)
     assert create(sqs, f"{name}.fifo", FIFO) == queue
-    refused = refusal(create, sqs=sqs, name=f"{name}.fifo", attributes=FIFO_DEFAULTS)
-    assert refused.message.endswith("a different value for attribute ContentBasedDeduplication")
+    rejected = rejection(create, sqs=sqs, name=f"{name}.fifo", attributes=FIFO_DEFAULTS)
+    assert rejected.message.endswith("a different value for attribute ContentBasedDeduplication")
 
 
 @pytest.mark.parametrize("attribute", ["Policy", "RedrivePolicy", "RedriveAllowPolicy"])
-def test_documents_are_cleared_by_nothing_even_where_there_are_none(
+def test_empty_text_clears_a_policy_document(
     sqs: Sqs, queue: str, name: str, attribute: str
 ) -> None:
     values = {
@@ -241,7 +241,7 @@ def test_documents_are_cleared_by_nothing_even_where_there_are_none(
         ),
     ],
 )
-def test_there_is_one_kind_of_encryption_at_a_time(
+def test_queue_has_one_kind_of_encryption_at_a_time(
     sqs: Sqs, queue: str, changes: list[dict[str, str]], expected: dict[str, Any]
 ) -> None:
     for attributes in changes:

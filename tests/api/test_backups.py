@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 
 from tests.api.server_process import ServerProcess, command, environment
-from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
 from tests.markdown import code_blocks, text_of
 
 DATABASE = ("--database", "sqlite:///queueserver.db")
@@ -49,7 +49,9 @@ def drain(sqs: Sqs) -> Iterator[str]:
         yield from received
 
 
-def test_documented_commands_bring_a_busy_database_back(tmp_path: Path, clients: Clients) -> None:
+def test_documented_commands_back_up_and_restore_a_busy_database(
+    tmp_path: Path, clients: Clients
+) -> None:
     back_up, restore = commands()
     stop = Event()
     with ServerProcess(*DATABASE, directory=tmp_path) as server:
@@ -88,7 +90,7 @@ def test_documented_commands_bring_a_busy_database_back(tmp_path: Path, clients:
         assert not [body for body in found if body.startswith("after")]
 
 
-def test_receipts_of_messages_sent_after_the_backup_name_no_later_message(
+def test_receipt_handle_from_after_the_backup_deletes_no_new_message(
     tmp_path: Path, clients: Clients
 ) -> None:
     back_up, restore = commands()
@@ -107,7 +109,7 @@ def test_receipts_of_messages_sent_after_the_backup_name_no_later_message(
         sqs.send_message(QueueUrl="q", MessageBody="new")
         sqs.delete_message(QueueUrl="q", ReceiptHandle=forgotten["ReceiptHandle"])
         assert list(drain(sqs)) == ["new"]
-        assert refusal(sqs.delete_message, QueueUrl="q", ReceiptHandle="x").status == 404
+        assert rejection(sqs.delete_message, QueueUrl="q", ReceiptHandle="x").status == 404
 
 
 @pytest.mark.parametrize(
@@ -126,9 +128,7 @@ def test_receipts_of_messages_sent_after_the_backup_name_no_later_message(
         pytest.param("--port 1 b.db", "--port", id="a setting of the server"),
     ],
 )
-def test_what_keeps_it_from_backing_up_is_said_in_one_line(
-    tmp_path: Path, arguments: str, words: str
-) -> None:
+def test_failed_backup_command_prints_one_line(tmp_path: Path, arguments: str, words: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     connection = sqlite3.connect(tmp_path / "foreign.db")
     connection.execute("CREATE TABLE t (x)")

@@ -15,15 +15,15 @@ from time import perf_counter
 import pytest
 from msgspec import structs
 
-from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
+from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import (
     Answer,
-    Told,
+    ParsedError,
     exchange,
     json_headers,
     open_socket,
+    parse_error,
     request_bytes,
-    told,
 )
 from tests.api.server_process import ServerProcess
 
@@ -36,12 +36,12 @@ Start = Callable[..., LiveServer]
 
 
 @pytest.fixture
-def clock() -> SleepersClock:
-    return SleepersClock()
+def clock() -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture
-def start(sqlite: str, clock: SleepersClock) -> Iterator[Start]:
+def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
     """Give a way to start a server with a second's patience."""
     with contextlib.ExitStack() as stack:
 
@@ -80,7 +80,7 @@ def read_all(client: socket.socket) -> bytes:
     return answer
 
 
-def error_in(answer: bytes) -> Told:
+def error_in(answer: bytes) -> ParsedError:
     first, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = first.decode().split("\r\n")
     headers = dict(line.lower().split(": ", 1) for line in lines)
@@ -88,7 +88,7 @@ def error_in(answer: bytes) -> Told:
     error = json.loads(body)
     code = error["__type"].partition("#")[2].removesuffix("Exception")
     assert kind.startswith(code.lower())
-    return Told(int(status.split()[1]), headers.get("connection"), code, error["message"])
+    return ParsedError(int(status.split()[1]), headers.get("connection"), code, error["message"])
 
 
 def trickle(client: socket.socket, content: bytes) -> bytes:
@@ -129,20 +129,20 @@ class Reader:
 # A client that is slow to send
 
 
-def test_a_body_that_stalls_is_ended_with_an_answer(start: Start) -> None:
+def test_stalled_body_is_answered_with_request_timeout(start: Start) -> None:
     server = start()
     with open_socket(server.url, head("ListQueues", 100) + b"{") as client:
         error = error_in(read_all(client))
     assert (error.status, error.type, error.code) == (408, "close", "RequestTimeout")
 
 
-def test_a_body_that_trickles_is_ended_with_an_answer(start: Start) -> None:
+def test_trickled_body_is_answered_with_request_timeout(start: Start) -> None:
     server = start()
     with open_socket(server.url, head("ListQueues", 4_000)) as client:
         assert error_in(trickle(client, b" " * 4_000)).code == "RequestTimeout"
 
 
-def test_leave_to_send_that_is_not_used_is_ended_with_an_answer(start: Start) -> None:
+def test_body_missing_after_100_continue_is_answered_with_request_timeout(start: Start) -> None:
     server = start()
     asking = head("ListQueues", 10).replace(b"Host:", b"Expect: 100-continue\r\nHost:")
     with open_socket(server.url, asking) as client:
@@ -154,7 +154,7 @@ def test_leave_to_send_that_is_not_used_is_ended_with_an_answer(start: Start) ->
 @pytest.mark.parametrize(
     "before", [pytest.param(b"", id="at once"), pytest.param(head("ListQueues", 2) + b"{}")]
 )
-def test_headers_that_trickle_are_ended(start: Start, before: bytes) -> None:
+def test_connection_is_closed_when_headers_trickle(start: Start, before: bytes) -> None:
     server = start()
     with open_socket(server.url, before) as client:
         if before:
@@ -162,12 +162,12 @@ def test_headers_that_trickle_are_ended(start: Start, before: bytes) -> None:
         assert trickle(client, head("ListQueues", 2) + b"X-Long: " + b"x" * 4_000) == b""
 
 
-def test_headers_that_stall_are_ended(start: Start) -> None:
+def test_connection_is_closed_when_headers_stall(start: Start) -> None:
     with open_socket(start().url, head("ListQueues", 2)[:-2]) as client:
         assert read_all(client) == b""
 
 
-def test_a_connection_that_idles_is_ended_and_not_before_its_time(start: Start) -> None:
+def test_idle_connection_is_closed_after_its_timeout_and_not_before(start: Start) -> None:
     server = start(idle_timeout=2)
     # Before it can be idle: who is told the answer late must not take that for too short a time.
     began = perf_counter()
@@ -177,11 +177,13 @@ def test_a_connection_that_idles_is_ended_and_not_before_its_time(start: Start) 
         assert perf_counter() - began > 1.5
 
 
-def test_a_long_poll_outlasts_all_of_these_times(start: Start, clock: SleepersClock) -> None:
+def test_long_poll_outlasts_request_and_idle_timeouts(
+    start: Start, clock: AlarmCountingClock
+) -> None:
     server = start(idle_timeout=1)
     request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
     with open_socket(server.url, request) as poll:
-        clock.wait_for_sleepers(20)
+        clock.wait_for_alarms(20)
         for _ in range(2):
             with open_socket(server.url, head("ListQueues", 100)) as stalled:
                 assert error_in(read_all(stalled)).status == 408
@@ -189,7 +191,7 @@ def test_a_long_poll_outlasts_all_of_these_times(start: Start, clock: SleepersCl
         assert b'"Body":"x"' in poll.recv(65_536)
 
 
-def test_slow_bodies_share_bounded_room_and_the_slowest_makes_way(start: Start) -> None:
+def test_slow_bodies_share_one_buffer_limit_and_the_slowest_is_throttled(start: Start) -> None:
     server = start(buffer_mib=16, request_timeout=20)
     with contextlib.ExitStack() as stack:
         clients = []
@@ -209,7 +211,7 @@ def test_slow_bodies_share_bounded_room_and_the_slowest_makes_way(start: Start) 
 # A client that never reads
 
 
-def test_a_client_that_never_reads_is_cut_off(start: Start) -> None:
+def test_client_that_never_reads_is_disconnected(start: Start) -> None:
     server = start()
     for _ in range(9):
         assert send(server.url, "x" * 512 * 1024).status == 200
@@ -225,7 +227,7 @@ def test_a_client_that_never_reads_is_cut_off(start: Start) -> None:
     assert exchange(server.url, "GET", "/health").status == 200
 
 
-def test_a_client_that_reads_slowly_is_given_the_time_it_needs(start: Start) -> None:
+def test_slow_but_steady_reader_receives_the_whole_answer(start: Start) -> None:
     server = start(request_timeout=2)
     for number in range(9):
         assert send(server.url, f"{number}" * 1_000_000).status == 200
@@ -247,7 +249,7 @@ def test_a_client_that_reads_slowly_is_given_the_time_it_needs(start: Start) -> 
 # Too many
 
 
-def test_who_is_one_connection_too_many_is_told_so_and_served_later(start: Start) -> None:
+def test_connection_over_the_limit_is_answered_503_until_others_close(start: Start) -> None:
     server = start(connection_limit=20, request_timeout=20)
     request = request_bytes("ListQueues")
     with contextlib.ExitStack() as stack:
@@ -270,14 +272,12 @@ def served_again(url: str) -> int:
         answer = exchange(url, headers=json_headers("ListQueues"), body="{}")
         if answer.status != 503:
             return answer.status
-        assert told(answer).code == "ServiceUnavailable"
+        assert parse_error(answer).code == "ServiceUnavailable"
     raise AssertionError("it never recovered")
 
 
 @pytest.mark.parametrize("chunks", [1, 16_384, 16_385, 16_386, 40_000])
-def test_a_body_in_any_number_of_pieces_leaves_the_connection_of_use(
-    start: Start, chunks: int
-) -> None:
+def test_connection_stays_usable_after_a_body_of_many_chunks(start: Start, chunks: int) -> None:
     body = json.dumps({"QueueName": "q"}).encode().ljust(chunks)
     first, rest = body[: len(body) - chunks + 1], body[len(body) - chunks + 1 :]
     pieces = b"%x\r\n%b\r\n" % (len(first), first)
@@ -292,7 +292,7 @@ def test_a_body_in_any_number_of_pieces_leaves_the_connection_of_use(
             answer.read()
 
 
-def test_far_too_many_connections_are_cut(start: Start) -> None:
+def test_connections_far_over_the_limit_are_closed(start: Start) -> None:
     server = start(connection_limit=5, request_timeout=20)
     with contextlib.ExitStack() as stack:
         for _ in range(6):
@@ -300,10 +300,10 @@ def test_far_too_many_connections_are_cut(start: Start) -> None:
         assert read_all(stack.enter_context(open_socket(server.url, b""))) == b""
 
 
-def test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost(start: Start) -> None:
+def test_requests_over_the_pending_limit_are_throttled_and_no_message_is_lost(start: Start) -> None:
     server = start(pending_limit=5)
     request = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
-    accepted = refused = 0
+    accepted = rejected = 0
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(open_socket(server.url, b"")) for _ in range(200)]
         for client in clients:
@@ -315,8 +315,8 @@ def test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost(star
             else:
                 error = error_in(answer)
                 assert (error.status, error.type, error.code) == (403, None, "RequestThrottled")
-                refused += 1
-    assert (accepted + refused, bool(accepted), bool(refused)) == (200, True, True)
+                rejected += 1
+    assert (accepted + rejected, bool(accepted), bool(rejected)) == (200, True, True)
     name = "ApproximateNumberOfMessages"
     body = json.dumps({"QueueUrl": "q", "AttributeNames": [name]})
     answer = exchange(server.url, headers=json_headers("GetQueueAttributes"), body=body).body
@@ -331,7 +331,7 @@ def many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_ten_thousand_connections_hold(tmp_path: Path, many_files: None) -> None:
+def test_server_serves_ten_thousand_connections(tmp_path: Path, many_files: None) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > CROWD + 100, "the system allows too few"
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
@@ -360,7 +360,7 @@ def test_ten_thousand_connections_hold(tmp_path: Path, many_files: None) -> None
         pytest.param(head("ListQueues", 100)[:-2], id="half the headers"),
     ],
 )
-def test_a_stop_does_not_wait_for_half_a_request(tmp_path: Path, sent: bytes) -> None:
+def test_stop_does_not_wait_for_incomplete_requests(tmp_path: Path, sent: bytes) -> None:
     with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
         with open_socket(server.url, sent) as client:
             assert exchange(server.url, "GET", "/health").status == 200

@@ -120,7 +120,7 @@ async def work(sqlite: str) -> AsyncIterator[Work]:
     await work.database.close()
 
 
-async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None:
+async def test_account_has_at_most_100_active_tasks(work: Work) -> None:
     moves = MoveTasks(work.database, work.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
@@ -130,9 +130,9 @@ async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None
         key = (ACCOUNT, REGION, f"source-{number}")
         source = await work.database.write(queues.create, *key, STANDARD, {}, {}, settings)
         await work.database.write(move_tasks.start, str(number), source, None, None, 0)
-    with pytest.raises(OverLimit) as refused:
+    with pytest.raises(OverLimit) as rejected:
         await moves.start_message_move_task(context, dead)
-    assert refused.value.message == (
+    assert rejected.value.message == (
         "There are already 100 tasks running. Only 100 active tasks are allowed for an account at "
         "a given time."
     )
@@ -142,7 +142,7 @@ async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None
 
 REFUSE = (
     "CREATE TRIGGER refuse BEFORE UPDATE OF moved ON move_tasks "
-    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    "BEGIN SELECT RAISE(ABORT, 'rejected'); END"
 )
 LOSE, FIND = (
     f"ALTER TABLE {name} RENAME TO {other}"
@@ -150,7 +150,7 @@ LOSE, FIND = (
 )
 
 
-async def test_a_task_that_is_taken_up_twice_is_worked_on_once(work: Work) -> None:
+async def test_task_started_twice_by_the_runner_runs_once(work: Work) -> None:
     await work.begin(1)
     work.runner.start()
     await work.sleeps(1)
@@ -160,7 +160,7 @@ async def test_a_task_that_is_taken_up_twice_is_worked_on_once(work: Work) -> No
     assert work.clock.sleeps_s == [1]
 
 
-async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queue(
+async def test_queue_can_have_a_second_task_after_the_first_completes(
     work: Work,
 ) -> None:
     await work.begin(None)
@@ -176,7 +176,7 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     raise AssertionError(f"it does not end: {found}")
 
 
-async def test_a_step_that_fails_is_tried_again_later_and_later_and_then_given_up(
+async def test_failing_step_is_retried_with_growing_delay_and_then_fails_the_task(
     work: Work, caplog: pytest.LogCaptureFixture
 ) -> None:
     await work.execute(REFUSE)
@@ -188,13 +188,13 @@ async def test_a_step_that_fails_is_tried_again_later_and_later_and_then_given_u
     assert (task.failure, task.moved) == ("InternalFailure", 0)
     assert work.clock.sleeps_s == [1, 2, 4, 8, 16]
     assert await work.stage.counts() == (3, 0, 0)
-    assert "refused" in caplog.text
+    assert "rejected" in caplog.text
     await work.execute("DROP TRIGGER refuse")
     queue = work.stage.queue
     await work.database.write(move_tasks.start, "another", queue, None, None, 3)
 
 
-async def test_a_step_that_succeeds_forgets_the_failures_before_it(work: Work) -> None:
+async def test_successful_step_resets_the_retry_delay(work: Work) -> None:
     await work.execute(REFUSE)
     await work.begin(1)
     await work.sleeps(1)
@@ -209,7 +209,7 @@ async def test_a_step_that_succeeds_forgets_the_failures_before_it(work: Work) -
     assert await work.sleeps(4) == [1, 2, 1, 1]
 
 
-async def test_a_task_waits_for_a_database_that_does_not_answer_however_often(work: Work) -> None:
+async def test_task_retries_without_limit_while_the_database_is_unusable(work: Work) -> None:
     await work.execute(LOSE)
     await work.begin(None)
     for count in range(1, 10):
@@ -230,7 +230,7 @@ async def test_a_task_waits_for_a_database_that_does_not_answer_however_often(wo
         pytest.param(36, "FAILED", "TaskTimedOut", id="then"),
     ],
 )
-async def test_a_task_ends_after_36_hours(
+async def test_task_times_out_after_36_hours(
     work: Work, hours: float, status: str, failure: str | None
 ) -> None:
     await work.begin(1)
@@ -244,7 +244,7 @@ async def test_a_task_ends_after_36_hours(
     assert (task.status, task.failure) == (status, failure)
 
 
-async def test_a_task_s_hours_pass_while_no_server_runs(work: Work) -> None:
+async def test_task_timeout_includes_time_without_a_running_server(work: Work) -> None:
     await work.begin(1)
     await work.sleeps(1)
     await work.runner.stop()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
-from tests.api.live_server import LiveServer, SleepersClock, config
-from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
+from tests.api.sqs_clients import Clients, Sqs, bodies, receive, rejection
 from tests.looks import looks
 
 
@@ -53,8 +53,8 @@ def ended(sqs: Sqs, dead: str) -> dict[str, Any]:
 # What is moved, and where to
 
 
-def test_messages_go_back_to_the_queues_they_came_from(
-    sqs: Sqs, name: str, dead: str, clock: SleepersClock
+def test_messages_move_back_to_their_source_queues(
+    sqs: Sqs, name: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     sources = [create(sqs, f"{name}-{number}", redrive(dead)) for number in range(2)]
     for number, source in enumerate(sources):
@@ -69,8 +69,8 @@ def test_messages_go_back_to_the_queues_they_came_from(
     assert receive(sqs, dead) == []
 
 
-def test_a_moved_message_is_a_new_one_with_the_old_content(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_moved_message_is_a_new_message_with_the_same_content(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     system = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
     bury(
@@ -100,14 +100,14 @@ def test_a_moved_message_is_a_new_one_with_the_old_content(
     }
 
 
-def test_every_moved_message_has_an_id_of_its_own(sqs: Sqs, source: str, dead: str) -> None:
+def test_each_moved_message_has_its_own_message_id(sqs: Sqs, source: str, dead: str) -> None:
     bury(sqs, source, "1", "2", "3")
     start(sqs, dead)
     ended(sqs, dead)
     assert len({message["MessageId"] for message in receive(sqs, source)}) == 3
 
 
-def test_messages_may_be_moved_to_another_queue(
+def test_task_with_destination_moves_messages_to_it(
     sqs: Sqs, source: str, dead: str, other: str
 ) -> None:
     bury(sqs, source, "x")
@@ -119,8 +119,8 @@ def test_messages_may_be_moved_to_another_queue(
     assert sorted(message["Body"] for message in receive(sqs, other)) == ["never dead", "x"]
 
 
-def test_what_cannot_be_received_is_not_moved(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_messages_in_flight_are_not_moved(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     bury(sqs, source, "1", "2")
     assert bodies(sqs.receive_message(QueueUrl=dead)) == ["1"]
@@ -132,7 +132,9 @@ def test_what_cannot_be_received_is_not_moved(
     assert [message["Body"] for message in receive(sqs, dead)] == ["1"]
 
 
-def test_messages_of_a_fifo_queue_go_back_in_their_groups(sqs: Sqs, name: str) -> None:
+def test_fifo_messages_move_back_with_their_groups_and_deduplication_ids(
+    sqs: Sqs, name: str
+) -> None:
     dead = create(sqs, f"{name}-dead.fifo")
     source = create(sqs, f"{name}.fifo", redrive(dead))
     for body in ("1", "2"):
@@ -148,7 +150,7 @@ def test_messages_of_a_fifo_queue_go_back_in_their_groups(sqs: Sqs, name: str) -
     assert receive(sqs, dead) == []
 
 
-def test_a_queue_s_counts_follow_what_is_moved(sqs: Sqs, source: str, dead: str) -> None:
+def test_counts_follow_moved_messages(sqs: Sqs, source: str, dead: str) -> None:
     bury(sqs, source, "1", "2", "3")
     start(sqs, dead)
     ended(sqs, dead)
@@ -163,14 +165,14 @@ def test_a_queue_s_counts_follow_what_is_moved(sqs: Sqs, source: str, dead: str)
 # What is told
 
 
-def test_a_task_handle_says_which_task_and_whose(sqs: Sqs, source: str, dead: str) -> None:
+def test_task_handle_encodes_task_id_and_source_arn(sqs: Sqs, source: str, dead: str) -> None:
     said = json.loads(base64.b64decode(start(sqs, dead)))
     assert said.pop("sourceArn") == arn_of(dead)
     assert list(said) == ["taskId"]
 
 
-def test_a_finished_task_is_told_without_handle_and_what_was_not_given(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_completed_task_is_listed_without_handle_and_unset_parameters(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     bury(sqs, source, "x")
     start(sqs, dead)
@@ -183,8 +185,8 @@ def test_a_finished_task_is_told_without_handle_and_what_was_not_given(
     }
 
 
-def test_of_a_queue_s_tasks_the_ten_latest_are_kept_newest_first(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_ten_latest_tasks_of_a_queue_are_listed_newest_first(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     assert tasks(sqs, dead) == []
     started = []
@@ -198,20 +200,16 @@ def test_of_a_queue_s_tasks_the_ten_latest_are_kept_newest_first(
 
 
 @pytest.mark.parametrize("task_id", ["", "\x00", "\ud800", "é", "x" * 10_000], ids=ascii)
-def test_a_handle_may_name_any_task_but_none_that_is_not_there(
-    sqs: Sqs, queue: str, task_id: str
-) -> None:
+def test_handle_of_an_unknown_task_is_rejected(sqs: Sqs, queue: str, task_id: str) -> None:
     said = json.dumps({"taskId": task_id, "sourceArn": arn_of(queue)}, ensure_ascii=False)
     handle = base64.b64encode(said.encode(errors="surrogatepass")).decode()
-    assert 400 <= refusal(sqs.cancel_message_move_task, TaskHandle=handle).status < 500
+    assert 400 <= rejection(sqs.cancel_message_move_task, TaskHandle=handle).status < 500
 
 
 # Failures
 
 
-def test_a_task_fails_whose_message_does_not_say_where_it_came_from(
-    sqs: Sqs, source: str, dead: str
-) -> None:
+def test_task_fails_at_a_message_without_a_source_queue(sqs: Sqs, source: str, dead: str) -> None:
     sqs.send_message(QueueUrl=dead, MessageBody="never dead")
     start(sqs, dead)
     task = ended(sqs, dead)
@@ -219,7 +217,9 @@ def test_a_task_fails_whose_message_does_not_say_where_it_came_from(
     assert [message["Body"] for message in receive(sqs, dead)] == ["never dead"]
 
 
-def test_a_task_fails_whose_source_is_gone(sqs: Sqs, name: str, source: str, dead: str) -> None:
+def test_task_fails_if_the_source_queue_of_its_messages_is_deleted(
+    sqs: Sqs, name: str, source: str, dead: str
+) -> None:
     create(sqs, f"{name}-second", redrive(dead))
     bury(sqs, source, "x")
     sqs.delete_queue(QueueUrl=source)
@@ -237,7 +237,7 @@ class Stage:
     """A server of the test's own, on which nobody else's tasks wait for the clock."""
 
     def __init__(self, database: str, protocol: str, clients: Clients) -> None:
-        self.clock = SleepersClock()
+        self.clock = AlarmCountingClock()
         self._settings = config(database)
         self._clients, self._protocol = clients, protocol
         self._begin()
@@ -257,7 +257,7 @@ class Stage:
 
     def moved(self) -> int:
         """Wait until the task sleeps, and tell how many messages it has moved."""
-        self.clock.wait_for_sleepers(1)
+        self.clock.wait_for_alarms(1)
         (task,) = tasks(self.sqs, self.dead)
         assert task["ApproximateNumberOfMessagesToMove"] == 5
         count: int = task["ApproximateNumberOfMessagesMoved"]
@@ -277,7 +277,7 @@ def stage(own_database: str, protocol: str, clients: Clients) -> Iterator[Stage]
         yield stage
 
 
-def test_a_task_moves_as_many_a_second_as_it_may(stage: Stage) -> None:
+def test_task_moves_at_most_its_rate_per_second(stage: Stage) -> None:
     handle = stage.begin(2)
     started_ms = stage.clock.now_ms()
     assert tasks(stage.sqs, stage.dead) == [
@@ -292,7 +292,7 @@ def test_a_task_moves_as_many_a_second_as_it_may(stage: Stage) -> None:
         }
     ]
     stage.clock.advance(0.999)
-    stage.clock.wait_for_sleepers(0.001)
+    stage.clock.wait_for_alarms(0.001)
     assert tasks(stage.sqs, stage.dead)[0]["ApproximateNumberOfMessagesMoved"] == 2
     stage.clock.advance(0.001)
     assert stage.moved() == 4
@@ -304,16 +304,16 @@ def test_a_task_moves_as_many_a_second_as_it_may(stage: Stage) -> None:
     assert [message["Body"] for message in receive(stage.sqs, stage.source)] == list("12345")
 
 
-def test_a_cancelled_task_ends_and_leaves_what_it_has_not_moved(stage: Stage) -> None:
+def test_cancelled_task_leaves_the_remaining_messages(stage: Stage) -> None:
     handle = stage.begin(2)
     answer = stage.sqs.cancel_message_move_task(TaskHandle=handle)
     assert answer["ApproximateNumberOfMessagesMoved"] == 2
     (task,) = tasks(stage.sqs, stage.dead)
     assert task["Status"] == "CANCELLING"
     assert "TaskHandle" not in task
-    refused = refusal(stage.sqs.cancel_message_move_task, TaskHandle=handle)
-    assert refused.message == "Only active tasks can be cancelled."
-    assert refusal(start, sqs=stage.sqs, dead=stage.dead).message.startswith("There is already a")
+    rejected = rejection(stage.sqs.cancel_message_move_task, TaskHandle=handle)
+    assert rejected.message == "Only active tasks can be cancelled."
+    assert rejection(start, sqs=stage.sqs, dead=stage.dead).message.startswith("There is already a")
     stage.clock.advance(1)
     task = ended(stage.sqs, stage.dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("CANCELLED", 2)
@@ -323,7 +323,7 @@ def test_a_cancelled_task_ends_and_leaves_what_it_has_not_moved(stage: Stage) ->
     assert len(receive(stage.sqs, stage.source)) == 5
 
 
-def test_a_task_fails_whose_destination_is_deleted_meanwhile(stage: Stage) -> None:
+def test_task_fails_if_its_destination_is_deleted_while_it_runs(stage: Stage) -> None:
     other = create(stage.sqs, "other")
     stage.begin(1, DestinationArn=arn_of(other))
     stage.sqs.delete_queue(QueueUrl=other)
@@ -335,7 +335,7 @@ def test_a_task_fails_whose_destination_is_deleted_meanwhile(stage: Stage) -> No
     assert len(receive(stage.sqs, stage.dead)) == 4
 
 
-def test_a_task_goes_on_when_the_server_starts_again(stage: Stage) -> None:
+def test_task_continues_after_a_server_restart(stage: Stage) -> None:
     handle = stage.begin(2)
     stage.restart()
     assert stage.moved() == 4
@@ -347,7 +347,7 @@ def test_a_task_goes_on_when_the_server_starts_again(stage: Stage) -> None:
     assert len(receive(stage.sqs, stage.source)) == 5
 
 
-def test_a_task_that_was_cancelled_before_a_restart_ends_after_it(stage: Stage) -> None:
+def test_task_cancelled_before_a_restart_ends_after_it(stage: Stage) -> None:
     handle = stage.begin(2)
     stage.sqs.cancel_message_move_task(TaskHandle=handle)
     stage.restart()
@@ -355,11 +355,11 @@ def test_a_task_that_was_cancelled_before_a_restart_ends_after_it(stage: Stage) 
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("CANCELLED", 2)
 
 
-def test_a_task_s_source_may_be_deleted_meanwhile(stage: Stage) -> None:
+def test_dead_letter_queue_can_be_deleted_while_its_task_runs(stage: Stage) -> None:
     stage.begin(2)
     stage.sqs.delete_queue(QueueUrl=stage.dead)
-    refused = refusal(stage.sqs.list_message_move_tasks, SourceArn=arn_of(stage.dead))
-    assert (refused.status, refused.code) == (404, "ResourceNotFoundException")
+    rejected = rejection(stage.sqs.list_message_move_tasks, SourceArn=arn_of(stage.dead))
+    assert (rejected.status, rejected.code) == (404, "ResourceNotFoundException")
     stage.clock.advance(1)
     again = create(stage.sqs, "dead")
     create(stage.sqs, "source", redrive(again))

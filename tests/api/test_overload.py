@@ -23,7 +23,7 @@ REQUESTS = 20
 ACCEPTED_SECONDS = 2.0
 """What may lie before an accepted request is a few drains of `LIMIT`: milliseconds, if undisturbed.
 
-Were nobody refused, it would be the whole crowd's requests. A drain during which the machine does
+Were nobody rejected, it would be the whole crowd's requests. A drain during which the machine does
 something else is some percent of them: so three quarters are held to this.
 """
 
@@ -62,7 +62,7 @@ def accepted(answers: Iterable[Answer]) -> int:
     return done
 
 
-async def test_the_excess_is_answered_while_what_was_accepted_still_waits(tmp_path: Path) -> None:
+async def test_excess_requests_are_throttled_while_accepted_requests_wait(tmp_path: Path) -> None:
     with limited(tmp_path) as server:
         connections = await crowd(server.url)
         other = sqlite3.connect(tmp_path / "q.db", isolation_level=None)
@@ -90,7 +90,9 @@ async def test_the_excess_is_answered_while_what_was_accepted_still_waits(tmp_pa
             one.close()
 
 
-async def test_accepted_requests_are_quick_however_many_are_not(tmp_path: Path) -> None:
+async def test_accepted_requests_stay_fast_while_excess_requests_are_throttled(
+    tmp_path: Path,
+) -> None:
     with limited(tmp_path) as server:
         connections = await crowd(server.url)
         seconds: list[float] = []

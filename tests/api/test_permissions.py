@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import arn_of
-from tests.api.sqs_clients import Connect, Sqs, refusal
+from tests.api.sqs_clients import Connect, Sqs, rejection
 
 FRIEND, STRANGER = "111122223333", "444455556666"
 
@@ -40,7 +40,7 @@ def root(account: str) -> str:
     return f"arn:aws:iam::{account}:root"
 
 
-def test_a_permission_becomes_a_statement_and_goes_as_one(sqs: Sqs, queue: str) -> None:
+def test_permission_is_one_statement_of_the_policy(sqs: Sqs, queue: str) -> None:
     permit(sqs, queue, "first", "ReceiveMessage", accounts=(FRIEND,))
     first = statement(queue, "first", "SQS:ReceiveMessage", root(FRIEND))
     document = {
@@ -60,15 +60,15 @@ def test_a_permission_becomes_a_statement_and_goes_as_one(sqs: Sqs, queue: str) 
     for label in ("first", "third"):
         sqs.remove_permission(QueueUrl=queue, Label=label)
     assert policy(sqs, queue) is None
-    refused = refusal(sqs.remove_permission, QueueUrl=queue, Label="first")
-    assert refused == (
+    rejected = rejection(sqs.remove_permission, QueueUrl=queue, Label="first")
+    assert rejected == (
         400,
         "InvalidParameterValue",
         "Value first for parameter Label is invalid. Reason: can't find label.",
     )
 
 
-def test_a_policy_that_was_set_is_kept_and_extended(sqs: Sqs, queue: str) -> None:
+def test_add_permission_extends_an_existing_policy(sqs: Sqs, queue: str) -> None:
     own = {
         "Sid": "mine",
         "Effect": "Deny",
@@ -83,13 +83,13 @@ def test_a_policy_that_was_set_is_kept_and_extended(sqs: Sqs, queue: str) -> Non
     more = statement(queue, "more", "SQS:GetQueueUrl", root(FRIEND))
     assert policy(sqs, queue) == {**document, "Statement": [own, more]}
     label = {"QueueUrl": queue, "Label": "mine"}
-    refused = refusal(sqs.add_permission, **label, AWSAccountIds=[FRIEND], Actions=["*"])
-    assert refused.message == "Value mine for parameter Label is invalid. Reason: Already exists."
+    rejected = rejection(sqs.add_permission, **label, AWSAccountIds=[FRIEND], Actions=["*"])
+    assert rejected.message == "Value mine for parameter Label is invalid. Reason: Already exists."
     sqs.remove_permission(**label)
     assert policy(sqs, queue) == {**document, "Statement": [more]}
 
 
-def test_permissions_leave_other_attributes_alone(sqs: Sqs, name: str) -> None:
+def test_permissions_change_no_other_attribute(sqs: Sqs, name: str) -> None:
     attributes = {"DelaySeconds": "7", "KmsMasterKeyId": "alias/mine"}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     permit(sqs, queue, "a", "SendMessage", accounts=(FRIEND,))
@@ -98,7 +98,7 @@ def test_permissions_leave_other_attributes_alone(sqs: Sqs, name: str) -> None:
     assert answer["Attributes"] == attributes
 
 
-def test_a_refused_permission_changes_nothing(sqs: Sqs, queue: str) -> None:
+def test_rejected_permission_changes_nothing(sqs: Sqs, queue: str) -> None:
     permit(sqs, queue, "a", "SendMessage", accounts=(FRIEND,))
     before = policy(sqs, queue)
     for label, accounts, actions in (
@@ -107,12 +107,12 @@ def test_a_refused_permission_changes_nothing(sqs: Sqs, queue: str) -> None:
         ("a", [STRANGER], ["SendMessage"]),
     ):
         given = {"Label": label, "AWSAccountIds": accounts, "Actions": actions}
-        assert refusal(sqs.add_permission, QueueUrl=queue, **given).status == 400
+        assert rejection(sqs.add_permission, QueueUrl=queue, **given).status == 400
     assert policy(sqs, queue) == before
 
 
 @pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])
-def test_a_principal_lies_in_the_queue_s_partition(
+def test_principal_is_in_the_partition_of_the_queue(
     connect: Connect, name: str, region: str
 ) -> None:
     sqs = connect(region=region)
@@ -126,9 +126,7 @@ def test_a_principal_lies_in_the_queue_s_partition(
     assert only["Principal"]["AWS"] == f"arn:{partition}:iam::{FRIEND}:root"
 
 
-def test_a_policy_reads_back_as_it_was_written_and_is_cleared_by_nothing(
-    sqs: Sqs, queue: str
-) -> None:
+def test_policy_reads_back_unchanged_and_empty_text_clears_it(sqs: Sqs, queue: str) -> None:
     text = json.dumps(
         {"Statement": [statement(queue, "größe", "sqs:*", "*")], "Version": "2012-10-17"}, indent=2
     )

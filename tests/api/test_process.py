@@ -18,7 +18,7 @@ from tests.api.databases import execute
 from tests.api.live_server import PATIENCE_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
-from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
 
 SENT = 1_000
 
@@ -35,7 +35,7 @@ def make_queue(clients: Clients, url: str, name: str = "q") -> str:
 # Start
 
 
-def test_it_prints_one_line_when_it_listens(tmp_path: Path) -> None:
+def test_server_prints_one_line_when_it_listens(tmp_path: Path) -> None:
     with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
         port = urlsplit(server.url).port
         assert server.line == f"queueserver listening on http://127.0.0.1:{port} (sqlite:///q.db)\n"
@@ -43,7 +43,7 @@ def test_it_prints_one_line_when_it_listens(tmp_path: Path) -> None:
         assert server.stop() == (0, "", "")
 
 
-def test_it_prints_no_password(tmp_path: Path, postgresql: str) -> None:
+def test_server_prints_no_password(tmp_path: Path, postgresql: str) -> None:
     address = urlsplit(postgresql)
     _, _, host = address.netloc.rpartition("@")
     user = address.username or "postgres"
@@ -55,7 +55,7 @@ def test_it_prints_no_password(tmp_path: Path, postgresql: str) -> None:
         assert server.stop() == (0, "", "")
 
 
-def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+def test_flags_override_environment_and_environment_overrides_file(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(
         'account = "111111111111"\nregion = "eu-west-1"\ndatabase = "sqlite:///file.db"\n'
     )
@@ -74,7 +74,7 @@ def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path
         assert b"<Value>arn:aws:sqs:eu-west-2:111111111111:q</Value>" in answer.body
 
 
-def test_declared_queues_are_there_and_as_declared(
+def test_start_creates_and_updates_declared_queues(
     tmp_path: Path, clients: Clients, own_database: str
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -119,9 +119,7 @@ def test_declared_queues_are_there_and_as_declared(
         ),
     ],
 )
-def test_what_keeps_it_from_starting_is_said_in_one_line(
-    tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_failed_start_prints_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     (tmp_path / "folder").mkdir()
     line = failed_start(*arguments, directory=tmp_path)
@@ -130,13 +128,13 @@ def test_what_keeps_it_from_starting_is_said_in_one_line(
     assert "hidden" not in line
 
 
-def test_a_queue_that_no_queue_can_be_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_invalid_declared_queue_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[queues.jobs]\nVisibilityTimeout = 43201\n")
     line = failed_start("--config", "bad.toml", "--database", "sqlite://", directory=tmp_path)
     assert "queues.jobs: Invalid value for the parameter VisibilityTimeout." in line
 
 
-def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_port_in_use_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = failed_start("--database", "sqlite://", "--port", port, directory=tmp_path)
@@ -144,7 +142,7 @@ def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path) -> None:
     assert line == f"queueserver: error: {expected}"
 
 
-def test_one_file_has_one_server(tmp_path: Path) -> None:
+def test_second_server_on_one_sqlite_file_does_not_start(tmp_path: Path) -> None:
     flags = ("--database", "sqlite:///q.db", "--port", "0")
     with ServerProcess(*flags, directory=tmp_path) as server:
         line = failed_start(*flags, directory=tmp_path)
@@ -152,7 +150,7 @@ def test_one_file_has_one_server(tmp_path: Path) -> None:
         assert exchange(server.url, "GET", "/health").status == 200
 
 
-def test_one_postgresql_database_has_many_servers(
+def test_two_servers_share_one_postgresql_database(
     tmp_path: Path, clients: Clients, postgresql: str
 ) -> None:
     with (
@@ -174,15 +172,15 @@ def test_one_postgresql_database_has_many_servers(
         there.purge_queue(QueueUrl="q")
         assert "Messages" not in here.receive_message(QueueUrl="q")
         here.delete_queue(QueueUrl="q")
-        refused = refusal(there.send_message, QueueUrl="q", MessageBody="x")
-        assert refused.code == "AWS.SimpleQueueService.NonExistentQueue"
+        rejected = rejection(there.send_message, QueueUrl="q", MessageBody="x")
+        assert rejected.code == "AWS.SimpleQueueService.NonExistentQueue"
 
 
 # Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_and_who_waits_is_answered(
+def test_signal_stops_the_server_and_answers_waiting_receivers(
     tmp_path: Path, clients: Clients, own_database: str, number: signal.Signals
 ) -> None:
     with ServerProcess("--database", own_database, directory=tmp_path) as server:
@@ -203,7 +201,7 @@ def test_a_signal_stops_it_and_who_waits_is_answered(
 # Death
 
 
-def test_what_was_acknowledged_survives_kill_9(
+def test_acknowledged_messages_survive_kill_9(
     tmp_path: Path, clients: Clients, own_database: str
 ) -> None:
     flags = ("--database", own_database)
@@ -263,7 +261,7 @@ def drain(sqs: Sqs) -> Iterator[str]:
 # A database that fails
 
 
-def test_a_database_that_is_away_is_told_and_found_again(
+def test_server_answers_503_while_the_database_is_unreachable_and_recovers(
     tmp_path: Path, clients: Clients, postgresql: str, postgres_url: str
 ) -> None:
     name = urlsplit(postgresql).path.removeprefix("/")
@@ -278,8 +276,8 @@ def test_a_database_that_is_away_is_told_and_found_again(
         )
         answer = exchange(server.url, "GET", "/health")
         assert (answer.status, answer.body) == (503, b'{"status":"the database does not answer"}')
-        refused = refusal(send, QueueUrl=queue, MessageBody="while it is away")
-        assert (refused.status, refused.code) == (503, "ServiceUnavailable")
+        rejected = rejection(send, QueueUrl=queue, MessageBody="while it is away")
+        assert (rejected.status, rejected.code) == (503, "ServiceUnavailable")
 
         execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert exchange(server.url, "GET", "/health").status == 200
@@ -288,7 +286,7 @@ def test_a_database_that_is_away_is_told_and_found_again(
         assert server.stop()[0] == 0
 
 
-def test_declared_queues_may_be_fifo_and_name_each_other_in_any_order(
+def test_declared_fifo_queues_can_refer_to_each_other_in_any_order(
     tmp_path: Path, clients: Clients
 ) -> None:
     arn = "arn:aws:sqs:us-east-1:000000000000:dead.fifo"

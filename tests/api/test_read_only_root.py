@@ -20,7 +20,7 @@ mount --bind "$data" "$data"
 mount -o remount,bind,ro /
 mount -o remount,bind,ro "$source"
 for place in /var "$source"; do
-    if touch "$place/written" 2> "$data/refused"; then exit 1; fi
+    if touch "$place/written" 2> "$data/rejected"; then exit 1; fi
 done
 exec "$@"
 """
@@ -46,17 +46,17 @@ def data(tmp_path: Path) -> Path:
     return made
 
 
-def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
+def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
     answer = exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
     assert answer.status == 200, answer
     return answer
 
 
-def test_a_server_needs_to_write_nothing_but_its_data(tmp_path: Path, data: Path) -> None:
+def test_server_writes_only_to_its_data_directory(tmp_path: Path, data: Path) -> None:
     database = f"sqlite:///{data / 'q.db'}"
     with ServerProcess("--database", database, directory=tmp_path, within=within(data)) as server:
         attributes = {"FifoQueue": "true"}
-        ask(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)
+        call_action(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)
         entries = [
             {
                 "Id": str(number),
@@ -66,14 +66,14 @@ def test_a_server_needs_to_write_nothing_but_its_data(tmp_path: Path, data: Path
             }
             for number in range(10)
         ]
-        ask(server, "SendMessageBatch", QueueUrl="q.fifo", Entries=entries)
-        found = ask(server, "ReceiveMessage", QueueUrl="q.fifo", MaxNumberOfMessages=10)
+        call_action(server, "SendMessageBatch", QueueUrl="q.fifo", Entries=entries)
+        found = call_action(server, "ReceiveMessage", QueueUrl="q.fifo", MaxNumberOfMessages=10)
         receipts = [
             {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
             for number, message in enumerate(json.loads(found.body)["Messages"])
         ]
         assert len(receipts) == 10
-        ask(server, "DeleteMessageBatch", QueueUrl="q.fifo", Entries=receipts)
+        call_action(server, "DeleteMessageBatch", QueueUrl="q.fifo", Entries=receipts)
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop() == (0, "", "")
     assert (data / "q.db").stat().st_size > 0

@@ -37,7 +37,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[RequestContext]:
 
 
 @pytest.mark.parametrize("protocol", ["json", "query"])
-def test_a_signed_request_s_context_has_its_principal_and_its_client(
+def test_context_of_signed_request_has_principal_and_client(
     server: LiveServer, contexts: list[RequestContext], protocol: str
 ) -> None:
     if protocol == "json":
@@ -58,7 +58,7 @@ def test_a_signed_request_s_context_has_its_principal_and_its_client(
     ]
 
 
-def test_a_request_without_a_credential_is_anonymous(
+def test_request_without_credential_is_anonymous(
     server: LiveServer, contexts: list[RequestContext]
 ) -> None:
     exchange(server.url, "GET", "/?Action=ListQueues")

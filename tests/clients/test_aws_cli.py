@@ -7,8 +7,8 @@ import pytest
 from tests.clients.scenarios import Facts, Play
 
 QUIET = [0, "", ""]
-REFUSED = 255
-"""The CLI's status for a request that the service has refused."""
+REJECTED = 255
+"""The CLI's status for a request that the service has rejected."""
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def seen(play: Play) -> Facts:
     return play("aws_cli")
 
 
-def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
+def test_queue_is_created_described_and_listed(seen: Facts) -> None:
     url = seen["url"]
     assert url.endswith("/000000000000/cli")
     assert seen["queue"] == {
@@ -31,7 +31,7 @@ def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
     }
 
 
-def test_a_message_is_sent_received_hidden_and_deleted(seen: Facts) -> None:
+def test_message_is_sent_received_made_invisible_and_deleted(seen: Facts) -> None:
     assert seen["messages"] == {
         "same id": True,
         "same digests": [True, True],
@@ -48,7 +48,7 @@ def test_a_message_is_sent_received_hidden_and_deleted(seen: Facts) -> None:
     }
 
 
-def test_a_batch_that_fails_in_part_is_no_error(seen: Facts) -> None:
+def test_partly_failed_batch_exits_with_status_0(seen: Facts) -> None:
     assert seen["batch"] == {
         "status": 0,
         "successful": ["one"],
@@ -56,13 +56,17 @@ def test_a_batch_that_fails_in_part_is_no_error(seen: Facts) -> None:
     }
 
 
-def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
+def test_queue_is_purged_and_deleted(seen: Facts) -> None:
     gone = "AWS.SimpleQueueService.NonExistentQueue"
     assert seen["farewell"] == {
         "purged": QUIET,
         "left": [0, "ATTRIBUTES\t0", ""],
         "deleted": QUIET,
-        "gone": [REFUSED, "", refusal("GetQueueUrl", gone, "The specified queue does not exist.")],
+        "gone": [
+            REJECTED,
+            "",
+            rejection("GetQueueUrl", gone, "The specified queue does not exist."),
+        ],
     }
 
 
@@ -101,11 +105,11 @@ def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
         ),
     ],
 )
-def test_a_refusal_has_a_status_and_a_message(
+def test_rejection_exits_with_status_255_and_prints_the_message(
     seen: Facts, what: str, operation: str, code: str, message: str
 ) -> None:
-    assert seen["refusals"][what] == [REFUSED, "", refusal(operation, code, message)]
+    assert seen["rejections"][what] == [REJECTED, "", rejection(operation, code, message)]
 
 
-def refusal(operation: str, code: str, message: str) -> str:
+def rejection(operation: str, code: str, message: str) -> str:
     return f"An error occurred ({code}) when calling the {operation} operation: {message}"

@@ -12,11 +12,11 @@ def seen(play: Play) -> Facts:
     return play("boto3_query")
 
 
-def test_it_is_query_that_is_spoken(seen: Facts) -> None:
+def test_client_uses_the_query_protocol(seen: Facts) -> None:
     assert seen["protocol"] == "query"
 
 
-def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
+def test_message_is_received_unchanged(seen: Facts) -> None:
     assert seen["cycle"] == {
         "same id": True,
         "same body": True,
@@ -62,7 +62,7 @@ def test_attributes_are_set_and_read(seen: Facts) -> None:
     }
 
 
-def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
+def test_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     assert seen["fifo"] == {
         "bodies": [["1"], ["3"], ["2"]],
         "group": "a",
@@ -71,7 +71,7 @@ def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     }
 
 
-def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
+def test_batches_report_successful_and_failed_entries(seen: Facts) -> None:
     reason = "Message must be shorter than 1024 bytes."
     assert seen["batch"] == {
         "sent": [f"e{n}" for n in range(9)],
@@ -90,7 +90,7 @@ def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
     }
 
 
-def test_dead_letters_are_moved_and_moved_back(seen: Facts) -> None:
+def test_messages_are_dead_lettered_and_moved_back(seen: Facts) -> None:
     assert seen["dead_letters"] == {
         "received": [["poison"], []],
         "sources": True,
@@ -100,7 +100,7 @@ def test_dead_letters_are_moved_and_moved_back(seen: Facts) -> None:
     }
 
 
-def test_lists_are_sent_and_read(seen: Facts) -> None:
+def test_lists_are_encoded_and_decoded(seen: Facts) -> None:
     assert seen["lists"] == {
         "pages": [2, 2, 1],
         "accounts": 2,
@@ -190,12 +190,12 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
         ),
     ],
 )
-def test_a_refusal_becomes_the_sdks_own_exception(
+def test_rejection_raises_the_exception_of_the_sdk(
     seen: Facts, what: str, exception: str, code: str, message: str, status: int
 ) -> None:
     assert seen["errors"][what] == [exception, code, message, "Sender", status]
 
 
-def test_a_move_from_a_queue_that_is_not_there_is_refused(seen: Facts) -> None:
+def test_move_task_from_a_missing_queue_is_rejected(seen: Facts) -> None:
     _, code, _, _, status = seen["errors"]["task"]
     assert (code, status) == ("ResourceNotFoundException", 404)

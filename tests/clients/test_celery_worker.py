@@ -17,7 +17,9 @@ TASKS = 200
         pytest.param("query_", "query", "endpoint", "threads", id="that of 2023; Query"),
     ],
 )
-def test_every_task_is_done_once(play: Play, era: str, protocol: str, kind: str, pool: str) -> None:
+def test_every_task_runs_exactly_once(
+    play: Play, era: str, protocol: str, kind: str, pool: str
+) -> None:
     saw = play("celery_worker", kind, pool, era=era)
     every = (f"{number} {0 if number % 4 else 2}" for number in range(TASKS))
     assert saw["protocol"] == protocol

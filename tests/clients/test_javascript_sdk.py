@@ -12,7 +12,7 @@ def seen(play: Play) -> Facts:
     return play("javascript_sdk")
 
 
-def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
+def test_queue_is_created_described_and_listed(seen: Facts) -> None:
     assert seen["queue"] == {
         "timeout": "45",
         "arn": "arn:aws:sqs:us-east-1:000000000000:made",
@@ -22,7 +22,7 @@ def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
     }
 
 
-def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
+def test_message_is_received_unchanged(seen: Facts) -> None:
     assert seen["cycle"] == {
         "sameId": True,
         "sameBody": True,
@@ -35,7 +35,7 @@ def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
     }
 
 
-def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
+def test_batches_report_successful_and_failed_entries(seen: Facts) -> None:
     assert seen["batch"] == {
         "sent": [f"e{n}" for n in range(9)],
         "notSent": [["big", "InvalidParameterValue", True]],
@@ -46,7 +46,7 @@ def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
     }
 
 
-def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
+def test_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     assert seen["fifo"] == {
         "bodies": [["1"], ["3"], ["2"]],
         "group": "a",
@@ -56,7 +56,7 @@ def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     }
 
 
-def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen: Facts) -> None:
+def test_long_poll_ends_with_a_message_and_an_aborted_one_claims_none(seen: Facts) -> None:
     assert seen["longPoll"] == {
         "bodies": ["news"],
         "none": [],
@@ -111,7 +111,7 @@ def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen:
         ),
     ],
 )
-def test_a_refusal_becomes_the_sdks_own_exception(
+def test_rejection_raises_the_exception_of_the_sdk(
     seen: Facts, what: str, name: str, message: str, status: int
 ) -> None:
     assert seen["errors"][what] == {
@@ -123,7 +123,7 @@ def test_a_refusal_becomes_the_sdks_own_exception(
     }
 
 
-def test_a_refusal_without_a_class_has_its_query_code_for_a_name(seen: Facts) -> None:
+def test_rejection_without_an_exception_class_is_named_by_its_query_code(seen: Facts) -> None:
     wait = seen["errors"]["wait"]
     assert (wait["name"], wait["status"]) == ("InvalidParameterValue", 400)
     assert wait["message"] == (
@@ -132,15 +132,17 @@ def test_a_refusal_without_a_class_has_its_query_code_for_a_name(seen: Facts) ->
     )
 
 
-def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
+def test_queue_is_purged_and_deleted(seen: Facts) -> None:
     assert seen["farewell"] == {"purged": [], "status": 200}
 
 
-def test_the_queue_url_is_all_that_a_client_needs(seen: Facts) -> None:
+def test_client_without_endpoint_uses_the_queue_url(seen: Facts) -> None:
     assert seen["byQueueUrl"] == ["found"]
 
 
-def test_a_consumer_handles_each_message_once_and_gives_up_on_the_unlucky(seen: Facts) -> None:
+def test_consumer_handles_each_message_once_and_failing_message_is_dead_lettered(
+    seen: Facts,
+) -> None:
     assert seen["consumer"] == {
         "handled": [n for n in range(50) if n != 13],
         "complaints": ["processing_error", "processing_error"],

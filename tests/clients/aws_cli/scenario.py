@@ -119,7 +119,7 @@ def farewell(shell: Shell, url: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def refusals(shell: Shell, url: str) -> dict[str, Any]:
+def rejections(shell: Shell, url: str) -> dict[str, Any]:
     return {
         "conflict": shell.aws(
             "create-queue", "--queue-name", "cli", "--attributes", "VisibilityTimeout=1"
@@ -137,7 +137,7 @@ def refusals(shell: Shell, url: str) -> dict[str, Any]:
 def main(endpoint: str) -> None:
     shell = Shell(endpoint)
     url, made = queue(shell)
-    parts = (messages, batch, refusals, farewell)
+    parts = (messages, batch, rejections, farewell)
     said = {part.__name__: part(shell, url) for part in parts}
     json.dump({"url": url, "queue": made, **said}, sys.stdout)
 

@@ -188,30 +188,30 @@ def lists(sqs: Sqs) -> dict[str, Any]:
     }
 
 
-def refused(call: Callable[..., object], **parameters: object) -> list[object]:
+def rejected(call: Callable[..., object], **parameters: object) -> list[object]:
     try:
         call(**parameters)
     except ClientError as error:
         told, metadata = error.response["Error"], error.response["ResponseMetadata"]
         status = metadata["HTTPStatusCode"]
         return [type(error).__name__, told["Code"], told["Message"], told["Type"], status]
-    return ["it was not refused"]
+    return ["it was not rejected"]
 
 
 def errors(sqs: Sqs) -> dict[str, Any]:
     url = sqs.create_queue(QueueName="errors")["QueueUrl"]
     entry = {"Id": "same", "MessageBody": "x"}
     return {
-        "queue": refused(sqs.get_queue_url, QueueName="nowhere"),
-        "exists": refused(sqs.create_queue, QueueName="errors", Attributes={"DelaySeconds": "9"}),
-        "name": refused(sqs.create_queue, QueueName="not a name"),
-        "attribute": refused(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["Foo"]),
-        "handle": refused(sqs.delete_message, QueueUrl=url, ReceiptHandle="garbage"),
-        "contents": refused(sqs.send_message, QueueUrl=url, MessageBody="\x01"),
-        "empty": refused(sqs.send_message_batch, QueueUrl=url, Entries=[]),
-        "ids": refused(sqs.send_message_batch, QueueUrl=url, Entries=[entry, entry]),
-        "wait": refused(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=21),
-        "task": refused(sqs.start_message_move_task, SourceArn="arn:aws:sqs:us-east-1:0:q"),
+        "queue": rejected(sqs.get_queue_url, QueueName="nowhere"),
+        "exists": rejected(sqs.create_queue, QueueName="errors", Attributes={"DelaySeconds": "9"}),
+        "name": rejected(sqs.create_queue, QueueName="not a name"),
+        "attribute": rejected(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["Foo"]),
+        "handle": rejected(sqs.delete_message, QueueUrl=url, ReceiptHandle="garbage"),
+        "contents": rejected(sqs.send_message, QueueUrl=url, MessageBody="\x01"),
+        "empty": rejected(sqs.send_message_batch, QueueUrl=url, Entries=[]),
+        "ids": rejected(sqs.send_message_batch, QueueUrl=url, Entries=[entry, entry]),
+        "wait": rejected(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=21),
+        "task": rejected(sqs.start_message_move_task, SourceArn="arn:aws:sqs:us-east-1:0:q"),
     }
 
 

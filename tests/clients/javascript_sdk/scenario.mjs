@@ -153,7 +153,7 @@ async function longPoll() {
 
 async function errors() {
   const QueueUrl = await create("errors");
-  const refused = async (command) => {
+  const rejected = async (command) => {
     try {
       await sqs.send(command);
     } catch (error) {
@@ -161,20 +161,20 @@ async function errors() {
       const known = name in sdk && error instanceof sdk[name];
       return { name, message, fault: $fault, status: $metadata.httpStatusCode, known };
     }
-    return "it was not refused";
+    return "it was not rejected";
   };
   const entry = { Id: "same", MessageBody: "x" };
   const nowhere = `${endpoint}/000000000000/nowhere`;
   return {
-    queue: await refused(new sdk.SendMessageCommand({ QueueUrl: nowhere, MessageBody: "x" })),
-    exists: await refused(
+    queue: await rejected(new sdk.SendMessageCommand({ QueueUrl: nowhere, MessageBody: "x" })),
+    exists: await rejected(
       new sdk.CreateQueueCommand({ QueueName: "errors", Attributes: { DelaySeconds: "9" } }),
     ),
-    handle: await refused(new sdk.DeleteMessageCommand({ QueueUrl, ReceiptHandle: "garbage" })),
-    contents: await refused(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "\u0001" })),
-    empty: await refused(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [] })),
-    ids: await refused(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [entry, entry] })),
-    wait: await refused(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 21 })),
+    handle: await rejected(new sdk.DeleteMessageCommand({ QueueUrl, ReceiptHandle: "garbage" })),
+    contents: await rejected(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "\u0001" })),
+    empty: await rejected(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [] })),
+    ids: await rejected(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [entry, entry] })),
+    wait: await rejected(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 21 })),
   };
 }
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.api.databases import NewDatabase
 from tests.api.dead_letters import create
-from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
-from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
 
 LIMIT = 3
 TOO_MANY = (
@@ -25,12 +25,14 @@ TOO_MANY = (
 
 
 @pytest.fixture(scope="module")
-def small_clock(database_kind: str) -> SleepersClock:
-    return SleepersClock()
+def small_clock(database_kind: str) -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture(scope="module")
-def small_server(new_database: NewDatabase, small_clock: SleepersClock) -> Iterator[LiveServer]:
+def small_server(
+    new_database: NewDatabase, small_clock: AlarmCountingClock
+) -> Iterator[LiveServer]:
     settings = config(new_database(), in_flight_limit=LIMIT)
     with contextlib.closing(LiveServer(settings, small_clock)) as server:
         yield server
@@ -52,24 +54,26 @@ def fill(sqs: Sqs, queue: str, *texts: str) -> list[str]:
     return [message["ReceiptHandle"] for message in answer["Messages"]]
 
 
-def test_a_short_poll_of_a_standard_queue_is_told_of_too_many_in_flight(
-    small_sqs: Sqs, name: str, small_clock: SleepersClock
+def test_short_poll_of_standard_queue_at_the_in_flight_limit_is_rejected(
+    small_sqs: Sqs, name: str, small_clock: AlarmCountingClock
 ) -> None:
     queue = create(small_sqs, name)
     first, second, _ = fill(small_sqs, queue, *"12345")
-    assert refusal(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
     small_sqs.delete_message(QueueUrl=queue, ReceiptHandle=first)
     assert bodies(small_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)) == ["4"]
-    assert refusal(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
     small_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=second, VisibilityTimeout=0)
     assert len(bodies(small_sqs.receive_message(QueueUrl=queue))) == 1
-    assert refusal(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
     small_clock.advance(30)
     received = small_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
     assert len(bodies(received)) == LIMIT
 
 
-def test_a_short_poll_of_a_fifo_queue_is_given_nothing(small_sqs: Sqs, name: str) -> None:
+def test_short_poll_of_fifo_queue_at_the_in_flight_limit_is_empty(
+    small_sqs: Sqs, name: str
+) -> None:
     queue = create(small_sqs, f"{name}.fifo")
     handle, *_ = fill(small_sqs, queue, *"12345")
     assert "Messages" not in small_sqs.receive_message(QueueUrl=queue)
@@ -78,35 +82,35 @@ def test_a_short_poll_of_a_fifo_queue_is_given_nothing(small_sqs: Sqs, name: str
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
-def test_a_long_poll_is_given_nothing(
-    small_sqs: Sqs, name: str, ending: str, small_clock: SleepersClock
+def test_long_poll_at_the_in_flight_limit_is_empty(
+    small_sqs: Sqs, name: str, ending: str, small_clock: AlarmCountingClock
 ) -> None:
     queue = create(small_sqs, name + ending)
     fill(small_sqs, queue, *"1234")
     with ThreadPoolExecutor() as threads:
         poll = threads.submit(small_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=7)
-        small_clock.wait_for_sleepers(7)
+        small_clock.wait_for_alarms(7)
         small_clock.advance(7)
         assert "Messages" not in poll.result(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
-def test_a_long_poll_is_given_what_a_lapse_makes_room_for(
-    small_sqs: Sqs, name: str, ending: str, small_clock: SleepersClock
+def test_long_poll_at_the_in_flight_limit_wakes_up_when_a_visibility_timeout_ends(
+    small_sqs: Sqs, name: str, ending: str, small_clock: AlarmCountingClock
 ) -> None:
     queue = create(small_sqs, name + ending)
     handle, *_ = fill(small_sqs, queue, *"1234")
     small_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=5)
     with ThreadPoolExecutor() as threads:
         poll = threads.submit(small_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=13)
-        small_clock.wait_for_sleepers(13)
+        small_clock.wait_for_alarms(13)
         small_clock.advance(5)
         received = bodies(poll.result(PATIENCE_SECONDS))
     assert len(received) == 1
     assert received[0] in {"1", "4"}
 
 
-def test_every_queue_has_its_own_limit(small_sqs: Sqs, name: str) -> None:
+def test_each_queue_has_its_own_in_flight_limit(small_sqs: Sqs, name: str) -> None:
     fill(small_sqs, create(small_sqs, name), *"123")
     fill(small_sqs, create(small_sqs, f"{name}-other"), *"123")
 
@@ -131,8 +135,8 @@ def receive(sqs: Sqs, queue: str, times: int) -> list[str]:
     ]
 
 
-def test_a_noisy_tenant_lets_quiet_ones_go_first(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_quiet_tenants_are_received_before_a_noisy_one(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, queue, "noisy", 60)
     assert receive(sqs, queue, 4) == ["noisy"] * 40
@@ -143,15 +147,17 @@ def test_a_noisy_tenant_lets_quiet_ones_go_first(
     assert receive(sqs, queue, 2) == ["noisy"] * 14
 
 
-def test_tenants_with_little_in_flight_are_served_in_turn(sqs: Sqs, queue: str) -> None:
+def test_tenants_with_few_messages_in_flight_are_received_in_queue_order(
+    sqs: Sqs, queue: str
+) -> None:
     send(sqs, queue, "first", 20)
     assert receive(sqs, queue, 1) == ["first"] * 10
     send(sqs, queue, "second", 3)
     assert receive(sqs, queue, 2) == ["first"] * 10 + ["second"] * 3
 
 
-def test_a_tenant_is_quiet_again_when_its_messages_are_deleted(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_tenant_is_quiet_again_after_its_messages_are_deleted(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, queue, "noisy", 50)
     for _ in range(4):
@@ -163,8 +169,8 @@ def test_a_tenant_is_quiet_again_when_its_messages_are_deleted(
     assert receive(sqs, queue, 2) == ["noisy"] * 10 + ["quiet"]
 
 
-def test_only_noisy_tenants_are_served_too_and_the_least_noisy_first(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_least_noisy_tenant_is_received_first(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, queue, "loud", 60)
     assert len(receive(sqs, queue, 5)) == 50

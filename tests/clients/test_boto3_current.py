@@ -11,19 +11,19 @@ from tests.clients.scenarios import Facts, Play
 
 @pytest.fixture(scope="module")
 def seen(play: Play) -> Facts:
-    return play("boto3_today")
+    return play("boto3_current")
 
 
 def digest(body: str) -> str:
     return hashlib.md5(body.encode()).hexdigest()
 
 
-def test_a_queue_is_made_found_and_changed(seen: Facts) -> None:
+def test_queue_is_created_found_and_changed(seen: Facts) -> None:
     assert seen["make_and_find"] == {
         "same": True,
         "delays": ["5", "0"],
         "all": [True],
-        "refusal": "The specified queue does not exist.",
+        "rejection": "The specified queue does not exist.",
     }
 
 
@@ -41,7 +41,7 @@ def test_messages_are_sent_processed_and_deleted(seen: Facts) -> None:
     }
 
 
-def test_received_messages_are_handled(seen: Facts) -> None:
+def test_handles_change_visibility_and_delete_messages(seen: Facts) -> None:
     assert seen["handle"] == {
         "same": True,
         "counts": ["1", "2"],
@@ -53,11 +53,11 @@ def test_received_messages_are_handled(seen: Facts) -> None:
     }
 
 
-def test_a_message_that_is_never_deleted_ends_in_the_dead_letter_queue(seen: Facts) -> None:
+def test_undeleted_message_moves_to_the_dead_letter_queue(seen: Facts) -> None:
     assert seen["dead_letters"] == {"sources": [True], "received": [["poison"], [], ["poison"]]}
 
 
-def test_a_permission_is_added_and_removed(seen: Facts) -> None:
+def test_permission_is_added_and_removed(seen: Facts) -> None:
     assert seen["permissions"] == {
         "statement": {
             "Sid": "read",

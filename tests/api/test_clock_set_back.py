@@ -49,7 +49,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
+def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
     body = json.dumps(parameters)
     answer = exchange(server.url, headers=json_headers(action), body=body)
     assert answer.status == 200, answer.body
@@ -57,29 +57,29 @@ def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
 
 
 def received(server: ServerProcess) -> list[str]:
-    answer = ask(server, "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0)
+    answer = call_action(server, "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0)
     return [message["Body"] for message in json.loads(answer.body).get("Messages", ())]
 
 
-def test_a_server_goes_on_when_its_machine_s_clock_is_set_back(machine: Machine) -> None:
+def test_running_server_keeps_working_when_the_clock_is_set_back(machine: Machine) -> None:
     with machine.start() as server:
-        ask(server, "CreateQueue", QueueName="q")
-        before = ask(server, "SendMessage", QueueUrl="q", MessageBody="before")
+        call_action(server, "CreateQueue", QueueName="q")
+        before = call_action(server, "SendMessage", QueueUrl="q", MessageBody="before")
         machine.set_clock(-HOUR_SECONDS)
         assert received(server) == ["before"]
-        after = ask(server, "ListQueues")
+        after = call_action(server, "ListQueues")
         first, second = (parsedate_to_datetime(one.headers["date"]) for one in (before, after))
         assert first <= second
         assert server.stop()[2].count("clock set back, continuing from the latest time at ") == 1
 
 
 @pytest.mark.parametrize("is_killed", [True, False], ids=["killed", "stopped"])
-def test_a_server_that_starts_beside_a_clock_that_is_behind_goes_on(
+def test_server_started_with_an_older_clock_keeps_messages_visible(
     machine: Machine, is_killed: bool
 ) -> None:
     with machine.start() as server:
-        ask(server, "CreateQueue", QueueName="q")
-        ask(server, "SendMessage", QueueUrl="q", MessageBody="before")
+        call_action(server, "CreateQueue", QueueName="q")
+        call_action(server, "SendMessage", QueueUrl="q", MessageBody="before")
         if not is_killed:
             assert server.stop()[0] == 0
     machine.set_clock(-HOUR_SECONDS)

@@ -19,7 +19,7 @@ from storage.database import Database
 from storage.errors import DatabaseDamaged
 from storage.postgresql.errors import classify as classify_postgresql
 from storage.sqlite.errors import classify as classify_sqlite
-from tests.api.raw_http import Answer, exchange, json_headers, told
+from tests.api.raw_http import Answer, exchange, json_headers, parse_error
 from tests.api.server_process import ServerProcess, command, environment
 from tests.clock import ManualClock
 from tests.markdown import text_of
@@ -32,7 +32,7 @@ _LEAVES = {10, 13}
 SPOIL = "UPDATE bodies SET envelope = x'ff00' WHERE id = ?"
 
 
-def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
+def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
     return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
 
 
@@ -45,13 +45,13 @@ def file(tmp_path: Path) -> Path:
     """Give a database of two queues, of which the first has the first half of every table."""
     with start(tmp_path) as server:
         for queue in QUEUES:
-            assert ask(server, "CreateQueue", QueueName=queue).status == 200
+            assert call_action(server, "CreateQueue", QueueName=queue).status == 200
             for first in range(0, MESSAGES, 10):
                 entries = [
                     {"Id": f"{number}", "MessageBody": f"{number} {'body ' * 40}"}
                     for number in range(first, first + 10)
                 ]
-                answer = ask(server, "SendMessageBatch", QueueUrl=queue, Entries=entries)
+                answer = call_action(server, "SendMessageBatch", QueueUrl=queue, Entries=entries)
                 assert b"Failed" not in answer.body
         assert server.stop()[0] == 0
     return tmp_path / "queueserver.db"
@@ -103,47 +103,49 @@ DAMAGES = pytest.mark.parametrize(
 
 
 @DAMAGES
-def test_who_meets_damage_is_told_in_one_line_and_other_queues_go_on(
+def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
     file: Path, tree: str, old: bytes | None, new: bytes
 ) -> None:
     damage(file, tree, old, new)
     with start(file.parent) as server:
-        refused = 0
+        rejected = 0
         for _ in range(MESSAGES // 10 + 1):
             answers = [
-                ask(server, "ReceiveMessage", QueueUrl=queue, MaxNumberOfMessages=10)
+                call_action(server, "ReceiveMessage", QueueUrl=queue, MaxNumberOfMessages=10)
                 for queue in QUEUES
             ]
             assert answers[1].status == 200
             if answers[0].status != 200:
-                refused += 1
-                assert (answers[0].status, told(answers[0]).code) == (500, "InternalFailure")
-        assert refused
+                rejected += 1
+                assert (answers[0].status, parse_error(answers[0]).code) == (500, "InternalFailure")
+        assert rejected
         # What does not touch the damage is done, in that queue, too.
         for queue in QUEUES:
-            assert ask(server, "SendMessage", QueueUrl=queue, MessageBody="x").status == 200
+            assert call_action(server, "SendMessage", QueueUrl=queue, MessageBody="x").status == 200
         assert exchange(server.url, "GET", "/health").status == 200
-        assert ask(server, "PurgeQueue", QueueUrl="damaged").status == 200
-        assert ask(server, "SendMessage", QueueUrl="damaged", MessageBody="new").status == 200
-        answer = ask(server, "ReceiveMessage", QueueUrl="damaged")
+        assert call_action(server, "PurgeQueue", QueueUrl="damaged").status == 200
+        assert (
+            call_action(server, "SendMessage", QueueUrl="damaged", MessageBody="new").status == 200
+        )
+        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged")
         assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["new"]
         status, _, log = server.stop()
     assert status == 0
     lines = [line for line in log.splitlines() if "queueserver.http.errors" in line]
-    assert len(lines) == refused
+    assert len(lines) == rejected
     for line in lines:
         assert re.search(r": the database is damaged, .* request_id=\S+ reason=\S", line)
     assert "Traceback" not in log
     assert "body" not in log.replace("column 'body'", "")
 
 
-def test_what_is_sound_is_given_beside_an_envelope_that_is_damaged(file: Path) -> None:
+def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         (first,) = connection.execute("SELECT min(id) FROM bodies").fetchone()
         connection.execute(SPOIL, [first + 3])
         connection.commit()
     with start(file.parent) as server:
-        answer = ask(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
+        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
         bodies = [message["Body"] for message in json.loads(answer.body)["Messages"]]
         assert [body.split()[0] for body in bodies] == ["0", "1", "2", "4", "5", "6", "7", "8", "9"]
         status, _, log = server.stop()
@@ -152,13 +154,13 @@ def test_what_is_sound_is_given_beside_an_envelope_that_is_damaged(file: Path) -
     assert re.search(r" message \d+ of queue damaged is damaged: ", line)
 
 
-def test_who_is_given_nothing_but_a_damaged_envelope_is_told_so(file: Path) -> None:
+def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("UPDATE bodies SET envelope = x'ff00'")
         connection.commit()
     with start(file.parent) as server:
-        answer = ask(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=2)
-        assert (answer.status, told(answer).code) == (500, "InternalFailure")
+        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=2)
+        assert (answer.status, parse_error(answer).code) == (500, "InternalFailure")
         _, _, log = server.stop()
     assert re.search(
         r" message \d+ of queue damaged .*\n.*: the database is damaged, .* request_id=\S+ reason=",
@@ -167,17 +169,19 @@ def test_who_is_given_nothing_but_a_damaged_envelope_is_told_so(file: Path) -> N
     assert len(log.splitlines()) == 2
 
 
-def test_a_server_starts_though_its_last_message_is_damaged(file: Path) -> None:
+def test_server_starts_with_damaged_messages(file: Path) -> None:
     with start(file.parent) as server:
-        assert ask(server, "SendMessage", QueueUrl="damaged", MessageBody="last").status == 200
+        assert (
+            call_action(server, "SendMessage", QueueUrl="damaged", MessageBody="last").status == 200
+        )
         assert server.stop()[0] == 0
     damage(file, "messages", None, b"\xff", is_everywhere=True)
     with start(file.parent) as server:
-        assert ask(server, "CreateQueue", QueueName="new").status == 200
+        assert call_action(server, "CreateQueue", QueueName="new").status == 200
         assert server.stop()[0] == 0
 
 
-async def test_upkeep_frees_what_is_not_damaged(
+async def test_upkeep_frees_undamaged_expired_messages(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(file, "messages", None, b"\xff")
@@ -205,7 +209,7 @@ async def test_upkeep_frees_what_is_not_damaged(
         pytest.param(ValueError("malformed"), False, id="another's error"),
     ],
 )
-def test_damage_is_told_from_other_failures(error: Exception, is_it: bool) -> None:
+def test_only_corruption_errors_are_classified_as_damage(error: Exception, is_it: bool) -> None:
     classify = classify_postgresql if isinstance(error, asyncpg.PostgresError) else classify_sqlite
     assert isinstance(classify(error), DatabaseDamaged) is is_it
 
@@ -225,12 +229,12 @@ def check(directory: Path, url: str = URL) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_documentation_has_the_command() -> None:
+def test_documentation_shows_the_check_command() -> None:
     assert f"queueserver check --database {URL}" in text_of("docs/backup.md")
 
 
 @DAMAGES
-def test_the_check_finds_damage_wherever_it_is_and_changes_nothing(
+def test_check_finds_damage_in_every_tree_and_changes_no_file(
     file: Path, tree: str, old: bytes | None, new: bytes
 ) -> None:
     damage(file, tree, old, new)
@@ -262,7 +266,7 @@ def test_the_check_finds_damage_wherever_it_is_and_changes_nothing(
         ),
     ],
 )
-def test_the_check_finds_a_message_that_cannot_be_given(
+def test_check_finds_a_message_that_cannot_be_delivered(
     file: Path, statement: str, words: str
 ) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
@@ -275,9 +279,9 @@ def test_the_check_finds_a_message_that_cannot_be_given(
     assert ended.returncode == 1
 
 
-def test_the_check_reads_what_a_server_that_was_killed_left_in_the_log(file: Path) -> None:
+def test_check_reads_the_wal_of_a_killed_server(file: Path) -> None:
     with start(file.parent) as server:
-        assert ask(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         server.stop(signal.SIGKILL)
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("DELETE FROM bodies WHERE body = 'x'")
@@ -287,7 +291,7 @@ def test_the_check_reads_what_a_server_that_was_killed_left_in_the_log(file: Pat
     assert "has no content" in ended.stdout
 
 
-def test_the_check_follows_a_link_to_a_file_and_its_log(file: Path) -> None:
+def test_check_follows_a_symbolic_link_to_the_file_and_its_wal(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("DELETE FROM bodies WHERE id = (SELECT max(id) FROM bodies)")
@@ -300,13 +304,13 @@ def test_the_check_follows_a_link_to_a_file_and_its_log(file: Path) -> None:
     assert ended.returncode == 1
 
 
-def test_the_check_of_a_database_in_use_finds_nothing_and_keeps_nobody_waiting(file: Path) -> None:
+def test_check_of_an_undamaged_database_in_use_succeeds_and_blocks_no_request(file: Path) -> None:
     with start(file.parent) as server:
-        assert ask(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         ended = check(file.parent)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert ended.stdout == f"checked {URL}: no damage found\n"
-        assert ask(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         assert server.stop()[0] == 0
 
 
@@ -320,7 +324,7 @@ def test_the_check_of_a_database_in_use_finds_nothing_and_keeps_nobody_waiting(f
         pytest.param("postgresql://u:hidden@h/d", "pg_amcheck", id="postgresql"),
     ],
 )
-def test_what_cannot_be_checked_is_said_in_one_line(tmp_path: Path, url: str, words: str) -> None:
+def test_failed_check_command_prints_one_line(tmp_path: Path, url: str, words: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     connection = sqlite3.connect(tmp_path / "foreign.db")
     connection.execute("CREATE TABLE t (x)")

@@ -10,7 +10,7 @@ import pytest
 
 from protocol.actions import ACTIONS
 from tests.api.live_server import LiveServer
-from tests.api.raw_http import ask
+from tests.api.raw_http import call_action
 
 HALF = "\ud800"
 TEXT = {"DataType": "String", "StringValue": "x"}
@@ -73,20 +73,20 @@ def spoiled(value: object) -> Iterator[Any]:
 
 @pytest.mark.parametrize("action", list(ACTIONS))
 @pytest.mark.parametrize("queue_name", ["surrogates", "surrogates.fifo"])
-def test_half_of_a_surrogate_pair_is_the_sender_s_mistake_wherever_it_stands(
+def test_lone_surrogate_never_causes_a_server_error(
     server: LiveServer, protocol: str, action: str, queue_name: str
 ) -> None:
     fifo = {"FifoQueue": "true"} if queue_name.endswith(".fifo") else {}
-    ask(server.url, protocol, "CreateQueue", {"QueueName": queue_name, "Attributes": fifo})
+    call_action(server.url, protocol, "CreateQueue", {"QueueName": queue_name, "Attributes": fifo})
     whole = {"QueueUrl": queue_name, **REQUESTS[action]}
     for parameters in spoiled(whole):
-        answer = ask(server.url, protocol, action, parameters)
+        answer = call_action(server.url, protocol, action, parameters)
         assert answer.status < 500, (parameters, answer.body)
         answer.body.decode()
 
 
-def test_half_of_a_surrogate_pair_is_never_kept(server: LiveServer, protocol: str) -> None:
+def test_lone_surrogate_is_never_stored(server: LiveServer, protocol: str) -> None:
     for action in ("CreateQueue", "SendMessage", "SetQueueAttributes", "TagQueue"):
         for parameters in spoiled(REQUESTS[action]):
             whole = {"QueueUrl": "surrogates", **parameters}
-            assert ask(server.url, protocol, action, whole).status == 400, parameters
+            assert call_action(server.url, protocol, action, whole).status == 400, parameters

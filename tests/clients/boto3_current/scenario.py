@@ -21,12 +21,12 @@ def make_and_find(sqs: Sqs) -> dict[str, Any]:
     try:
         sqs.get_queue_by_name(QueueName="nowhere")
     except sqs.meta.client.exceptions.QueueDoesNotExist as error:
-        refusal = error.response["Error"]["Message"]
+        rejection = error.response["Error"]["Message"]
     return {
         "same": queue.url == found.url,
         "delays": [*delays, found.attributes["DelaySeconds"]],
         "all": [each.url == queue.url for each in sqs.queues.all()],
-        "refusal": refusal,
+        "rejection": rejection,
     }
 
 

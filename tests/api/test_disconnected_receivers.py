@@ -77,14 +77,16 @@ class Front:
         await self._database.write(lambda _: None)
 
 
-async def test_what_a_receiver_would_have_got_is_another_s_at_once(database_url: str) -> None:
+async def test_messages_claimed_for_a_disconnected_receiver_are_visible_at_once(
+    database_url: str,
+) -> None:
     front = await Front.open(database_url)
     await front.go_away(None)
     assert await front.bodies() == ["x"]
     await front.close()
 
 
-async def test_what_an_attempt_would_have_got_is_kept_for_when_it_is_repeated(
+async def test_messages_claimed_for_a_disconnected_attempt_wait_for_its_repetition(
     database_url: str,
 ) -> None:
     front = await Front.open(database_url)

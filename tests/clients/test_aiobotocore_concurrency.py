@@ -7,8 +7,8 @@ from tests.clients.scenarios import Play
 SENT = 4_000
 
 
-def test_a_crowd_receives_and_deletes_each_message_once(play: Play) -> None:
-    assert play("aiobotocore_crowd") == {
+def test_concurrent_consumers_receive_and_delete_each_message_once(play: Play) -> None:
+    assert play("aiobotocore_concurrency") == {
         "ids": SENT,
         "received": SENT,
         "deleted": SENT,

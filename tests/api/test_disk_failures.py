@@ -12,30 +12,30 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.raw_http import Answer, exchange, json_headers, told
+from tests.api.raw_http import Answer, exchange, json_headers, parse_error
 from tests.api.server_process import ServerProcess, failed_start
 
 KIB = 1024
 BIG = "x" * 64 * KIB
 
 
-def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
+def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
     return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
 
 
 def send(server: ServerProcess, body: str) -> bool:
-    """Send a message; tell if it was acknowledged, and see that a refusal says to try again."""
-    answer = ask(server, "SendMessage", QueueUrl="q", MessageBody=body)
+    """Send a message; tell if it was acknowledged, and see that a rejection says to try again."""
+    answer = call_action(server, "SendMessage", QueueUrl="q", MessageBody=body)
     if answer.status == 200:
         return True
-    assert (answer.status, told(answer).code) == (503, "ServiceUnavailable")
+    assert (answer.status, parse_error(answer).code) == (503, "ServiceUnavailable")
     return False
 
 
 def drain(server: ServerProcess) -> list[str]:
     found: list[str] = []
     while True:
-        answer = ask(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+        answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
         assert answer.status == 200, answer.body
         messages = json.loads(answer.body).get("Messages")
         if not messages:
@@ -44,7 +44,7 @@ def drain(server: ServerProcess) -> list[str]:
 
 
 def fill(server: ServerProcess, prefix: str) -> list[str]:
-    """Send until that is refused; give what was acknowledged."""
+    """Send until that is rejected; give what was acknowledged."""
     sent: list[str] = []
     for number in range(1_000):
         body = f"{prefix} {number} {BIG}"
@@ -72,24 +72,24 @@ def enlarge(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
 
 
-def test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing(
+def test_full_disk_rejects_sends_answers_reads_and_loses_no_message(
     tmp_path: Path, small_disk: Path
 ) -> None:
     url = f"sqlite:///{small_disk}/q.db"
     (small_disk / "ballast").write_bytes(bytes(1024 * KIB))
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        assert call_action(server, "CreateQueue", QueueName="q").status == 200
         sent = fill(server, "before")
         assert sent
         for _ in range(3):
-            assert not send(server, f"refused {BIG}")
+            assert not send(server, f"rejected {BIG}")
         names = ["ApproximateNumberOfMessages"]
-        answer = ask(server, "GetQueueAttributes", QueueUrl="q", AttributeNames=names)
+        answer = call_action(server, "GetQueueAttributes", QueueUrl="q", AttributeNames=names)
         assert json.loads(answer.body)["Attributes"] == {names[0]: str(len(sent))}
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop()[0] == 0
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        answer = ask(server, "ListQueues")
+        answer = call_action(server, "ListQueues")
         assert len(json.loads(answer.body)["QueueUrls"]) == 1
         (small_disk / "ballast").unlink()
         sent += fill(server, "after")
@@ -98,31 +98,31 @@ def test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing(
         assert sorted(drain(server)) == sorted([*sent, "at last"])
 
 
-def test_deletes_need_room_too_and_are_done_or_refused(tmp_path: Path, small_disk: Path) -> None:
+def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: Path) -> None:
     url = f"sqlite:///{small_disk}/q.db"
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        assert call_action(server, "CreateQueue", QueueName="q").status == 200
         sent = [f"{number}" for number in range(50)]
         assert all(map(send, [server] * len(sent), sent))
         handles: dict[str, str] = {}
         while len(handles) < len(sent):
-            answer = ask(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+            answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
             for message in json.loads(answer.body)["Messages"]:
                 handles[message["Body"]] = message["ReceiptHandle"]
         fill(server, "before")
 
         def delete(body: str) -> int:
-            told = ask(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
+            told = call_action(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
             return told.status
 
         outcomes = {body: delete(body) for body in sent}
         assert set(outcomes.values()) <= {200, 503}
         assert 503 in outcomes.values()
         enlarge(small_disk)
-        refused = [body for body, status in outcomes.items() if status == 503]
-        assert delete(refused[0]) == 200
-        for body in refused[1:]:
-            answer = ask(
+        rejected = [body for body, status in outcomes.items() if status == 503]
+        assert delete(rejected[0]) == 200
+        for body in rejected[1:]:
+            answer = call_action(
                 server,
                 "ChangeMessageVisibility",
                 QueueUrl="q",
@@ -131,20 +131,20 @@ def test_deletes_need_room_too_and_are_done_or_refused(tmp_path: Path, small_dis
             )
             assert answer.status == 200
         kept = [body for body in drain(server) if body in sent]
-        assert sorted(kept) == sorted(refused[1:])
+        assert sorted(kept) == sorted(rejected[1:])
 
 
-def test_writes_that_fail_are_refused_until_they_succeed(tmp_path: Path) -> None:
+def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> None:
     with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
-        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        assert call_action(server, "CreateQueue", QueueName="q").status == 200
         sent = [f"{number}" for number in range(20)]
         assert all(map(send, [server] * len(sent), sent))
         _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
         largest = max(path.stat().st_size for path in tmp_path.glob("q.db*"))
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest, hard))
         sent += fill(server, "until it fails")
-        assert not send(server, f"refused {BIG}")
-        assert ask(server, "ListQueues").status == 200
+        assert not send(server, f"rejected {BIG}")
+        assert call_action(server, "ListQueues").status == 200
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
         assert send(server, "at last")
         assert sorted(drain(server)) == sorted([*sent, "at last"])
@@ -154,7 +154,7 @@ def test_writes_that_fail_are_refused_until_they_succeed(tmp_path: Path) -> None
 def make(path: Path) -> None:
     """Make a database with messages in it, and end the server properly."""
     with ServerProcess("--database", f"sqlite:///{path}", directory=path.parent) as server:
-        assert ask(server, "CreateQueue", QueueName="q").status == 200
+        assert call_action(server, "CreateQueue", QueueName="q").status == 200
         for number in range(20):
             assert send(server, f"{number} {BIG}")
         assert server.stop()[0] == 0
@@ -177,7 +177,7 @@ def scribble(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, scribble])
-def test_a_damaged_file_is_named_at_the_start(
+def test_damaged_database_file_stops_the_start_with_its_name(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
     make(tmp_path / "q.db")
@@ -186,7 +186,7 @@ def test_a_damaged_file_is_named_at_the_start(
     assert line.startswith("queueserver: error: q.db is damaged (database disk image is malformed)")
 
 
-def test_a_file_that_cannot_be_written_is_named_at_the_start(
+def test_read_only_database_file_stops_the_start_with_its_name(
     tmp_path: Path, small_disk: Path
 ) -> None:
     make(small_disk / "q.db")

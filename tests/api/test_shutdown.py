@@ -79,7 +79,7 @@ class Senders:
 
 
 @pytest.mark.parametrize("stops", [3])
-def test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing(
+def test_stop_under_load_answers_received_requests_and_loses_no_message(
     tmp_path: Path, clients: Clients, own_database: str, stops: int
 ) -> None:
     acknowledged: list[str] = []
@@ -100,7 +100,7 @@ def test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing(
         assert sorted(drain(client(clients, server.url))) == sorted(acknowledged)
 
 
-def test_every_answer_of_a_stop_says_that_the_connection_ends(tmp_path: Path) -> None:
+def test_answers_during_a_stop_have_connection_close(tmp_path: Path) -> None:
     create = request_bytes("CreateQueue", QueueName="q")
     receive = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
     with (
