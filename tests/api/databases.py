@@ -1,4 +1,4 @@
-"""Empty databases by their URLs, and what is done to a PostgreSQL behind a server's back."""
+"""Empty databases, and statements on PostgreSQL outside any server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeAlias
 import asyncpg
 
 NewDatabase: TypeAlias = Callable[[], str]
-"""Gives the URL of an empty database."""
+"""Creates an empty database, and returns its URL."""
 
 
 def execute(postgres: str, *statements: str) -> None:
-    """Run statements on a PostgreSQL, each in a transaction of its own."""
+    """Execute statements on PostgreSQL, each in its own transaction."""
 
     async def run() -> None:
         connection = await asyncpg.connect(postgres)

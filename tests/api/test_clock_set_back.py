@@ -1,4 +1,4 @@
-"""A machine whose clock is set back an hour: under a server that runs, and before one starts."""
+"""A system clock that is set back an hour, while a server runs and before it starts."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.api.server_process import ROOT, ServerProcess
 
 HOUR_SECONDS = 3_600
 
-# Python runs this before anything else; what it is to add to the time may change meanwhile.
+# Python runs this at its start. The file `step` holds the seconds to add to the time.
 SET_CLOCK = """
 import time
 from pathlib import Path
 step = Path(__file__).with_name("step")
-machines = time.time_ns
-time.time_ns = lambda: machines() + int(step.read_text()) * 10**9
+real = time.time_ns
+time.time_ns = lambda: real() + int(step.read_text()) * 10**9
 """
 
 
 class Machine:
-    """A machine with a clock of its own, and one server."""
+    """A machine with an adjustable clock and one server."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -56,7 +56,7 @@ def call_action(server: ServerProcess, action: str, **parameters: object) -> Ans
     return answer
 
 
-def received(server: ServerProcess) -> list[str]:
+def receive_bodies(server: ServerProcess) -> list[str]:
     answer = call_action(server, "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0)
     return [message["Body"] for message in json.loads(answer.body).get("Messages", ())]
 
@@ -66,7 +66,7 @@ def test_running_server_keeps_working_when_the_clock_is_set_back(machine: Machin
         call_action(server, "CreateQueue", QueueName="q")
         before = call_action(server, "SendMessage", QueueUrl="q", MessageBody="before")
         machine.set_clock(-HOUR_SECONDS)
-        assert received(server) == ["before"]
+        assert receive_bodies(server) == ["before"]
         after = call_action(server, "ListQueues")
         first, second = (parsedate_to_datetime(one.headers["date"]) for one in (before, after))
         assert first <= second
@@ -84,4 +84,4 @@ def test_server_started_with_an_older_clock_keeps_messages_visible(
             assert server.stop()[0] == 0
     machine.set_clock(-HOUR_SECONDS)
     with machine.start() as server:
-        assert received(server) == ["before"]
+        assert receive_bodies(server) == ["before"]

@@ -1,4 +1,4 @@
-"""Receives whose clients went away when their messages were claimed, before they were answered."""
+"""Receivers that disconnect after their messages are claimed and before they are answered."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ CONTEXT = RequestContext(ACCOUNT, REGION, "")
 QUEUE = queue_url("", ACCOUNT, "q.fifo")
 
 
-class Front:
-    """A FIFO queue with one message, as its callers meet it."""
+class Receivers:
+    """The receivers of a FIFO queue with one message, without HTTP."""
 
     def __init__(self, database: Database, clock: ManualClock) -> None:
-        directory = QueueCache(database)
+        cache = QueueCache(database)
         self._database = database
-        self._queues = Queues(database, directory, clock, cooldowns=False)
-        self._messages = Messages(database, directory, clock, in_flight_limit=20_000)
+        self._queues = Queues(database, cache, clock, cooldowns=False)
+        self._messages = Messages(database, cache, clock, in_flight_limit=20_000)
 
     @classmethod
     async def open(cls, url: str) -> Self:
         clock = ManualClock()
-        front = cls(await Database.open(url, clock), clock)
+        receivers = cls(await Database.open(url, clock), clock)
         attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-        await front._queues.create_queue(CONTEXT, actions.CreateQueue("q.fifo", attributes))
-        await front._messages.send_message(
+        await receivers._queues.create_queue(CONTEXT, actions.CreateQueue("q.fifo", attributes))
+        await receivers._messages.send_message(
             CONTEXT, actions.SendMessage(QUEUE, "x", message_group_id="g")
         )
-        return front
+        return receivers
 
     async def close(self) -> None:
         await self._database.close()
@@ -52,45 +52,45 @@ class Front:
         result = await self._messages.receive_message(CONTEXT, request)
         return [message.body for message in result.messages or ()]
 
-    async def go_away(self, attempt_id: str | None) -> None:
-        """Receive, and be gone when a message is claimed, before anything is answered."""
+    async def receive_and_disconnect(self, attempt_id: str | None) -> None:
+        """Receive, and disconnect after the message is claimed and before the answer."""
         submit = self._database.submit
         claimed: list[str] = []
 
-        def leave(claim: asyncio.Future[Sequence[Received]]) -> None:
+        def disconnect(claim: asyncio.Future[Sequence[Received]]) -> None:
             claimed.extend(message.body for message in claim.result())
-            going.cancel()
+            receive.cancel()
 
-        def submit_and_leave(command: Command[Any]) -> asyncio.Future[Any]:
+        def submit_and_disconnect(command: Command[Any]) -> asyncio.Future[Any]:
             claim = submit(command)
-            claim.add_done_callback(leave)
+            claim.add_done_callback(disconnect)
             return claim
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(self._database, "submit", submit_and_leave)
-            going = asyncio.create_task(self.bodies(attempt_id))
+            patch.setattr(self._database, "submit", submit_and_disconnect)
+            receive = asyncio.create_task(self.bodies(attempt_id))
             with suppress(asyncio.CancelledError):
-                await going
-        assert going.cancelled()
+                await receive
+        assert receive.cancelled()
         assert claimed == ["x"]
-        # What comes of that is done before this.
+        # The server queues the release of the claim before this write.
         await self._database.write(lambda _: None)
 
 
 async def test_messages_claimed_for_a_disconnected_receiver_are_visible_at_once(
     database_url: str,
 ) -> None:
-    front = await Front.open(database_url)
-    await front.go_away(None)
-    assert await front.bodies() == ["x"]
-    await front.close()
+    receivers = await Receivers.open(database_url)
+    await receivers.receive_and_disconnect(None)
+    assert await receivers.bodies() == ["x"]
+    await receivers.close()
 
 
 async def test_messages_claimed_for_a_disconnected_attempt_wait_for_its_repetition(
     database_url: str,
 ) -> None:
-    front = await Front.open(database_url)
-    await front.go_away("attempt")
-    assert await front.bodies() == []
-    assert await front.bodies("attempt") == ["x"]
-    await front.close()
+    receivers = await Receivers.open(database_url)
+    await receivers.receive_and_disconnect("attempt")
+    assert await receivers.bodies() == []
+    assert await receivers.bodies("attempt") == ["x"]
+    await receivers.close()

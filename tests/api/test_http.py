@@ -18,12 +18,12 @@ from tests.api.raw_http import (
     FORM,
     Answer,
     ParsedError,
-    answer_on,
     connection,
     exchange,
     json_headers,
     open_socket,
     parse_error,
+    read_answer,
 )
 from tests.api.sqs_clients import Sqs, bodies
 
@@ -257,7 +257,7 @@ def test_connection_stays_open_after_an_error(server: LiveServer) -> None:
     statuses = []
     for action in ("ListQueues", "FooBar", "ListQueues"):
         client.request("POST", "/", b"{}", json_headers(action))
-        statuses.append(answer_on(client).status)
+        statuses.append(read_answer(client).status)
     client.close()
     assert statuses == [200, 400, 200]
 

@@ -1,4 +1,4 @@
-"""How much may be in flight, and who comes first when one tenant has most of it."""
+"""Receives from a queue that has reached the limit of messages in flight (OverLimit)."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ TOO_MANY = (
 
 
 @pytest.fixture(scope="module")
-def small_clock(database_kind: str) -> AlarmCountingClock:
+def limited_clock(database_kind: str) -> AlarmCountingClock:
     return AlarmCountingClock()
 
 
 @pytest.fixture(scope="module")
-def small_server(
-    new_database: NewDatabase, small_clock: AlarmCountingClock
+def limited_server(
+    new_database: NewDatabase, limited_clock: AlarmCountingClock
 ) -> Iterator[LiveServer]:
     settings = config(new_database(), in_flight_limit=LIMIT)
-    with contextlib.closing(LiveServer(settings, small_clock)) as server:
+    with contextlib.closing(LiveServer(settings, limited_clock)) as server:
         yield server
 
 
 @pytest.fixture
-def small_sqs(small_server: LiveServer, protocol: str, clients: Clients) -> Sqs:
-    """Give a client of a server on which three messages of a queue may be in flight."""
-    return clients.get(protocol, small_server.url, "test", "us-east-1")
+def limited_sqs(limited_server: LiveServer, protocol: str, clients: Clients) -> Sqs:
+    """Return a client of a server with an in-flight limit of 3 messages per queue."""
+    return clients.get(protocol, limited_server.url, "test", "us-east-1")
 
 
-def fill(sqs: Sqs, queue: str, *texts: str) -> list[str]:
-    """Send messages, each into a group of its own, and receive what may be; give the handles."""
+def fill_to_limit(sqs: Sqs, queue: str, *texts: str) -> list[str]:
+    """Send messages, each in its own group, receive up to the limit, and return the handles."""
     for text in texts:
         deduplication = {"MessageDeduplicationId": text} if queue.endswith(".fifo") else {}
         sqs.send_message(QueueUrl=queue, MessageBody=text, MessageGroupId=text, **deduplication)
@@ -55,126 +55,61 @@ def fill(sqs: Sqs, queue: str, *texts: str) -> list[str]:
 
 
 def test_short_poll_of_standard_queue_at_the_in_flight_limit_is_rejected(
-    small_sqs: Sqs, name: str, small_clock: AlarmCountingClock
+    limited_sqs: Sqs, name: str, limited_clock: AlarmCountingClock
 ) -> None:
-    queue = create(small_sqs, name)
-    first, second, _ = fill(small_sqs, queue, *"12345")
-    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
-    small_sqs.delete_message(QueueUrl=queue, ReceiptHandle=first)
-    assert bodies(small_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)) == ["4"]
-    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
-    small_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=second, VisibilityTimeout=0)
-    assert len(bodies(small_sqs.receive_message(QueueUrl=queue))) == 1
-    assert rejection(small_sqs.receive_message, QueueUrl=queue) == TOO_MANY
-    small_clock.advance(30)
-    received = small_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+    queue = create(limited_sqs, name)
+    first, second, _ = fill_to_limit(limited_sqs, queue, *"12345")
+    assert rejection(limited_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    limited_sqs.delete_message(QueueUrl=queue, ReceiptHandle=first)
+    assert bodies(limited_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)) == ["4"]
+    assert rejection(limited_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    limited_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=second, VisibilityTimeout=0)
+    assert len(bodies(limited_sqs.receive_message(QueueUrl=queue))) == 1
+    assert rejection(limited_sqs.receive_message, QueueUrl=queue) == TOO_MANY
+    limited_clock.advance(30)
+    received = limited_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
     assert len(bodies(received)) == LIMIT
 
 
 def test_short_poll_of_fifo_queue_at_the_in_flight_limit_is_empty(
-    small_sqs: Sqs, name: str
+    limited_sqs: Sqs, name: str
 ) -> None:
-    queue = create(small_sqs, f"{name}.fifo")
-    handle, *_ = fill(small_sqs, queue, *"12345")
-    assert "Messages" not in small_sqs.receive_message(QueueUrl=queue)
-    small_sqs.delete_message(QueueUrl=queue, ReceiptHandle=handle)
-    assert bodies(small_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)) == ["4"]
+    queue = create(limited_sqs, f"{name}.fifo")
+    handle, *_ = fill_to_limit(limited_sqs, queue, *"12345")
+    assert "Messages" not in limited_sqs.receive_message(QueueUrl=queue)
+    limited_sqs.delete_message(QueueUrl=queue, ReceiptHandle=handle)
+    assert bodies(limited_sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)) == ["4"]
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
 def test_long_poll_at_the_in_flight_limit_is_empty(
-    small_sqs: Sqs, name: str, ending: str, small_clock: AlarmCountingClock
+    limited_sqs: Sqs, name: str, ending: str, limited_clock: AlarmCountingClock
 ) -> None:
-    queue = create(small_sqs, name + ending)
-    fill(small_sqs, queue, *"1234")
+    queue = create(limited_sqs, name + ending)
+    fill_to_limit(limited_sqs, queue, *"1234")
     with ThreadPoolExecutor() as threads:
-        poll = threads.submit(small_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=7)
-        small_clock.wait_for_alarms(7)
-        small_clock.advance(7)
+        poll = threads.submit(limited_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=7)
+        limited_clock.wait_for_alarms(7)
+        limited_clock.advance(7)
         assert "Messages" not in poll.result(PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
 def test_long_poll_at_the_in_flight_limit_wakes_up_when_a_visibility_timeout_ends(
-    small_sqs: Sqs, name: str, ending: str, small_clock: AlarmCountingClock
+    limited_sqs: Sqs, name: str, ending: str, limited_clock: AlarmCountingClock
 ) -> None:
-    queue = create(small_sqs, name + ending)
-    handle, *_ = fill(small_sqs, queue, *"1234")
-    small_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=5)
+    queue = create(limited_sqs, name + ending)
+    handle, *_ = fill_to_limit(limited_sqs, queue, *"1234")
+    limited_sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=handle, VisibilityTimeout=5)
     with ThreadPoolExecutor() as threads:
-        poll = threads.submit(small_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=13)
-        small_clock.wait_for_alarms(13)
-        small_clock.advance(5)
+        poll = threads.submit(limited_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=13)
+        limited_clock.wait_for_alarms(13)
+        limited_clock.advance(5)
         received = bodies(poll.result(PATIENCE_SECONDS))
     assert len(received) == 1
     assert received[0] in {"1", "4"}
 
 
-def test_each_queue_has_its_own_in_flight_limit(small_sqs: Sqs, name: str) -> None:
-    fill(small_sqs, create(small_sqs, name), *"123")
-    fill(small_sqs, create(small_sqs, f"{name}-other"), *"123")
-
-
-# Fair queues
-
-
-def send(sqs: Sqs, queue: str, tenant: str, count: int) -> None:
-    for start in range(0, count, 10):
-        entries = [
-            {"Id": str(number), "MessageBody": tenant, "MessageGroupId": tenant}
-            for number in range(start, min(start + 10, count))
-        ]
-        assert "Failed" not in sqs.send_message_batch(QueueUrl=queue, Entries=entries)
-
-
-def receive(sqs: Sqs, queue: str, times: int) -> list[str]:
-    return [
-        body
-        for _ in range(times)
-        for body in bodies(sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10))
-    ]
-
-
-def test_quiet_tenants_are_received_before_a_noisy_one(
-    sqs: Sqs, queue: str, clock: AlarmCountingClock
-) -> None:
-    send(sqs, queue, "noisy", 60)
-    assert receive(sqs, queue, 4) == ["noisy"] * 40
-    clock.advance(1)
-    send(sqs, queue, "quiet", 3)
-    sqs.send_message(QueueUrl=queue, MessageBody="nobody's")
-    assert sorted(receive(sqs, queue, 1)[:4]) == ["nobody's", "quiet", "quiet", "quiet"]
-    assert receive(sqs, queue, 2) == ["noisy"] * 14
-
-
-def test_tenants_with_few_messages_in_flight_are_received_in_queue_order(
-    sqs: Sqs, queue: str
-) -> None:
-    send(sqs, queue, "first", 20)
-    assert receive(sqs, queue, 1) == ["first"] * 10
-    send(sqs, queue, "second", 3)
-    assert receive(sqs, queue, 2) == ["first"] * 10 + ["second"] * 3
-
-
-def test_tenant_is_quiet_again_after_its_messages_are_deleted(
-    sqs: Sqs, queue: str, clock: AlarmCountingClock
-) -> None:
-    send(sqs, queue, "noisy", 50)
-    for _ in range(4):
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
-        for message in answer["Messages"]:
-            sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
-    clock.advance(1)
-    send(sqs, queue, "quiet", 1)
-    assert receive(sqs, queue, 2) == ["noisy"] * 10 + ["quiet"]
-
-
-def test_least_noisy_tenant_is_received_first(
-    sqs: Sqs, queue: str, clock: AlarmCountingClock
-) -> None:
-    send(sqs, queue, "loud", 60)
-    assert len(receive(sqs, queue, 5)) == 50
-    send(sqs, queue, "late", 40)
-    for expected in ("late", "late", "late", "late", "loud"):
-        clock.advance(1)
-        assert receive(sqs, queue, 1) == [expected] * 10
+def test_each_queue_has_its_own_in_flight_limit(limited_sqs: Sqs, name: str) -> None:
+    fill_to_limit(limited_sqs, create(limited_sqs, name), *"123")
+    fill_to_limit(limited_sqs, create(limited_sqs, f"{name}-other"), *"123")

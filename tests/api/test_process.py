@@ -1,4 +1,4 @@
-"""The process: how it starts, what it prints, how it stops, and what survives its death."""
+"""The server process: start, output, stop, and the messages that survive kill -9."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,17 +17,14 @@ from tests.api.databases import execute
 from tests.api.live_server import PATIENCE_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
-from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
+from tests.api.sqs_clients import Clients, Sqs, bodies, json_client, receive_all, rejection
 
-SENT = 1_000
-
-
-def client(clients: Clients, url: str) -> Sqs:
-    return clients.get("json", url, "test", "us-east-1")
+ACKNOWLEDGED = 1_000
+"""Acknowledged messages before the server is killed."""
 
 
-def make_queue(clients: Clients, url: str, name: str = "q") -> str:
-    created: str = client(clients, url).create_queue(QueueName=name)["QueueUrl"]
+def create_queue(clients: Clients, url: str) -> str:
+    created: str = json_client(clients, url).create_queue(QueueName="q")["QueueUrl"]
     return created
 
 
@@ -47,7 +43,7 @@ def test_server_prints_no_password(tmp_path: Path, postgresql: str) -> None:
     address = urlsplit(postgresql)
     _, _, host = address.netloc.rpartition("@")
     user = address.username or "postgres"
-    password = address.password or "hidden"
+    password = address.password or "secret"
     url = address._replace(netloc=f"{user}:{password}@{host}").geturl()
     with ServerProcess("--database", url, directory=tmp_path) as server:
         assert server.database == address._replace(netloc=f"{user}:***@{host}").geturl()
@@ -83,13 +79,13 @@ def test_start_creates_and_updates_declared_queues(
         '[queues.jobs]\nVisibilityTimeout = 120\ntags = { team = "a" }\n[queues.mails]\n'
     )
     with ServerProcess(*flags, directory=tmp_path) as server:
-        sqs = client(clients, server.url)
+        sqs = json_client(clients, server.url)
         assert len(sqs.list_queues()["QueueUrls"]) == 2
         sqs.send_message(QueueUrl="jobs", MessageBody="kept")
         assert server.stop()[0] == 0
     file.write_text('[queues.jobs]\nVisibilityTimeout = 60\nDelaySeconds = "1"\n')
     with ServerProcess(*flags, directory=tmp_path) as server:
-        sqs = client(clients, server.url)
+        sqs = json_client(clients, server.url)
         names = ["VisibilityTimeout", "DelaySeconds"]
         answer = sqs.get_queue_attributes(QueueUrl="jobs", AttributeNames=names)
         assert answer["Attributes"] == {"VisibilityTimeout": "60", "DelaySeconds": "1"}
@@ -99,33 +95,43 @@ def test_start_creates_and_updates_declared_queues(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
-        pytest.param(["--port", "70000"], "'70000' is not a number from 0 to 65535", id="port"),
-        pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="flag"),
-        pytest.param(["--database", "mysql://x"], "'mysql://x' is not sqlite:///PATH", id="kind"),
-        pytest.param(["--database", "sqlite:///no/such/q.db"], "No such file", id="directory"),
+        pytest.param(
+            ["--port", "70000"], "'70000' is not a number from 0 to 65535", id="port out of range"
+        ),
+        pytest.param(
+            ["--colour", "red"], "unrecognized arguments: --colour red", id="unknown flag"
+        ),
+        pytest.param(
+            ["--database", "mysql://x"], "'mysql://x' is not sqlite:///PATH", id="unknown database"
+        ),
+        pytest.param(
+            ["--database", "sqlite:///no/such/q.db"], "No such file", id="missing directory"
+        ),
         pytest.param(["--database", "sqlite:///text"], "file is not a database", id="no database"),
         pytest.param(["--database", "sqlite:///folder"], "s a directory", id="a directory"),
         pytest.param(
-            ["--database", "postgresql://u:hidden@127.0.0.1:1/q"], "127.0.0.1", id="nobody there"
-        ),
-        pytest.param(["--database", "sqlite://", "--config", "no.toml"], "No such", id="config"),
-        pytest.param(
-            ["--database", "sqlite://", "--host", "192.0.2.1"], "192.0.2.1", id="not our address"
+            ["--database", "postgresql://u:secret@127.0.0.1:1/q"], "127.0.0.1", id="no server"
         ),
         pytest.param(
-            ["--database", "sqlite://", "--host", "no such host"], "host", id="no address at all"
+            ["--database", "sqlite://", "--config", "no.toml"], "No such", id="missing config"
+        ),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "192.0.2.1"], "192.0.2.1", id="foreign address"
+        ),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "no such host"], "host", id="invalid address"
         ),
     ],
 )
-def test_failed_start_prints_one_line(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_failed_start_prints_one_line(tmp_path: Path, arguments: list[str], text: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     (tmp_path / "folder").mkdir()
     line = failed_start(*arguments, directory=tmp_path)
     assert line.startswith("queueserver: error: ")
-    assert words in line
-    assert "hidden" not in line
+    assert text in line
+    assert "secret" not in line
 
 
 def test_invalid_declared_queue_stops_the_start(tmp_path: Path) -> None:
@@ -157,22 +163,22 @@ def test_two_servers_share_one_postgresql_database(
         ServerProcess("--database", postgresql, directory=tmp_path) as first,
         ServerProcess("--database", postgresql, directory=tmp_path) as second,
     ):
-        make_queue(clients, first.url)
-        here, there = client(clients, first.url), client(clients, second.url)
+        create_queue(clients, first.url)
+        one, two = json_client(clients, first.url), json_client(clients, second.url)
         for number in range(5):
-            here.send_message(QueueUrl="q", MessageBody=f"here {number}")
-            there.send_message(QueueUrl="q", MessageBody=f"there {number}")
-        taken = there.receive_message(QueueUrl="q", MaxNumberOfMessages=10)["Messages"]
-        assert len(taken) == 10
-        assert "Messages" not in here.receive_message(QueueUrl="q")
-        for message in taken:
-            here.change_message_visibility(
+            one.send_message(QueueUrl="q", MessageBody=f"one {number}")
+            two.send_message(QueueUrl="q", MessageBody=f"two {number}")
+        messages = two.receive_message(QueueUrl="q", MaxNumberOfMessages=10)["Messages"]
+        assert len(messages) == 10
+        assert "Messages" not in one.receive_message(QueueUrl="q")
+        for message in messages:
+            one.change_message_visibility(
                 QueueUrl="q", ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
-        there.purge_queue(QueueUrl="q")
-        assert "Messages" not in here.receive_message(QueueUrl="q")
-        here.delete_queue(QueueUrl="q")
-        rejected = rejection(there.send_message, QueueUrl="q", MessageBody="x")
+        two.purge_queue(QueueUrl="q")
+        assert "Messages" not in one.receive_message(QueueUrl="q")
+        one.delete_queue(QueueUrl="q")
+        rejected = rejection(two.send_message, QueueUrl="q", MessageBody="x")
         assert rejected.code == "AWS.SimpleQueueService.NonExistentQueue"
 
 
@@ -184,13 +190,13 @@ def test_signal_stops_the_server_and_answers_waiting_receivers(
     tmp_path: Path, clients: Clients, own_database: str, number: signal.Signals
 ) -> None:
     with ServerProcess("--database", own_database, directory=tmp_path) as server:
-        make_queue(clients, server.url)
+        create_queue(clients, server.url)
         request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
-        waiting = [open_socket(server.url, request) for _ in range(5)]
+        receivers = [open_socket(server.url, request) for _ in range(5)]
         idle = open_socket(server.url, b"")
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop(number) == (0, "", "")
-        for receiver in waiting:
+        for receiver in receivers:
             answer = receiver.recv(65_536)
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(b"\r\n\r\n{}")
@@ -198,7 +204,7 @@ def test_signal_stops_the_server_and_answers_waiting_receivers(
         idle.close()
 
 
-# Death
+# Kill
 
 
 def test_acknowledged_messages_survive_kill_9(
@@ -206,30 +212,30 @@ def test_acknowledged_messages_survive_kill_9(
 ) -> None:
     flags = ("--database", own_database)
     with ServerProcess(*flags, directory=tmp_path) as server:
-        make_queue(clients, server.url)
-        acknowledged = send_until_killed(client(clients, server.url), server)
-    assert len(acknowledged) >= SENT
+        create_queue(clients, server.url)
+        acknowledged = send_until_killed(json_client(clients, server.url), server)
+    assert len(acknowledged) >= ACKNOWLEDGED
     with ServerProcess(*flags, directory=tmp_path) as server:
-        received = list(drain(client(clients, server.url)))
-    assert len(set(received)) == len(received), "a message came twice"
+        received = list(receive_all(json_client(clients, server.url)))
+    assert len(set(received)) == len(received), "a message was received twice"
     assert acknowledged - set(received) == set(), "an acknowledged message is lost"
 
 
 def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
-    """Send singles and batches from all sides, kill the server, and tell what it acknowledged."""
+    """Send single messages and batches, kill the server, and return the acknowledged bodies."""
     acknowledged: set[str] = set()
-    enough = threading.Event()
+    is_loaded = threading.Event()
 
-    def note(*bodies: str) -> None:
+    def acknowledge(*bodies: str) -> None:
         acknowledged.update(bodies)
-        if len(acknowledged) >= SENT:
-            enough.set()
+        if len(acknowledged) >= ACKNOWLEDGED:
+            is_loaded.set()
 
     def send_singles(sender: int) -> None:
         for number in range(100_000):
             body = f"single {sender} {number}"
             sqs.send_message(QueueUrl="q", MessageBody=body)
-            note(body)
+            acknowledge(body)
 
     def send_batches(sender: int) -> None:
         for number in range(100_000):
@@ -238,24 +244,16 @@ def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
             ]
             answer = sqs.send_message_batch(QueueUrl="q", Entries=entries)
             assert len(answer["Successful"]) == 10
-            note(*(entry["MessageBody"] for entry in entries))
+            acknowledge(*(entry["MessageBody"] for entry in entries))
 
     with ThreadPoolExecutor(8) as threads:
         sending = [threads.submit(send_singles, sender) for sender in range(6)]
         sending += [threads.submit(send_batches, sender) for sender in range(2)]
-        assert enough.wait(PATIENCE_SECONDS)
+        assert is_loaded.wait(PATIENCE_SECONDS)
         assert server.stop(signal.SIGKILL)[0] == -signal.SIGKILL
         for sender in sending:
             assert isinstance(sender.exception(PATIENCE_SECONDS), BotoCoreError)
     return acknowledged
-
-
-def drain(sqs: Sqs) -> Iterator[str]:
-    """Receive everything there is."""
-    while received := bodies(
-        sqs.receive_message(QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=600)
-    ):
-        yield from received
 
 
 # A database that fails
@@ -266,8 +264,8 @@ def test_server_answers_503_while_the_database_is_unreachable_and_recovers(
 ) -> None:
     name = urlsplit(postgresql).path.removeprefix("/")
     with ServerProcess("--database", postgresql, directory=tmp_path) as server:
-        queue = make_queue(clients, server.url)
-        send = client(clients, server.url).send_message
+        queue = create_queue(clients, server.url)
+        send = json_client(clients, server.url).send_message
         send(QueueUrl=queue, MessageBody="before")
         execute(
             postgres_url,
@@ -276,13 +274,13 @@ def test_server_answers_503_while_the_database_is_unreachable_and_recovers(
         )
         answer = exchange(server.url, "GET", "/health")
         assert (answer.status, answer.body) == (503, b'{"status":"the database does not answer"}')
-        rejected = rejection(send, QueueUrl=queue, MessageBody="while it is away")
+        rejected = rejection(send, QueueUrl=queue, MessageBody="unreachable")
         assert (rejected.status, rejected.code) == (503, "ServiceUnavailable")
 
         execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert exchange(server.url, "GET", "/health").status == 200
         send(QueueUrl=queue, MessageBody="after")
-        assert sorted(drain(client(clients, server.url))) == ["after", "before"]
+        assert sorted(receive_all(json_client(clients, server.url))) == ["after", "before"]
         assert server.stop()[0] == 0
 
 
@@ -298,7 +296,7 @@ def test_declared_fifo_queues_can_refer_to_each_other_in_any_order(
     )
     for _ in range(2):
         with ServerProcess("--config", str(file), directory=tmp_path) as server:
-            sqs = client(clients, server.url)
+            sqs = json_client(clients, server.url)
             names = ["RedrivePolicy", "FifoQueue"]
             described = sqs.get_queue_attributes(QueueUrl="orders.fifo", AttributeNames=names)
             assert described["Attributes"] == {"RedrivePolicy": policy, "FifoQueue": "true"}

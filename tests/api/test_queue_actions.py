@@ -286,22 +286,22 @@ def test_without_cooldowns_purge_and_recreate_succeed_at_once(
 
 
 def test_with_cooldowns_purge_and_recreate_are_rejected_for_60_seconds(
-    strict_sqs: Sqs, strict_clock: AlarmCountingClock, name: str
+    cooldown_sqs: Sqs, cooldown_clock: AlarmCountingClock, name: str
 ) -> None:
-    sqs = strict_sqs
+    sqs = cooldown_sqs
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     sqs.purge_queue(QueueUrl=queue)
-    strict_clock.advance(59.999)
+    cooldown_clock.advance(59.999)
     assert rejection(sqs.purge_queue, QueueUrl=queue) == (
         403,
         "AWS.SimpleQueueService.PurgeQueueInProgress",
         f"Only one PurgeQueue operation on {name} is allowed every 60 seconds.",
     )
-    strict_clock.advance(0.001)
+    cooldown_clock.advance(0.001)
     sqs.purge_queue(QueueUrl=queue)
 
     sqs.delete_queue(QueueUrl=queue)
-    strict_clock.advance(59.999)
+    cooldown_clock.advance(59.999)
     assert rejection(sqs.create_queue, QueueName=name) == (
         400,
         "AWS.SimpleQueueService.QueueDeletedRecently",
@@ -310,7 +310,7 @@ def test_with_cooldowns_purge_and_recreate_are_rejected_for_60_seconds(
             "with the same name."
         ),
     )
-    strict_clock.advance(0.001)
+    cooldown_clock.advance(0.001)
     assert sqs.create_queue(QueueName=name)["QueueUrl"] == queue
 
 

@@ -1,4 +1,4 @@
-"""A root that is read-only, but for the data and /tmp, as `docker run --read-only` makes it."""
+"""A read-only root except the data directory and /tmp, as in `docker run --read-only`."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ mount --bind "$source" "$source"
 mount --bind "$data" "$data"
 mount -o remount,bind,ro /
 mount -o remount,bind,ro "$source"
-for place in /var "$source"; do
-    if touch "$place/written" 2> "$data/rejected"; then exit 1; fi
+for directory in /var "$source"; do
+    if touch "$directory/written" 2> "$data/rejected"; then exit 1; fi
 done
 exec "$@"
 """
-"""In a mount namespace of its own: no other process sees these mounts.
+"""Runs in its own mount namespace, so no other process sees these mounts.
 
-What is in /tmp stays visible, because the source and the interpreter may be there.
+The files in /tmp stay visible, because the source and the interpreter may be there.
 """
 
 
 def within(data: Path) -> list[str]:
+    """Return the command that runs its arguments with a read-only root."""
     return ["unshare", "--mount", "sh", "-e", "-c", _READ_ONLY, str(data), str(ROOT)]
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Give a directory to be bound; only root may do so."""
+    """Create the data directory; skip the test where no read-only root can be mounted."""
     if os.geteuid() != 0:
-        pytest.skip("only root can make a root that is read-only")
-    made = tmp_path / "data"
-    made.mkdir()
-    if subprocess.run([*within(made), "true"], check=False, capture_output=True).returncode:
-        pytest.skip("no root that is read-only can be made here")
-    return made
+        pytest.skip("only root can mount a read-only root")
+    directory = tmp_path / "data"
+    directory.mkdir()
+    if subprocess.run([*within(directory), "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a read-only root cannot be mounted here")
+    return directory
 
 
 def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:

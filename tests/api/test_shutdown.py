@@ -1,4 +1,4 @@
-"""Stops and starts under load: who was heard is answered, and what was acknowledged is there."""
+"""Stops under load: received requests are answered, and acknowledged messages are stored."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import pytest
 from tests.api.live_server import PATIENCE_SECONDS
 from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import ServerProcess
-from tests.api.sqs_clients import Clients
-from tests.api.test_process import client, drain, make_queue
+from tests.api.sqs_clients import Clients, json_client, receive_all
 
 CLIENTS = 24
-ENOUGH = 400
-HEARD_SECONDS = 0.1
-"""For so long a server that was told to stop hears what clients send that cannot know of it."""
+ACKNOWLEDGED = 400
+"""Acknowledged messages before the stop."""
+ACCEPT_SECONDS = 0.1
+"""Time after SIGTERM for which the server still reads new requests."""
 
 
-def answer_of(connection: socket.socket) -> bytes:
-    """Read one answer, or what there is of it before the server hangs up."""
+def read_answer(connection: socket.socket) -> bytes:
+    """Read one answer, or its part before the server closes the connection."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         piece = connection.recv(65_536)
@@ -37,26 +37,27 @@ def answer_of(connection: socket.socket) -> bytes:
 
 
 def was_too_late(connection: socket.socket) -> bool:
-    """Tell if a request was sent to a server that had hung up already.
+    """Return whether the server had closed the connection before the request arrived.
 
-    Its system says so; of what had come before that, and was not read, it says something else.
+    The kernel then reports EPIPE. It reports another error for a request that arrived before the
+    close and was not read.
     """
     return connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
 
 
 class Senders:
-    """Clients that send one message after the other on one connection each, until it is the last.
+    """Clients that send messages on one connection each, until the server closes it.
 
-    `unanswered` are bodies whose request was sent, and whose connection ended without an answer.
-    A client that gets no turn of its machine may send one when the connection has ended, long
-    after the server was told to stop at `stopped_at`: that one was never heard.
+    `unanswered` has the bodies of requests without an answer. It excludes requests that a delayed
+    client sent to a closed connection, long after SIGTERM at `stopped_at`: the server never
+    received them.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self.acknowledged: list[str] = []
         self.unanswered: list[str] = []
-        self.enough = threading.Event()
+        self.is_loaded = threading.Event()
         self.stopped_at = inf
 
     def send(self, number: int) -> None:
@@ -65,15 +66,15 @@ class Senders:
                 body = f"{number} {count}"
                 connection.sendall(request_bytes("SendMessage", QueueUrl="q", MessageBody=body))
                 sent_at = perf_counter()
-                answer = answer_of(connection)
+                answer = read_answer(connection)
                 if not answer.startswith(b"HTTP/1.1 200 "):
-                    is_late = sent_at > self.stopped_at + HEARD_SECONDS
+                    is_late = sent_at > self.stopped_at + ACCEPT_SECONDS
                     if not (is_late and was_too_late(connection)):
                         self.unanswered.append(body)
                     return
                 self.acknowledged.append(body)
-                if len(self.acknowledged) >= ENOUGH:
-                    self.enough.set()
+                if len(self.acknowledged) >= ACKNOWLEDGED:
+                    self.is_loaded.set()
                 if b"Connection: close" in answer:
                     return
 
@@ -85,11 +86,11 @@ def test_stop_under_load_answers_received_requests_and_loses_no_message(
     acknowledged: list[str] = []
     for stop in range(stops):
         with ServerProcess("--database", own_database, directory=tmp_path) as server:
-            make_queue(clients, server.url)
+            json_client(clients, server.url).create_queue(QueueName="q")
             senders = Senders(server.url)
             with ThreadPoolExecutor(CLIENTS) as threads:
                 sending = [threads.submit(senders.send, stop * 100 + n) for n in range(CLIENTS)]
-                assert senders.enough.wait(PATIENCE_SECONDS)
+                assert senders.is_loaded.wait(PATIENCE_SECONDS)
                 senders.stopped_at = perf_counter()
                 assert server.stop() == (0, "", "")
                 for sender in sending:
@@ -97,7 +98,7 @@ def test_stop_under_load_answers_received_requests_and_loses_no_message(
             assert senders.unanswered == []
             acknowledged += senders.acknowledged
     with ServerProcess("--database", own_database, directory=tmp_path) as server:
-        assert sorted(drain(client(clients, server.url))) == sorted(acknowledged)
+        assert sorted(receive_all(json_client(clients, server.url))) == sorted(acknowledged)
 
 
 def test_answers_during_a_stop_have_connection_close(tmp_path: Path) -> None:
@@ -107,9 +108,9 @@ def test_answers_during_a_stop_have_connection_close(tmp_path: Path) -> None:
         ServerProcess("--database", "sqlite://", directory=tmp_path) as server,
         open_socket(server.url, create) as connection,
     ):
-        assert b"Connection: close" not in answer_of(connection)
+        assert b"Connection: close" not in read_answer(connection)
         connection.sendall(receive)
         with open_socket(server.url, request_bytes("ListQueues")) as other:
-            assert json.loads(answer_of(other).partition(b"\r\n\r\n")[2])["QueueUrls"]
+            assert json.loads(read_answer(other).partition(b"\r\n\r\n")[2])["QueueUrls"]
         assert server.stop()[0] == 0
-        assert b"Connection: close" in answer_of(connection)
+        assert b"Connection: close" in read_answer(connection)
