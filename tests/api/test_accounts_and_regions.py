@@ -1,4 +1,4 @@
-"""Whose queues they are: accounts, regions, and the many ways to write a queue's URL."""
+"""Accounts and regions, and the forms of a queue's URL."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from tests.api.live_server import LiveServer
 from tests.api.raw_http import FORM, exchange, json_headers
 from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
 
-MINE, YOURS = "111122223333", "444455556666"
+ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 
 
 def test_each_client_uses_its_own_protocol(sqs: Sqs, protocol: str) -> None:
     sent: list[Any] = []
 
-    def note(request: AWSRequest, **_: object) -> None:
+    def record(request: AWSRequest, **_: object) -> None:
         sent.append(request)
 
-    sqs.meta.events.register("before-send.sqs", note, unique_id="note")
+    sqs.meta.events.register("before-send.sqs", record, unique_id="record")
     sqs.list_queues(QueueNamePrefix="a b")
-    sqs.meta.events.unregister("before-send.sqs", unique_id="note")
+    sqs.meta.events.unregister("before-send.sqs", unique_id="record")
     (request,) = sent
     target = request.headers.get("X-Amz-Target")
     if protocol == "query":
@@ -44,7 +44,7 @@ def test_each_client_uses_its_own_protocol(sqs: Sqs, protocol: str) -> None:
         pytest.param("/000000000000/{name}", id="path"),
         pytest.param("https://sqs.eu-west-1.amazonaws.com/000000000000/{name}", id="any host"),
         pytest.param("http://localhost:1/some/where/000000000000/{name}/", id="any base"),
-        pytest.param("http://localhost:9324/queue/{name}", id="ElasticMQ's"),
+        pytest.param("http://localhost:9324/queue/{name}", id="ElasticMQ"),
     ],
 )
 def test_queue_is_found_by_every_form_of_its_url(
@@ -59,8 +59,8 @@ def test_queue_is_found_by_every_form_of_its_url(
     [
         pytest.param("http://whatever-incorrect-queue-address", id="host only"),
         pytest.param("https://localhost/000000000000/", id="account only"),
-        pytest.param("", id="nothing"),
-        pytest.param("http://localhost/000000000000/{name}%00", id="more than the name"),
+        pytest.param("", id="empty"),
+        pytest.param("http://localhost/000000000000/{name}%00", id="invalid character"),
     ],
 )
 def test_url_without_a_queue_name_is_rejected(sqs: Sqs, queue: str, name: str, url: str) -> None:
@@ -74,28 +74,28 @@ def test_queue_names_are_case_sensitive(sqs: Sqs, queue: str, name: str) -> None
 
 
 def test_accounts_have_separate_queues(connect: Connect, name: str) -> None:
-    mine, yours = connect(MINE), connect(YOURS)
-    my_queue = mine.create_queue(QueueName=name)["QueueUrl"]
-    assert my_queue.endswith(f"/{MINE}/{name}")
-    assert rejection(yours.get_queue_url, QueueName=name).status == 400
-    your_queue = yours.create_queue(QueueName=name, Attributes={"DelaySeconds": "1"})["QueueUrl"]
-    assert your_queue.endswith(f"/{YOURS}/{name}")
-    mine.send_message(QueueUrl=name, MessageBody="mine")
-    assert "Messages" not in yours.receive_message(QueueUrl=name)
-    assert mine.list_queues(QueueNamePrefix=name)["QueueUrls"] == [my_queue]
-    assert yours.list_queues(QueueNamePrefix=name)["QueueUrls"] == [your_queue]
-    yours.delete_queue(QueueUrl=name)
-    assert bodies(mine.receive_message(QueueUrl=name)) == ["mine"]
+    first, second = connect(ACCOUNT), connect(OTHER_ACCOUNT)
+    first_queue = first.create_queue(QueueName=name)["QueueUrl"]
+    assert first_queue.endswith(f"/{ACCOUNT}/{name}")
+    assert rejection(second.get_queue_url, QueueName=name).status == 400
+    second_queue = second.create_queue(QueueName=name, Attributes={"DelaySeconds": "1"})["QueueUrl"]
+    assert second_queue.endswith(f"/{OTHER_ACCOUNT}/{name}")
+    first.send_message(QueueUrl=name, MessageBody="x")
+    assert "Messages" not in second.receive_message(QueueUrl=name)
+    assert first.list_queues(QueueNamePrefix=name)["QueueUrls"] == [first_queue]
+    assert second.list_queues(QueueNamePrefix=name)["QueueUrls"] == [second_queue]
+    second.delete_queue(QueueUrl=name)
+    assert bodies(first.receive_message(QueueUrl=name)) == ["x"]
 
 
 def test_queue_url_can_name_the_queue_of_another_account(connect: Connect, name: str) -> None:
-    mine, yours = connect(MINE), connect(YOURS)
-    queue = mine.create_queue(QueueName=name)["QueueUrl"]
-    found = yours.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=MINE)["QueueUrl"]
+    first, second = connect(ACCOUNT), connect(OTHER_ACCOUNT)
+    queue = first.create_queue(QueueName=name)["QueueUrl"]
+    found = second.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=ACCOUNT)["QueueUrl"]
     assert found == queue
-    yours.send_message(QueueUrl=queue, MessageBody="x")
-    (message,) = mine.receive_message(QueueUrl=queue, AttributeNames=["SenderId"])["Messages"]
-    assert message["Attributes"] == {"SenderId": YOURS}
+    second.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = first.receive_message(QueueUrl=queue, AttributeNames=["SenderId"])["Messages"]
+    assert message["Attributes"] == {"SenderId": OTHER_ACCOUNT}
 
 
 @pytest.mark.parametrize("access_key", ["AKIAIOSFODNN7EXAMPLE", "1234567890123", "x"])
@@ -151,11 +151,11 @@ def test_unsigned_request_gets_the_configured_account_and_region(
 def test_signature_in_the_url_sets_account_and_region(
     connect: Connect, server: LiveServer, name: str
 ) -> None:
-    connect(MINE, "eu-west-1").create_queue(QueueName=name)
-    credential = f"{MINE}%2F20260101%2Feu-west-1%2Fsqs%2Faws4_request"
+    connect(ACCOUNT, "eu-west-1").create_queue(QueueName=name)
+    credential = f"{ACCOUNT}%2F20260101%2Feu-west-1%2Fsqs%2Faws4_request"
     path = f"/?Action=GetQueueUrl&QueueName={name}&X-Amz-Credential={credential}"
     answer = exchange(server.url, "GET", path)
-    assert f"/{MINE}/{name}</QueueUrl>".encode() in answer.body
+    assert f"/{ACCOUNT}/{name}</QueueUrl>".encode() in answer.body
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_signature_in_the_url_sets_account_and_region(
         pytest.param(
             {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "example.org, proxy"},
             "https://example.org",
-            id="proxy",
+            id="forwarded host and scheme",
         ),
         pytest.param(
-            {"Host": "q", "X-Forwarded-Proto": "javascript"}, "http://q", id="no such scheme"
+            {"Host": "q", "X-Forwarded-Proto": "javascript"}, "http://q", id="invalid scheme"
         ),
-        pytest.param({"Host": "q", "X-Forwarded-Host": "a\xffb"}, None, id="no host at all"),
-        pytest.param({"Host": ""}, None, id="an empty host"),
+        pytest.param({"Host": "q", "X-Forwarded-Host": "a\xffb"}, None, id="invalid host"),
+        pytest.param({"Host": ""}, None, id="empty host"),
     ],
 )
 def test_queue_urls_use_the_host_of_the_request(

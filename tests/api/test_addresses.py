@@ -1,4 +1,4 @@
-"""Under which names the server is reached: hosts that tell a region, and URLs that follow them."""
+"""Hosts and paths of requests: the region in a host name, and the queue URLs in answers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ SIGNED_FOR_FRANKFURT = {
 
 REGIONAL_HOSTS = [
     pytest.param("sqs.{}.localhost.localstack.cloud:4566", id="LocalStack"),
-    pytest.param("{}.queue.localhost.localstack.cloud:4566", id="LocalStack's domain strategy"),
+    pytest.param("{}.queue.localhost.localstack.cloud:4566", id="LocalStack with domain strategy"),
     pytest.param("{}.queue.localhost:4566", id="localhost"),
     pytest.param("sqs.{}.amazonaws.com", id="AWS"),
-    pytest.param("{}.queue.amazonaws.com", id="AWS's older clients"),
+    pytest.param("{}.queue.amazonaws.com", id="AWS legacy"),
     pytest.param("sqs-fips.{}.amazonaws.com", id="FIPS"),
     pytest.param("sqs.{}.api.aws", id="dual stack"),
     pytest.param("sqs.{}.amazonaws.com.cn", id="China"),
@@ -34,28 +34,28 @@ REGIONAL_HOSTS = [
 OTHER_HOSTS = [
     pytest.param("localhost:9324", id="ElasticMQ"),
     pytest.param("localhost.localstack.cloud:4566", id="LocalStack without region"),
-    pytest.param("queue.amazonaws.com", id="AWS's oldest"),
-    pytest.param("sqs:9324", id="a container's name"),
-    pytest.param("sqs.example.org", id="a domain of one's own"),
+    pytest.param("queue.amazonaws.com", id="AWS without region"),
+    pytest.param("sqs:9324", id="container name"),
+    pytest.param("sqs.example.org", id="own domain"),
     pytest.param("[::1]:9324", id="IPv6"),
 ]
 
 
 @pytest.fixture
 def call(server: LiveServer, protocol: str) -> Call:
-    """Give a way to ask for an action with headers of the test's own."""
+    """Return a function that calls an action with the given headers."""
 
-    def ask_with(headers: Mapping[str, str], action: str, **parameters: object) -> Answer:
+    def call_with(headers: Mapping[str, str], action: str, **parameters: object) -> Answer:
         if protocol == "json":
-            whole = {**json_headers(action), **headers}
-            return exchange(server.url, headers=whole, body=json.dumps(parameters))
+            all_headers = {**json_headers(action), **headers}
+            return exchange(server.url, headers=all_headers, body=json.dumps(parameters))
         return exchange(server.url, headers={**FORM, **headers}, body=form(action, parameters))
 
-    return ask_with
+    return call_with
 
 
 def url_in(answer: Answer) -> str:
-    """Find the queue URL in an answer of either protocol."""
+    """Return the queue URL in an answer of either protocol."""
     assert answer.status == 200, answer.body
     found = re.search(r'"QueueUrl":"([^"]+)"|<QueueUrl>([^<]+)</QueueUrl>', answer.body.decode())
     assert found, answer.body

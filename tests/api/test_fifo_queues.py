@@ -1,15 +1,15 @@
-"""FIFO queues, as real clients see them: order, groups, deduplication and repeated receives."""
+"""FIFO queues: order, groups, deduplication and receive attempts."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
 import pytest
 
-from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock
+from tests.api.live_server import AlarmCountingClock
 from tests.api.sqs_clients import Sqs, bodies, rejection
+from tests.looks import looks
 
 COUNTS = (
     "ApproximateNumberOfMessages",
@@ -20,7 +20,7 @@ COUNTS = (
 
 @pytest.fixture
 def fifo(sqs: Sqs, name: str) -> str:
-    """Give the URL of an empty FIFO queue that deduplicates by content."""
+    """Create an empty FIFO queue that deduplicates by content, and return its URL."""
     return create(sqs, name, ContentBasedDeduplication="true")
 
 
@@ -32,7 +32,7 @@ def create(sqs: Sqs, name: str, **attributes: str) -> str:
 
 
 def send(sqs: Sqs, queue: str, *messages: str) -> list[dict[str, Any]]:
-    """Send messages, each written as `group-rest`, into the group that it names."""
+    """Send messages; each body is `group-rest` and names the message group."""
     return [
         sqs.send_message(QueueUrl=queue, MessageBody=text, MessageGroupId=text.split("-")[0])
         for text in messages
@@ -47,7 +47,7 @@ def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
     return messages
 
 
-def texts(sqs: Sqs, queue: str, **parameters: object) -> list[str]:
+def receive_bodies(sqs: Sqs, queue: str, **parameters: object) -> list[str]:
     return [message["Body"] for message in receive(sqs, queue, **parameters)]
 
 
@@ -56,7 +56,7 @@ def delete(sqs: Sqs, queue: str, *messages: dict[str, Any]) -> None:
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
 
-def hide(sqs: Sqs, queue: str, message: dict[str, Any], seconds: int) -> None:
+def change_visibility(sqs: Sqs, queue: str, message: dict[str, Any], seconds: int) -> None:
     sqs.change_message_visibility(
         QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
     )
@@ -89,7 +89,7 @@ def test_fifo_message_has_sequence_number_group_and_deduplication_id(
 
 def test_receive_returns_group_by_group_in_queue_order(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g1-1", "g2-1", "g1-2", "g1-3")
-    assert texts(sqs, fifo) == ["g1-1", "g1-2", "g1-3", "g2-1"]
+    assert receive_bodies(sqs, fifo) == ["g1-1", "g1-2", "g1-3", "g2-1"]
 
 
 def test_message_in_flight_blocks_only_its_own_group(sqs: Sqs, fifo: str) -> None:
@@ -97,27 +97,27 @@ def test_message_in_flight_blocks_only_its_own_group(sqs: Sqs, fifo: str) -> Non
     (head,) = receive(sqs, fifo, MaxNumberOfMessages=1)
     assert head["Body"] == "g1-1"
     send(sqs, fifo, "g1-3")
-    assert texts(sqs, fifo) == ["g2-1"]
+    assert receive_bodies(sqs, fifo) == ["g2-1"]
     delete(sqs, fifo, head)
-    assert texts(sqs, fifo) == ["g1-2", "g1-3"]
+    assert receive_bodies(sqs, fifo) == ["g1-2", "g1-3"]
 
 
 def test_group_unblocks_when_all_its_messages_in_flight_are_deleted(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     first, second = receive(sqs, fifo, MaxNumberOfMessages=2)
     delete(sqs, fifo, second)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     delete(sqs, fifo, first)
-    assert texts(sqs, fifo) == ["g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-3"]
 
 
 def test_messages_become_visible_again_in_their_order(
     sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
-    assert texts(sqs, fifo, MaxNumberOfMessages=2) == ["g-1", "g-2"]
+    assert receive_bodies(sqs, fifo, MaxNumberOfMessages=2) == ["g-1", "g-2"]
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "g-3"]
 
 
 def test_released_head_is_received_alone_while_later_messages_are_in_flight(
@@ -125,9 +125,9 @@ def test_released_head_is_received_alone_while_later_messages_are_in_flight(
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     head, *_ = receive(sqs, fifo)
-    hide(sqs, fifo, head, 0)
-    assert texts(sqs, fifo) == ["g-1"]
-    assert texts(sqs, fifo) == []
+    change_visibility(sqs, fifo, head, 0)
+    assert receive_bodies(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == []
 
 
 def test_messages_before_one_in_flight_can_be_received(
@@ -135,11 +135,11 @@ def test_messages_before_one_in_flight_can_be_received(
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     _, second, _ = receive(sqs, fifo)
-    hide(sqs, fifo, second, 60)
+    change_visibility(sqs, fifo, second, 60)
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "g-3"]
 
 
 def test_group_received_last_is_received_after_the_other_groups(
@@ -148,8 +148,8 @@ def test_group_received_last_is_received_after_the_other_groups(
     send(sqs, fifo, "g1-1", "g1-2", "g2-1")
     clock.advance(0.001)
     (head,) = receive(sqs, fifo, MaxNumberOfMessages=1)
-    hide(sqs, fifo, head, 0)
-    assert texts(sqs, fifo) == ["g2-1", "g1-1", "g1-2"]
+    change_visibility(sqs, fifo, head, 0)
+    assert receive_bodies(sqs, fifo) == ["g2-1", "g1-1", "g1-2"]
 
 
 def test_only_received_messages_of_a_group_count_as_in_flight(sqs: Sqs, fifo: str) -> None:
@@ -165,11 +165,11 @@ def test_new_delay_of_fifo_queue_applies_to_existing_messages(
     send(sqs, fifo, "g-1")
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
     sqs.send_message(QueueUrl=fifo, MessageBody="g-2", MessageGroupId="g", DelaySeconds=0)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
     assert answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "2"), strict=True))
     clock.advance(10)
-    assert texts(sqs, fifo) == ["g-1", "g-2"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2"]
 
 
 def test_new_delay_of_fifo_queue_applies_to_a_large_backlog(
@@ -182,15 +182,14 @@ def test_new_delay_of_fifo_queue_applies_to_a_large_backlog(
         ]
         sqs.send_message_batch(QueueUrl=fifo, Entries=entries)
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
-    # What is not done with the change itself is done soon after it.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
+    # The server applies the delay to the rest of the backlog in the background.
+    for _ in looks():
         answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
         if answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "1200"), strict=True)):
             break
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(10)
-    assert len(texts(sqs, fifo)) == 10
+    assert len(receive_bodies(sqs, fifo)) == 10
 
 
 def test_expired_handle_cannot_delete_from_fifo_queue(
@@ -199,9 +198,9 @@ def test_expired_handle_cannot_delete_from_fifo_queue(
     send(sqs, fifo, "g-1")
     (message,) = receive(sqs, fifo, VisibilityTimeout=10)
     clock.advance(9)
-    hide(sqs, fifo, message, 10)
+    change_visibility(sqs, fifo, message, 10)
     clock.advance(9)
-    hide(sqs, fifo, message, 1)
+    change_visibility(sqs, fifo, message, 1)
     clock.advance(1)
     handle = message["ReceiptHandle"]
     rejected = rejection(sqs.delete_message, QueueUrl=fifo, ReceiptHandle=handle)
@@ -217,7 +216,7 @@ def test_expired_handle_cannot_delete_from_fifo_queue(
     delete(sqs, fifo, again)
     delete(sqs, fifo, again)
     clock.advance(30)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
 
 
 def test_setting_fifo_queue_to_true_changes_nothing(sqs: Sqs, fifo: str) -> None:
@@ -249,17 +248,17 @@ def test_deduplication_lasts_five_minutes_after_the_message_is_deleted(
     delete(sqs, fifo, *receive(sqs, fifo))
     clock.advance(299.999)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(0.001)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
 def test_purge_clears_deduplication_ids(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g-1")
     sqs.purge_queue(QueueUrl=fifo)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
 def test_explicit_deduplication_id_overrides_content_based_deduplication(
@@ -275,14 +274,14 @@ def test_explicit_deduplication_id_overrides_content_based_deduplication(
             QueueUrl=fifo, MessageBody="y", MessageGroupId=group, MessageAttributes=attributes
         )
         attributes = {}
-    assert texts(sqs, fifo) == ["x", "x", "y"]
+    assert receive_bodies(sqs, fifo) == ["x", "x", "y"]
 
 
 @pytest.mark.parametrize(
     ("scope", "expected"),
     [
         pytest.param("queue", ["x"], id="queue"),
-        pytest.param("messageGroup", ["x", "x"], id="group"),
+        pytest.param("messageGroup", ["x", "x"], id="message group"),
     ],
 )
 def test_deduplication_scope_is_fixed_at_creation(
@@ -293,7 +292,7 @@ def test_deduplication_scope_is_fixed_at_creation(
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DeduplicationScope": other})
     for group in ("g", "h", "g"):
         sqs.send_message(QueueUrl=queue, MessageBody="x", MessageGroupId=group)
-    assert texts(sqs, queue) == expected
+    assert receive_bodies(sqs, queue) == expected
 
 
 # Batches
@@ -311,7 +310,7 @@ def test_batch_send_keeps_order_and_skips_failed_entries(sqs: Sqs, fifo: str) ->
     assert [entry["Id"] for entry in answer["Successful"]] == ["1", "3", "1-again"]
     assert third["SequenceNumber"] > first["SequenceNumber"] == again["SequenceNumber"]
     assert again["MessageId"] == first["MessageId"]
-    assert texts(sqs, fifo) == ["1", "3"]
+    assert receive_bodies(sqs, fifo) == ["1", "3"]
 
 
 def test_batch_with_an_entry_without_group_sends_nothing(sqs: Sqs, fifo: str) -> None:
@@ -321,19 +320,19 @@ def test_batch_with_an_entry_without_group_sends_nothing(sqs: Sqs, fifo: str) ->
     ]
     rejected = rejection(sqs.send_message_batch, QueueUrl=fifo, Entries=entries)
     assert rejected.code == "InvalidParameterValue"
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
 
 
 def test_batch_entries_with_expired_handles_fail_on_fifo_queue(
     sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    lapsed, kept = receive(sqs, fifo)
-    hide(sqs, fifo, kept, 60)
+    expired, in_flight = receive(sqs, fifo)
+    change_visibility(sqs, fifo, in_flight, 60)
     clock.advance(30)
     handles = [
         {"Id": message["Body"], "ReceiptHandle": message["ReceiptHandle"]}
-        for message in (lapsed, kept)
+        for message in (expired, in_flight)
     ]
     changes = [{**handle, "VisibilityTimeout": 60} for handle in handles]
     for answer in (
@@ -344,13 +343,13 @@ def test_batch_entries_with_expired_handles_fail_on_fifo_queue(
         (failed,) = answer["Failed"]
         assert (failed["Id"], failed["Code"]) == ("g-1", "InvalidParameterValue")
     clock.advance(60)
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
-# Receives that are made again
+# Receive attempts
 
 
-def attempt(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
+def receive_attempt(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
     return receive(sqs, queue, ReceiveRequestAttemptId="attempt", **parameters)
 
 
@@ -358,13 +357,13 @@ def test_repeated_attempt_returns_the_same_messages_with_a_new_visibility_timeou
     sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "h-1")
-    first = attempt(sqs, fifo)
+    first = receive_attempt(sqs, fifo)
     clock.advance(29)
-    assert attempt(sqs, fifo) == first
+    assert receive_attempt(sqs, fifo) == first
     clock.advance(29)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(1)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "h-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "h-1"]
 
 
 NOT_RETRYABLE = (
@@ -377,32 +376,32 @@ NOT_RETRYABLE = (
 )
 
 
-@pytest.mark.parametrize("what", ["delete", "change", "lapse", "other parameters"])
+@pytest.mark.parametrize("change", ["delete", "change visibility", "expiry", "other parameters"])
 def test_attempt_cannot_be_repeated_after_its_messages_or_parameters_change(
-    sqs: Sqs, fifo: str, clock: AlarmCountingClock, what: str
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock, change: str
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    (message, _) = attempt(sqs, fifo)
+    (message, _) = receive_attempt(sqs, fifo)
     parameters: dict[str, Any] = {}
-    match what:
+    match change:
         case "delete":
             delete(sqs, fifo, message)
-        case "change":
-            hide(sqs, fifo, message, 60)
-        case "lapse":
+        case "change visibility":
+            change_visibility(sqs, fifo, message, 60)
+        case "expiry":
             clock.advance(30)
         case _:
             parameters["MaxNumberOfMessages"] = 1
-    assert rejection(lambda: attempt(sqs, fifo, **parameters)) == NOT_RETRYABLE
+    assert rejection(lambda: receive_attempt(sqs, fifo, **parameters)) == NOT_RETRYABLE
 
 
 def test_attempt_id_expires_after_five_minutes(
     sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    (first,) = attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
+    (first,) = receive_attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
     clock.advance(300)
-    (second,) = attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
+    (second,) = receive_attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
     assert (first["Body"], second["Body"]) == ("g-1", "h-1")
 
 

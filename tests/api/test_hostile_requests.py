@@ -1,4 +1,4 @@
-"""Requests that mean harm: nothing gets into headers, logs, other queues or other accounts."""
+"""Hostile requests: no injection into headers or logs, no access to other queues or accounts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def call_action(server: LiveServer, action: str, body: str) -> Answer:
     return exchange(server.url, headers=json_headers(action), body=body)
 
 
-# What is not HTTP
+# Invalid HTTP
 
 
 @pytest.mark.parametrize(
     "sent",
     [
         pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\nX-Token: {SECRET}\0\r\n\r\n", id="header"),
-        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n", id="no header"),
+        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n", id="header without colon"),
         pytest.param(f"GET /?Token={SECRET} HTTP/x\r\nHost: a\r\n\r\n", id="version"),
         pytest.param(f"{SECRET} / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
-        pytest.param(f"GET http://{SECRET}:x/ HTTP/1.1\r\nHost: a\r\n\r\n", id="address"),
+        pytest.param(f"GET http://{SECRET}:x/ HTTP/1.1\r\nHost: a\r\n\r\n", id="request target"),
         pytest.param(f"GET /{SECRET}{'a' * 70_000} HTTP/1.1\r\nHost: a\r\n\r\n", id="long path"),
         pytest.param(
             f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET}{'a' * 70_000}\r\n\r\n", id="long header"
@@ -65,7 +65,7 @@ def test_absolute_request_target_cannot_change_the_host(
     assert (answer.status == 200) == (f"http://here/000000000000/{name}" in answer.body.decode())
 
 
-# Headers and texts
+# Injection
 
 
 @pytest.mark.parametrize("injected", ["\r\nX-Injected: 1", "\n\n<html>", "\r", "\x0b\x85\u2028"])
@@ -126,32 +126,32 @@ def test_invalid_json_number_is_rejected(server: LiveServer, queue: str, number:
 
 @JSON
 def test_last_of_duplicate_json_members_is_used(server: LiveServer, queue: str) -> None:
-    twice = (
+    duplicated = (
         f'"QueueUrl": "elsewhere", "QueueUrl": "{queue}", "MessageBody": "x", "MessageBody": "y"'
     )
-    answer = call_action(server, "SendMessage", f"{{{twice}}}")
+    answer = call_action(server, "SendMessage", f"{{{duplicated}}}")
     assert answer.status == 200
     answer = call_action(server, "ReceiveMessage", f'{{"QueueUrl": "{queue}"}}')
     assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["y"]
 
 
-# Handles
+# Receipt handles
 
 
 def test_receipt_handle_is_invalid_on_another_queue_and_in_another_account(
     connect: Connect, sqs: Sqs, queue: str, name: str
 ) -> None:
-    sqs.send_message(QueueUrl=queue, MessageBody="kept")
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)["Messages"]
     handle = message["ReceiptHandle"]
     stranger = connect("111111111111")
     elsewhere = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
     foreign = stranger.create_queue(QueueName=name)["QueueUrl"]
-    for who, where in ((sqs, elsewhere), (stranger, foreign)):
+    for client, url in ((sqs, elsewhere), (stranger, foreign)):
         for action, more in (
             ("delete_message", {}),
             ("change_message_visibility", {"VisibilityTimeout": 9}),
         ):
-            error = rejection(getattr(who, action), QueueUrl=where, ReceiptHandle=handle, **more)
+            error = rejection(getattr(client, action), QueueUrl=url, ReceiptHandle=handle, **more)
             assert (error.status, error.code) == (404, "ReceiptHandleIsInvalid")
-    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["kept"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
