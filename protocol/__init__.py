@@ -1,4 +1,5 @@
-"""What did they say, and how do we say it back: bytes to typed values and typed values to bytes.
+"""The wire format of SQS: bytes to typed requests, typed results and errors to bytes.
 
-Pure: no I/O, no clock, no async. Refuses to import aiohttp, SQLAlchemy, `storage` or `queueserver`.
+Pure functions and values: no I/O, no clock, no async. The package does not import aiohttp,
+SQLAlchemy, `storage` or `queueserver`.
 """

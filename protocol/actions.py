@@ -1,14 +1,15 @@
-"""The table: SQS's 23 actions, each declared once, with the shapes they share.
+"""The 23 SQS actions, each declared once, with the structures that they share.
 
-An action is a request structure named after it, a result structure or none, and a row in
-`ACTIONS`. Everything else (wire names, Query names, XML, decoders) follows from the fields, see
-`protocol.shapes`. A member without a default is required. Members that AWS's model requires are
-optional here where SQS words their absence by a rule of its own, for instance with a batch entry's
-index, and wherever there is a queue to be found, since SQS looks for it before it misses anything
-else: for that reason the entries of a map may lack their values too. Refuses values of the wrong
-kind only: ranges, alphabets and lengths are rules, not form.
+An action is a request structure with the action's name, a result structure or None, and a row in
+`ACTIONS`. Wire names, Query names, XML and decoders are derived from the fields: see
+`protocol.shapes`. A member without a default is required.
 
-SQS leaves empty lists and maps of a result out, so pass None for them.
+Some members that AWS's model requires are optional here. SQS looks up the queue before it reports
+a missing member, and reports a missing member of a batch entry with the entry's index, so
+`queueserver.rules` checks those. Values of a map are optional for the same reason. A decoder
+rejects only values of the wrong type; ranges, alphabets and lengths are checked by the rules.
+
+SQS omits empty lists and maps from a result: pass None for them.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class MessageAttributeValue(Shape):
 
 
 class Message(Shape):
-    """A received message. The digest of attributes covers those returned, not those sent."""
+    """A received message. `md5_of_message_attributes` covers the returned attributes only."""
 
     message_id: str
     receipt_handle: str
@@ -47,7 +48,7 @@ class Message(Shape):
 
 
 class BatchResultErrorEntry(Shape):
-    """An entry of a batch that failed. `code` is the Query protocol's, in JSON too."""
+    """A batch entry that failed. `code` is the error code of the Query protocol, in JSON too."""
 
     id: str
     sender_fault: bool
@@ -71,13 +72,13 @@ class CancelMessageMoveTask(Shape):
 
 
 class CancelMessageMoveTaskResult(Shape):
-    """How many messages the task had moved when it was cancelled."""
+    """The number of messages that the task had moved when it was cancelled."""
 
     approximate_number_of_messages_moved: Integer
 
 
 class ChangeMessageVisibility(Shape):
-    """Let a received message become visible in so many seconds from now."""
+    """Make a received message visible `visibility_timeout` seconds from now."""
 
     queue_url: QueueUrl
     receipt_handle: str | None = None
@@ -85,7 +86,7 @@ class ChangeMessageVisibility(Shape):
 
 
 class ChangeMessageVisibilityBatchRequestEntry(Shape):
-    """One message of a ChangeMessageVisibilityBatch."""
+    """An entry of ChangeMessageVisibilityBatch."""
 
     id: str | None = None
     receipt_handle: str | None = None
@@ -93,27 +94,27 @@ class ChangeMessageVisibilityBatchRequestEntry(Shape):
 
 
 class ChangeMessageVisibilityBatch(Shape):
-    """Do ChangeMessageVisibility for up to ten messages."""
+    """Change the visibility timeout of up to ten messages."""
 
     queue_url: QueueUrl
     entries: list[ChangeMessageVisibilityBatchRequestEntry] | None = None
 
 
 class ChangeMessageVisibilityBatchResultEntry(Shape):
-    """An entry that succeeded."""
+    """A batch entry that succeeded."""
 
     id: str
 
 
 class ChangeMessageVisibilityBatchResult(Shape):
-    """What became of each entry."""
+    """The entries that succeeded and those that failed."""
 
     successful: list[ChangeMessageVisibilityBatchResultEntry] | None = None
     failed: list[BatchResultErrorEntry] | None = None
 
 
 class CreateQueue(Shape):
-    """Create a queue, or find it with the same attributes."""
+    """Create a queue, or return the URL of the existing one if its attributes are the same."""
 
     queue_name: str
     attributes: Mapping[str, str | None] | None = None
@@ -134,53 +135,53 @@ class DeleteMessage(Shape):
 
 
 class DeleteMessageBatchRequestEntry(Shape):
-    """One message of a DeleteMessageBatch."""
+    """An entry of DeleteMessageBatch."""
 
     id: str | None = None
     receipt_handle: str | None = None
 
 
 class DeleteMessageBatch(Shape):
-    """Do DeleteMessage for up to ten messages."""
+    """Delete up to ten received messages."""
 
     queue_url: QueueUrl
     entries: list[DeleteMessageBatchRequestEntry] | None = None
 
 
 class DeleteMessageBatchResultEntry(Shape):
-    """An entry that succeeded."""
+    """A batch entry that succeeded."""
 
     id: str
 
 
 class DeleteMessageBatchResult(Shape):
-    """What became of each entry."""
+    """The entries that succeeded and those that failed."""
 
     successful: list[DeleteMessageBatchResultEntry] | None = None
     failed: list[BatchResultErrorEntry] | None = None
 
 
 class DeleteQueue(Shape):
-    """Delete a queue with everything in it."""
+    """Delete a queue and its messages."""
 
     queue_url: QueueUrl
 
 
 class GetQueueAttributes(Shape):
-    """Read a queue's attributes; `All` among the names stands for every one."""
+    """Read attributes of a queue; the name `All` selects every attribute."""
 
     queue_url: QueueUrl
     attribute_names: list[str] | None = None
 
 
 class GetQueueAttributesResult(Shape):
-    """The attributes that were asked for and are set."""
+    """The requested attributes that have a value."""
 
     attributes: dict[str, str] | None = None
 
 
 class GetQueueUrl(Shape):
-    """Find a queue's URL by its name."""
+    """Look up the URL of a queue by name."""
 
     queue_name: str
     queue_owner_aws_account_id: str | None = None
@@ -193,7 +194,7 @@ class GetQueueUrlResult(Shape):
 
 
 class ListDeadLetterSourceQueues(Shape):
-    """List the queues whose dead-letter queue this is."""
+    """List the queues that use this queue as their dead-letter queue."""
 
     queue_url: QueueUrl
     next_token: str | None = None
@@ -215,7 +216,7 @@ class ListMessageMoveTasks(Shape):
 
 
 class ListMessageMoveTasksResultEntry(Shape):
-    """A message move task. `started_timestamp` is in milliseconds since 1970."""
+    """A message move task. `started_timestamp` is in epoch milliseconds."""
 
     status: str
     source_arn: str
@@ -268,9 +269,10 @@ class PurgeQueue(Shape):
 
 
 class ReceiveMessage(Shape):
-    """Take up to ten messages, waiting for them if asked to.
+    """Receive up to ten messages, waiting up to `wait_time_seconds` for the first.
 
-    Query calls both lists of system attributes by one name, so there they are always equal.
+    The Query protocol has one name for both lists of system attributes, so a Query request sets
+    both to the same value.
     """
 
     queue_url: QueueUrl
@@ -297,7 +299,7 @@ class RemovePermission(Shape):
 
 
 class SendMessage(Shape):
-    """Put a message into a queue."""
+    """Send a message to a queue."""
 
     queue_url: QueueUrl
     message_body: str | None = None
@@ -309,7 +311,7 @@ class SendMessage(Shape):
 
 
 class SendMessageResult(Shape):
-    """The message's identity, and digests for the sender to check."""
+    """The id of the sent message, and digests that the sender can check."""
 
     md5_of_message_body: str
     message_id: str
@@ -319,7 +321,7 @@ class SendMessageResult(Shape):
 
 
 class SendMessageBatchRequestEntry(Shape):
-    """One message of a SendMessageBatch."""
+    """An entry of SendMessageBatch."""
 
     id: str | None = None
     message_body: str | None = None
@@ -338,7 +340,7 @@ class SendMessageBatch(Shape):
 
 
 class SendMessageBatchResultEntry(Shape):
-    """An entry that succeeded."""
+    """A batch entry that succeeded."""
 
     id: str
     message_id: str
@@ -349,7 +351,7 @@ class SendMessageBatchResultEntry(Shape):
 
 
 class SendMessageBatchResult(Shape):
-    """What became of each entry."""
+    """The entries that succeeded and those that failed."""
 
     successful: list[SendMessageBatchResultEntry] | None = None
     failed: list[BatchResultErrorEntry] | None = None
@@ -363,7 +365,7 @@ class SetQueueAttributes(Shape):
 
 
 class StartMessageMoveTask(Shape):
-    """Move a dead-letter queue's messages back, or elsewhere."""
+    """Start moving the messages of a dead-letter queue to their sources or to another queue."""
 
     source_arn: str
     destination_arn: str | None = None
@@ -371,13 +373,13 @@ class StartMessageMoveTask(Shape):
 
 
 class StartMessageMoveTaskResult(Shape):
-    """What to cancel the task by."""
+    """The handle that cancels the task."""
 
     task_handle: str
 
 
 class TagQueue(Shape):
-    """Add tags to a queue, overwriting equal keys."""
+    """Add tags to a queue; a tag replaces an existing one with the same key."""
 
     queue_url: QueueUrl
     tags: Mapping[str, str | None] | None = None
@@ -391,11 +393,14 @@ class UntagQueue(Shape):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """A row of the table.
+    """A row of `ACTIONS`.
 
-    `method` is the name in snake_case, by which the rules are found. `result` is None where SQS
-    answers with nothing. `on_queue_path` is False where the Query protocol refuses the action on a
-    queue's own path.
+    Attributes:
+        name: the action's name on the wire.
+        method: the name in snake_case: the name of the method that implements the action.
+        request: the request structure.
+        result: the result structure, or None if SQS answers with an empty body.
+        on_queue_path: whether the Query protocol accepts the action on the path of a queue.
     """
 
     name: str
@@ -443,4 +448,4 @@ _ROWS = (
 )
 
 ACTIONS = {row.name: row for row in _ROWS}
-"""The table, by name."""
+"""The actions by name."""

@@ -1,7 +1,4 @@
-"""The MD5 digests that clients check what they sent and received by.
-
-Refuses to be of use for anything else: MD5 protects against accidents only.
-"""
+"""MD5 digests of bodies and attributes, with which clients detect damage in transit."""
 
 from __future__ import annotations
 
@@ -15,16 +12,17 @@ _BINARY = b"\x02"
 
 
 def md5_of_body(body: str) -> str:
-    """Digest a message's body: MD5 of its UTF-8, in lower-case hexadecimal."""
+    """Return the MD5 of a body in UTF-8, in lower-case hexadecimal."""
     return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
 
 
 def md5_of_attributes(attributes: Mapping[str, MessageAttributeValue]) -> str:
-    """Digest message attributes, or message system attributes, as AWS's developer guide says.
+    """Return the MD5 of message attributes or message system attributes, in hexadecimal.
 
-    Every part but the one-byte value type is preceded by its length. The values are digested as
-    they were sent: numbers are texts, binary values are raw bytes. List values, which SQS does not
-    accept, have no digest.
+    AWS (developer guide, "Calculating the MD5 message digest for message attributes"): attributes
+    in order of name; each of name, data type and value is preceded by its length in four bytes,
+    the value also by one byte for its type. Numbers are digested as the text that was sent, binary
+    values as raw bytes.
     """
     digest = hashlib.md5(usedforsecurity=False)
     for name in sorted(attributes):

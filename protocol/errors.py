@@ -1,7 +1,7 @@
-"""Every error that SQS answers: shape name, Query code, HTTP status, and whose fault it is.
+"""The errors of SQS: shape name, Query code, HTTP status and default text.
 
-An error is raised where its rule is and rendered by the codecs alone. Each class is one row of
-SQS's error table; its `text` is what AWS says when the rule gives no text of its own.
+The code that checks a rule raises the error; the codecs encode it. Each class is one row of SQS's
+error table.
 """
 
 from __future__ import annotations
@@ -9,19 +9,23 @@ from __future__ import annotations
 from typing import ClassVar
 
 SQS_NAMESPACE = "com.amazonaws.sqs"
-"""Where the errors that SQS's model declares live."""
+"""The namespace of the errors that the SQS service model declares."""
 
 COMMON_NAMESPACE = "com.amazon.coral.service"
-"""Where the errors that every AWS service shares live; their shape names end in `Exception`."""
+"""The namespace of the errors that all AWS services share; shape names end in `Exception`."""
 
 
 class SQSError(Exception):
-    """An error for the wire.
+    """An error that is sent to the client.
 
-    Class attributes are the row of the table: `shape` (the name in JSON's `__type`), `namespace`,
-    `code` (the Query protocol's code, also sent in `x-amzn-query-error`), `status` (HTTP), `text`
-    (the default message; where it is empty, JSON leaves the message out) and `bare` (the Query
-    protocol answers with nothing but an empty element named after the shape).
+    Attributes:
+        shape: the name in `__type` of the JSON protocol.
+        namespace: the namespace in `__type`.
+        code: the code of the Query protocol, also sent in x-amzn-query-error.
+        status: the HTTP status.
+        text: the default message; if it is empty, the JSON protocol omits the message.
+        bare: whether the Query protocol answers with only an empty element named after the shape.
+        message: the message of this instance.
     """
 
     shape: ClassVar[str] = ""
@@ -34,7 +38,7 @@ class SQSError(Exception):
     def __init_subclass__(
         cls, *, code: str | None = None, status: int = 400, common: str | None = None
     ) -> None:
-        """Fill in the row: `code` and `common` (a shared shape's name) default to the class's."""
+        """Set the class attributes; `code` and `shape` default to the name of the class."""
         super().__init_subclass__()
         cls.shape = common or cls.__name__
         cls.namespace = COMMON_NAMESPACE if common else SQS_NAMESPACE
@@ -47,17 +51,17 @@ class SQSError(Exception):
 
     @property
     def query_message(self) -> str:
-        """The text for the Query protocol, which differs from JSON's for one error only."""
+        """Return the message for the Query protocol; it differs from JSON's for one error."""
         return self.message
 
     @property
     def sender_fault(self) -> bool:
-        """Whether the caller is to blame (4xx) rather than the server (5xx)."""
+        """Return whether the client caused the error (4xx) and not the server (5xx)."""
         return self.status < 500
 
 
 def missing_parameter(name: str) -> SQSError:
-    """Word the absence of a required parameter: SQS has rules of its own for two of them."""
+    """Return the error for a missing required parameter; SQS has special ones for two of them."""
     if name == "QueueUrl":
         return QueueDoesNotExist()
     if name == "QueueName":
@@ -73,18 +77,18 @@ class QueueDoesNotExist(SQSError, code="AWS.SimpleQueueService.NonExistentQueue"
 
     @property
     def query_message(self) -> str:
-        """AWS's Query protocol still speaks of a WSDL version here."""
+        """Return the message with the WSDL version that AWS adds in the Query protocol."""
         return self.message.replace("not exist.", "not exist for this wsdl version.")
 
 
 class QueueNameExists(SQSError, code="QueueAlreadyExists"):
-    """CreateQueue met a queue of that name with other attributes."""
+    """A queue of that name exists with other attributes (CreateQueue)."""
 
     text = "A queue already exists with the same name and a different value for some attribute"
 
 
 class QueueDeletedRecently(SQSError, code="AWS.SimpleQueueService.QueueDeletedRecently"):
-    """CreateQueue came too soon after DeleteQueue."""
+    """The name was deleted less than 60 s ago (CreateQueue)."""
 
     text = (
         "You must wait 60 seconds after deleting a queue before you can create another with the"
@@ -95,19 +99,19 @@ class QueueDeletedRecently(SQSError, code="AWS.SimpleQueueService.QueueDeletedRe
 class PurgeQueueInProgress(
     SQSError, code="AWS.SimpleQueueService.PurgeQueueInProgress", status=403
 ):
-    """PurgeQueue came too soon after another."""
+    """The queue was purged less than 60 s ago (PurgeQueue)."""
 
     text = "Only one PurgeQueue operation on a queue is allowed every 60 seconds."
 
 
 class OverLimit(SQSError, status=403):
-    """A quota is used up."""
+    """A quota is exhausted."""
 
     text = "The specified action violates a limit."
 
 
 class MessageNotInflight(SQSError, code="AWS.SimpleQueueService.MessageNotInflight"):
-    """The message is not in flight; the one error that SQS sends without a text."""
+    """The message is not in flight; SQS sends this error without a text."""
 
     text = ""
 
@@ -131,19 +135,19 @@ class InvalidAddress(SQSError, status=404):
 
 
 class InvalidSecurity(SQSError, status=403):
-    """The request had to be encrypted and signed, and was not."""
+    """The request was not sent over HTTPS, or not signed."""
 
     text = "The request was not made over HTTPS or did not use SigV4 for signing."
 
 
 class RequestThrottled(SQSError, status=403):
-    """The caller is too fast; clients retry on this code with this status."""
+    """The client sends too many requests; SDKs retry."""
 
     text = "Request is throttled."
 
 
 class InvalidAttributeName(SQSError):
-    """There is no such attribute, or not for this kind of queue."""
+    """The attribute does not exist, or not for this type of queue."""
 
     text = "The specified attribute doesn't exist."
 
@@ -155,7 +159,7 @@ class InvalidAttributeValue(SQSError):
 
 
 class InvalidMessageContents(SQSError):
-    """A body holds characters that XML 1.0 cannot carry."""
+    """A body contains characters that XML 1.0 cannot represent."""
 
     text = (
         "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to "
@@ -164,13 +168,13 @@ class InvalidMessageContents(SQSError):
 
 
 class InvalidIdFormat(SQSError):
-    """Deprecated in AWS's model, and kept for its sake."""
+    """Deprecated in the service model of AWS; never raised."""
 
     text = "The specified receipt handle isn't valid for the current version."
 
 
 class UnsupportedOperation(SQSError, code="AWS.SimpleQueueService.UnsupportedOperation"):
-    """SQS's model has it, but SQS does not do it."""
+    """The service model has it, but SQS does not support it."""
 
     text = "Unsupported operation."
 
@@ -190,19 +194,19 @@ class TooManyEntriesInBatchRequest(
 
 
 class BatchEntryIdsNotDistinct(SQSError, code="AWS.SimpleQueueService.BatchEntryIdsNotDistinct"):
-    """Two entries of a batch have one id."""
+    """Two entries of a batch have the same id."""
 
     text = "Two or more batch entries in the request have the same Id."
 
 
 class BatchRequestTooLong(SQSError, code="AWS.SimpleQueueService.BatchRequestTooLong"):
-    """The entries of a batch are too long together."""
+    """The total size of the entries of a batch exceeds the limit."""
 
     text = "The length of all the messages put together is more than the limit."
 
 
 class InvalidBatchEntryId(SQSError, code="AWS.SimpleQueueService.InvalidBatchEntryId"):
-    """The id of a batch's entry is malformed."""
+    """The id of a batch entry is malformed."""
 
     text = (
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It"
@@ -211,31 +215,31 @@ class InvalidBatchEntryId(SQSError, code="AWS.SimpleQueueService.InvalidBatchEnt
 
 
 class KmsAccessDenied(SQSError, code="KMS.AccessDeniedException"):
-    """KMS does not let the caller use the key."""
+    """The caller may not use the KMS key."""
 
     text = "The caller doesn't have the required KMS access."
 
 
 class KmsDisabled(SQSError, code="KMS.DisabledException"):
-    """The KMS key is switched off."""
+    """The KMS key is disabled."""
 
     text = "The KMS key is disabled."
 
 
 class KmsInvalidKeyUsage(SQSError, code="KMS.InvalidKeyUsageException"):
-    """The KMS key is made for something else."""
+    """The KMS key has another usage or algorithm."""
 
     text = "The key's usage or algorithm doesn't fit the request."
 
 
 class KmsInvalidState(SQSError, code="KMS.InvalidStateException"):
-    """The KMS key cannot be used as it is now."""
+    """The KMS key is in a state that forbids its use."""
 
     text = "The state of the specified resource is not valid for this request."
 
 
 class KmsNotFound(SQSError, code="KMS.NotFoundException"):
-    """There is no such KMS key."""
+    """The KMS key does not exist."""
 
     text = "The specified entity or resource could not be found."
 
@@ -247,7 +251,7 @@ class KmsOptInRequired(SQSError, code="KMS.OptInRequired", status=403):
 
 
 class KmsThrottled(SQSError, code="KMS.ThrottlingException"):
-    """KMS finds the caller too fast."""
+    """KMS throttles the caller."""
 
     text = "KMS throttles requests for the conditions at hand."
 
@@ -259,13 +263,13 @@ class InvalidParameterValue(SQSError, common="InvalidParameterValueException"):
 
 
 class MissingParameter(SQSError, common="MissingRequiredParameterException"):
-    """A parameter is not there."""
+    """A required parameter is missing."""
 
     text = "The request must contain a parameter that is missing."
 
 
 class InvalidAction(SQSError, common="UnknownOperationException"):
-    """There is no such action, or not at this endpoint."""
+    """The action is unknown, or not allowed at this endpoint."""
 
     text = (
         "The action or operation requested is invalid. Verify that the action is typed correctly."
@@ -273,7 +277,7 @@ class InvalidAction(SQSError, common="UnknownOperationException"):
 
 
 class NoSuchPath(SQSError, code="InvalidAction", common="UnknownOperationException", status=404):
-    """The method and path name neither an action nor a queue."""
+    """The path is neither the endpoint nor a queue, or the method is not allowed."""
 
     text = "The requested path does not lead to a queue or an action."
 
@@ -281,19 +285,19 @@ class NoSuchPath(SQSError, code="InvalidAction", common="UnknownOperationExcepti
 
 
 class MissingAction(SQSError, common="MissingActionException"):
-    """A form names no action."""
+    """A form has no `Action`."""
 
     text = "Action is missing in the request parameters"
 
 
 class MalformedInput(SQSError, common="SerializationException"):
-    """The request is no JSON, no form, or holds a value of the wrong kind."""
+    """The request is not valid JSON or not a valid form, or a value has the wrong type."""
 
     text = "The request could not be parsed."
 
 
 class RequestEntityTooLarge(SQSError, common="RequestEntityTooLargeException", status=413):
-    """The body is longer than the server accepts."""
+    """The body exceeds the size limit of the server."""
 
     text = "The request's body is longer than the server accepts."
 
@@ -305,7 +309,7 @@ class RequestTimeout(SQSError, common="RequestTimeoutException", status=408):
 
 
 class AccessDenied(SQSError, common="AccessDeniedException", status=403):
-    """The caller may not do this."""
+    """The principal is not allowed to do this."""
 
     text = "Access to the resource is denied."
 
@@ -317,7 +321,7 @@ class InvalidClientTokenId(SQSError, common="UnrecognizedClientException", statu
 
 
 class SignatureDoesNotMatch(SQSError, common="InvalidSignatureException", status=403):
-    """The signature is wrong, or too old."""
+    """The signature is wrong or expired."""
 
     text = (
         "The request signature we calculated does not match the signature you provided. Check "
@@ -327,13 +331,13 @@ class SignatureDoesNotMatch(SQSError, common="InvalidSignatureException", status
 
 
 class IncompleteSignature(SQSError, common="IncompleteSignatureException"):
-    """The signature lacks a part."""
+    """A part of the signature is missing."""
 
     text = "The request signature does not conform to AWS standards."
 
 
 class ExpiredToken(SQSError, common="ExpiredTokenException", status=403):
-    """The session is over."""
+    """The session token has expired."""
 
     text = "The security token included in the request is expired"
 
@@ -345,6 +349,6 @@ class InternalFailure(SQSError, common="InternalFailure", status=500):
 
 
 class ServiceUnavailable(SQSError, common="ServiceUnavailable", status=503):
-    """The server cannot answer just now; clients retry."""
+    """The server is temporarily unavailable; clients retry."""
 
     text = "The request has failed due to a temporary failure of the server."

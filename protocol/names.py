@@ -1,7 +1,4 @@
-"""Queue URLs and ARNs: how a queue is named to the outside, and found by such a name.
-
-Refuses to know which queues exist, or what a new queue may be called.
-"""
+"""Queue URLs and ARNs: building and parsing them."""
 
 from __future__ import annotations
 
@@ -20,12 +17,13 @@ _ARN = re.compile(r"arn:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):(\S+)")
 
 
 def parse_queue_url(text: str) -> tuple[str | None, str]:
-    """Split a queue URL into account and name, as SQS does: only the last two segments matter.
+    """Return account and name of a queue URL; as on AWS, only its last two segments matter.
 
-    Accepts any host, the path alone, and a bare queue name. The account is None when the segment
-    before the name is no account (ElasticMQ's `/queue/name`) or is not there: the caller's own is
-    meant. Raises `QueueDoesNotExist` when no queue can bear such a name, so that what is returned
-    is safe to look up.
+    The host may be any; a path alone and a bare queue name are accepted too. The account is None,
+    meaning the caller's, if the URL has no account (ElasticMQ's `/queue/name`, a bare name).
+
+    Raises:
+        QueueDoesNotExist: no queue can have this name.
     """
     path = text.partition("://")[2].partition("/")[2] if "://" in text else text
     path = path.partition("?")[0].partition("#")[0]
@@ -38,21 +36,22 @@ def parse_queue_url(text: str) -> tuple[str | None, str]:
 
 
 def region_of_host(host: str) -> str | None:
-    """Find the region that a host's name tells, or None: `sqs.eu-west-1.anything` and its kin.
+    """Return the region in a host name, or None.
 
-    AWS's own hosts do, those of its older clients (`eu-west-1.queue.anything`), and LocalStack's.
+    Recognised are `sqs.REGION.`, `sqs-fips.REGION.` (AWS, LocalStack) and `REGION.queue.` (older
+    AWS clients), whatever follows.
     """
     match = _REGIONAL_HOST.match(host)
     return (match[1] or match[2]) if match else None
 
 
 def queue_url(base_url: str, account: str, name: str) -> str:
-    """Name a queue by URL; `base_url` is scheme and host, with or without a final slash."""
+    """Return a queue URL; `base_url` is scheme and host, with or without a final slash."""
     return f"{base_url.rstrip('/')}/{account}/{name}"
 
 
 class Arn(msgspec.Struct, frozen=True):
-    """An Amazon Resource Name; for SQS, `resource` is the queue's name."""
+    """An Amazon Resource Name. The `resource` of an SQS queue is its name."""
 
     partition: str
     service: str
@@ -66,18 +65,18 @@ class Arn(msgspec.Struct, frozen=True):
 
 
 def queue_arn(region: str, account: str, name: str) -> str:
-    """Name a queue by ARN, in the partition that its region belongs to."""
+    """Return the ARN of a queue, in the partition of its region."""
     return str(Arn(_partition(region), "sqs", region, account, name))
 
 
 def parse_arn(text: str) -> Arn | None:
-    """Split an ARN, or return None when it does not have an ARN's six parts."""
+    """Parse an ARN; return None if the text does not have the six parts of one."""
     match = _ARN.fullmatch(text)
     return Arn(*match.groups()) if match else None
 
 
 def _partition(region: str) -> str:
-    """Name the partition of AWS that has the region: China and GovCloud have their own."""
+    """Return the AWS partition of a region: China and GovCloud have their own."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"

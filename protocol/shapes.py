@@ -1,7 +1,7 @@
-"""How the table's structures look on the wire: names, kinds, and what must be there.
+"""Wire names and types of the structures in `protocol.actions`, derived from their fields.
 
-`protocol.actions` declares fields in snake_case; both codecs, and the test that compares the table
-with AWS's model, read names and kinds from here. Refuses to know any action.
+Fields are declared in snake_case; the codecs, and the test that compares the structures with
+AWS's service model, get names and types from `members`.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ _MAP_KEYS = {"Tag": "Key"}
 
 
 def wire_name(field: str) -> str:
-    """Name a field as SQS does: `message_body` is `MessageBody`, but for a few that keep capitals.
+    """Return the wire name of a field: `message_body` is `MessageBody`; a few have acronyms.
 
-    Two members are lower-case in one action only and name themselves there: `tags`, `queueUrls`.
+    `tags` and `queueUrls` are lower-case in one action each: those fields declare their name.
     """
     return _WIRE_NAMES.get(field) or "".join(word.capitalize() for word in field.split("_"))
 
 
 class Shape(msgspec.Struct, rename=wire_name, omit_defaults=True, gc=False):
-    """A structure of the wire. A member that is None is absent; unknown members are ignored.
+    """A structure on the wire. A member that is None is absent; unknown members are ignored.
 
-    Shapes never contain themselves, so the garbage collector need not follow them.
+    Shapes never contain themselves, so the garbage collector does not need to track them.
     """
 
 
 QueueUrl = Annotated[str, msgspec.Meta(min_length=1)]
-"""A queue URL, in which nothing between the quotes is as good as no member at all."""
+"""A queue URL; an empty string counts as absent."""
 
 INTEGERS = range(-(2**63), 2**63)
-"""What a number may be. SQS's ranges are rules; this keeps digits by the thousand from them."""
+"""The integers that a request may contain; the rules check the ranges of SQS."""
 
 Integer = Annotated[int, msgspec.Meta(ge=INTEGERS.start, le=INTEGERS.stop - 1)]
 
 
 class Scalar(msgspec.Struct, frozen=True):
-    """A string, integer, boolean or blob; `filled` says that an empty text counts as absent."""
+    """A string, integer, boolean or blob; `filled` means that an empty string counts as absent."""
 
     kind: str
     filled: bool = False
 
 
 class ListOf(msgspec.Struct, frozen=True):
-    """A list; Query flattens it."""
+    """A list; the Query protocol flattens it."""
 
     item: Type
     kind: str = "list"
 
 
 class MapOf(msgspec.Struct, frozen=True):
-    """A map from strings; Query flattens it into a list of entries."""
+    """A map with string keys; the Query protocol flattens it into a list of entries."""
 
     item: Type
     kind: str = "map"
 
 
 class Structure(msgspec.Struct, frozen=True):
-    """A structure, by its class."""
+    """A structure, given by its class."""
 
     shape: type[msgspec.Struct]
     kind: str = "structure"
@@ -80,10 +80,15 @@ Type: TypeAlias = Scalar | ListOf | MapOf | Structure
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A member of a structure, by every name it has.
+    """A member of a structure.
 
-    `query_name` is the Query protocol's, singular for lists and maps, which are flattened there;
-    `key_name` is what a map's keys are called in it.
+    Attributes:
+        field: the name of the Python field.
+        wire_name: the name in JSON.
+        query_name: the name in the Query protocol: singular for lists and maps.
+        key_name: the name of a map's keys in the Query protocol.
+        required: whether a request without the member is rejected.
+        type: the type.
     """
 
     field: str
@@ -96,7 +101,7 @@ class Member(msgspec.Struct, frozen=True):
 
 @functools.cache
 def members(shape: type[msgspec.Struct]) -> tuple[Member, ...]:
-    """Give a structure's members in the order of their declaration."""
+    """Return the members of a structure in the order of declaration."""
     info = cast("inspect.StructType", inspect.type_info(shape))
     return tuple(_member(field) for field in info.fields)
 
@@ -109,7 +114,7 @@ def _member(field: inspect.Field) -> Member:
 
 
 def _query_name(name: str, kind: Type) -> str:
-    """Name a member for Query: a list of structures takes theirs, the rest loses its final s."""
+    """Return the Query name: that of the structure for a list of them, else without the final s."""
     match kind:
         case ListOf(Structure(shape)):
             return shape.__name__

@@ -1,7 +1,4 @@
-"""What HTTP carries, without HTTP: a request, a response, and what a codec does with them.
-
-Refuses everything about connections, and headers that neither protocol reads or writes.
-"""
+"""Requests and responses as the codecs see them, independent of the HTTP library."""
 
 from __future__ import annotations
 
@@ -14,10 +11,16 @@ from protocol.errors import SQSError
 
 
 class WireRequest(msgspec.Struct):
-    """A request as it came. An absent header is an empty text; the body comes last.
+    """A request. An absent header is an empty string.
 
-    `path` (without the query) and `query` are raw, that is percent-encoded; `target` is the header
-    `X-Amz-Target`.
+    Attributes:
+        method: the HTTP method.
+        path: the path without the query, percent-encoded as received.
+        query: the query string, percent-encoded as received.
+        content_type: the header Content-Type.
+        target: the header X-Amz-Target.
+        accept: the header Accept.
+        body: the body; it is read after the headers.
     """
 
     method: str
@@ -30,10 +33,13 @@ class WireRequest(msgspec.Struct):
 
 
 class WireResponse(msgspec.Struct, frozen=True):
-    """A response to be sent.
+    """A response. The sender adds the header x-amzn-RequestId.
 
-    `query_error` is the value for the header `x-amzn-query-error`, which JSON errors carry. The
-    request's id is to be sent as `x-amzn-RequestId` with every response.
+    Attributes:
+        status: the HTTP status.
+        content_type: the header Content-Type.
+        body: the body.
+        query_error: the header x-amzn-query-error, or None; errors in JSON have it.
     """
 
     status: int
@@ -43,15 +49,15 @@ class WireResponse(msgspec.Struct, frozen=True):
 
 
 class Codec(Protocol):
-    """One of SQS's two protocols."""
+    """One of the protocols of SQS."""
 
     def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
-        """Turn bytes into an action and its request structure; raises `SQSError` when malformed."""
+        """Decode a request; raise `SQSError` if it is malformed."""
 
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
-        """Turn a result into bytes; `result` is None for an action that answers with nothing."""
+        """Encode a result; it is None for an action without a result structure."""
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
-        """Turn an error into bytes."""
+        """Encode an error."""

@@ -1,4 +1,4 @@
-"""Each promise of the README has tests by name: none without a test, none that is not made."""
+"""Each promise in docs/durability.md has tests by name, and no test is for a promise not made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
-POWER = "power/test_power_cuts.py::test_what_was_acknowledged_is_there_whenever_the_power_is_cut"
+POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss_at_any_moment"
 KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
 STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
 FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
@@ -30,24 +30,24 @@ BACK = "engine/test_clock_steps.py::test_what_was_visible_stays_so_when_the_cloc
 BEHIND = "api/test_clock_behind.py::test_a_server_that_starts_beside_a_clock_that_is_behind_goes_on"
 
 PROMISES = {
-    "A send that was acknowledged": [CRASHES, KILLED, POWER],
-    "A deletion that was acknowledged": [CRASHES, POWER],
-    "What is received was sent": [CRASHES],
-    "A message is in one queue": [CRASHES],
-    "Within a group of a FIFO queue": [CRASHES],
+    "An acknowledged send is kept": [CRASHES, KILLED, POWER],
+    "An acknowledged deletion is kept": [CRASHES, POWER],
+    "A received message is exactly what was sent": [CRASHES],
+    "A message is in one queue at every moment": [CRASHES],
+    "Within a message group of a FIFO queue": [CRASHES],
     "A send that is repeated": [CRASHES],
-    "Messages whose receiver": [CRASHES],
+    "A message whose receiver": [CRASHES],
     "A request that was answered with 4xx": [CRASHES, THROTTLED, FAILING],
-    "SIGTERM answers every request": [STOPS],
-    "What a full or failing disk": [FULL, FAILING, DELETES],
-    "When more is asked for": [THROTTLED, EXCESS, TOO_MANY],
+    "After SIGTERM the server answers every request": [STOPS],
+    "If the disk is full or fails": [FULL, FAILING, DELETES],
+    "If clients ask for more than the server can do": [THROTTLED, EXCESS, TOO_MANY],
     "Time never goes back": [STEPS, BACK, BEHIND],
 }
 
 
 def promises() -> list[str]:
-    readme = (ROOT / "README.md").read_text()
-    section = readme.partition("## What is promised\n")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "durability.md").read_text()
+    section = page.partition("## Promises\n")[2].partition("\n## ")[0]
     return re.findall(r"^- (.+)$", section, flags=re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What the README says must be true: its settings, its commands, its example."""
+"""The README and the page of the settings are true: commands, example, settings, actions."""
 
 from __future__ import annotations
 
@@ -13,32 +13,46 @@ from protocol.actions import ACTIONS
 from queueserver.config import SETTINGS, Setting, load
 from tests.api.live_server import LiveServer, config
 from tests.clock import ManualClock
+from tests.markdown import ROOT, code_blocks, text_of
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-ROWS = {row.split("`")[1]: row for row in README.splitlines() if row.startswith("| `--")}
-
-
-def code(language: str) -> list[str]:
-    """Give the README's examples in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+README = text_of("README.md")
+SETTINGS_PAGE = text_of("docs/settings.md")
+ROWS = {row.split("`")[1]: row for row in SETTINGS_PAGE.splitlines() if row.startswith("| `--")}
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_every_setting_has_a_row_with_its_variable_and_default(setting: Setting) -> None:
-    _, _, variable, default, _, _ = ROWS[setting.flag].split("|")
+    _, _, variable, default, _, _, _ = ROWS[setting.flag].split("|")
     assert variable.strip() == f"`{setting.variable}`"
     shown = re.match(r"`([^`]*)`|none", default.strip())
     assert shown is not None
     assert shown[1] == setting.default
 
 
-def test_there_is_no_row_for_a_setting_that_is_not_there() -> None:
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_has_a_row_with_its_allowed_values_and_help(setting: Setting) -> None:
+    _, _, _, _, allowed, meaning, _ = ROWS[setting.flag].replace("`", "").split("|")
+    assert (allowed.strip(), meaning.strip()) == (setting.allowed, setting.help)
+
+
+def test_no_row_is_for_an_unknown_setting() -> None:
     assert set(ROWS) == {setting.flag for setting in SETTINGS}
 
 
-def test_the_set_up_is_two_commands_of_one_line_each() -> None:
-    run, test, *_ = code("sh")
+def test_defaults_of_the_image_are_those_of_the_dockerfile() -> None:
+    shown = {
+        row.split("`")[3]: image[1]
+        for row in ROWS.values()
+        if (image := re.search(r"\(in the image `([^`]*)`\)", row))
+    }
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert shown == dict(re.findall(r"(QUEUESERVER_\w+)=(\S+)", dockerfile))
+
+
+def test_set_up_is_two_commands_of_one_line_each() -> None:
+    commands = code_blocks(README, "sh")
+    run, test = (command for command in commands if command.startswith("python3 -m venv"))
+    assert run == commands[0]
     assert run.count("\n") == test.count("\n") == 1
     assert run.endswith(".venv/bin/queueserver\n")
     assert test.endswith(".venv/bin/python -m pytest\n")
@@ -48,11 +62,12 @@ def test_ci_runs_the_test_command_as_it_stands() -> None:
     pattern = re.search(r"grep -m 1 '(.+)' README.md", (ROOT / ".ci" / "run").read_text())
     assert pattern is not None
     found = [line for line in README.splitlines() if re.search(pattern[1], line)]
-    assert found == [code("sh")[1].strip()]
+    (test,) = (block for block in code_blocks(README, "sh") if block.endswith("-m pytest\n"))
+    assert found == [test.strip()]
 
 
-def test_the_example_works_when_it_is_pasted(tmp_path: Path) -> None:
-    (example,) = code("python")
+def test_example_works_when_it_is_pasted(tmp_path: Path) -> None:
+    (example,) = code_blocks(README, "python")
     server = LiveServer(config(f"sqlite:///{tmp_path}/queueserver.db"), ManualClock())
     try:
         assert "http://127.0.0.1:9324" in example
@@ -65,8 +80,8 @@ def test_the_example_works_when_it_is_pasted(tmp_path: Path) -> None:
         server.close()
 
 
-def test_the_file_of_settings_is_one(tmp_path: Path) -> None:
-    (document,) = code("toml")
+def test_example_of_the_settings_file_can_be_loaded(tmp_path: Path) -> None:
+    (document,) = code_blocks(SETTINGS_PAGE, "toml")
     path = tmp_path / "queueserver.toml"
     path.write_text(document)
     settings = load({"config": str(path)}, {})
@@ -74,5 +89,6 @@ def test_the_file_of_settings_is_one(tmp_path: Path) -> None:
     assert settings.queues["orders"].tags == {"team": "checkout"}
 
 
-def test_all_actions_are_claimed_and_there_are_as_many() -> None:
-    assert f"all {len(ACTIONS)} of its actions" in README
+@pytest.mark.parametrize("page", ["README.md", "docs/compatibility.md"])
+def test_all_actions_are_claimed_and_there_are_as_many(page: str) -> None:
+    assert f"all {len(ACTIONS)} of its actions" in text_of(page)

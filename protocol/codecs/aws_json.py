@@ -1,9 +1,9 @@
-"""AWS JSON 1.0: a target header and a JSON object, answered in kind.
+"""The AWS JSON 1.0 protocol: the header X-Amz-Target and a JSON object.
 
-Valid requests are decoded in one pass, straight into the action's structure. Only what that pass
-refuses is read again, member by member, to accept what SQS tolerates (nulls, numbers in maps) and
-to word the rest as SQS does. Refuses unknown targets, and whatever has no JSON object in it. Half
-of a surrogate pair is no text, but it is JSON: where it may stand is for the rules to say.
+msgspec decodes a valid request in one pass into the action's structure. A request that msgspec
+rejects is decoded again, member by member: SQS tolerates some values that the structure does not
+(null, numbers as values of a map), and words its errors by member. A lone surrogate is valid JSON;
+the rules decide where a request may contain one.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, NoReturn
 
 import msgspec
@@ -32,33 +34,51 @@ _ENCODER = msgspec.json.Encoder()
 _LIST = "Start of list found where not expected"
 _MAP = "Start of structure or map found where not expected."
 
-_UNREADABLE = (ValueError, ArithmeticError, RecursionError)
-"""What decoders raise: their own errors and bad UTF-8, endless exponents, endless nesting."""
+_DECODE_ERRORS = (ValueError, ArithmeticError)
+"""Errors of the decoders: invalid JSON or UTF-8, and exponents that Decimal rejects."""
+
+MAXIMUM_NESTING = 500
+"""Levels of arrays and objects in a request: our own limit, the same on every Python version."""
+
+# Linear in every input: no backtracking, and a string without an end is taken to the end.
+_STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+"?', re.DOTALL)
+_BRACKETS = b"[]{}"
+_OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _BRACKETS)
+_STEPS = bytes.maketrans(_BRACKETS, b"\x01\xff\x01\xff")  # +1 and -1 as signed bytes
 
 
 class JsonCodec:
-    """The JSON side of `protocol.envelope.Codec`."""
+    """The codec of AWS JSON 1.0."""
 
     def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
-        """Decode a request; raises `InvalidAction`, `MalformedInput` or what a member lacks."""
+        """Decode a request.
+
+        Raises:
+            InvalidAction: X-Amz-Target names no action.
+            MalformedInput: the body is not a JSON object, nests too deeply, or has a member of the
+                wrong type.
+            SQSError: a required member is missing: see `protocol.errors.missing_parameter`.
+        """
         row = _TARGETS.get(request.target)
         if row is None:
             raise InvalidAction
         action, decoder = row
+        if _nests_too_deeply(request.body):
+            raise MalformedInput
         try:
             return action, decoder.decode(request.body)
-        except _UNREADABLE:
-            return action, _read_again(action, request.body)
+        except _DECODE_ERRORS:
+            return action, _read_by_member(action, request.body)
 
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
-        """Encode a result; an action without one is answered with no bytes at all."""
+        """Encode a result; the body is empty if the action has no result."""
         body = b"" if result is None else encoded(result)
         return WireResponse(200, _CONTENT_TYPE, body)
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
-        """Encode an error; every one carries its Query code, which JavaScript's SDK insists on."""
+        """Encode an error; the JavaScript SDK needs the Query code in x-amzn-query-error."""
         body = {"__type": f"{error.namespace}#{error.shape}"}
         if error.message:
             body["message"] = error.message
@@ -67,7 +87,7 @@ class JsonCodec:
 
 
 def encoded(value: object) -> bytes:
-    """Write compact JSON; what is no text, which only an echo can hold, becomes `?`."""
+    """Encode compact JSON; a lone surrogate, which an error may quote, becomes `?`."""
     try:
         return _ENCODER.encode(value)
     except UnicodeEncodeError:
@@ -75,19 +95,28 @@ def encoded(value: object) -> bytes:
         return json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def _refused(constant: str) -> NoReturn:
-    """JSON has no NaN and no Infinity."""
+def _nests_too_deeply(body: bytes) -> bool:
+    """Return whether a body nests more levels than `MAXIMUM_NESTING`; cheap if it cannot."""
+    if len(body) <= MAXIMUM_NESTING or body.count(b"[") + body.count(b"{") <= MAXIMUM_NESTING:
+        return False
+    steps = _STRING.sub(b"", body).translate(_STEPS, _OTHER_BYTES)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > MAXIMUM_NESTING
+
+
+def _reject_constant(constant: str) -> NoReturn:
+    """Reject NaN and Infinity, which are not JSON."""
     raise ValueError(constant)
 
 
-_DOCUMENT = json.JSONDecoder(parse_float=Decimal, parse_constant=_refused)
-"""Reads lone surrogates, escaped or not, which msgspec takes for no JSON at all."""
+_DOCUMENT = json.JSONDecoder(parse_float=Decimal, parse_constant=_reject_constant)
+"""A decoder that accepts lone surrogates, escaped or not; msgspec rejects them."""
 
 
-def _read_again(action: Action, body: bytes) -> msgspec.Struct:
+def _read_by_member(action: Action, body: bytes) -> msgspec.Struct:
+    """Decode a request that msgspec rejected, with the tolerance and the error texts of SQS."""
     try:
         document = _DOCUMENT.decode(body.decode(errors="surrogatepass")) if body.strip() else {}
-    except _UNREADABLE as error:
+    except _DECODE_ERRORS as error:
         raise MalformedInput from error
     if not isinstance(document, dict):
         raise MalformedInput
@@ -104,14 +133,14 @@ def _structure(value: object, shape: type[msgspec.Struct], *, in_map: bool) -> m
             fields[member.field] = _value(given, member.type, in_map=in_map)
         elif member.required:
             missing = missing or member
-    # What is there is read first: values of the wrong kind come before any that are not there.
+    # SQS reports a member of the wrong type before a missing one.
     if missing is not None:
         raise missing_parameter(missing.wire_name)
     return shape(**fields)
 
 
 def _value(value: object, type_: Type, *, in_map: bool) -> object:
-    """Read a value of any type. Inside maps scalars stand for texts, as SQS lets them."""
+    """Decode a value of any type; inside a map SQS takes numbers and booleans as strings."""
     match type_:
         case Structure(shape):
             return _structure(value, shape, in_map=in_map)
@@ -175,7 +204,7 @@ def _blob(value: object) -> bytes:
 
 
 def _unconvertible(value: object, wanted: str) -> MalformedInput:
-    """Name what was found as AWS's parser does."""
+    """Word a value of the wrong type as the AWS parser does."""
     if isinstance(value, dict):
         return MalformedInput(_MAP)
     if isinstance(value, list):

@@ -1,8 +1,4 @@
-"""AWS Query: a form, posted or in the URL, answered in XML.
-
-Refuses what names no action, an action where AWS does not take it, methods other than GET and
-POST, and paths that can be neither the endpoint's own nor a queue's.
-"""
+"""The AWS Query protocol: a form, posted or in the URL, answered in XML."""
 
 from __future__ import annotations
 
@@ -22,12 +18,16 @@ _WRITERS = {
 
 
 class QueryCodec:
-    """The Query side of `protocol.envelope.Codec`."""
+    """The codec of AWS Query."""
 
     def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
-        """Read a form; on a queue's own path the path stands for an absent `QueueUrl`.
+        """Decode a form; the path of a queue replaces a missing `QueueUrl`.
 
-        Raises `NoSuchPath`, `MissingAction`, `InvalidAction`, or what `protocol.forms` finds wrong.
+        Raises:
+            NoSuchPath: the method is not GET or POST, or the path is neither `/` nor a queue's.
+            MissingAction: a posted form has no `Action`.
+            InvalidAction: `Action` is unknown, or is not allowed on the path of a queue.
+            SQSError: see `protocol.codecs.forms`.
         """
         on_queue_path = _is_queue_path(request)
         posted = request.method == "POST"
@@ -45,7 +45,7 @@ class QueryCodec:
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
-        """Write a result; where there is nothing in it, its element is empty but there."""
+        """Encode a result; the element of an empty result is present and empty."""
         name = action.name
         content = "" if result is None else _WRITERS[name](result)
         if content:
@@ -60,7 +60,7 @@ class QueryCodec:
         )
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
-        """Write an error; the element `Detail` is always there and always empty."""
+        """Encode an error; the element `Detail` is always present and empty, as on AWS."""
         if error.bare:
             return _response(error.status, f"<{error.shape}/>")
         fault = "Sender" if error.sender_fault else "Receiver"
@@ -73,7 +73,7 @@ class QueryCodec:
 
 
 def _is_queue_path(request: WireRequest) -> bool:
-    """Tell a queue's own path from the endpoint's; raises `NoSuchPath` for all others."""
+    """Return whether the path is a queue's and not `/`; raise `NoSuchPath` for any other."""
     segments = sum(1 for segment in request.path.split("/") if segment)
     if segments == 1 or request.method not in {"GET", "POST"} or not request.path.isascii():
         raise NoSuchPath

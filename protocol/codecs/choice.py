@@ -1,7 +1,4 @@
-"""The door of this package: which protocol does a request speak, and how is it answered?
-
-Refuses nothing: what neither protocol understands is refused by the Query protocol, as AWS does.
-"""
+"""The choice of the codec for a request: AWS JSON, Query, or Query answered in JSON."""
 
 from __future__ import annotations
 
@@ -19,10 +16,12 @@ _JSON_QUERY = JsonQueryCodec()
 
 
 def codec_for(request: WireRequest) -> Codec:
-    """Choose by content type, as AWS does, or by target, for clients that forget the type.
+    """Return the codec for a request.
 
-    JSON is posted; any other method is left to Query, which answers in XML, but for a GET that asks
-    for JSON. A form is Query's, whatever target it names: some clients of old send both.
+    A POST with a content type of AWS JSON, or with X-Amz-Target and no form, is AWS JSON: some
+    clients omit the content type. A form is Query even with X-Amz-Target: some old clients send
+    both. A GET that accepts JSON is Query answered in JSON. All else is Query, which rejects what
+    it cannot read, as AWS does.
     """
     if request.method != "POST":
         return _JSON_QUERY if query_json.is_asked_for(request) else _QUERY

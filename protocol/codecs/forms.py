@@ -1,10 +1,12 @@
-"""Forms: the Query protocol's flat parameters, and the structures that they spell out.
+"""Forms: the flat parameters of the Query protocol, decoded into structures.
 
 `SendMessageBatchRequestEntry.2.MessageAttribute.1.Value.StringValue=x` is a path into lists and
-maps that count from 1. Refuses parameters by the ten thousand, and what is not UTF-8. Whatever
-else a form may hold has one reading: names without meaning are ignored, the last of equal names
-counts, items are taken in the order of their numbers whatever the gaps, a list of one may drop its
-number, and numbered items win over an unnumbered one.
+maps, whose items are numbered from 1. Rules for odd forms:
+
+- Unknown names are ignored. If a name comes twice, the last one counts.
+- Items are sorted by number; gaps are allowed. A list of one item may omit the number. Numbered
+  items win over an unnumbered one.
+- A form with more than `_MAX_PARAMETERS` parameters, or that is not UTF-8, is rejected.
 """
 
 from __future__ import annotations
@@ -29,22 +31,24 @@ _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
 class Parameter(msgspec.Struct):
-    """A parameter's own text, if it has one, and the parameters below it by their next name."""
+    """A node of the parameter tree: its text, if any, and its children by name."""
 
     text: str | None = None
     below: dict[str, Parameter] = {}
 
     def supply(self, name: str, text: str) -> None:
-        """Give the parameter of that name a text, unless it has one."""
+        """Set the text of a child unless it has one."""
         parameter = self.below.setdefault(name, Parameter())
         parameter.text = parameter.text or text
 
 
 def parse(query: str, body: bytes) -> Parameter:
-    """Read a query string and a posted body, which wins, into one tree.
+    """Parse a query string and a posted body into one tree; the body wins.
 
-    Raises `MalformedInput`. The tree is hardly deeper than SQS's structures: further dots are part
-    of a name, which then means nothing.
+    The tree has at most `_MAX_DOTS` levels: further dots are part of a name, which is then unknown.
+
+    Raises:
+        MalformedInput: too many parameters, or not UTF-8.
     """
     root = Parameter()
     for name, text in _pairs(query, body):
@@ -68,10 +72,11 @@ def _pairs(query: str, body: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _unquoted(text: bytes) -> str:
-    """Undo the escapes of a form: by C's reader of mail, whose escapes differ in their sign alone.
+    """Decode the percent-escapes and plus signs of a form.
 
-    Millions of them, one at a time, would keep everybody waiting for seconds; that is why a long
-    text with a sign that begins none is refused.
+    Trap: `urllib.parse.unquote_to_bytes` takes seconds for a megabyte of escapes. Quoted-printable
+    decoding, which is written in C, does the same after `%` is replaced by `=`. A `%` that begins
+    no escape must first be escaped itself; in a long text that is rejected, because it is slow.
     """
     text = text.replace(b"+", b" ")
     if b"%" in text:
@@ -80,14 +85,16 @@ def _unquoted(text: bytes) -> str:
                 raise MalformedInput("The request has an escape that is none.")  # [guess]
             text = _NO_ESCAPE.sub(b"%25", text)
         text = binascii.a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
-    # Half of a surrogate pair is for the rules to refuse, which know whether it stands in a body.
+    # The rules decide whether a lone surrogate is allowed.
     return text.decode(errors="surrogatepass")
 
 
 def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
-    """Read a structure; raises `InvalidParameterValue` or what a member lacks.
+    """Decode a structure; accept JSON's plural names of lists and maps, which API Gateway uses.
 
-    Lists and maps also answer to JSON's plural names, which users of API Gateway write.
+    Raises:
+        InvalidParameterValue: a number or a blob cannot be parsed.
+        SQSError: a required member is missing: see `protocol.errors.missing_parameter`.
     """
     fields = {}
     for member in members(shape):
@@ -101,7 +108,7 @@ def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
 
 
 def _value(given: Parameter, type_: Type, member: Member) -> object:
-    """Read a value of any type, or None for one that is not there."""
+    """Decode a value of any type; return None if it is absent."""
     match type_:
         case Structure(shape):
             return structure(given, shape)
@@ -117,7 +124,7 @@ def _value(given: Parameter, type_: Type, member: Member) -> object:
 
 
 def _items(given: Parameter) -> list[Parameter]:
-    """Put a list's items in order, or find the only one, which may do without a number."""
+    """Return the items of a list in order; a single item may have no number."""
     numbered = [(name, one) for name, one in given.below.items() if _NUMBER.fullmatch(name)]
     if numbered:
         return [one for _, one in sorted(numbered, key=lambda item: _number(item[0]))]
@@ -131,7 +138,7 @@ def _number(name: str) -> int:
 
 
 def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
-    """Read an entry of a map; one without a value holds an empty structure, or None for a text."""
+    """Decode an entry of a map; a missing value is an empty structure, or None for a string."""
     nothing = Parameter()
     name = given.below.get(member.key_name, nothing).text
     if name is None:

@@ -1,8 +1,8 @@
-"""Query answered in JSON: what SQS makes of a GET that asks for `application/json`.
+"""The Query protocol answered in JSON: SQS does so for a GET that accepts `application/json`.
 
-The XML's envelopes as objects, their members in the order of the alphabet: maps become lists of
-entries, and what is absent is null. Refuses nothing of its own: requests are read as Query reads
-them, and a request that leads nowhere is answered in XML all the same.
+The answer has the structure of the XML, with members in alphabetical order. A map is a list of
+entries; an absent member is null. Requests are decoded as Query requests. A request for an unknown
+path is answered in XML.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _NAMES = {"Messages": "messages", "QueueUrls": "queueUrls"}
 
 
 def is_asked_for(request: WireRequest) -> bool:
-    """Tell whether a request is answered so; a POST is not, whatever it accepts."""
+    """Return whether a request wants Query answered in JSON; a POST never does."""
     return request.method == "GET" and _CONTENT_TYPE in request.accept.lower()
 
 
 class JsonQueryCodec(QueryCodec):
-    """The Query protocol with other answers."""
+    """The codec of Query answered in JSON."""
 
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
-        """Write a result; an action without one has the metadata alone."""
+        """Encode a result; an action without a result has only the metadata."""
         name = action.name
         content: dict[str, object] = {"ResponseMetadata": {"RequestId": request_id}}
         if action.result is not None:
@@ -42,7 +42,7 @@ class JsonQueryCodec(QueryCodec):
         return _response(200, {f"{name}Response": dict(sorted(content.items()))})
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
-        """Write an error, as SQS does without the envelope that results have."""
+        """Encode an error; unlike a result, it has no outer element."""
         if error.bare:
             return super().write_error(error, request_id)
         told = {

@@ -1,8 +1,7 @@
-"""XML: how the Query protocol writes results and errors.
+"""XML of the Query protocol's results and errors.
 
-A writer per structure is prepared once, from the table; writing is then a walk that joins strings.
-Refuses to pretty-print. Characters that XML 1.0 cannot carry at all, which only the echo of a
-refused value can hold, become U+FFFD.
+A writer for each structure is built once from its members; it joins strings. Characters that XML
+1.0 cannot represent, which only the quotation of a rejected value can contain, become U+FFFD.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"
 
 
 def escape(text: str) -> str:
-    """Write a text; a bare carriage return would be read as a line feed, so it is escaped."""
+    """Escape a text; a carriage return is escaped because XML readers turn it into a line feed."""
     return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], "\ufffd"), text)
 
 
 @functools.cache
 def members_writer(shape: type[msgspec.Struct]) -> Writer:
-    """Prepare to write a structure's members, without an element around them."""
+    """Return a writer for the members of a structure, without an enclosing element."""
     writers = [
         (member.field, _writer(member.query_name, member.type, member.key_name))
         for member in members(shape)

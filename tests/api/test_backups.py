@@ -1,8 +1,7 @@
-"""Backup and restore, by the commands that the README gives."""
+"""Backup and restore, by the commands in docs/backup.md."""
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -14,15 +13,15 @@ import pytest
 
 from tests.api.server_process import ServerProcess, command, environment
 from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.markdown import code_blocks, text_of
 
-ROOT = Path(__file__).parents[2]
 DATABASE = ("--database", "sqlite:///queueserver.db")
 
 
 def commands() -> tuple[str, str]:
-    """Give the README's commands that back up and restore."""
-    found = re.findall(r"```sh\n([^`]*backup\.db[^`]*)```", (ROOT / "README.md").read_text())
-    back_up, restore = (text.strip() for text in found)
+    """Return the commands in docs/backup.md that back up and restore."""
+    blocks = code_blocks(text_of("docs/backup.md"), "sh")
+    back_up, restore = (block.strip() for block in blocks if "backup.db" in block)
     assert back_up.startswith("queueserver backup ")
     return back_up, restore
 
@@ -50,7 +49,7 @@ def drain(sqs: Sqs) -> Iterator[str]:
         yield from received
 
 
-def test_the_readme_s_commands_bring_a_busy_database_back(tmp_path: Path, clients: Clients) -> None:
+def test_documented_commands_bring_a_busy_database_back(tmp_path: Path, clients: Clients) -> None:
     back_up, restore = commands()
     stop = Event()
     with ServerProcess(*DATABASE, directory=tmp_path) as server:

@@ -22,8 +22,8 @@ from storage.sqlite.errors import classify as classify_sqlite
 from tests.api.raw_http import Answer, exchange, json_headers, told
 from tests.api.server_process import ServerProcess, command, environment
 from tests.clock import ManualClock
+from tests.markdown import text_of
 
-ROOT = Path(__file__).parents[2]
 URL = "sqlite:///queueserver.db"
 QUEUES = ("damaged", "sound")
 MESSAGES = 700
@@ -224,8 +224,8 @@ def check(directory: Path, url: str = URL) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_readme_tells_of_the_command() -> None:
-    assert f"queueserver check --database {URL}" in (ROOT / "README.md").read_text()
+def test_documentation_has_the_command() -> None:
+    assert f"queueserver check --database {URL}" in text_of("docs/backup.md")
 
 
 @DAMAGES

@@ -24,7 +24,7 @@ from protocol.actions import (
     SetQueueAttributes,
     TagQueue,
 )
-from protocol.codecs.aws_json import JsonCodec
+from protocol.codecs.aws_json import MAXIMUM_NESTING, JsonCodec
 from protocol.wire import WireRequest
 
 URL = "http://localhost/000000000000/q"
@@ -265,6 +265,38 @@ def test_a_map_of_strings_holds_no_collections(value: object, message: str) -> N
 def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(errors.MalformedInput):
         read("SendMessage", body)
+
+
+def nested(levels: int) -> bytes:
+    """A request that nests so many levels in an unknown member, itself included."""
+    inner = levels - 1
+    return b'{"QueueUrl":"q","MessageBody":"a","x":' + b"[" * inner + b"]" * inner + b"}"
+
+
+def test_json_may_nest_up_to_the_limit() -> None:
+    assert read("SendMessage", nested(MAXIMUM_NESTING)) == SendMessage("q", "a")
+
+
+def test_json_that_nests_deeper_than_the_limit_is_malformed() -> None:
+    with pytest.raises(errors.MalformedInput):
+        read("SendMessage", nested(MAXIMUM_NESTING + 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("[{" * 50_000, id="brackets"),
+        pytest.param('\\"' + "[" * 5_000 + '\\"' + "{" * 5_000, id="brackets and quotes"),
+        pytest.param("\\\\" * 3 + "[" * 5_000, id="brackets and backslashes"),
+    ],
+)
+def test_brackets_in_strings_are_no_levels(text: str) -> None:
+    assert read("SendMessage", {"QueueUrl": "q", "MessageBody": text}) == SendMessage("q", text)
+
+
+def test_values_side_by_side_are_no_levels() -> None:
+    body = {"QueueUrl": "q", "MessageBody": "a", "x": [{}, []] * 5_000}
+    assert read("SendMessage", body) == SendMessage("q", "a")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Read the project's Markdown pages: their code, links and headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+_SPAN = re.compile(r"`([^`]+)`")
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", flags=re.MULTILINE)
+
+
+def text_of(page: str) -> str:
+    """Return the text of a page, named by its path from the root of the repository."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    """Return the fenced code blocks that are marked with a language."""
+    return [block for marked, block in _BLOCK.findall(text) if marked == language]
+
+
+def code_spans(text: str) -> list[str]:
+    """Return the code between single backticks, outside of fenced code blocks."""
+    return [" ".join(span.split()) for span in _SPAN.findall(_BLOCK.sub("", text))]
+
+
+def links(text: str) -> list[str]:
+    """Return the targets of all links, outside of code."""
+    return _LINK.findall(_SPAN.sub("", _BLOCK.sub("", text)))
+
+
+def anchors(text: str) -> Iterator[str]:
+    """Yield the anchors that GitHub makes of the headings.
+
+    Two headings with the same text would need a counter: `tests/test_docs.py` rejects them.
+    """
+    for heading in _HEADING.findall(_BLOCK.sub("", text)):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
