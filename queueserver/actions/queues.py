@@ -59,7 +59,7 @@ class Queues:
         self._seal = Seal(database.secret)
 
     async def create_queue(
-        self, caller: RequestContext, request: actions.CreateQueue
+        self, context: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
         requested = limits.entries("Attribute", request.attributes)
@@ -68,7 +68,7 @@ class Queues:
         limits.queue_name(request.queue_name, fifo=attributes.is_fifo(stored))
         limits.tags(tags)
         limits.tag_count(request.queue_name, len(tags))
-        key = (caller.account, caller.region, request.queue_name)
+        key = (context.account, context.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
             await self._refuse_deleted_recently(*key)
@@ -77,17 +77,17 @@ class Queues:
                 queues.create, *key, _kind(stored), stored, tags, _settings(stored)
             )
         _refuse_difference(requested, tags, queue)
-        return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
+        return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
-    async def delete_queue(self, caller: RequestContext, request: actions.DeleteQueue) -> None:
+    async def delete_queue(self, context: RequestContext, request: actions.DeleteQueue) -> None:
         """End a queue and everything in it."""
 
         async def delete(queue: Queue) -> None:
             await self._database.write(queues.delete, queue)
 
-        await self._directory.change(caller, request.queue_url, delete)
+        await self._directory.change(context, request.queue_url, delete)
 
-    async def purge_queue(self, caller: RequestContext, request: actions.PurgeQueue) -> None:
+    async def purge_queue(self, context: RequestContext, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue: visible, in flight and delayed."""
 
         async def purge(queue: Queue) -> None:
@@ -98,40 +98,40 @@ class Queues:
                 )
             await self._database.write(queues.purge, queue)
 
-        await self._directory.change(caller, request.queue_url, purge)
+        await self._directory.change(context, request.queue_url, purge)
 
     async def get_queue_url(
-        self, caller: RequestContext, request: actions.GetQueueUrl
+        self, context: RequestContext, request: actions.GetQueueUrl
     ) -> actions.GetQueueUrlResult:
         """Find a queue by name, in the caller's account or in one that is named."""
         if not request.queue_name:
             limits.queue_name(request.queue_name)
-        account = request.queue_owner_aws_account_id or caller.account
+        account = request.queue_owner_aws_account_id or context.account
         if not limits.characters_allowed(account + request.queue_name):
             raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
-        queue = await self._database.read(queues.find, account, caller.region, request.queue_name)
+        queue = await self._database.read(queues.find, account, context.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
-        return actions.GetQueueUrlResult(_url(caller, queue.account, queue.name))
+        return actions.GetQueueUrlResult(_url(context, queue.account, queue.name))
 
     async def list_queues(
-        self, caller: RequestContext, request: actions.ListQueues
+        self, context: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
         """List the caller's queues by name; in pages only if a page's size is given."""
         limit = limits.max_results(request.max_results)
         limits.next_token(request.next_token, request.max_results)
         page = _Page(request.queue_name_prefix or "", limit, "")
-        purpose = f"ListQueues {caller.account} {caller.region}"
+        purpose = f"ListQueues {context.account} {context.region}"
         if request.next_token:
             page.last = self._last_of(purpose, request.next_token, page)
         if not limits.characters_allowed(page.of):
             return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
-            queues.list_names, caller.account, caller.region, page.of, page.last, limit + 1
+            queues.list_names, context.account, context.region, page.of, page.last, limit + 1
         )
         names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
-        urls = [_url(caller, caller.account, name) for name in names]
+        urls = [_url(context, context.account, name) for name in names]
         return actions.ListQueuesResult(urls or None, token)
 
     def _turn(
@@ -158,10 +158,10 @@ class Queues:
         return page.last
 
     async def get_queue_attributes(
-        self, caller: RequestContext, request: actions.GetQueueAttributes
+        self, context: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
         """Read attributes; the counters are counted only if they are asked for."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             found = await self._database.read(counts.count, queue, self._clock.now_ms())
@@ -177,7 +177,7 @@ class Queues:
         return actions.GetQueueAttributesResult(described or None)
 
     async def set_queue_attributes(
-        self, caller: RequestContext, request: actions.SetQueueAttributes
+        self, context: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
         """Change some attributes, all of them or none."""
 
@@ -198,7 +198,7 @@ class Queues:
                 None if is_same else delay_s * 1000,
             )
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _check_redrive(
         self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]
@@ -223,10 +223,10 @@ class Queues:
             raise redrive_policies.not_allowed(text)
 
     async def list_dead_letter_source_queues(
-        self, caller: RequestContext, request: actions.ListDeadLetterSourceQueues
+        self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues whose dead-letter queue this is, by name."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         limit = limits.max_results(request.max_results)
         limits.next_token(request.next_token, request.max_results)
         arn = queue_arn(queue.region, queue.account, queue.name)
@@ -238,10 +238,10 @@ class Queues:
             queues.list_dead_letter_sources, queue.full_name, page.last, limit + 1
         )
         names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
-        urls = [_url(caller, queue.account, name) for name in names]
+        urls = [_url(context, queue.account, name) for name in names]
         return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
 
-    async def add_permission(self, caller: RequestContext, request: actions.AddPermission) -> None:
+    async def add_permission(self, context: RequestContext, request: actions.AddPermission) -> None:
         """Append a statement to the queue's policy."""
 
         async def change(queue: Queue) -> None:
@@ -254,10 +254,10 @@ class Queues:
             )
             await self._set_policy(queue, policy)
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def remove_permission(
-        self, caller: RequestContext, request: actions.RemovePermission
+        self, context: RequestContext, request: actions.RemovePermission
     ) -> None:
         """Remove a statement from the queue's policy, and the policy with the last one."""
 
@@ -269,7 +269,7 @@ class Queues:
             )
             await self._set_policy(queue, policy)
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _set_policy(self, queue: Queue, policy: str | None) -> None:
         stored = {name: value for name, value in queue.attributes.items() if name != "Policy"}
@@ -277,7 +277,7 @@ class Queues:
             stored["Policy"] = policy
         await self._database.write(queues.change_attributes, queue, stored, _settings(stored))
 
-    async def tag_queue(self, caller: RequestContext, request: actions.TagQueue) -> None:
+    async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags, overwriting those with the same key."""
 
         async def change(queue: Queue) -> None:
@@ -287,26 +287,26 @@ class Queues:
             limits.tags(tags)
             await self._retag(queue, {**queue.tags, **tags})
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
-    async def untag_queue(self, caller: RequestContext, request: actions.UntagQueue) -> None:
+    async def untag_queue(self, context: RequestContext, request: actions.UntagQueue) -> None:
         """Remove tags by key; keys that are not there do not matter."""
 
         async def change(queue: Queue) -> None:
             gone = set(limits.tag_keys(request.tag_keys))
             await self._retag(queue, {k: v for k, v in queue.tags.items() if k not in gone})
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _retag(self, queue: Queue, tags: Mapping[str, str]) -> None:
         limits.tag_count(queue.name, len(tags))
         await self._database.write(queues.change_tags, queue, tags)
 
     async def list_queue_tags(
-        self, caller: RequestContext, request: actions.ListQueueTags
+        self, context: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
         """Read all tags."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
     async def _refuse_deleted_recently(self, account: str, region: str, name: str) -> None:
@@ -327,8 +327,8 @@ def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], qu
         raise QueueNameExists(f"{exists} tags")
 
 
-def _url(caller: RequestContext, account: str, name: str) -> str:
-    return queue_url(caller.base_url, account, name)
+def _url(context: RequestContext, account: str, name: str) -> str:
+    return queue_url(context.base_url, account, name)
 
 
 def _kind(stored: Mapping[str, str]) -> str:

@@ -27,7 +27,7 @@ class PreparedMessage(NamedTuple):
 
 
 def prepare_message(
-    caller: RequestContext, queue: CachedQueue, entry: Entry, position: int = 0
+    context: RequestContext, queue: CachedQueue, entry: Entry, position: int = 0
 ) -> PreparedMessage:
     """Hold a message to every rule but those of size; `position` counts a batch's entries from 1.
 
@@ -43,10 +43,10 @@ def prepare_message(
     message_attributes.message_system_attributes(entry.message_system_attributes)
     deduplication_id = _deduplication_id(queue, entry, body)
     envelope = Envelope.of(
-        caller.account,
+        context.account,
         body,
         entry.message_attributes,
-        _trace_header(caller, entry),
+        _trace_header(context, entry),
         deduplication_id,
     )
     system = entry.message_system_attributes
@@ -100,9 +100,9 @@ def require_fifo_members(queue: CachedQueue, entry: Entry, *, in_batch: bool) ->
     )
 
 
-def _trace_header(caller: RequestContext, entry: Entry) -> str | None:
+def _trace_header(context: RequestContext, entry: Entry) -> str | None:
     """Choose the message's trace header: its own system attribute, else the request's header."""
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value
-    return caller.trace_header or None
+    return context.trace_header or None

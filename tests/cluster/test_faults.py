@@ -120,19 +120,19 @@ async def test_answers_come_within_the_timeouts_while_postgresql_is_frozen(
     if not is_long:
         pytest.skip("it takes as long as the timeouts")
     recoveries = []
-    timeouts = PostgresqlTimeouts()
     async with cluster(primary, directory) as servers:
 
         async def freeze() -> None:
             await asyncio.sleep(1)
             primary.freeze()
             try:
-                await asyncio.sleep(3 * timeouts.statement_seconds)
+                await asyncio.sleep(3 * PostgresqlTimeouts().statement_seconds)
             finally:
                 primary.thaw()
             recoveries.append(await servers.recover())
 
         # A request may wait for another's statement, and then for its own.
+        timeouts = PostgresqlTimeouts()
         limit = 2 * (timeouts.statement_seconds + timeouts.connect_seconds)
         await examine("frozen", standard_and_fifo(servers, is_long), freeze, limit)
     sys.stdout.write(f"recovered after {recoveries[0]:.2f} s\n")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from queueserver.config import StartError
+from queueserver.start_errors import StartError
 from tests.api.live_server import LiveServer, config
 from tests.bench.processes import started
 from tests.clock import ManualClock
