@@ -1,4 +1,4 @@
-"""Damage inside the tables of a SQLite file: who meets it is told so, and nobody else is harmed."""
+"""A damaged SQLite file: errors and logs, undamaged queues, and the `check` command."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tests.markdown import text_of
 URL = "sqlite:///queueserver.db"
 QUEUES = ("damaged", "sound")
 MESSAGES = 700
-"""So many that damage is not beside the other queue: rows that grow may move to the next page."""
+"""Enough messages that rows of the sound queue are not on pages near the damage."""
 _LEAVES = {10, 13}
-SPOIL = "UPDATE bodies SET envelope = x'ff00' WHERE id = ?"
+DAMAGE_ENVELOPE = "UPDATE bodies SET envelope = x'ff00' WHERE id = ?"
 
 
 def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
@@ -42,7 +42,7 @@ def start(directory: Path) -> ServerProcess:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Give a database of two queues, of which the first has the first half of every table."""
+    """Create a database of two queues; the first queue has the first half of every table."""
     with start(tmp_path) as server:
         for queue in QUEUES:
             assert call_action(server, "CreateQueue", QueueName=queue).status == 200
@@ -58,7 +58,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def leaves(pages: list[bytes], number: int) -> Iterator[int]:
-    """Walk one of SQLite's trees from a page, and give the pages that have its rows, in order."""
+    """Yield the numbers of the leaf pages of a SQLite b-tree in order, from its root page."""
     page = pages[number - 1]
     if page[0] in _LEAVES:
         yield number
@@ -72,7 +72,10 @@ def leaves(pages: list[bytes], number: int) -> Iterator[int]:
 def damage(
     file: Path, tree: str, old: bytes | None, new: bytes, *, is_everywhere: bool = False
 ) -> None:
-    """Change a page in the first half of a tree, all of it, or one text in it; or all pages."""
+    """Overwrite a leaf page in the first half of a tree, or replace `old` in it.
+
+    With `is_everywhere`, change all leaf pages but the first and the last.
+    """
     connection = sqlite3.connect(file)
     find_root = "SELECT rootpage FROM sqlite_master WHERE name = ?"
     (root,) = connection.execute(find_root, [tree]).fetchone()
@@ -82,7 +85,7 @@ def damage(
     pages = [content[at : at + size] for at in range(0, len(content), size)]
     found = list(leaves(pages, root))
     assert len(found) > 5
-    # Neither end of a table: that would be found at the start.
+    # The server reads both ends of a table at its start, so they stay undamaged.
     for number in found[1:-1] if is_everywhere else [found[len(found) // 5]]:
         page = pages[number - 1]
         pages[number - 1] = new * size if old is None else page.replace(old, new)
@@ -93,11 +96,11 @@ def damage(
 DAMAGES = pytest.mark.parametrize(
     ("tree", "old", "new"),
     [
-        pytest.param("messages", None, b"\xff", id="state"),
-        pytest.param("messages", None, b"\0", id="state that was never written"),
+        pytest.param("messages", None, b"\xff", id="messages"),
+        pytest.param("messages", None, b"\0", id="messages zeroed"),
         pytest.param("messages_by_visibility", None, b"\xff", id="index"),
-        pytest.param("bodies", None, b"\xff", id="content"),
-        pytest.param("bodies", b"body", b"\xff\xfe\xfd\xfc", id="text"),
+        pytest.param("bodies", None, b"\xff", id="bodies"),
+        pytest.param("bodies", b"body", b"\xff\xfe\xfd\xfc", id="text of bodies"),
     ],
 )
 
@@ -119,7 +122,7 @@ def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
                 rejected += 1
                 assert (answers[0].status, parse_error(answers[0]).code) == (500, "InternalFailure")
         assert rejected
-        # What does not touch the damage is done, in that queue, too.
+        # Requests that do not read the damaged pages succeed, in the damaged queue too.
         for queue in QUEUES:
             assert call_action(server, "SendMessage", QueueUrl=queue, MessageBody="x").status == 200
         assert exchange(server.url, "GET", "/health").status == 200
@@ -142,7 +145,7 @@ def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
 def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         (first,) = connection.execute("SELECT min(id) FROM bodies").fetchone()
-        connection.execute(SPOIL, [first + 3])
+        connection.execute(DAMAGE_ENVELOPE, [first + 3])
         connection.commit()
     with start(file.parent) as server:
         answer = call_action(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
@@ -190,31 +193,31 @@ async def test_upkeep_frees_undamaged_expired_messages(
     await Upkeep(database, in_a_century).round()
     await database.close()
     connection = sqlite3.connect(file)
-    left = connection.execute("SELECT messages FROM backlogs ORDER BY queue_id").fetchall()
+    remaining = connection.execute("SELECT messages FROM backlogs ORDER BY queue_id").fetchall()
     connection.close()
-    assert left[0][0] > 0
-    assert left[1] == (0,)
+    assert remaining[0][0] > 0
+    assert remaining[1] == (0,)
     (line,) = caplog.messages
     assert line.startswith("queue damaged is damaged in the database: ")
 
 
 @pytest.mark.parametrize(
-    ("error", "is_it"),
+    ("error", "is_damage"),
     [
         pytest.param(sqlite3.DatabaseError("database disk image is malformed"), True, id="page"),
         pytest.param(sqlite3.OperationalError("Could not decode to UTF-8"), True, id="text"),
         pytest.param(asyncpg.DataCorruptedError("x"), True, id="data"),
         pytest.param(asyncpg.IndexCorruptedError("x"), True, id="index"),
         pytest.param(sqlite3.OperationalError("disk I/O error"), False, id="disk"),
-        pytest.param(ValueError("malformed"), False, id="another's error"),
+        pytest.param(ValueError("malformed"), False, id="other error"),
     ],
 )
-def test_only_corruption_errors_are_classified_as_damage(error: Exception, is_it: bool) -> None:
+def test_only_corruption_errors_are_classified_as_damage(error: Exception, is_damage: bool) -> None:
     classify = classify_postgresql if isinstance(error, asyncpg.PostgresError) else classify_sqlite
-    assert isinstance(classify(error), DatabaseDamaged) is is_it
+    assert isinstance(classify(error), DatabaseDamaged) is is_damage
 
 
-# The command that looks for it
+# The check command
 
 
 def check(directory: Path, url: str = URL) -> subprocess.CompletedProcess[str]:
@@ -238,45 +241,47 @@ def test_check_finds_damage_in_every_tree_and_changes_no_file(
     file: Path, tree: str, old: bytes | None, new: bytes
 ) -> None:
     damage(file, tree, old, new)
-    before, beside = file.read_bytes(), sorted(file.parent.iterdir())
-    ended = check(file.parent)
-    *findings, verdict = ended.stdout.splitlines()
+    before, files = file.read_bytes(), sorted(file.parent.iterdir())
+    process = check(file.parent)
+    *findings, verdict = process.stdout.splitlines()
     assert findings
-    assert (ended.returncode, ended.stderr) == (1, "")
+    assert (process.returncode, process.stderr) == (1, "")
     assert verdict == f"checked {URL}: damaged: put a backup in its place"
     assert file.read_bytes() == before
-    assert sorted(file.parent.iterdir()) == beside
+    assert sorted(file.parent.iterdir()) == files
 
 
 @pytest.mark.parametrize(
-    ("statement", "words"),
+    ("statement", "finding"),
     [
         pytest.param(
             "DELETE FROM bodies WHERE id = ?",
             r"message {} of queue \d+ has no content",
-            id="no content",
+            id="missing content",
         ),
         pytest.param(
             "DELETE FROM messages WHERE id = ?",
             r"content {} of queue \d+ belongs to no message",
-            id="no message",
+            id="missing message",
         ),
         pytest.param(
-            SPOIL, r"the envelope of message {} of queue \d+ cannot be read", id="envelope"
+            DAMAGE_ENVELOPE,
+            r"the envelope of message {} of queue \d+ cannot be read",
+            id="envelope",
         ),
     ],
 )
 def test_check_finds_a_message_that_cannot_be_delivered(
-    file: Path, statement: str, words: str
+    file: Path, statement: str, finding: str
 ) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         (number,) = connection.execute("SELECT max(id) FROM bodies").fetchone()
         connection.execute(statement, [number])
         connection.commit()
-    ended = check(file.parent)
-    finding, _ = ended.stdout.splitlines()
-    assert re.fullmatch(words.format(number), finding)
-    assert ended.returncode == 1
+    process = check(file.parent)
+    line, _ = process.stdout.splitlines()
+    assert re.fullmatch(finding.format(number), line)
+    assert process.returncode == 1
 
 
 def test_check_reads_the_wal_of_a_killed_server(file: Path) -> None:
@@ -286,9 +291,9 @@ def test_check_reads_the_wal_of_a_killed_server(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("DELETE FROM bodies WHERE body = 'x'")
         connection.commit()
-        ended = check(file.parent)
-    assert ended.returncode == 1
-    assert "has no content" in ended.stdout
+        process = check(file.parent)
+    assert process.returncode == 1
+    assert "has no content" in process.stdout
 
 
 def test_check_follows_a_symbolic_link_to_the_file_and_its_wal(file: Path) -> None:
@@ -296,42 +301,42 @@ def test_check_follows_a_symbolic_link_to_the_file_and_its_wal(file: Path) -> No
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("DELETE FROM bodies WHERE id = (SELECT max(id) FROM bodies)")
         connection.commit()
-        elsewhere = file.parent / "elsewhere"
-        elsewhere.mkdir()
-        (elsewhere / file.name).symlink_to(file)
-        ended = check(elsewhere)
-    assert "has no content" in ended.stdout
-    assert ended.returncode == 1
+        link_directory = file.parent / "elsewhere"
+        link_directory.mkdir()
+        (link_directory / file.name).symlink_to(file)
+        process = check(link_directory)
+    assert "has no content" in process.stdout
+    assert process.returncode == 1
 
 
 def test_check_of_an_undamaged_database_in_use_succeeds_and_blocks_no_request(file: Path) -> None:
     with start(file.parent) as server:
         assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
-        ended = check(file.parent)
-        assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout == f"checked {URL}: no damage found\n"
+        process = check(file.parent)
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout == f"checked {URL}: no damage found\n"
         assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         assert server.stop()[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("url", "words"),
+    ("url", "text"),
     [
-        pytest.param("sqlite:///none.db", "there is no file none.db", id="no file"),
-        pytest.param("sqlite:///foreign.db", "not queueserver's", id="foreign"),
+        pytest.param("sqlite:///none.db", "there is no file none.db", id="missing file"),
+        pytest.param("sqlite:///foreign.db", "not queueserver's", id="foreign database"),
         pytest.param("sqlite:///text", "file is not a database", id="no database"),
-        pytest.param("sqlite://", "only a SQLite file", id="memory"),
-        pytest.param("postgresql://u:hidden@h/d", "pg_amcheck", id="postgresql"),
+        pytest.param("sqlite://", "only a SQLite file", id="in memory"),
+        pytest.param("postgresql://u:secret@h/d", "pg_amcheck", id="postgresql"),
     ],
 )
-def test_failed_check_command_prints_one_line(tmp_path: Path, url: str, words: str) -> None:
+def test_failed_check_command_prints_one_line(tmp_path: Path, url: str, text: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     connection = sqlite3.connect(tmp_path / "foreign.db")
     connection.execute("CREATE TABLE t (x)")
     connection.close()
-    ended = check(tmp_path, url)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
+    process = check(tmp_path, url)
+    assert (process.returncode, process.stdout) == (2, "")
+    (line,) = process.stderr.splitlines()
     assert line.startswith("queueserver: error: ")
-    assert words in line
-    assert "hidden" not in line
+    assert text in line
+    assert "secret" not in line

@@ -1,4 +1,4 @@
-"""Dead-letter queues: when a message goes there, what it keeps, and whose they are."""
+"""Dead-letter queues: moves, retention, redrive allow policies, and lists of sources."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
 from tests.api.live_server import AlarmCountingClock
 from tests.api.sqs_clients import Connect, Sqs, bodies, receive, rejection
 
-# When and what
+# Moves to the dead-letter queue
 
 
 def test_receive_beyond_maximum_receive_count_moves_the_message(
@@ -52,8 +52,8 @@ def test_message_is_received_exactly_maximum_receive_count_times(
 ) -> None:
     queue = create(sqs, name, redrive(dead, count))
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    seen = [len(receive(sqs, queue, VisibilityTimeout=0)) for _ in range(count + 1)]
-    assert seen == [1] * count + [0]
+    counts = [len(receive(sqs, queue, VisibilityTimeout=0)) for _ in range(count + 1)]
+    assert counts == [1] * count + [0]
     assert len(receive(sqs, dead)) == 1
 
 
@@ -127,7 +127,7 @@ def test_counts_follow_dead_lettered_messages(sqs: Sqs, source: str, dead: str) 
     assert counts == ["0", "1"]
 
 
-# FIFO
+# FIFO queues
 
 
 def test_dead_letter_unblocks_its_group_in_the_fifo_queue(
@@ -174,16 +174,16 @@ def test_equal_deduplication_ids_are_both_kept_in_the_dead_letter_queue(
         assert message["Attributes"]["MessageDeduplicationId"] == message["MessageId"]
 
 
-# Who may
+# Allowed sources
 
 
 @pytest.mark.parametrize(
     ("permission", "allowed"),
     [
-        pytest.param("allowAll", True, id="all"),
-        pytest.param("denyAll", False, id="none"),
-        pytest.param("byQueue", True, id="this queue"),
-        pytest.param("byOther", False, id="another queue"),
+        pytest.param("allowAll", True, id="allow all"),
+        pytest.param("denyAll", False, id="deny all"),
+        pytest.param("byQueue", True, id="allow this queue"),
+        pytest.param("byOther", False, id="allow another queue"),
     ],
 )
 def test_redrive_allow_policy_restricts_the_sources(
@@ -228,7 +228,7 @@ def test_dead_letter_queue_must_be_in_the_region_of_its_source(
     assert rejected.message.endswith("Reason: Dead letter target does not exist.")
 
 
-# Whose it is
+# Lists of sources
 
 
 def test_sources_of_a_dead_letter_queue_are_listed_in_pages(sqs: Sqs, name: str, dead: str) -> None:

@@ -1,4 +1,4 @@
-"""Disks that are full, fail or have lost something: said as SQS says it, and over when they are."""
+"""Full, failing and read-only disks, and damaged files: SQS errors, and recovery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def call_action(server: ServerProcess, action: str, **parameters: object) -> Ans
 
 
 def send(server: ServerProcess, body: str) -> bool:
-    """Send a message; tell if it was acknowledged, and see that a rejection says to try again."""
+    """Send a message, and return whether it was acknowledged; a rejection must be retryable."""
     answer = call_action(server, "SendMessage", QueueUrl="q", MessageBody=body)
     if answer.status == 200:
         return True
@@ -32,7 +32,7 @@ def send(server: ServerProcess, body: str) -> bool:
     return False
 
 
-def drain(server: ServerProcess) -> list[str]:
+def receive_all(server: ServerProcess) -> list[str]:
     found: list[str] = []
     while True:
         answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
@@ -43,27 +43,27 @@ def drain(server: ServerProcess) -> list[str]:
         found += [message["Body"] for message in messages]
 
 
-def fill(server: ServerProcess, prefix: str) -> list[str]:
-    """Send until that is rejected; give what was acknowledged."""
+def fill_disk(server: ServerProcess, prefix: str) -> list[str]:
+    """Send until the server rejects a message; return the acknowledged bodies."""
     sent: list[str] = []
     for number in range(1_000):
         body = f"{prefix} {number} {BIG}"
         if not send(server, body):
             return sent
         sent.append(body)
-    raise AssertionError("the disk took everything")
+    raise AssertionError("the disk never became full")
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a file system of 4 MiB; only root may have one."""
+    """Mount a file system of 4 MiB; skip the test where that is not possible."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("no small disk can be mounted here")
+        pytest.skip("a small disk cannot be mounted here")
     yield disk
     subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
@@ -79,7 +79,7 @@ def test_full_disk_rejects_sends_answers_reads_and_loses_no_message(
     (small_disk / "ballast").write_bytes(bytes(1024 * KIB))
     with ServerProcess("--database", url, directory=tmp_path) as server:
         assert call_action(server, "CreateQueue", QueueName="q").status == 200
-        sent = fill(server, "before")
+        sent = fill_disk(server, "before")
         assert sent
         for _ in range(3):
             assert not send(server, f"rejected {BIG}")
@@ -92,10 +92,10 @@ def test_full_disk_rejects_sends_answers_reads_and_loses_no_message(
         answer = call_action(server, "ListQueues")
         assert len(json.loads(answer.body)["QueueUrls"]) == 1
         (small_disk / "ballast").unlink()
-        sent += fill(server, "after")
+        sent += fill_disk(server, "after")
         enlarge(small_disk)
-        assert send(server, "at last")
-        assert sorted(drain(server)) == sorted([*sent, "at last"])
+        assert send(server, "recovered")
+        assert sorted(receive_all(server)) == sorted([*sent, "recovered"])
 
 
 def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: Path) -> None:
@@ -109,11 +109,11 @@ def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: 
             answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
             for message in json.loads(answer.body)["Messages"]:
                 handles[message["Body"]] = message["ReceiptHandle"]
-        fill(server, "before")
+        fill_disk(server, "before")
 
         def delete(body: str) -> int:
-            told = call_action(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
-            return told.status
+            answer = call_action(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
+            return answer.status
 
         outcomes = {body: delete(body) for body in sent}
         assert set(outcomes.values()) <= {200, 503}
@@ -130,8 +130,8 @@ def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: 
                 VisibilityTimeout=0,
             )
             assert answer.status == 200
-        kept = [body for body in drain(server) if body in sent]
-        assert sorted(kept) == sorted(rejected[1:])
+        remaining = [body for body in receive_all(server) if body in sent]
+        assert sorted(remaining) == sorted(rejected[1:])
 
 
 def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> None:
@@ -142,17 +142,17 @@ def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> 
         _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
         largest = max(path.stat().st_size for path in tmp_path.glob("q.db*"))
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest, hard))
-        sent += fill(server, "until it fails")
+        sent += fill_disk(server, "failing")
         assert not send(server, f"rejected {BIG}")
         assert call_action(server, "ListQueues").status == 200
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
-        assert send(server, "at last")
-        assert sorted(drain(server)) == sorted([*sent, "at last"])
+        assert send(server, "recovered")
+        assert sorted(receive_all(server)) == sorted([*sent, "recovered"])
         assert server.stop()[0] == 0
 
 
-def make(path: Path) -> None:
-    """Make a database with messages in it, and end the server properly."""
+def create_database(path: Path) -> None:
+    """Create a database with messages, and stop the server."""
     with ServerProcess("--database", f"sqlite:///{path}", directory=path.parent) as server:
         assert call_action(server, "CreateQueue", QueueName="q").status == 200
         for number in range(20):
@@ -160,12 +160,12 @@ def make(path: Path) -> None:
         assert server.stop()[0] == 0
 
 
-def cut(path: Path) -> None:
+def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
-def scribble(path: Path) -> None:
-    """Write over the first page of every tree but the list of tables itself."""
+def overwrite(path: Path) -> None:
+    """Overwrite the root page of every tree except the schema table."""
     connection = sqlite3.connect(path)
     roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 1").fetchall()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
@@ -176,11 +176,11 @@ def scribble(path: Path) -> None:
             file.write(b"\xff" * page_bytes)
 
 
-@pytest.mark.parametrize("damage", [cut, scribble])
+@pytest.mark.parametrize("damage", [truncate, overwrite])
 def test_damaged_database_file_stops_the_start_with_its_name(
     tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    make(tmp_path / "q.db")
+    create_database(tmp_path / "q.db")
     damage(tmp_path / "q.db")
     line = failed_start("--database", "sqlite:///q.db", directory=tmp_path)
     assert line.startswith("queueserver: error: q.db is damaged (database disk image is malformed)")
@@ -189,7 +189,7 @@ def test_damaged_database_file_stops_the_start_with_its_name(
 def test_read_only_database_file_stops_the_start_with_its_name(
     tmp_path: Path, small_disk: Path
 ) -> None:
-    make(small_disk / "q.db")
+    create_database(small_disk / "q.db")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     line = failed_start("--database", f"sqlite:///{small_disk}/q.db", directory=tmp_path)
     assert line == f"queueserver: error: cannot open {small_disk}/q.db: Read-only file system"

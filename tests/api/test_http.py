@@ -1,4 +1,4 @@
-"""What HTTP itself may bring: every answer is SQS's own, whatever was asked, and however."""
+"""HTTP: errors, malformed bodies, encodings, methods, paths and headers."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ NO_SUCH_QUEUE = "The specified queue does not exist."
 
 
 def call_action(server: LiveServer, protocol: str, action: str, **parameters: object) -> Answer:
-    """Ask for an action in a protocol, with parameters that a form can have as they are."""
+    """Call an action in a protocol, with string and number parameters only."""
     if protocol == "json":
         return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
     form = urlencode({"Action": action, **parameters})
     return exchange(server.url, headers=FORM, body=form)
 
 
-# Errors, whole
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def call_action(server: LiveServer, protocol: str, action: str, **parameters: ob
             f"{SQS_NAMESPACE}#ReceiptHandleIsInvalid",
             "ReceiptHandleIsInvalid",
             'The input receipt handle "garbage" is not a valid receipt handle.',
-            id="handle",
+            id="invalid handle",
         ),
         pytest.param(
             "SendMessage",
@@ -122,7 +122,7 @@ def test_unknown_action_is_rejected(server: LiveServer, protocol: str) -> None:
         assert unknown.type == f"{COMMON_NAMESPACE}#UnknownOperationException"
 
 
-# Bodies that cannot be read
+# Malformed bodies
 
 
 MALFORMED = ParsedError(
@@ -137,12 +137,12 @@ MALFORMED = ParsedError(
     "body",
     [
         pytest.param(b'{"QueueUrl":', id="cut off"),
-        pytest.param(b"[1]", id="an array"),
-        pytest.param(b'"text"', id="a text"),
+        pytest.param(b"[1]", id="array"),
+        pytest.param(b'"text"', id="string"),
         pytest.param(b'{"QueueUrl":"q","MessageBody":"\xff"}', id="bad UTF-8"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":' + b"[" * 100_000, id="endless nesting"),
-        pytest.param(b'{"DelaySeconds":' + b"9" * 10_000 + b"}", id="endless number"),
-        pytest.param(b"Action=ListQueues", id="a form"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":' + b"[" * 100_000, id="deep nesting"),
+        pytest.param(b'{"DelaySeconds":' + b"9" * 10_000 + b"}", id="long number"),
+        pytest.param(b"Action=ListQueues", id="form"),
     ],
 )
 def test_malformed_json_is_rejected(server: LiveServer, body: bytes) -> None:
@@ -164,8 +164,10 @@ def test_json_value_of_the_wrong_type_is_rejected_with_its_type(
     ("body", "code"),
     [
         pytest.param(b"Action=SendMessage&MessageBody=%FF", "MalformedInput", id="bad UTF-8"),
-        pytest.param(b"Action=ListQueues" + b"&a=1" * 10_001, "MalformedInput", id="endless"),
-        pytest.param(b"", "MissingAction", id="nothing"),
+        pytest.param(
+            b"Action=ListQueues" + b"&a=1" * 10_001, "MalformedInput", id="many parameters"
+        ),
+        pytest.param(b"", "MissingAction", id="empty"),
         pytest.param(b'{"QueueNamePrefix":"x"}', "MissingAction", id="json"),
     ],
 )
@@ -174,24 +176,26 @@ def test_malformed_form_is_rejected(server: LiveServer, body: bytes, code: str) 
     assert (error.status, error.code) == (400, code)
 
 
-@pytest.mark.parametrize(("spare", "status"), [(0, 400), (-1, 413)])
+@pytest.mark.parametrize(("spare_bytes", "status"), [(0, 400), (-1, 413)])
 def test_body_up_to_the_server_limit_is_accepted(
-    server: LiveServer, protocol: str, queue: str, spare: int, status: int
+    server: LiveServer, protocol: str, queue: str, spare_bytes: int, status: int
 ) -> None:
     headers = json_headers("SendMessage") if protocol == "json" else FORM
-    whole = {"QueueUrl": queue, "MessageBody": ""}
+    parameters = {"QueueUrl": queue, "MessageBody": ""}
     empty = (
-        json.dumps(whole) if protocol == "json" else urlencode({"Action": "SendMessage", **whole})
+        json.dumps(parameters)
+        if protocol == "json"
+        else urlencode({"Action": "SendMessage", **parameters})
     )
-    filling = "x" * (SERVER_LIMIT_BYTES - spare - len(empty))
+    filling = "x" * (SERVER_LIMIT_BYTES - spare_bytes - len(empty))
     body = f'{empty[:-2]}{filling}"}}' if protocol == "json" else empty + filling
-    assert len(body) == SERVER_LIMIT_BYTES - spare
+    assert len(body) == SERVER_LIMIT_BYTES - spare_bytes
     error = parse_error(exchange(server.url, headers=headers, body=body))
     code = "InvalidParameterValue" if status == 400 else "RequestEntityTooLarge"
     assert (error.status, error.code) == (status, code)
 
 
-# How bodies travel
+# Encodings of bodies
 
 
 def test_chunked_body_is_accepted(server: LiveServer, sqs: Sqs, queue: str) -> None:
@@ -221,7 +225,7 @@ def test_compressed_body_is_accepted(
         pytest.param(b"no gzip at all", 400, "MalformedInput", id="garbage"),
         pytest.param(gzip.compress(b"{}" * 999)[:-9], 400, "MalformedInput", id="cut off"),
         pytest.param(
-            gzip.compress(b" " * 50_000_000, 1), 413, "RequestEntityTooLarge", id="a bomb"
+            gzip.compress(b" " * 50_000_000, 1), 413, "RequestEntityTooLarge", id="compression bomb"
         ),
     ],
 )
@@ -237,7 +241,7 @@ def test_invalid_or_oversized_compressed_body_is_rejected(
 def test_expect_100_continue_is_answered_before_the_body(
     server: LiveServer, sqs: Sqs, queue: str
 ) -> None:
-    body = json.dumps({"QueueUrl": queue, "MessageBody": "may I?"}).encode()
+    body = json.dumps({"QueueUrl": queue, "MessageBody": "continue"}).encode()
     lines = [
         "POST / HTTP/1.1",
         "Host: localhost",
@@ -249,7 +253,7 @@ def test_expect_100_continue_is_answered_before_the_body(
         assert client.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(body)
         assert client.recv(1_000).startswith(b"HTTP/1.1 200 OK\r\n")
-    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["may I?"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["continue"]
 
 
 def test_connection_stays_open_after_an_error(server: LiveServer) -> None:
@@ -263,7 +267,7 @@ def test_connection_stays_open_after_an_error(server: LiveServer) -> None:
 
 
 def raw_answer(url: str, request: str) -> bytes:
-    """Send a request as it stands, and read until the server hangs up."""
+    """Send a raw request, and read until the server closes the connection."""
     with open_socket(url, request.replace("\n", "\r\n").encode()) as client:
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
@@ -278,12 +282,12 @@ def test_answer_to_head_has_no_body(server: LiveServer) -> None:
 
 def test_http_1_0_answer_states_keep_alive_or_close(server: LiveServer) -> None:
     last = "GET / HTTP/1.0\nConnection: close\n\n"
-    kept, _, closed = raw_answer(
+    first, _, second = raw_answer(
         server.url, f"GET / HTTP/1.0\nConnection: keep-alive\n\n{last}"
     ).partition(b"\r\n\r\n")
-    assert kept.startswith(b"HTTP/1.0 404 Not Found\r\n")
-    assert b"Connection: keep-alive" in kept.split(b"\r\n")
-    assert b"Connection: close" in closed.split(b"\r\n")
+    assert first.startswith(b"HTTP/1.0 404 Not Found\r\n")
+    assert b"Connection: keep-alive" in first.split(b"\r\n")
+    assert b"Connection: close" in second.split(b"\r\n")
 
 
 def test_http_1_0_request_gets_no_100_continue(server: LiveServer) -> None:
@@ -310,7 +314,7 @@ def test_date_header_follows_the_clock(server: LiveServer, clock: AlarmCountingC
 @pytest.mark.parametrize("path", ["/", "/000000000000/q", "/health-not"])
 def test_unsupported_methods_are_answered_404(server: LiveServer, method: str, path: str) -> None:
     answer = exchange(server.url, method, path, json_headers("ListQueues"), b"{}")
-    assert_leads_nowhere(answer, with_body=method != "HEAD")
+    assert_not_found(answer, with_body=method != "HEAD")
 
 
 @pytest.mark.parametrize(
@@ -318,10 +322,10 @@ def test_unsupported_methods_are_answered_404(server: LiveServer, method: str, p
     ["/", "//", "/favicon.ico", "/000000000000/q", "/a/b/c/d", "/%00", "/%ff/%ff", "/?a=b"],
 )
 def test_get_without_an_action_is_answered_404(server: LiveServer, path: str) -> None:
-    assert_leads_nowhere(exchange(server.url, "GET", path, {"Accept": "text/html"}))
+    assert_not_found(exchange(server.url, "GET", path, {"Accept": "text/html"}))
 
 
-def assert_leads_nowhere(answer: Answer, *, with_body: bool = True) -> None:
+def assert_not_found(answer: Answer, *, with_body: bool = True) -> None:
     assert answer.status == 404
     assert answer.headers["content-type"] == "text/xml"
     assert answer.headers["x-amzn-requestid"]
@@ -359,9 +363,9 @@ def test_query_answer_has_an_envelope_with_and_without_a_result(
 
 
 def test_get_that_accepts_json_is_answered_in_json(server: LiveServer, queue: str) -> None:
-    asked = {"Accept": "application/json"}
+    accept = {"Accept": "application/json"}
     path = urlsplit(queue).path
-    answer = exchange(server.url, "GET", f"{path}?Action=ReceiveMessage", asked)
+    answer = exchange(server.url, "GET", f"{path}?Action=ReceiveMessage", accept)
     request_id = answer.headers["x-amzn-requestid"]
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.body) == {
@@ -370,13 +374,13 @@ def test_get_that_accepts_json_is_answered_in_json(server: LiveServer, queue: st
             "ResponseMetadata": {"RequestId": request_id},
         }
     }
-    answer = exchange(server.url, "GET", f"{path}?Action=FooBar", asked)
+    answer = exchange(server.url, "GET", f"{path}?Action=FooBar", accept)
     assert answer.status == 400
     assert "x-amzn-query-error" not in answer.headers
     assert json.loads(answer.body)["Error"]["Code"] == "InvalidAction"
-    posted = exchange(server.url, "POST", path, {**FORM, **asked}, "Action=ReceiveMessage")
+    posted = exchange(server.url, "POST", path, {**FORM, **accept}, "Action=ReceiveMessage")
     assert posted.headers["content-type"] == "text/xml"
-    assert_leads_nowhere(exchange(server.url, "GET", path, asked))
+    assert_not_found(exchange(server.url, "GET", path, accept))
 
 
 # Headers
@@ -385,16 +389,16 @@ def test_get_that_accepts_json_is_answered_in_json(server: LiveServer, queue: st
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param("X-Amzn-Trace-Id", "\xff\xfe", id="a trace of bytes"),
-        pytest.param("X-Amzn-Trace-Id", "Ä", id="a trace of letters"),
+        pytest.param("X-Amzn-Trace-Id", "\xff\xfe", id="trace of invalid bytes"),
+        pytest.param("X-Amzn-Trace-Id", "Ä", id="trace of non-ASCII letters"),
         pytest.param("Host", "\xff", id="host"),
         pytest.param("X-Forwarded-Host", "\xff", id="forwarded host"),
         pytest.param("X-Forwarded-Proto", "\xff", id="forwarded scheme"),
         pytest.param("Accept", "\xff", id="accept"),
         pytest.param("Expect", "\xff", id="expect"),
-        pytest.param("Authorization", "Credential=\xff/x/\xff/", id="no signature"),
+        pytest.param("Authorization", "Credential=\xff/x/\xff/", id="invalid credential"),
         pytest.param(
-            "Authorization", f"Credential=a/20260101/{'long-' * 1_000}/sqs/", id="endless region"
+            "Authorization", f"Credential=a/20260101/{'long-' * 1_000}/sqs/", id="long region"
         ),
     ],
 )
@@ -430,13 +434,13 @@ def test_invalid_trace_header_does_not_stop_a_send(
     [
         pytest.param(b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
         pytest.param(b"GET / HTTP/1.1\r\nno header\r\n\r\n", id="header"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="endless header"),
-        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="endless path"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="long path"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
         pytest.param(
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n",
-            id="two lengths",
+            id="Content-Length and chunked",
         ),
     ],
 )
@@ -456,7 +460,7 @@ def test_invalid_http_is_answered_400_and_the_connection_closed(
     assert b"Traceback" not in text
 
 
-# What is the server's own
+# Health and common headers
 
 
 def test_health_endpoint_reports_ok(server: LiveServer) -> None:

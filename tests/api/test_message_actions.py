@@ -1,4 +1,4 @@
-"""The life of a message, as real clients see it in both protocols and on both databases."""
+"""Actions on messages of standard queues: send, receive, delete, visibility and batches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 from tests.api.live_server import AlarmCountingClock
 from tests.api.sqs_clients import Sqs, bodies, receive, rejection
 
-HANDLE_OF_NOBODY = (
+INVALID_HANDLE = (
     404,
     "ReceiptHandleIsInvalid",
     'The input receipt handle "garbage" is not a valid receipt handle.',
 )
 
 
-def handle(sqs: Sqs, queue: str, **parameters: object) -> str:
-    """Receive the only message there is, and give its handle."""
+def receive_handle(sqs: Sqs, queue: str, **parameters: object) -> str:
+    """Receive the only message, and return its receipt handle."""
     (message,) = receive(sqs, queue, **parameters)
     text: str = message["ReceiptHandle"]
     return text
@@ -68,18 +68,16 @@ def test_receive_returns_one_message_by_default(sqs: Sqs, queue: str) -> None:
 
 def test_repeated_delete_succeeds_and_garbage_handle_is_rejected(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     for _ in range(2):
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
-    assert (
-        rejection(sqs.delete_message, QueueUrl=queue, ReceiptHandle="garbage") == HANDLE_OF_NOBODY
-    )
+    assert rejection(sqs.delete_message, QueueUrl=queue, ReceiptHandle="garbage") == INVALID_HANDLE
 
 
 def test_handle_of_another_queue_is_invalid(sqs: Sqs, queue: str, name: str) -> None:
     other = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue, VisibilityTimeout=0)
+    receipt = receive_handle(sqs, queue, VisibilityTimeout=0)
     rejected = rejection(sqs.delete_message, QueueUrl=other, ReceiptHandle=receipt)
     assert rejected.code == "ReceiptHandleIsInvalid"
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
@@ -89,9 +87,9 @@ def test_older_handle_deletes_from_standard_queue(
     sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    first = handle(sqs, queue)
+    first = receive_handle(sqs, queue)
     clock.advance(30)
-    assert handle(sqs, queue) != first
+    assert receive_handle(sqs, queue) != first
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=first)
     clock.advance(30)
     assert receive(sqs, queue) == []
@@ -126,14 +124,14 @@ def test_changed_visibility_timeout_counts_from_the_change(
     sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     clock.advance(20)
     sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=25)
     clock.advance(24.999)
     assert receive(sqs, queue) == []
     clock.advance(0.001)
     sqs.change_message_visibility(
-        QueueUrl=queue, ReceiptHandle=handle(sqs, queue), VisibilityTimeout=0
+        QueueUrl=queue, ReceiptHandle=receive_handle(sqs, queue), VisibilityTimeout=0
     )
     (message,) = receive(sqs, queue)
     assert message["Attributes"]["ApproximateReceiveCount"] == "3"
@@ -143,7 +141,7 @@ def test_visibility_of_a_visible_message_can_be_changed_by_its_last_handle(
     sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     clock.advance(31)
     sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=10)
     assert receive(sqs, queue) == []
@@ -155,7 +153,7 @@ def test_total_visibility_timeout_is_limited_to_12_hours(
     sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    change = {"QueueUrl": queue, "ReceiptHandle": handle(sqs, queue)}
+    change = {"QueueUrl": queue, "ReceiptHandle": receive_handle(sqs, queue)}
     clock.advance(1)
     assert rejection(sqs.change_message_visibility, **change, VisibilityTimeout=43_200) == (
         400,
@@ -174,7 +172,7 @@ def test_total_visibility_timeout_is_limited_to_12_hours(
 
 def test_visibility_of_a_deleted_message_cannot_be_changed(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
     change = {"QueueUrl": queue, "VisibilityTimeout": 1}
     assert rejection(sqs.change_message_visibility, **change, ReceiptHandle=receipt) == (
@@ -186,21 +184,21 @@ def test_visibility_of_a_deleted_message_cannot_be_changed(sqs: Sqs, queue: str)
         ),
     )
     rejected = rejection(sqs.change_message_visibility, **change, ReceiptHandle="garbage")
-    assert rejected == HANDLE_OF_NOBODY
+    assert rejected == INVALID_HANDLE
 
 
 def test_delayed_message_becomes_visible_after_its_delay(
     sqs: Sqs, name: str, clock: AlarmCountingClock
 ) -> None:
     queue = sqs.create_queue(QueueName=name, Attributes={"DelaySeconds": "5"})["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="by the queue")
-    sqs.send_message(QueueUrl=queue, MessageBody="at once", DelaySeconds=0)
-    sqs.send_message(QueueUrl=queue, MessageBody="later", DelaySeconds=900)
+    sqs.send_message(QueueUrl=queue, MessageBody="delay of the queue")
+    sqs.send_message(QueueUrl=queue, MessageBody="no delay", DelaySeconds=0)
+    sqs.send_message(QueueUrl=queue, MessageBody="delay of the message", DelaySeconds=900)
     seen = [[message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]]
     for seconds in (4.999, 0.001, 894.999, 0.001):
         clock.advance(seconds)
         seen.append([message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)])
-    assert seen == [["at once"], [], ["by the queue"], [], ["later"]]
+    assert seen == [["no delay"], [], ["delay of the queue"], [], ["delay of the message"]]
 
 
 def test_message_expires_after_the_retention_period(
@@ -208,20 +206,20 @@ def test_message_expires_after_the_retention_period(
 ) -> None:
     attributes = {"MessageRetentionPeriod": "60"}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="old")
+    sqs.send_message(QueueUrl=queue, MessageBody="older")
     clock.advance(30)
-    sqs.send_message(QueueUrl=queue, MessageBody="young")
+    sqs.send_message(QueueUrl=queue, MessageBody="newer")
     clock.advance(29.999)
-    (old, young) = receive(sqs, queue)
+    (older, newer) = receive(sqs, queue)
     clock.advance(0.001)
     change = {"QueueUrl": queue, "VisibilityTimeout": 0}
     rejected = rejection(
-        sqs.change_message_visibility, **change, ReceiptHandle=old["ReceiptHandle"]
+        sqs.change_message_visibility, **change, ReceiptHandle=older["ReceiptHandle"]
     )
     assert rejected.code == "InvalidParameterValue"
-    sqs.delete_message(QueueUrl=queue, ReceiptHandle=old["ReceiptHandle"])
-    sqs.change_message_visibility(**change, ReceiptHandle=young["ReceiptHandle"])
-    assert [message["Body"] for message in receive(sqs, queue)] == ["young"]
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=older["ReceiptHandle"])
+    sqs.change_message_visibility(**change, ReceiptHandle=newer["ReceiptHandle"])
+    assert [message["Body"] for message in receive(sqs, queue)] == ["newer"]
     clock.advance(30)
     assert receive(sqs, queue) == []
 
@@ -279,14 +277,14 @@ def test_batch_delete_reports_successful_and_failed_entries(
             for number, receipt in enumerate(receipts)
         ],
     )
-    kept = [f"d{number}" for number in range(10) if number != 3]
-    assert [entry["Id"] for entry in answer["Successful"]] == kept
+    deleted = [f"d{number}" for number in range(10) if number != 3]
+    assert [entry["Id"] for entry in answer["Successful"]] == deleted
     assert answer["Failed"] == [
         {
             "Id": "d3",
             "SenderFault": True,
             "Code": "ReceiptHandleIsInvalid",
-            "Message": HANDLE_OF_NOBODY[2],
+            "Message": INVALID_HANDLE[2],
         }
     ]
     clock.advance(30)
@@ -324,15 +322,15 @@ BATCH_REJECTIONS = [
         [str(number) for number in range(11)],
         "TooManyEntriesInBatchRequest",
         "Maximum number of entries per request are 10. You have sent 11.",
-        id="eleven",
+        id="11 entries",
     ),
-    pytest.param(["a", "a"], "BatchEntryIdsNotDistinct", "Id a repeated.", id="twins"),
+    pytest.param(["a", "a"], "BatchEntryIdsNotDistinct", "Id a repeated.", id="duplicate id"),
     pytest.param(
         ["a b"],
         "InvalidBatchEntryId",
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It "
         "can be at most 80 letters long.",
-        id="id",
+        id="invalid id",
     ),
 ]
 
@@ -371,19 +369,19 @@ def test_invalid_batch_is_rejected_as_a_whole(
             {"MaxNumberOfMessages": 11},
             "Value 11 for parameter MaxNumberOfMessages is invalid. "
             "Reason: Must be between 1 and 10, if provided.",
-            id="messages",
+            id="number of messages",
         ),
         pytest.param(
             {"WaitTimeSeconds": 21},
             "Value 21 for parameter WaitTimeSeconds is invalid. "
             "Reason: Must be >= 0 and <= 20, if provided.",
-            id="wait",
+            id="wait time",
         ),
         pytest.param(
             {"VisibilityTimeout": -1},
             "Value -1 for parameter VisibilityTimeout is invalid. "
             "Reason: Must be >= 0 and <= 43200, if provided.",
-            id="visibility",
+            id="visibility timeout",
         ),
     ],
 )

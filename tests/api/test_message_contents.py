@@ -1,4 +1,4 @@
-"""What a message carries: bodies, attributes, digests and sizes, from one client to another."""
+"""Message contents: bodies, attributes, digests, and size limits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def md5(text: str) -> str:
 
 
 def md5_of(attributes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Digest message attributes by AWS's recipe: by name, each part after its length."""
+    """Return the MD5 of message attributes: sorted by name, each part after its length."""
     digest = hashlib.md5()
     for name in sorted(attributes):
         value = attributes[name]
@@ -44,7 +44,7 @@ def md5_of(attributes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def receive_one(sqs: Sqs, queue: str, *names: str) -> dict[str, Any]:
-    """Receive the only message, and leave it where it is."""
+    """Receive the only message with visibility timeout 0."""
     (message,) = sqs.receive_message(
         QueueUrl=queue,
         VisibilityTimeout=0,
@@ -68,8 +68,10 @@ def test_reference_digest_matches_the_digests_of_aws() -> None:
         pytest.param("a\r\nb\rc\nd\te", id="line ends and tabs"),
         pytest.param("  leading and trailing \n", id="white space"),
         pytest.param("\"double\" 'single' &amp; <tag/> ]]> <!-- -->", id="markup"),
-        pytest.param("🎉 größer \u202e \u0085 \u2028 \U0010fffd\ud7ff\ue000", id="far characters"),
-        pytest.param("a+b%20c&d=e;f#g", id="escapes of forms"),
+        pytest.param(
+            "🎉 größer \u202e \u0085 \u2028 \U0010fffd\ud7ff\ue000", id="non-ASCII characters"
+        ),
+        pytest.param("a+b%20c&d=e;f#g", id="form escapes"),
         pytest.param('{"a":"\\u0041\\n"}', id="json"),
         pytest.param(" ", id="one space"),
     ],
@@ -110,8 +112,8 @@ def test_each_batch_entry_has_its_own_attributes_and_digest(sqs: Sqs, queue: str
     [
         pytest.param(["All"], set(VALUES), id="All"),
         pytest.param([".*"], set(VALUES), id="dot star"),
-        pytest.param(["blob", "nothing", "a?"], {"blob"}, id="a name"),
-        pytest.param(["custom.*"], {"custom", "custom.number", "custom_blob"}, id="a prefix"),
+        pytest.param(["blob", "missing", "a?"], {"blob"}, id="name"),
+        pytest.param(["custom.*"], {"custom", "custom.number", "custom_blob"}, id="prefix"),
         pytest.param(["CUSTOM"], set(), id="another case"),
         pytest.param([], set(), id="none"),
     ],
@@ -133,17 +135,17 @@ def test_receive_returns_only_the_requested_attributes(
             {"DataType": "Strange", "StringValue": "x"},
             "The type of message (user) attribute 'a' is invalid. You must use only the "
             "following supported type prefixes: Binary, Number, String.",
-            id="type",
+            id="unknown type",
         ),
         pytest.param(
             {"DataType": "Number", "StringValue": "one"},
             "Can't cast the value of message (user) attribute 'a' to a number.",
-            id="number",
+            id="not a number",
         ),
         pytest.param(
             {"DataType": "String", "StringValue": ""},
             "Message (user) attribute 'a' must contain a non-empty value of type 'String'.",
-            id="empty",
+            id="empty value",
         ),
     ],
 )
@@ -168,11 +170,11 @@ def test_trace_header_is_a_system_attribute_without_effect_on_the_digest(
 @pytest.mark.parametrize(
     ("system", "expected"),
     [
-        pytest.param({}, "Root=1-from-the-request", id="the request's header"),
+        pytest.param({}, "Root=1-from-the-request", id="header of the request"),
         pytest.param(
             {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}},
             TRACE,
-            id="the message's own goes first",
+            id="attribute of the message",
         ),
     ],
 )
@@ -188,7 +190,7 @@ def test_trace_header_of_the_request_is_the_default_of_the_message(
 
 @pytest.fixture
 def traced_sqs(connect: Connect) -> Sqs:
-    """Give a client whose requests carry a trace header of their own."""
+    """Return a client whose requests have a trace header."""
     sqs = connect(region="us-east-1", access_key="traced")
 
     def trace(request: AWSRequest, **_: object) -> None:
@@ -247,12 +249,12 @@ def test_message_of_one_mebibyte_is_accepted_and_one_byte_more_is_rejected(
 
 def test_message_attributes_count_towards_the_size(sqs: Sqs, queue: str) -> None:
     attributes = {"four": {"DataType": "Binary", "BinaryValue": b"0123456789"}}
-    room = MIB - len("four") - len("Binary") - 10
-    sqs.send_message(QueueUrl=queue, MessageBody="x" * room, MessageAttributes=attributes)
+    largest = MIB - len("four") - len("Binary") - 10
+    sqs.send_message(QueueUrl=queue, MessageBody="x" * largest, MessageAttributes=attributes)
     rejected = rejection(
         sqs.send_message,
         QueueUrl=queue,
-        MessageBody="x" * (room + 1),
+        MessageBody="x" * (largest + 1),
         MessageAttributes=attributes,
     )
     assert rejected.code == "InvalidParameterValue"

@@ -1,4 +1,4 @@
-"""Permissions and policies: what AddPermission makes of a policy, and how policies read back."""
+"""AddPermission and RemovePermission, and policies that read back."""
 
 from __future__ import annotations
 

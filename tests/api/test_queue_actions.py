@@ -1,4 +1,4 @@
-"""The actions on queues, as real clients see them in both protocols and on both databases."""
+"""Actions on queues: create, find, list, attributes, tags, purge and delete."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def test_queue_is_created_with_attributes_and_tags(sqs: Sqs, name: str) -> None:
 
 def test_repeated_create_returns_the_existing_queue(sqs: Sqs, name: str) -> None:
     queue = sqs.create_queue(QueueName=name, Attributes={"DelaySeconds": "5"})["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="kept", DelaySeconds=0)
+    sqs.send_message(QueueUrl=queue, MessageBody="x", DelaySeconds=0)
     for same in ({}, {"DelaySeconds": "5"}, {"VisibilityTimeout": "30"}):
         assert sqs.create_queue(QueueName=name, Attributes=same)["QueueUrl"] == queue
-    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["kept"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
 def test_repeated_create_with_another_attribute_value_is_rejected(sqs: Sqs, name: str) -> None:
@@ -140,7 +140,7 @@ def test_page_token_is_valid_only_for_the_same_request(sqs: Sqs, name: str) -> N
     token = sqs.list_queues(QueueNamePrefix=name, MaxResults=1)["NextToken"]
     rejected = [
         rejection(sqs.list_queues, QueueNamePrefix=name, MaxResults=2, NextToken=token),
-        rejection(sqs.list_queues, QueueNamePrefix=name, MaxResults=1, NextToken="made up"),
+        rejection(sqs.list_queues, QueueNamePrefix=name, MaxResults=1, NextToken="garbage"),
         rejection(sqs.list_queues, QueueNamePrefix=name, NextToken=token),
     ]
     assert [answer.message for answer in rejected] == [
@@ -210,7 +210,7 @@ def test_tags_are_added_overwritten_and_removed(sqs: Sqs, queue: str) -> None:
     sqs.tag_queue(QueueUrl=queue, Tags={"a": "1", "b": "2"})
     sqs.tag_queue(QueueUrl=queue, Tags={"b": "3", "A": ""})
     assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"a": "1", "b": "3", "A": ""}
-    sqs.untag_queue(QueueUrl=queue, TagKeys=["b", "A", "never was"])
+    sqs.untag_queue(QueueUrl=queue, TagKeys=["b", "A", "missing"])
     assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"a": "1"}
 
 
@@ -256,11 +256,11 @@ def test_every_action_on_a_deleted_queue_is_rejected(sqs: Sqs, queue: str, proto
         (sqs.purge_queue, {}),
         (sqs.delete_queue, {}),
     ]
-    sqs.send_message(QueueUrl=queue, MessageBody="gone with it")
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
     sqs.delete_queue(QueueUrl=queue)
-    gone = (400, "AWS.SimpleQueueService.NonExistentQueue", NO_SUCH_QUEUE[protocol])
+    missing = (400, "AWS.SimpleQueueService.NonExistentQueue", NO_SUCH_QUEUE[protocol])
     for call, parameters in calls:
-        assert rejection(call, QueueUrl=queue, **parameters) == gone, call.__name__
+        assert rejection(call, QueueUrl=queue, **parameters) == missing, call.__name__
     assert queue not in sqs.list_queues().get("QueueUrls", [])
 
 
