@@ -1,4 +1,4 @@
-"""aiobotocore: many at once, and every message exactly accounted for."""
+"""aiobotocore: concurrent producers and consumers on one queue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last botocore generation that speaks Query and nothing else: its whole repertoire."""
+"""The last botocore release with only the Query protocol: all kinds of actions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 Sqs: TypeAlias = Any
-"""A boto3 client for SQS; boto3 makes its methods when it runs."""
+"""A boto3 client for SQS; boto3 creates its methods at run time."""
 
 POLICY = {
     "Version": "2012-10-17",
@@ -28,8 +28,8 @@ BODY = 'line\r\nwith <xml> & "quotes",\ttabs, ünïcode and \U0001f389 '
 
 
 def protocol(sqs: Sqs) -> str:
-    spoken: str = sqs.meta.service_model.metadata["protocol"]
-    return spoken
+    name: str = sqs.meta.service_model.metadata["protocol"]
+    return name
 
 
 def cycle(sqs: Sqs) -> dict[str, Any]:
@@ -73,11 +73,11 @@ def attributes(sqs: Sqs) -> dict[str, Any]:
     url = sqs.create_queue(QueueName="set", Attributes={"VisibilityTimeout": "7"})["QueueUrl"]
     changes = {"DelaySeconds": "1", "Policy": json.dumps(POLICY)}
     sqs.set_queue_attributes(QueueUrl=url, Attributes=changes)
-    everything = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    all_attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     asked = ["DelaySeconds", "VisibilityTimeout", "QueueArn"]
     return {
-        "names": sorted(everything),
-        "same policy": json.loads(everything["Policy"]) == POLICY,
+        "names": sorted(all_attributes),
+        "same policy": json.loads(all_attributes["Policy"]) == POLICY,
         "asked": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=asked)["Attributes"],
         "none": sqs.get_queue_attributes(QueueUrl=url).get("Attributes"),
     }
@@ -192,10 +192,10 @@ def rejected(call: Callable[..., object], **parameters: object) -> list[object]:
     try:
         call(**parameters)
     except ClientError as error:
-        told, metadata = error.response["Error"], error.response["ResponseMetadata"]
+        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
         status = metadata["HTTPStatusCode"]
-        return [type(error).__name__, told["Code"], told["Message"], told["Type"], status]
-    return ["it was not rejected"]
+        return [type(error).__name__, details["Code"], details["Message"], details["Type"], status]
+    return ["the request was not rejected"]
 
 
 def errors(sqs: Sqs) -> dict[str, Any]:
