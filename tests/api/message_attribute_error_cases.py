@@ -135,18 +135,18 @@ def unknown_type(kind: str, name: str) -> str:
     )
 
 
-def _row(member: str, given: dict[str, Any], text: str) -> ErrorCase:
+def _case(member: str, given: dict[str, Any], text: str) -> ErrorCase:
     message = {"QueueUrl": "plain", "MessageBody": "x", member: given}
     return ErrorCase("SendMessage", message, IPV, text)
 
 
 ATTRIBUTE_CASES = {
     **{
-        f"message attribute: {name}": _row("MessageAttributes", given, text)
+        f"message attribute: {name}": _case("MessageAttributes", given, text)
         for name, (given, text) in {**_user_names(), **_user_values()}.items()
     },
     **{
-        f"message system attribute: {name}": _row("MessageSystemAttributes", given, text)
+        f"message system attribute: {name}": _case("MessageSystemAttributes", given, text)
         for name, (given, text) in _system_attributes().items()
     },
 }

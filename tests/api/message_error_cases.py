@@ -286,7 +286,7 @@ def _change_cases() -> dict[str, ErrorCase]:
     change = "ChangeMessageVisibility"
     total = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]."
 
-    def late(server: CaseServer) -> Parameters:
+    def received_2_s_ago(server: CaseServer) -> Parameters:
         given = _to_change(server)
         server.clock.advance(2)
         return {**given, "VisibilityTimeout": 43_199}
@@ -327,7 +327,7 @@ def _change_cases() -> dict[str, ErrorCase]:
             value("VisibilityTimeout", "Must be between 0 and 43200."),
         ),
         "ChangeMessageVisibility: total over 12 hours": ErrorCase(
-            change, late, IPV, value("VisibilityTimeout", total)
+            change, received_2_s_ago, IPV, value("VisibilityTimeout", total)
         ),
         "ChangeMessageVisibility: expired handle on FIFO": ErrorCase(
             change, lambda server: {**_expired(server), "VisibilityTimeout": 1}, IPV, EXPIRED
@@ -353,10 +353,10 @@ def _send_entry_cases() -> dict[str, EntryErrorCase]:
     fifo = {"Id": "a", "MessageBody": "x", "MessageGroupId": "g", "MessageDeduplicationId": "d"}
     no_body = "The request must contain the parameter SendMessageBatchRequestEntry.1.MessageBody."
 
-    def sent(queue: str = "plain", **others: object) -> Parameters:
+    def entry(queue: str = "plain", **others: object) -> Parameters:
         return _entries(queue, {"Id": "a", "MessageBody": "x", **others})
 
-    def wrong_fifo(**others: object) -> Parameters:
+    def fifo_entry(**others: object) -> Parameters:
         return _entries("ordered.fifo", {**fifo, **others})
 
     size = (
@@ -365,44 +365,44 @@ def _send_entry_cases() -> dict[str, EntryErrorCase]:
     )
     return {
         "SendMessageBatch: too long": EntryErrorCase(
-            send, sent("small", MessageBody="x" * 1025), ipv, size
+            send, entry("small", MessageBody="x" * 1025), ipv, size
         ),
         "SendMessageBatch: invalid character": EntryErrorCase(
-            send, sent(MessageBody="\x01"), "InvalidMessageContents", BAD_CHARACTERS
+            send, entry(MessageBody="\x01"), "InvalidMessageContents", BAD_CHARACTERS
         ),
         "SendMessageBatch: lone surrogate": EntryErrorCase(
-            send, sent(MessageBody="a\ud800"), "InvalidMessageContents", BAD_CHARACTERS
+            send, entry(MessageBody="a\ud800"), "InvalidMessageContents", BAD_CHARACTERS
         ),
         "SendMessageBatch: no body": EntryErrorCase(
-            send, sent(MessageBody=None), "MissingParameter", no_body
+            send, entry(MessageBody=None), "MissingParameter", no_body
         ),
         "SendMessageBatch: empty body": EntryErrorCase(
-            send, sent(MessageBody=""), "MissingParameter", no_body
+            send, entry(MessageBody=""), "MissingParameter", no_body
         ),
         "SendMessageBatch: deduplication on standard": EntryErrorCase(
-            send, sent(MessageDeduplicationId="d"), ipv, WRONG_TYPE
+            send, entry(MessageDeduplicationId="d"), ipv, WRONG_TYPE
         ),
         "SendMessageBatch: DelaySeconds=901": EntryErrorCase(
             send,
-            sent(DelaySeconds=901),
+            entry(DelaySeconds=901),
             ipv,
             value("DelaySeconds", "DelaySeconds must be >= 0 and <= 900.", "901"),
         ),
         "SendMessageBatch: delay on FIFO": EntryErrorCase(
-            send, wrong_fifo(DelaySeconds=5), ipv, value("DelaySeconds", f"{WRONG_TYPE}.", "5")
+            send, fifo_entry(DelaySeconds=5), ipv, value("DelaySeconds", f"{WRONG_TYPE}.", "5")
         ),
         "SendMessageBatch: invalid group": EntryErrorCase(
-            send, wrong_fifo(MessageGroupId="a b"), ipv, f"MessageGroupId {ALPHABET}"
+            send, fifo_entry(MessageGroupId="a b"), ipv, f"MessageGroupId {ALPHABET}"
         ),
         "SendMessageBatch: empty group": EntryErrorCase(
-            send, wrong_fifo(MessageGroupId=""), ipv, f"MessageGroupId {ALPHABET}"
+            send, fifo_entry(MessageGroupId=""), ipv, f"MessageGroupId {ALPHABET}"
         ),
         "SendMessageBatch: invalid deduplication id": EntryErrorCase(
-            send, wrong_fifo(MessageDeduplicationId="é"), ipv, f"MessageDeduplicationId {ALPHABET}"
+            send, fifo_entry(MessageDeduplicationId="é"), ipv, f"MessageDeduplicationId {ALPHABET}"
         ),
         "SendMessageBatch: invalid attribute": EntryErrorCase(
             send,
-            sent(MessageAttributes=attribute(DataType="Text")),
+            entry(MessageAttributes=attribute(DataType="Text")),
             ipv,
             unknown_type("(user)", "Hello"),
         ),

@@ -84,7 +84,7 @@ def _policy_cases() -> dict[str, ErrorCase]:
     for name, (text, words) in texts.items():
         attributes = {"RedrivePolicy": text}
         create = {"QueueName": "new", "Attributes": attributes}
-        cases[f"redrive policy: {name}, set"] = _set_row(attributes, words)
+        cases[f"redrive policy: {name}, set"] = _set_case(attributes, words)
         cases[f"redrive policy: {name}, created"] = ErrorCase("CreateQueue", create, IPV, words)
     fifo = {"FifoQueue": "true", "RedrivePolicy": redrive(1, "dead")}
     words = "Dead-letter queue must be same type of queue as the source.."
@@ -97,7 +97,7 @@ def _policy_cases() -> dict[str, ErrorCase]:
     return cases
 
 
-def _set_row(attributes: dict[str, str], text: str) -> ErrorCase:
+def _set_case(attributes: dict[str, str], text: str) -> ErrorCase:
     return ErrorCase(
         "SetQueueAttributes", {"QueueUrl": "plain", "Attributes": attributes}, IPV, text
     )
@@ -132,13 +132,13 @@ def _allow_cases() -> dict[str, ErrorCase]:
         "ARNs with denyAll": (_allow("denyAll", arn("plain")), _BY_QUEUE),
     }
     cases = {
-        f"redrive allow policy: {name}": _set_row({"RedriveAllowPolicy": text}, unsupported)
+        f"redrive allow policy: {name}": _set_case({"RedriveAllowPolicy": text}, unsupported)
         for name, text in bad.items()
     }
     for name, (text, why) in reasons.items():
         reason = f"Amazon SQS can't create the redrive allow policy. {why}"
         words = value("RedriveAllowPolicy", reason, text)
-        cases[f"redrive allow policy: {name}"] = _set_row({"RedriveAllowPolicy": text}, words)
+        cases[f"redrive allow policy: {name}"] = _set_case({"RedriveAllowPolicy": text}, words)
     return cases
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.raw_http import Answer, call_action
 
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
@@ -96,7 +97,12 @@ class ServerProcess:
         ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
         return self._output.readline() if ready else ""
 
+    def call(self, action: str, **parameters: object) -> Answer:
+        """Call an action in the JSON protocol."""
+        return call_action(self.url, "json", action, parameters)
+
     def errors(self) -> str:
+        """Return the error output so far."""
         self._errors.seek(0)
         return self._errors.read()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.raw_http import Answer, exchange, json_headers
+from tests.api.raw_http import Answer
 from tests.api.server_process import ROOT, ServerProcess
 
 HOUR_SECONDS = 3_600
@@ -49,25 +49,25 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
-    body = json.dumps(parameters)
-    answer = exchange(server.url, headers=json_headers(action), body=body)
+def call(server: ServerProcess, action: str, **parameters: object) -> Answer:
+    """Call an action that must succeed."""
+    answer = server.call(action, **parameters)
     assert answer.status == 200, answer.body
     return answer
 
 
 def receive_bodies(server: ServerProcess) -> list[str]:
-    answer = call_action(server, "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0)
+    answer = call(server, "ReceiveMessage", QueueUrl="q", VisibilityTimeout=0)
     return [message["Body"] for message in json.loads(answer.body).get("Messages", ())]
 
 
 def test_running_server_keeps_working_when_the_clock_is_set_back(machine: Machine) -> None:
     with machine.start() as server:
-        call_action(server, "CreateQueue", QueueName="q")
-        before = call_action(server, "SendMessage", QueueUrl="q", MessageBody="before")
+        call(server, "CreateQueue", QueueName="q")
+        before = call(server, "SendMessage", QueueUrl="q", MessageBody="before")
         machine.set_clock(-HOUR_SECONDS)
         assert receive_bodies(server) == ["before"]
-        after = call_action(server, "ListQueues")
+        after = call(server, "ListQueues")
         first, second = (parsedate_to_datetime(one.headers["date"]) for one in (before, after))
         assert first <= second
         assert server.stop()[2].count("clock set back, continuing from the latest time at ") == 1
@@ -78,8 +78,8 @@ def test_server_started_with_an_older_clock_keeps_messages_visible(
     machine: Machine, is_killed: bool
 ) -> None:
     with machine.start() as server:
-        call_action(server, "CreateQueue", QueueName="q")
-        call_action(server, "SendMessage", QueueUrl="q", MessageBody="before")
+        call(server, "CreateQueue", QueueName="q")
+        call(server, "SendMessage", QueueUrl="q", MessageBody="before")
         if not is_killed:
             assert server.stop()[0] == 0
     machine.set_clock(-HOUR_SECONDS)

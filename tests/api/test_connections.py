@@ -47,8 +47,8 @@ def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def start_server(**settings: int) -> LiveServer:
-            given = {"request_timeout": 1, **settings}
-            server = LiveServer(structs.replace(config(sqlite), **given), clock)
+            all_settings = {"request_timeout": 1, **settings}
+            server = LiveServer(structs.replace(config(sqlite), **all_settings), clock)
             stack.callback(server.close)
             create(server.url)
             return server
@@ -256,7 +256,7 @@ def test_slow_but_steady_reader_receives_the_whole_answer(start: Start) -> None:
     assert len(reader.answer) > 9 * 1_000_000
 
 
-# Too many
+# Limits on connections and requests
 
 
 def test_connection_over_the_limit_is_answered_503_until_others_close(start: Start) -> None:
@@ -365,7 +365,7 @@ def test_server_serves_ten_thousand_connections(tmp_path: Path, many_files: None
             assert server.stop() == (0, "", "")
 
 
-# A stop
+# Stop
 
 
 @pytest.mark.parametrize(

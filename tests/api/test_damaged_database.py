@@ -19,7 +19,7 @@ from storage.database import Database
 from storage.errors import DatabaseDamaged
 from storage.postgresql.errors import classify as classify_postgresql
 from storage.sqlite.errors import classify as classify_sqlite
-from tests.api.raw_http import Answer, exchange, json_headers, parse_error
+from tests.api.raw_http import exchange, parse_error
 from tests.api.server_process import ServerProcess, command, environment
 from tests.clock import ManualClock
 from tests.markdown import text_of
@@ -32,10 +32,6 @@ _LEAVES = {10, 13}
 DAMAGE_ENVELOPE = "UPDATE bodies SET envelope = x'ff00' WHERE id = ?"
 
 
-def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
-    return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
-
-
 def start(directory: Path) -> ServerProcess:
     return ServerProcess("--database", URL, directory=directory)
 
@@ -45,13 +41,13 @@ def file(tmp_path: Path) -> Path:
     """Create a database of two queues; the first queue has the first half of every table."""
     with start(tmp_path) as server:
         for queue in QUEUES:
-            assert call_action(server, "CreateQueue", QueueName=queue).status == 200
+            assert server.call("CreateQueue", QueueName=queue).status == 200
             for first in range(0, MESSAGES, 10):
                 entries = [
                     {"Id": f"{number}", "MessageBody": f"{number} {'body ' * 40}"}
                     for number in range(first, first + 10)
                 ]
-                answer = call_action(server, "SendMessageBatch", QueueUrl=queue, Entries=entries)
+                answer = server.call("SendMessageBatch", QueueUrl=queue, Entries=entries)
                 assert b"Failed" not in answer.body
         assert server.stop()[0] == 0
     return tmp_path / "queueserver.db"
@@ -114,7 +110,7 @@ def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
         rejected = 0
         for _ in range(MESSAGES // 10 + 1):
             answers = [
-                call_action(server, "ReceiveMessage", QueueUrl=queue, MaxNumberOfMessages=10)
+                server.call("ReceiveMessage", QueueUrl=queue, MaxNumberOfMessages=10)
                 for queue in QUEUES
             ]
             assert answers[1].status == 200
@@ -124,13 +120,11 @@ def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
         assert rejected
         # Requests that do not read the damaged pages succeed, in the damaged queue too.
         for queue in QUEUES:
-            assert call_action(server, "SendMessage", QueueUrl=queue, MessageBody="x").status == 200
+            assert server.call("SendMessage", QueueUrl=queue, MessageBody="x").status == 200
         assert exchange(server.url, "GET", "/health").status == 200
-        assert call_action(server, "PurgeQueue", QueueUrl="damaged").status == 200
-        assert (
-            call_action(server, "SendMessage", QueueUrl="damaged", MessageBody="new").status == 200
-        )
-        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged")
+        assert server.call("PurgeQueue", QueueUrl="damaged").status == 200
+        assert server.call("SendMessage", QueueUrl="damaged", MessageBody="new").status == 200
+        answer = server.call("ReceiveMessage", QueueUrl="damaged")
         assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["new"]
         status, _, log = server.stop()
     assert status == 0
@@ -148,7 +142,7 @@ def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
         connection.execute(DAMAGE_ENVELOPE, [first + 3])
         connection.commit()
     with start(file.parent) as server:
-        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
+        answer = server.call("ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=10)
         bodies = [message["Body"] for message in json.loads(answer.body)["Messages"]]
         assert [body.split()[0] for body in bodies] == ["0", "1", "2", "4", "5", "6", "7", "8", "9"]
         status, _, log = server.stop()
@@ -162,7 +156,7 @@ def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Pa
         connection.execute("UPDATE bodies SET envelope = x'ff00'")
         connection.commit()
     with start(file.parent) as server:
-        answer = call_action(server, "ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=2)
+        answer = server.call("ReceiveMessage", QueueUrl="damaged", MaxNumberOfMessages=2)
         assert (answer.status, parse_error(answer).code) == (500, "InternalFailure")
         _, _, log = server.stop()
     assert re.search(
@@ -174,13 +168,11 @@ def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Pa
 
 def test_server_starts_with_damaged_messages(file: Path) -> None:
     with start(file.parent) as server:
-        assert (
-            call_action(server, "SendMessage", QueueUrl="damaged", MessageBody="last").status == 200
-        )
+        assert server.call("SendMessage", QueueUrl="damaged", MessageBody="last").status == 200
         assert server.stop()[0] == 0
     damage(file, "messages", None, b"\xff", is_everywhere=True)
     with start(file.parent) as server:
-        assert call_action(server, "CreateQueue", QueueName="new").status == 200
+        assert server.call("CreateQueue", QueueName="new").status == 200
         assert server.stop()[0] == 0
 
 
@@ -286,7 +278,7 @@ def test_check_finds_a_message_that_cannot_be_delivered(
 
 def test_check_reads_the_wal_of_a_killed_server(file: Path) -> None:
     with start(file.parent) as server:
-        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert server.call("SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         server.stop(signal.SIGKILL)
     with contextlib.closing(sqlite3.connect(file)) as connection:
         connection.execute("DELETE FROM bodies WHERE body = 'x'")
@@ -301,7 +293,7 @@ def test_check_follows_a_symbolic_link_to_the_file_and_its_wal(file: Path) -> No
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("DELETE FROM bodies WHERE id = (SELECT max(id) FROM bodies)")
         connection.commit()
-        link_directory = file.parent / "elsewhere"
+        link_directory = file.parent / "links"
         link_directory.mkdir()
         (link_directory / file.name).symlink_to(file)
         process = check(link_directory)
@@ -311,11 +303,11 @@ def test_check_follows_a_symbolic_link_to_the_file_and_its_wal(file: Path) -> No
 
 def test_check_of_an_undamaged_database_in_use_succeeds_and_blocks_no_request(file: Path) -> None:
     with start(file.parent) as server:
-        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert server.call("SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         process = check(file.parent)
         assert (process.returncode, process.stderr) == (0, "")
         assert process.stdout == f"checked {URL}: no damage found\n"
-        assert call_action(server, "SendMessage", QueueUrl="sound", MessageBody="x").status == 200
+        assert server.call("SendMessage", QueueUrl="sound", MessageBody="x").status == 200
         assert server.stop()[0] == 0
 
 

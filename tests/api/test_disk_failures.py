@@ -12,20 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.raw_http import Answer, exchange, json_headers, parse_error
+from tests.api.raw_http import exchange, parse_error
 from tests.api.server_process import ServerProcess, failed_start
 
 KIB = 1024
 BIG = "x" * 64 * KIB
 
 
-def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
-    return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
-
-
 def send(server: ServerProcess, body: str) -> bool:
     """Send a message, and return whether it was acknowledged; a rejection must be retryable."""
-    answer = call_action(server, "SendMessage", QueueUrl="q", MessageBody=body)
+    answer = server.call("SendMessage", QueueUrl="q", MessageBody=body)
     if answer.status == 200:
         return True
     assert (answer.status, parse_error(answer).code) == (503, "ServiceUnavailable")
@@ -35,7 +31,7 @@ def send(server: ServerProcess, body: str) -> bool:
 def receive_all(server: ServerProcess) -> list[str]:
     found: list[str] = []
     while True:
-        answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+        answer = server.call("ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
         assert answer.status == 200, answer.body
         messages = json.loads(answer.body).get("Messages")
         if not messages:
@@ -78,18 +74,18 @@ def test_full_disk_rejects_sends_answers_reads_and_loses_no_message(
     url = f"sqlite:///{small_disk}/q.db"
     (small_disk / "ballast").write_bytes(bytes(1024 * KIB))
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        assert call_action(server, "CreateQueue", QueueName="q").status == 200
+        assert server.call("CreateQueue", QueueName="q").status == 200
         sent = fill_disk(server, "before")
         assert sent
         for _ in range(3):
             assert not send(server, f"rejected {BIG}")
         names = ["ApproximateNumberOfMessages"]
-        answer = call_action(server, "GetQueueAttributes", QueueUrl="q", AttributeNames=names)
+        answer = server.call("GetQueueAttributes", QueueUrl="q", AttributeNames=names)
         assert json.loads(answer.body)["Attributes"] == {names[0]: str(len(sent))}
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop()[0] == 0
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        answer = call_action(server, "ListQueues")
+        answer = server.call("ListQueues")
         assert len(json.loads(answer.body)["QueueUrls"]) == 1
         (small_disk / "ballast").unlink()
         sent += fill_disk(server, "after")
@@ -101,18 +97,18 @@ def test_full_disk_rejects_sends_answers_reads_and_loses_no_message(
 def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: Path) -> None:
     url = f"sqlite:///{small_disk}/q.db"
     with ServerProcess("--database", url, directory=tmp_path) as server:
-        assert call_action(server, "CreateQueue", QueueName="q").status == 200
+        assert server.call("CreateQueue", QueueName="q").status == 200
         sent = [f"{number}" for number in range(50)]
         assert all(map(send, [server] * len(sent), sent))
         handles: dict[str, str] = {}
         while len(handles) < len(sent):
-            answer = call_action(server, "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+            answer = server.call("ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
             for message in json.loads(answer.body)["Messages"]:
                 handles[message["Body"]] = message["ReceiptHandle"]
         fill_disk(server, "before")
 
         def delete(body: str) -> int:
-            answer = call_action(server, "DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
+            answer = server.call("DeleteMessage", QueueUrl="q", ReceiptHandle=handles[body])
             return answer.status
 
         outcomes = {body: delete(body) for body in sent}
@@ -122,8 +118,7 @@ def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: 
         rejected = [body for body, status in outcomes.items() if status == 503]
         assert delete(rejected[0]) == 200
         for body in rejected[1:]:
-            answer = call_action(
-                server,
+            answer = server.call(
                 "ChangeMessageVisibility",
                 QueueUrl="q",
                 ReceiptHandle=handles[body],
@@ -136,7 +131,7 @@ def test_delete_on_full_disk_is_applied_or_rejected(tmp_path: Path, small_disk: 
 
 def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> None:
     with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
-        assert call_action(server, "CreateQueue", QueueName="q").status == 200
+        assert server.call("CreateQueue", QueueName="q").status == 200
         sent = [f"{number}" for number in range(20)]
         assert all(map(send, [server] * len(sent), sent))
         _, hard = resource.prlimit(server.pid, resource.RLIMIT_FSIZE)
@@ -144,7 +139,7 @@ def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> 
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (largest, hard))
         sent += fill_disk(server, "failing")
         assert not send(server, f"rejected {BIG}")
-        assert call_action(server, "ListQueues").status == 200
+        assert server.call("ListQueues").status == 200
         resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (hard, hard))
         assert send(server, "recovered")
         assert sorted(receive_all(server)) == sorted([*sent, "recovered"])
@@ -154,7 +149,7 @@ def test_failing_writes_are_rejected_until_the_disk_recovers(tmp_path: Path) -> 
 def create_database(path: Path) -> None:
     """Create a database with messages, and stop the server."""
     with ServerProcess("--database", f"sqlite:///{path}", directory=path.parent) as server:
-        assert call_action(server, "CreateQueue", QueueName="q").status == 200
+        assert server.call("CreateQueue", QueueName="q").status == 200
         for number in range(20):
             assert send(server, f"{number} {BIG}")
         assert server.stop()[0] == 0

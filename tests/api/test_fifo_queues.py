@@ -408,8 +408,8 @@ def test_attempt_id_expires_after_five_minutes(
 def test_standard_queue_ignores_attempt_ids(sqs: Sqs, queue: str) -> None:
     for body in ("1", "2"):
         sqs.send_message(QueueUrl=queue, MessageBody=body)
-    seen = [
+    received = [
         bodies(sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId=name))
         for name in ("attempt", "attempt", "no attempt at all")
     ]
-    assert seen == [["1"], ["2"], []]
+    assert received == [["1"], ["2"], []]

@@ -144,10 +144,10 @@ def test_receipt_handle_is_invalid_on_another_queue_and_in_another_account(
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)["Messages"]
     handle = message["ReceiptHandle"]
-    stranger = connect("111111111111")
-    elsewhere = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
-    foreign = stranger.create_queue(QueueName=name)["QueueUrl"]
-    for client, url in ((sqs, elsewhere), (stranger, foreign)):
+    other_account = connect("111111111111")
+    other_queue = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
+    foreign_queue = other_account.create_queue(QueueName=name)["QueueUrl"]
+    for client, url in ((sqs, other_queue), (other_account, foreign_queue)):
         for action, more in (
             ("delete_message", {}),
             ("change_message_visibility", {"VisibilityTimeout": 9}),

@@ -194,11 +194,13 @@ def test_delayed_message_becomes_visible_after_its_delay(
     sqs.send_message(QueueUrl=queue, MessageBody="delay of the queue")
     sqs.send_message(QueueUrl=queue, MessageBody="no delay", DelaySeconds=0)
     sqs.send_message(QueueUrl=queue, MessageBody="delay of the message", DelaySeconds=900)
-    seen = [[message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]]
+    received = [[message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]]
     for seconds in (4.999, 0.001, 894.999, 0.001):
         clock.advance(seconds)
-        seen.append([message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)])
-    assert seen == [["no delay"], [], ["delay of the queue"], [], ["delay of the message"]]
+        received.append(
+            [message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]
+        )
+    assert received == [["no delay"], [], ["delay of the queue"], [], ["delay of the message"]]
 
 
 def test_message_expires_after_the_retention_period(

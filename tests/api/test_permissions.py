@@ -10,7 +10,7 @@ import pytest
 from tests.api.dead_letters import arn_of
 from tests.api.sqs_clients import Connect, Sqs, rejection
 
-FRIEND, STRANGER = "111122223333", "444455556666"
+ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 
 
 def policy(sqs: Sqs, queue: str) -> dict[str, Any] | None:
@@ -41,19 +41,19 @@ def root(account: str) -> str:
 
 
 def test_permission_is_one_statement_of_the_policy(sqs: Sqs, queue: str) -> None:
-    permit(sqs, queue, "first", "ReceiveMessage", accounts=(FRIEND,))
-    first = statement(queue, "first", "SQS:ReceiveMessage", root(FRIEND))
+    permit(sqs, queue, "first", "ReceiveMessage", accounts=(ACCOUNT,))
+    first = statement(queue, "first", "SQS:ReceiveMessage", root(ACCOUNT))
     document = {
         "Version": "2008-10-17",
         "Id": f"{arn_of(queue)}/SQSDefaultPolicy",
         "Statement": [first],
     }
     assert policy(sqs, queue) == document
-    permit(sqs, queue, "second", "SendMessage", "PurgeQueue", accounts=(FRIEND, STRANGER))
-    permit(sqs, queue, "third", "*", accounts=(STRANGER,))
+    permit(sqs, queue, "second", "SendMessage", "PurgeQueue", accounts=(ACCOUNT, OTHER_ACCOUNT))
+    permit(sqs, queue, "third", "*", accounts=(OTHER_ACCOUNT,))
     actions = ["SQS:SendMessage", "SQS:PurgeQueue"]
-    second = statement(queue, "second", actions, [root(FRIEND), root(STRANGER)])
-    third = statement(queue, "third", "SQS:*", root(STRANGER))
+    second = statement(queue, "second", actions, [root(ACCOUNT), root(OTHER_ACCOUNT)])
+    third = statement(queue, "third", "SQS:*", root(OTHER_ACCOUNT))
     assert policy(sqs, queue) == {**document, "Statement": [first, second, third]}
     sqs.remove_permission(QueueUrl=queue, Label="second")
     assert policy(sqs, queue) == {**document, "Statement": [first, third]}
@@ -79,11 +79,11 @@ def test_add_permission_extends_an_existing_policy(sqs: Sqs, queue: str) -> None
     }
     document = {"Version": "2012-10-17", "Id": "mine", "Statement": own}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(document)})
-    permit(sqs, queue, "more", "GetQueueUrl", accounts=(FRIEND,))
-    more = statement(queue, "more", "SQS:GetQueueUrl", root(FRIEND))
+    permit(sqs, queue, "more", "GetQueueUrl", accounts=(ACCOUNT,))
+    more = statement(queue, "more", "SQS:GetQueueUrl", root(ACCOUNT))
     assert policy(sqs, queue) == {**document, "Statement": [own, more]}
     label = {"QueueUrl": queue, "Label": "mine"}
-    rejected = rejection(sqs.add_permission, **label, AWSAccountIds=[FRIEND], Actions=["*"])
+    rejected = rejection(sqs.add_permission, **label, AWSAccountIds=[ACCOUNT], Actions=["*"])
     assert rejected.message == "Value mine for parameter Label is invalid. Reason: Already exists."
     sqs.remove_permission(**label)
     assert policy(sqs, queue) == {**document, "Statement": [more]}
@@ -92,19 +92,19 @@ def test_add_permission_extends_an_existing_policy(sqs: Sqs, queue: str) -> None
 def test_permissions_change_no_other_attribute(sqs: Sqs, name: str) -> None:
     attributes = {"DelaySeconds": "7", "KmsMasterKeyId": "alias/mine"}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-    permit(sqs, queue, "a", "SendMessage", accounts=(FRIEND,))
+    permit(sqs, queue, "a", "SendMessage", accounts=(ACCOUNT,))
     sqs.remove_permission(QueueUrl=queue, Label="a")
     answer = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=list(attributes))
     assert answer["Attributes"] == attributes
 
 
 def test_rejected_permission_changes_nothing(sqs: Sqs, queue: str) -> None:
-    permit(sqs, queue, "a", "SendMessage", accounts=(FRIEND,))
+    permit(sqs, queue, "a", "SendMessage", accounts=(ACCOUNT,))
     before = policy(sqs, queue)
     for label, accounts, actions in (
         ("b", ["nobody"], ["SendMessage"]),
-        ("b", [FRIEND], ["SendMessage", "TagQueue"]),
-        ("a", [STRANGER], ["SendMessage"]),
+        ("b", [ACCOUNT], ["SendMessage", "TagQueue"]),
+        ("a", [OTHER_ACCOUNT], ["SendMessage"]),
     ):
         given = {"Label": label, "AWSAccountIds": accounts, "Actions": actions}
         assert rejection(sqs.add_permission, QueueUrl=queue, **given).status == 400
@@ -117,13 +117,13 @@ def test_principal_is_in_the_partition_of_the_queue(
 ) -> None:
     sqs = connect(region=region)
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
-    permit(sqs, queue, "a", "SendMessage", accounts=(FRIEND,))
+    permit(sqs, queue, "a", "SendMessage", accounts=(ACCOUNT,))
     document = policy(sqs, queue)
     assert document is not None
     (only,) = document["Statement"]
     partition = only["Resource"].split(":")[1]
     assert partition in {"aws-cn", "aws-us-gov"}
-    assert only["Principal"]["AWS"] == f"arn:{partition}:iam::{FRIEND}:root"
+    assert only["Principal"]["AWS"] == f"arn:{partition}:iam::{ACCOUNT}:root"
 
 
 def test_policy_reads_back_unchanged_and_empty_text_clears_it(sqs: Sqs, queue: str) -> None:

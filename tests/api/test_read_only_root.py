@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.api.raw_http import Answer, exchange, json_headers
+from tests.api.raw_http import Answer, exchange
 from tests.api.server_process import ROOT, ServerProcess
 
 _READ_ONLY = """
@@ -47,8 +47,9 @@ def data(tmp_path: Path) -> Path:
     return directory
 
 
-def call_action(server: ServerProcess, action: str, **parameters: object) -> Answer:
-    answer = exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
+def call(server: ServerProcess, action: str, **parameters: object) -> Answer:
+    """Call an action that must succeed."""
+    answer = server.call(action, **parameters)
     assert answer.status == 200, answer
     return answer
 
@@ -57,7 +58,7 @@ def test_server_writes_only_to_its_data_directory(tmp_path: Path, data: Path) ->
     database = f"sqlite:///{data / 'q.db'}"
     with ServerProcess("--database", database, directory=tmp_path, within=within(data)) as server:
         attributes = {"FifoQueue": "true"}
-        call_action(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)
+        call(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)
         entries = [
             {
                 "Id": str(number),
@@ -67,14 +68,14 @@ def test_server_writes_only_to_its_data_directory(tmp_path: Path, data: Path) ->
             }
             for number in range(10)
         ]
-        call_action(server, "SendMessageBatch", QueueUrl="q.fifo", Entries=entries)
-        found = call_action(server, "ReceiveMessage", QueueUrl="q.fifo", MaxNumberOfMessages=10)
+        call(server, "SendMessageBatch", QueueUrl="q.fifo", Entries=entries)
+        received = call(server, "ReceiveMessage", QueueUrl="q.fifo", MaxNumberOfMessages=10)
         receipts = [
             {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
-            for number, message in enumerate(json.loads(found.body)["Messages"])
+            for number, message in enumerate(json.loads(received.body)["Messages"])
         ]
         assert len(receipts) == 10
-        call_action(server, "DeleteMessageBatch", QueueUrl="q.fifo", Entries=receipts)
+        call(server, "DeleteMessageBatch", QueueUrl="q.fifo", Entries=receipts)
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop() == (0, "", "")
     assert (data / "q.db").stat().st_size > 0

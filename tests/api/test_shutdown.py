@@ -36,7 +36,7 @@ def read_answer(connection: socket.socket) -> bytes:
     return answer
 
 
-def was_too_late(connection: socket.socket) -> bool:
+def arrived_after_close(connection: socket.socket) -> bool:
     """Return whether the server had closed the connection before the request arrived.
 
     The kernel then reports EPIPE. It reports another error for a request that arrived before the
@@ -69,7 +69,7 @@ class Senders:
                 answer = read_answer(connection)
                 if not answer.startswith(b"HTTP/1.1 200 "):
                     is_late = sent_at > self.stopped_at + ACCEPT_SECONDS
-                    if not (is_late and was_too_late(connection)):
+                    if not (is_late and arrived_after_close(connection)):
                         self.unanswered.append(body)
                     return
                 self.acknowledged.append(body)

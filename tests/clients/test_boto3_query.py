@@ -53,7 +53,7 @@ def test_attributes_are_set_and_read(facts: Facts) -> None:
             "VisibilityTimeout",
         ],
         "same policy": True,
-        "asked": {
+        "requested": {
             "DelaySeconds": "1",
             "VisibilityTimeout": "7",
             "QueueArn": "arn:aws:sqs:us-east-1:000000000000:set",
@@ -84,7 +84,7 @@ def test_batches_report_successful_and_failed_entries(facts: Facts) -> None:
             }
         ],
         "received": [f"body {n}" for n in range(9)],
-        "shown": [9, None],
+        "changed": [9, None],
         "deleted": 9,
         "not deleted": [["bad", "ReceiptHandleIsInvalid", True]],
     }

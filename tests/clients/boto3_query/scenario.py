@@ -74,11 +74,11 @@ def attributes(sqs: Sqs) -> dict[str, Any]:
     changes = {"DelaySeconds": "1", "Policy": json.dumps(POLICY)}
     sqs.set_queue_attributes(QueueUrl=url, Attributes=changes)
     all_attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    asked = ["DelaySeconds", "VisibilityTimeout", "QueueArn"]
+    names = ["DelaySeconds", "VisibilityTimeout", "QueueArn"]
     return {
         "names": sorted(all_attributes),
         "same policy": json.loads(all_attributes["Policy"]) == POLICY,
-        "asked": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=asked)["Attributes"],
+        "requested": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"],
         "none": sqs.get_queue_attributes(QueueUrl=url).get("Attributes"),
     }
 
@@ -113,7 +113,7 @@ def batch(sqs: Sqs) -> dict[str, Any]:
         QueueUrl=url, Entries=[*entries, {"Id": "big", "MessageBody": "x" * 1025}]
     )
     got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-    shown = sqs.change_message_visibility_batch(
+    changed = sqs.change_message_visibility_batch(
         QueueUrl=url,
         Entries=[
             {"Id": f"v{n}", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
@@ -133,7 +133,7 @@ def batch(sqs: Sqs) -> dict[str, Any]:
         "sent": [entry["Id"] for entry in sent["Successful"]],
         "not sent": sent["Failed"],
         "received": sorted(message["Body"] for message in got),
-        "shown": [len(shown["Successful"]), shown.get("Failed")],
+        "changed": [len(changed["Successful"]), changed.get("Failed")],
         "deleted": len(deleted["Successful"]),
         "not deleted": [[e["Id"], e["Code"], e["SenderFault"]] for e in deleted["Failed"]],
     }

@@ -28,7 +28,7 @@ FLAGS = {
 
 
 def configure(url: str, kind: str, queue_url: str) -> None:
-    """Configure the application by the environment: an endpoint, or queues made beforehand."""
+    """Configure the application by the environment: an endpoint, or predefined queues."""
     address = urlsplit(url)
     options: dict[str, Any] = {
         "region": "us-east-1",
@@ -68,8 +68,8 @@ def send_tasks() -> None:
 
 def wait_until_deleted(sqs: Any, url: str) -> None:  # noqa: ANN401
     """Wait until the worker has deleted all messages: a stopped worker may not delete them."""
-    until = time.monotonic() + DONE_SECONDS
-    while counts(sqs, url) != NOTHING and time.monotonic() < until:
+    deadline = time.monotonic() + DONE_SECONDS
+    while counts(sqs, url) != NOTHING and time.monotonic() < deadline:
         pass
 
 
