@@ -18,7 +18,7 @@ from storage.settings import EngineSettings
 from tests.clock import ManualClock
 from tests.postgresql import PATIENT_TIMEOUTS
 
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
 """Timeout of a test's waits; only a failing test takes so long."""
 
 _LONGEST_POLL_MS = 20_000
@@ -86,7 +86,7 @@ class AlarmCountingClock(ManualClock):
         when_ms = self.now_ms() + round(seconds * 1_000)
         with self._changed:
             is_reached = self._changed.wait_for(
-                lambda: self._alarm_counts[when_ms] == count, PATIENCE_SECONDS
+                lambda: self._alarm_counts[when_ms] == count, TIMEOUT_SECONDS
             )
         assert is_reached, f"{self._alarm_counts[when_ms]} alarms are pending, not {count}"
 
@@ -119,9 +119,9 @@ class LiveServer:
         self._stop_loop()
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_SECONDS)
 
     def _stop_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
         self._loop.close()

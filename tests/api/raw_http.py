@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.live_server import TIMEOUT_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -58,9 +58,7 @@ def json_headers(action: str) -> dict[str, str]:
 
 def connection(url: str) -> http.client.HTTPConnection:
     address = urlsplit(url)
-    return http.client.HTTPConnection(
-        address.hostname or "", address.port, timeout=PATIENCE_SECONDS
-    )
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
 
 
 def exchange(
@@ -89,7 +87,7 @@ def open_socket(url: str, content: bytes) -> socket.socket:
     """Connect and send bytes, without reading an answer."""
     address = urlsplit(url)
     client = socket.create_connection((address.hostname or "", address.port or 0))
-    client.settimeout(PATIENCE_SECONDS)
+    client.settimeout(TIMEOUT_SECONDS)
     client.sendall(content)
     return client
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import Answer, call_action
 
 STOP_SECONDS = 10
@@ -39,7 +39,7 @@ def failed_start(*arguments: str, directory: Path) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     assert (process.returncode, process.stdout) == (2, ""), process.stderr
@@ -94,7 +94,7 @@ class ServerProcess:
         self._errors.close()
 
     def _first_line(self) -> str:
-        ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
+        ready, _, _ = select.select([self._output], [], [], TIMEOUT_SECONDS)
         return self._output.readline() if ready else ""
 
     def call(self, action: str, **parameters: object) -> Answer:

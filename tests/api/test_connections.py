@@ -15,7 +15,7 @@ from time import perf_counter
 import pytest
 from msgspec import structs
 
-from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import (
     Answer,
     ParsedError,
@@ -280,7 +280,7 @@ def test_connection_over_the_limit_is_answered_503_until_others_close(start: Sta
 def status_after_rejections(url: str) -> int:
     """Call ListQueues until the server no longer rejects the connection; return the status."""
     began = perf_counter()
-    while perf_counter() - began < PATIENCE_SECONDS:
+    while perf_counter() - began < TIMEOUT_SECONDS:
         answer = exchange(url, headers=json_headers("ListQueues"), body="{}")
         if answer.status != 503:
             return answer.status

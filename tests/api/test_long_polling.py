@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.dead_letters import arn_of, create, redrive
-from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import exchange, json_headers, open_socket, request_bytes
 from tests.api.sqs_clients import Sqs, bodies, rejection
 
@@ -43,7 +43,7 @@ def wait(sqs: Sqs, queue: str, clock: AlarmCountingClock) -> Iterator[Wait]:
 
 
 def bodies_of(poll: Poll) -> list[str]:
-    return bodies(poll.result(PATIENCE_SECONDS))
+    return bodies(poll.result(TIMEOUT_SECONDS))
 
 
 def test_send_wakes_up_a_waiting_receiver(sqs: Sqs, queue: str, wait: Wait) -> None:
@@ -130,7 +130,7 @@ def test_empty_long_poll_ends_at_its_deadline(wait: Wait, clock: AlarmCountingCl
     clock.wait_for_alarms(0.001)
     assert not poll.done()
     clock.advance(0.001)
-    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+    assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
 def test_wait_time_of_the_queue_is_the_default_of_a_receive(
@@ -142,7 +142,7 @@ def test_wait_time_of_the_queue_is_the_default_of_a_receive(
         clock.wait_for_alarms(3)
         assert "Messages" not in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=0)
         clock.advance(3)
-        assert "Messages" not in poll.result(PATIENCE_SECONDS)
+        assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
 def test_receiver_keeps_waiting_after_a_purge(sqs: Sqs, queue: str, wait: Wait) -> None:
@@ -159,7 +159,7 @@ def test_long_poll_ends_at_its_deadline_after_a_purge(
     poll = wait()
     sqs.purge_queue(QueueUrl=queue)
     clock.advance(20)
-    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+    assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
 def test_receiver_keeps_waiting_after_a_change_of_attributes(
@@ -177,7 +177,7 @@ def test_waiting_receiver_is_rejected_when_its_queue_is_deleted(
 ) -> None:
     poll = wait()
     sqs.delete_queue(QueueUrl=queue)
-    rejected = rejection(lambda: poll.result(PATIENCE_SECONDS))
+    rejected = rejection(lambda: poll.result(TIMEOUT_SECONDS))
     assert (rejected.status, rejected.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 
@@ -191,7 +191,7 @@ def test_disconnected_receiver_claims_no_message(
     clock.wait_for_alarms(20, 0)
     poll = wait(AttributeNames=["ApproximateReceiveCount"])
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    (message,) = poll.result(PATIENCE_SECONDS)["Messages"]
+    (message,) = poll.result(TIMEOUT_SECONDS)["Messages"]
     assert message["Attributes"] == {"ApproximateReceiveCount": "1"}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.api.databases import NewDatabase
 from tests.api.dead_letters import create
-from tests.api.live_server import PATIENCE_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
 
 LIMIT = 3
@@ -91,7 +91,7 @@ def test_long_poll_at_the_in_flight_limit_is_empty(
         poll = threads.submit(limited_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=7)
         limited_clock.wait_for_alarms(7)
         limited_clock.advance(7)
-        assert "Messages" not in poll.result(PATIENCE_SECONDS)
+        assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
@@ -105,7 +105,7 @@ def test_long_poll_at_the_in_flight_limit_wakes_up_when_a_visibility_timeout_end
         poll = threads.submit(limited_sqs.receive_message, QueueUrl=queue, WaitTimeSeconds=13)
         limited_clock.wait_for_alarms(13)
         limited_clock.advance(5)
-        received = bodies(poll.result(PATIENCE_SECONDS))
+        received = bodies(poll.result(TIMEOUT_SECONDS))
     assert len(received) == 1
     assert received[0] in {"1", "4"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import exchange
 from tests.api.server_process import ServerProcess
 from tests.bench.client import Answer, Connection, json_request, queue_url
@@ -73,7 +73,7 @@ async def test_excess_requests_are_throttled_while_accepted_requests_wait(tmp_pa
         waiting = set(requests)
         while len(waiting) > 2 * LIMIT:
             answered, waiting = await asyncio.wait(
-                waiting, timeout=PATIENCE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                waiting, timeout=TIMEOUT_SECONDS, return_when=asyncio.FIRST_COMPLETED
             )
             assert answered
             assert count_accepted(request.result() for request in answered) == 0

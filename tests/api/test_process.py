@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import BotoCoreError
 
 from tests.api.databases import execute
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
 from tests.api.sqs_clients import Clients, Sqs, bodies, json_client, receive_all, rejection
@@ -249,10 +249,10 @@ def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
     with ThreadPoolExecutor(8) as threads:
         sending = [threads.submit(send_singles, sender) for sender in range(6)]
         sending += [threads.submit(send_batches, sender) for sender in range(2)]
-        assert is_loaded.wait(PATIENCE_SECONDS)
+        assert is_loaded.wait(TIMEOUT_SECONDS)
         assert server.stop(signal.SIGKILL)[0] == -signal.SIGKILL
         for sender in sending:
-            assert isinstance(sender.exception(PATIENCE_SECONDS), BotoCoreError)
+            assert isinstance(sender.exception(TIMEOUT_SECONDS), BotoCoreError)
     return acknowledged
 
 

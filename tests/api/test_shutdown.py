@@ -13,7 +13,7 @@ from time import perf_counter
 
 import pytest
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import ServerProcess
 from tests.api.sqs_clients import Clients, json_client, receive_all
@@ -90,11 +90,11 @@ def test_stop_under_load_answers_received_requests_and_loses_no_message(
             senders = Senders(server.url)
             with ThreadPoolExecutor(CLIENTS) as threads:
                 sending = [threads.submit(senders.send, stop * 100 + n) for n in range(CLIENTS)]
-                assert senders.is_loaded.wait(PATIENCE_SECONDS)
+                assert senders.is_loaded.wait(TIMEOUT_SECONDS)
                 senders.stopped_at = perf_counter()
                 assert server.stop() == (0, "", "")
                 for sender in sending:
-                    sender.result(PATIENCE_SECONDS)
+                    sender.result(TIMEOUT_SECONDS)
             assert senders.unanswered == []
             acknowledged += senders.acknowledged
     with ServerProcess("--database", own_database, directory=tmp_path) as server:
