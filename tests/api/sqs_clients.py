@@ -39,7 +39,7 @@ _CONFIG = Config(
 
 
 def fetch_query_model(directory: Path) -> Path:
-    """Download SQS's model of the Query protocol into `directory` if missing; return its path."""
+    """Fetch SQS's model of the Query protocol into `directory` if missing; return its path."""
     model = directory / QUERY_MODEL
     if not model.is_dir():
         with tempfile.TemporaryDirectory(dir=directory) as download:

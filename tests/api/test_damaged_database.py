@@ -68,9 +68,9 @@ def leaves(pages: list[bytes], number: int) -> Iterator[int]:
 def damage(
     file: Path, tree: str, old: bytes | None, new: bytes, *, is_everywhere: bool = False
 ) -> None:
-    """Overwrite a leaf page in the first half of a tree, or replace `old` in it.
+    """Fill a leaf page in the first half of a tree with `new`, or replace `old` by `new` in it.
 
-    With `is_everywhere`, change all leaf pages but the first and the last.
+    With `is_everywhere`, change all leaf pages except the first and the last.
     """
     connection = sqlite3.connect(file)
     find_root = "SELECT rootpage FROM sqlite_master WHERE name = ?"

@@ -52,7 +52,7 @@ def fill_disk(server: ServerProcess, prefix: str) -> list[str]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount a file system of 4 MiB; skip the test where that is not possible."""
+    """Create a file system of 4 MiB; skip the test where that is not possible."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     disk = tmp_path / "disk"
@@ -160,7 +160,7 @@ def truncate(path: Path) -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Overwrite the root page of every tree except the schema table."""
+    """Fill with garbage the root page of every tree except the schema table."""
     connection = sqlite3.connect(path)
     roots = connection.execute("SELECT rootpage FROM sqlite_master WHERE rootpage > 1").fetchall()
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
