@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from protocol.errors import SQSError
-from queueserver.rules import attributes, limits
+from queueserver.rules import attributes, queue_parameters
 from storage.errors import mask_password
 
 
@@ -373,11 +373,11 @@ def _queue(name: str, value: object, where: str) -> DeclaredQueue:
         {key: _text(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
     )
     try:
-        stored = attributes.parse(queue.attributes, {}, creating=True)
-        limits.queue_name(name, fifo=attributes.is_fifo(stored))
+        stored = attributes.parse_requested(queue.attributes, {}, creating=True)
+        queue_parameters.check_queue_name(name, is_fifo=attributes.is_fifo(stored))
         if queue.tags:
-            limits.tags(queue.tags)
-            limits.tag_count(name, len(queue.tags))
+            queue_parameters.check_tags(queue.tags)
+            queue_parameters.check_tag_count(name, len(queue.tags))
     except SQSError as error:
         raise ConfigError(f"{where}: {error.message}") from None
     return queue

@@ -13,14 +13,15 @@ from typing import TypeVar
 
 from protocol import actions
 from protocol.actions import Message
-from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, SQSError
+from protocol.errors import InvalidParameterValue, MissingParameter, SQSError
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
-from queueserver.rules import limits, message_attributes
+from queueserver.rules import message_attributes, message_parameters, receive_parameters
 from queueserver.rules.envelope import Envelope, sequence_number
-from queueserver.rules.new_message import PreparedMessage, prepare_message, require_fifo_members
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
+from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
+from queueserver.rules.signed_tokens import TokenSigner
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
@@ -33,12 +34,7 @@ from storage.queues import STANDARD
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-E = TypeVar("E", bound=limits.BatchEntry)
-
-_TOO_MANY_IN_FLIGHT = (
-    "Too many messages have been received without being deleted.\n"
-    "Please delete your received messages or let them timeout before receiving more."
-)
+E = TypeVar("E", bound=message_parameters.BatchEntry)
 
 
 class Messages:
@@ -51,7 +47,7 @@ class Messages:
         self._database = database
         self._directory = directory
         self._clock = clock
-        self._seal = Seal(database.secret)
+        self._signer = TokenSigner(database.secret)
 
     async def send_message(
         self, caller: RequestContext, request: actions.SendMessage
@@ -59,9 +55,9 @@ class Messages:
         """Put a message into a queue."""
 
         async def send(queue: CachedQueue) -> actions.SendMessageResult:
-            ready = prepare_message(caller, queue, request)
-            size = limits.message_bytes(ready.new.body, request.message_attributes)
-            limits.message_size(size, queue.attributes.maximum_message_size)
+            ready = prepare_message(caller, queue.attributes, request)
+            size = message_parameters.message_bytes(ready.new.body, request.message_attributes)
+            message_parameters.check_message_size(size, queue.attributes.maximum_message_size)
             (sent,) = await self._send(queue, [ready])
             return actions.SendMessageResult(
                 md5_of_message_body=ready.md5_of_body,
@@ -80,22 +76,22 @@ class Messages:
 
         async def send(queue: CachedQueue) -> actions.SendMessageBatchResult:
             entries = request.entries or []
-            limits.batch_entries(request.entries, "SendMessageBatchRequestEntry")
+            message_parameters.check_batch_entries(request.entries, "SendMessageBatchRequestEntry")
             sizes = [
-                limits.message_bytes(entry.message_body or "", entry.message_attributes)
+                message_parameters.message_bytes(entry.message_body or "", entry.message_attributes)
                 for entry in entries
             ]
-            limits.batch_size(sum(sizes))
+            message_parameters.check_batch_size(sum(sizes))
             if queue.attributes.fifo_queue:
                 for entry in entries:
-                    require_fifo_members(queue, entry, in_batch=True)
+                    check_fifo_ids(queue.attributes, entry, in_batch=True)
             maximum = queue.attributes.maximum_message_size
 
             def prepare(
                 position: int, entry: actions.SendMessageBatchRequestEntry
             ) -> PreparedMessage:
-                ready = prepare_message(caller, queue, entry, position)
-                limits.entry_size(sizes[position - 1], maximum)
+                ready = prepare_message(caller, queue.attributes, entry, position)
+                message_parameters.check_entry_size(sizes[position - 1], maximum)
                 return ready
 
             accepted, failed = _sort_out(entries, prepare)
@@ -133,16 +129,18 @@ class Messages:
         started_ms = self._clock.now_ms()
 
         async def receive(queue: CachedQueue) -> actions.ReceiveMessageResult:
-            maximum = limits.max_number_of_messages(request.max_number_of_messages)
+            maximum = receive_parameters.parse_max_number_of_messages(
+                request.max_number_of_messages
+            )
             if request.wait_time_seconds is not None:
-                limits.wait_time_seconds(request.wait_time_seconds)
+                receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
             if request.visibility_timeout is not None:
-                limits.visibility_timeout_of_receive(request.visibility_timeout)
+                receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
             names = request.message_system_attribute_names
-            told = message_attributes.system_attributes(
+            told = message_attributes.parse_system_attribute_names(
                 request.attribute_names if names is None else names
             )
-            wanted = message_attributes.attribute_filter(request.message_attribute_names)
+            wanted = message_attributes.parse_attribute_filter(request.message_attribute_names)
             received = await self._receive(queue, request, maximum, started_ms)
             try:
                 answer = [self._message(queue, message, told, wanted) for message in received]
@@ -182,7 +180,7 @@ class Messages:
                 return await self._claim(look())
             except InFlightLimit:
                 if queue.kind == STANDARD:
-                    raise OverLimit(_TOO_MANY_IN_FLIGHT) from None
+                    raise receive_parameters.too_many_in_flight_error() from None
                 return ()
         deadline_ms = started_ms + wait_s * 1000
         arrivals = self._database.waiters
@@ -217,7 +215,7 @@ class Messages:
             raise
         except ReceiveAttemptExpired:
             name = command.attempt.attempt_id if command.attempt else ""
-            raise limits.attempt_over(name) from None
+            raise receive_parameters.expired_attempt_error(name) from None
         return received
 
     def _give_back(self, claim: asyncio.Future[Sequence[Received]]) -> None:
@@ -259,16 +257,16 @@ class Messages:
         told: frozenset[str],
         wanted: Callable[[str], bool] | None,
     ) -> Message:
-        envelope = Envelope.open(received.envelope)
+        envelope = Envelope.decode(received.envelope)
         attributes = digest = None
         if wanted is not None:
-            attributes, digest = envelope.returned_attributes(wanted)
+            attributes, digest = envelope.select_attributes(wanted)
         return Message(
             message_id=as_text(received.message_id),
-            receipt_handle=self._seal.receipt_handle(queue.arn, received),
+            receipt_handle=encode_receipt_handle(self._signer, queue.arn, received),
             md5_of_body=envelope.md5_of_body,
             body=received.body,
-            attributes=envelope.system_attributes(received, told) if told else None,
+            attributes=envelope.select_system_attributes(received, told) if told else None,
             md5_of_message_attributes=digest,
             message_attributes=attributes,
         )
@@ -280,7 +278,7 @@ class Messages:
             receipt, _ = self._receipt(queue, request.receipt_handle)
             (outcome,) = await self._delete(queue, [receipt])
             if outcome is Outcome.EXPIRED:
-                raise limits.expired_receipt(request.receipt_handle or "")
+                raise receive_parameters.expired_receipt_error(request.receipt_handle or "")
 
         await self._directory.on_queue(caller, request.queue_url, delete)
 
@@ -291,7 +289,9 @@ class Messages:
 
         async def delete(queue: CachedQueue) -> actions.DeleteMessageBatchResult:
             entries = request.entries or []
-            limits.batch_entries(request.entries, "DeleteMessageBatchRequestEntry")
+            message_parameters.check_batch_entries(
+                request.entries, "DeleteMessageBatchRequestEntry"
+            )
             accepted, failed = _sort_out(
                 entries, lambda _, entry: self._receipt(queue, entry.receipt_handle)[0]
             )
@@ -300,7 +300,10 @@ class Messages:
             for (entry, _), outcome in zip(accepted, outcomes, strict=True):
                 if outcome is Outcome.EXPIRED:
                     failed.append(
-                        _failure(entry.id, limits.expired_receipt(entry.receipt_handle or ""))
+                        _failure(
+                            entry.id,
+                            receive_parameters.expired_receipt_error(entry.receipt_handle or ""),
+                        )
                     )
                 else:
                     successful.append(actions.DeleteMessageBatchResultEntry(entry.id or ""))
@@ -322,8 +325,8 @@ class Messages:
         """Hide a message for so many seconds from now; 0 shows it at once."""
 
         async def change(queue: CachedQueue) -> None:
-            limits.receipt_handle(request.receipt_handle)
-            timeout_s = limits.visibility_timeout(request.visibility_timeout)
+            receive_parameters.parse_receipt_handle(request.receipt_handle)
+            timeout_s = receive_parameters.parse_visibility_timeout(request.visibility_timeout)
             wanted = self._change(queue, request.receipt_handle, timeout_s)
             (outcome,) = await self._change_visibility(queue, [wanted])
             error = _why_unchanged(outcome, request.receipt_handle)
@@ -340,7 +343,7 @@ class Messages:
         async def change(queue: CachedQueue) -> actions.ChangeMessageVisibilityBatchResult:
             entries = request.entries or []
             name = "ChangeMessageVisibilityBatchRequestEntry"
-            limits.batch_entries(request.entries, name)
+            message_parameters.check_batch_entries(request.entries, name)
             for position, entry in enumerate(entries, 1):
                 if entry.visibility_timeout is None:
                     raise MissingParameter(
@@ -351,7 +354,7 @@ class Messages:
             def prepare(
                 _: int, entry: actions.ChangeMessageVisibilityBatchRequestEntry
             ) -> tuple[Receipt, int]:
-                limits.visibility_timeout_of_entry(entry.visibility_timeout or 0)
+                receive_parameters.check_entry_visibility_timeout(entry.visibility_timeout or 0)
                 return self._change(queue, entry.receipt_handle, entry.visibility_timeout or 0)
 
             accepted, failed = _sort_out(entries, prepare)
@@ -383,11 +386,13 @@ class Messages:
     ) -> tuple[Receipt, int]:
         """Read a handle, and hold the new timeout against what is left of its twelve hours."""
         receipt, received_at_ms = self._receipt(queue, handle)
-        limits.total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
+        receive_parameters.check_total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
         return receipt, timeout_s * 1000
 
     def _receipt(self, queue: CachedQueue, handle: str | None) -> tuple[Receipt, int]:
-        return self._seal.receipt(queue.arn, limits.receipt_handle(handle))
+        return decode_receipt_handle(
+            self._signer, queue.arn, receive_parameters.parse_receipt_handle(handle)
+        )
 
 
 def _sort_out(
@@ -413,12 +418,9 @@ def _failure(entry_id: str | None, error: SQSError) -> actions.BatchResultErrorE
 def _why_unchanged(outcome: Outcome, handle: str | None) -> InvalidParameterValue | None:
     """Word why a visibility timeout could not be changed, if it could not."""
     if outcome is Outcome.EXPIRED:
-        return limits.expired_receipt(handle or "")
+        return receive_parameters.expired_receipt_error(handle or "")
     if outcome is Outcome.MISSING:
-        return InvalidParameterValue(
-            f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not "
-            "exist or is not available for visibility timeout change."
-        )
+        return receive_parameters.unavailable_message_error(handle or "")
     return None
 
 
@@ -429,7 +431,7 @@ def _attempt(
     name = request.receive_request_attempt_id
     if name is None or not queue.attributes.fifo_queue:
         return None
-    limits.receive_request_attempt_id(name)
+    receive_parameters.check_receive_request_attempt_id(name)
     return ReceiveAttempt(name, [maximum, request.visibility_timeout])
 
 

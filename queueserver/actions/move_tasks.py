@@ -19,8 +19,9 @@ from protocol.errors import (
 from protocol.names import queue_arn
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.rules import limits
-from queueserver.rules.attributes import typed
+from queueserver.rules import move_task_parameters
+from queueserver.rules.attributes import parse_stored
+from queueserver.rules.parameters import is_xml_text
 from storage import move_tasks, queues
 from storage.clock import Clock
 from storage.database import Database
@@ -48,7 +49,9 @@ class MoveTasks:
     ) -> actions.StartMessageMoveTaskResult:
         """Begin to move a dead-letter queue's messages back, or to another queue."""
         if request.max_number_of_messages_per_second is not None:
-            limits.max_number_of_messages_per_second(request.max_number_of_messages_per_second)
+            move_task_parameters.check_messages_per_second(
+                request.max_number_of_messages_per_second
+            )
         source = await self._queue(caller, request.source_arn, "SourceArn")
         source_arn = _arn(source)
         sources = await self._database.read(
@@ -79,7 +82,9 @@ class MoveTasks:
     async def _check_quota(self, account: str) -> None:
         """Refuse an account more active tasks than it may have; those that begin at once pass."""
         active = await self._database.read(move_tasks.active)
-        limits.active_move_tasks(sum(task.account == account for task in active))
+        move_task_parameters.check_active_move_tasks(
+            sum(task.account == account for task in active)
+        )
 
     async def _check_destination(self, caller: RequestContext, source: Queue, arn: str) -> None:
         destination = await self._queue(caller, arn, "DestinationArn")
@@ -102,7 +107,7 @@ class MoveTasks:
         self, caller: RequestContext, request: actions.ListMessageMoveTasks
     ) -> actions.ListMessageMoveTasksResult:
         """List a queue's latest tasks, newest first."""
-        limit = limits.max_results_of_move_tasks(request.max_results)
+        limit = move_task_parameters.parse_move_task_max_results(request.max_results)
         source = await self._queue(caller, request.source_arn, "SourceArn")
         tasks = await self._database.read(
             move_tasks.latest, source.account, source.region, source.name, limit
@@ -116,7 +121,7 @@ class MoveTasks:
         handle = _read_handle(request.task_handle)
         source = await self._queue(caller, handle.source_arn, "SourceArn")
         task = None
-        if limits.characters_allowed(handle.task_id):  # else PostgreSQL cannot even be asked
+        if is_xml_text(handle.task_id):  # else PostgreSQL cannot even be asked
             task = await self._database.read(move_tasks.find, handle.task_id)
         key = (source.account, source.region, source.name)
         if task is None or (task.account, task.region, task.source) != key:
@@ -131,7 +136,7 @@ class MoveTasks:
         """Find one of the caller's own queues by its ARN; nobody else's can be named here."""
         if not text:
             raise MissingParameter(f"The request must contain the parameter {parameter}.")
-        arn = limits.move_task_arn(parameter, text)
+        arn = move_task_parameters.parse_move_task_arn(parameter, text)
         queue = None
         if arn.account == caller.account:
             key = (arn.account, arn.region, arn.resource)
@@ -157,7 +162,7 @@ def _read_handle(text: str) -> _Handle:
         raise MissingParameter("The request must contain the parameter TaskHandle.")
     try:
         handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=_Handle)
-        limits.move_task_arn("SourceArn", handle.source_arn)
+        move_task_parameters.parse_move_task_arn("SourceArn", handle.source_arn)
     except (ValueError, InvalidParameterValue):
         raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
     return handle
@@ -179,4 +184,4 @@ def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEnt
 
 
 def _retention_ms(queue: Queue) -> int:
-    return typed(queue.attributes).message_retention_period * 1000
+    return parse_stored(queue.attributes).message_retention_period * 1000

@@ -13,7 +13,7 @@ from typing import TypeVar
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.context import RequestContext
-from queueserver.rules.attributes import Attributes, typed
+from queueserver.rules.attributes import Attributes, parse_stored
 from storage import queues
 from storage.database import Database
 from storage.messages.dead_letters import Redrive
@@ -50,7 +50,7 @@ class CachedQueue:
         self.kind = queue.kind
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
-        self.attributes: Attributes = typed(queue.attributes)
+        self.attributes: Attributes = parse_stored(queue.attributes)
         self.retention_ms = self.attributes.message_retention_period * 1000
         self.redrive = _redrive(self.arn, self.attributes)
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from protocol import actions
 from protocol.errors import (
-    InvalidParameterValue,
     PurgeQueueInProgress,
     QueueDeletedRecently,
     QueueDoesNotExist,
@@ -18,26 +15,18 @@ from protocol.errors import (
 from protocol.names import queue_arn, queue_url
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.context import RequestContext
-from queueserver.rules import attributes, limits, policy_documents, redrive_policies
-from queueserver.rules.attributes import typed
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules import attributes, permissions, queue_parameters, redrive_policies
+from queueserver.rules.attributes import parse_stored
+from queueserver.rules.limits import COOLDOWN_SECONDS
+from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
+from queueserver.rules.parameters import is_xml_text, parse_text_map
+from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.clock import Clock
 from storage.database import Database
 from storage.messages import counts
 from storage.messages.counts import Counts
 from storage.queues import Queue
-
-COOLDOWN_MS = 60_000
-"""How long a deleted name is blocked, and a second purge refused, where those rules are on."""
-
-
-class _Page(msgspec.Struct, array_like=True):
-    """What a page token says: of what it is a page, and the last name that was given."""
-
-    of: str
-    max_results: int
-    last: str
 
 
 class Queues:
@@ -54,19 +43,19 @@ class Queues:
         self._database = database
         self._directory = directory
         self._clock = clock
-        self._cooldown_ms = COOLDOWN_MS if cooldowns else 0
-        self._seal = Seal(database.secret)
+        self._cooldown_ms = COOLDOWN_SECONDS * 1000 if cooldowns else 0
+        self._signer = TokenSigner(database.secret)
 
     async def create_queue(
         self, caller: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
-        requested = limits.entries("Attribute", request.attributes)
-        tags = limits.entries("Tag", request.tags)
-        stored = attributes.parse(requested, {}, creating=True)
-        limits.queue_name(request.queue_name, fifo=attributes.is_fifo(stored))
-        limits.tags(tags)
-        limits.tag_count(request.queue_name, len(tags))
+        requested = parse_text_map("Attribute", request.attributes)
+        tags = parse_text_map("Tag", request.tags)
+        stored = attributes.parse_requested(requested, {}, creating=True)
+        queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
+        queue_parameters.check_tags(tags)
+        queue_parameters.check_tag_count(request.queue_name, len(tags))
         key = (caller.account, caller.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
@@ -104,9 +93,9 @@ class Queues:
     ) -> actions.GetQueueUrlResult:
         """Find a queue by name, in the caller's account or in one that is named."""
         if not request.queue_name:
-            limits.queue_name(request.queue_name)
+            queue_parameters.check_queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or caller.account
-        if not limits.characters_allowed(account + request.queue_name):
+        if not is_xml_text(account + request.queue_name):
             raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
         queue = await self._database.read(queues.find, account, caller.region, request.queue_name)
         if queue is None:
@@ -117,44 +106,36 @@ class Queues:
         self, caller: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
         """List the caller's queues by name; in pages only if a page's size is given."""
-        limit = limits.max_results(request.max_results)
-        limits.next_token(request.next_token, request.max_results)
-        page = _Page(request.queue_name_prefix or "", limit, "")
-        purpose = f"ListQueues {caller.account} {caller.region}"
-        if request.next_token:
-            page.last = self._last_of(purpose, request.next_token, page)
-        if not limits.characters_allowed(page.of):
+        limit = queue_parameters.parse_max_results(request.max_results)
+        queue_parameters.check_next_token(request.next_token, request.max_results)
+        prefix = request.queue_name_prefix or ""
+        listing = Listing(f"ListQueues {caller.account} {caller.region}", prefix, limit)
+        after = self._start(listing, request.next_token)
+        if not is_xml_text(prefix):
             return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
-            queues.list_names, caller.account, caller.region, page.of, page.last, limit + 1
+            queues.list_names, caller.account, caller.region, prefix, after, limit + 1
         )
-        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
+        names, token = self._page(listing, names, paged=request.max_results is not None)
         urls = [_url(caller, caller.account, name) for name in names]
         return actions.ListQueuesResult(urls or None, token)
 
-    def _turn(
-        self, page: _Page, names: Sequence[str], purpose: str, *, paged: bool
-    ) -> tuple[Sequence[str], str | None]:
-        """Cut one page off, and make the token for the next if pages were asked for."""
-        more = len(names) > page.max_results
-        names = names[: page.max_results]
-        if not more or not paged:
-            return names, None
-        page.last = names[-1]
-        return names, self._seal.close(purpose, msgspec.json.encode(page))
+    def _start(self, listing: Listing, token: str | None) -> str:
+        """Return the name after which a page begins; the first page has no token."""
+        return decode_page_token(self._signer, listing, token) if token else ""
 
-    def _last_of(self, purpose: str, token: str, asked: _Page) -> str:
-        content = self._seal.open(purpose, token)
-        if content is None:
-            raise InvalidParameterValue("Invalid or expired next token.")
-        page = msgspec.json.decode(content, type=_Page)
-        if (page.of, page.max_results) != (asked.of, asked.max_results):
-            raise InvalidParameterValue(
-                "Invalid NextToken value. If you are passing in NextToken, "
-                "you must not change the other request parameters."
-            )
-        return page.last
+    def _page(
+        self, listing: Listing, names: Sequence[str], *, paged: bool
+    ) -> tuple[Sequence[str], str | None]:
+        """Cut the names to one page; return it with the token of the next page, if there is one.
+
+        AWS: there is no token unless the request has MaxResults.
+        """
+        page = names[: listing.max_results]
+        if len(names) == len(page) or not paged:
+            return page, None
+        return page, encode_page_token(self._signer, listing, page[-1])
 
     async def get_queue_attributes(
         self, caller: RequestContext, request: actions.GetQueueAttributes
@@ -164,7 +145,7 @@ class Queues:
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             now_ms = self._clock.now_ms()
-            retention_s = typed(queue.attributes).message_retention_period
+            retention_s = parse_stored(queue.attributes).message_retention_period
             found = await self._database.read(
                 counts.count, queue.id, now_ms, now_ms - retention_s * 1000
             )
@@ -187,12 +168,12 @@ class Queues:
         async def change(queue: Queue) -> None:
             if not request.attributes:
                 raise missing_parameter("Attribute.Name")
-            requested = limits.entries("Attribute", request.attributes)
-            stored = attributes.parse(requested, queue.attributes, creating=False)
+            requested = parse_text_map("Attribute", request.attributes)
+            stored = attributes.parse_requested(requested, queue.attributes, creating=False)
             key = (queue.account, queue.region, queue.name)
             await self._check_redrive(requested, stored, key)
-            delay_s = typed(stored).delay_seconds
-            is_same = delay_s == typed(queue.attributes).delay_seconds
+            delay_s = parse_stored(stored).delay_seconds
+            is_same = delay_s == parse_stored(queue.attributes).delay_seconds
             await self._database.write(
                 queues.change_attributes,
                 queue,
@@ -208,39 +189,37 @@ class Queues:
     ) -> None:
         """Hold a new redrive policy against what is true of the dead-letter queue it names."""
         text = requested.get("RedrivePolicy")
-        policy = typed(stored).redrive_policy
+        policy = parse_stored(stored).redrive_policy
         if not text or policy is None:
             return
         account, region, name = key
         arn = policy.target
         if arn.account != account:
-            raise redrive_policies.other_account(text)
+            raise redrive_policies.target_account_error(text)
         target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
         # A wrong partition would name the same queue, and then never be found by the right ARN.
         if target is None or str(arn) != queue_arn(region, target.account, target.name):
-            raise redrive_policies.no_such_target(text)
+            raise redrive_policies.missing_target_error(text)
         if (target.kind == queues.STANDARD) != (_kind(stored) == queues.STANDARD):
-            raise redrive_policies.type_mismatch(text)
-        allowed = typed(target.attributes).redrive_allow_policy
+            raise redrive_policies.target_type_error(text)
+        allowed = parse_stored(target.attributes).redrive_allow_policy
         if allowed is not None and not allowed.allows(queue_arn(region, account, name)):
-            raise redrive_policies.not_allowed(text)
+            raise redrive_policies.target_denied_error(text)
 
     async def list_dead_letter_source_queues(
         self, caller: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues whose dead-letter queue this is, by name."""
         queue = await self._directory.read(caller, request.queue_url)
-        limit = limits.max_results(request.max_results)
-        limits.next_token(request.next_token, request.max_results)
+        limit = queue_parameters.parse_max_results(request.max_results)
+        queue_parameters.check_next_token(request.next_token, request.max_results)
         arn = queue_arn(queue.region, queue.account, queue.name)
-        page = _Page(arn, limit, "")
-        purpose = f"ListDeadLetterSourceQueues {arn}"
-        if request.next_token:
-            page.last = self._last_of(purpose, request.next_token, page)
+        listing = Listing(f"ListDeadLetterSourceQueues {arn}", arn, limit)
+        after = self._start(listing, request.next_token)
         names = await self._database.read(
-            queues.list_dead_letter_sources, arn, queue.account, queue.region, page.last, limit + 1
+            queues.list_dead_letter_sources, arn, queue.account, queue.region, after, limit + 1
         )
-        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
+        names, token = self._page(listing, names, paged=request.max_results is not None)
         urls = [_url(caller, queue.account, name) for name in names]
         return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
 
@@ -248,7 +227,7 @@ class Queues:
         """Append a statement to the queue's policy."""
 
         async def change(queue: Queue) -> None:
-            policy = policy_documents.add_permission(
+            policy = permissions.add_permission(
                 queue.attributes.get("Policy"),
                 queue_arn(queue.region, queue.account, queue.name),
                 request.label or "",
@@ -267,9 +246,7 @@ class Queues:
         async def change(queue: Queue) -> None:
             if not request.label:
                 raise missing_parameter("Label")
-            policy = policy_documents.remove_permission(
-                queue.attributes.get("Policy"), request.label
-            )
+            policy = permissions.remove_permission(queue.attributes.get("Policy"), request.label)
             await self._set_policy(queue, policy)
 
         await self._directory.change(caller, request.queue_url, change)
@@ -286,8 +263,8 @@ class Queues:
         async def change(queue: Queue) -> None:
             if not request.tags:
                 raise missing_parameter("Tags")
-            tags = limits.entries("Tag", request.tags)
-            limits.tags(tags)
+            tags = parse_text_map("Tag", request.tags)
+            queue_parameters.check_tags(tags)
             await self._retag(queue, {**queue.tags, **tags})
 
         await self._directory.change(caller, request.queue_url, change)
@@ -296,13 +273,13 @@ class Queues:
         """Remove tags by key; keys that are not there do not matter."""
 
         async def change(queue: Queue) -> None:
-            gone = set(limits.tag_keys(request.tag_keys))
+            gone = set(queue_parameters.parse_tag_keys(request.tag_keys))
             await self._retag(queue, {k: v for k, v in queue.tags.items() if k not in gone})
 
         await self._directory.change(caller, request.queue_url, change)
 
     async def _retag(self, queue: Queue, tags: Mapping[str, str]) -> None:
-        limits.tag_count(queue.name, len(tags))
+        queue_parameters.check_tag_count(queue.name, len(tags))
         await self._database.write(queues.change_tags, queue, tags)
 
     async def list_queue_tags(
@@ -322,7 +299,7 @@ class Queues:
 
 def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
     """Creating a queue twice is fine as long as nothing that is asked for differs."""
-    difference = attributes.first_difference(requested, queue.attributes)
+    difference = attributes.find_difference(requested, queue.attributes)
     exists = "A queue already exists with the same name and a different value for"
     if difference is not None:
         raise QueueNameExists(f"{exists} attribute {difference}")
@@ -346,5 +323,5 @@ def _kind(stored: Mapping[str, str]) -> str:
 
 
 def _target(stored: Mapping[str, str]) -> str | None:
-    policy = typed(stored).redrive_policy
+    policy = parse_stored(stored).redrive_policy
     return str(policy.target) if policy else None

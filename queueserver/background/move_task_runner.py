@@ -11,7 +11,7 @@ import contextlib
 import logging
 
 from protocol.names import Arn, parse_arn
-from queueserver.rules.attributes import typed
+from queueserver.rules.attributes import parse_stored
 from storage import move_tasks
 from storage.clock import Clock
 from storage.database import Database
@@ -145,4 +145,4 @@ def _locate(text: str) -> tuple[str, str, str] | None:
 
 
 def _retention_ms(queue: Queue) -> int:
-    return typed(queue.attributes).message_retention_period * 1000
+    return parse_stored(queue.attributes).message_retention_period * 1000

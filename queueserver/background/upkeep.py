@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from queueserver.rules.attributes import typed
+from queueserver.rules.attributes import parse_stored
 from storage import queue_delays, queues, time_floor
 from storage.clock import Clock
 from storage.database import Database
@@ -121,7 +121,7 @@ class Upkeep:
     async def _free_expired_at_once(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()
         limits = {
-            queue.id: now_ms - typed(queue.attributes).message_retention_period * 1000
+            queue.id: now_ms - parse_stored(queue.attributes).message_retention_period * 1000
             for queue in page
         }
         for queue_id in await self._database.read(expiry.queues_with_expired, limits.items()):

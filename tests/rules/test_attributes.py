@@ -59,18 +59,18 @@ POLICY = (
 
 
 def created(requested: dict[str, str]) -> dict[str, str]:
-    return attributes.parse(requested, {}, creating=True)
+    return attributes.parse_requested(requested, {}, creating=True)
 
 
 def changed(requested: dict[str, str], current: dict[str, str]) -> dict[str, str]:
-    return attributes.parse(requested, current, creating=False)
+    return attributes.parse_requested(requested, current, creating=False)
 
 
 def refusal(
     requested: dict[str, str], current: dict[str, str] = STANDARD, *, creating: bool = False
 ) -> tuple[str, str]:
     with pytest.raises(SQSError) as caught:
-        attributes.parse(requested, {} if creating else current, creating=creating)
+        attributes.parse_requested(requested, {} if creating else current, creating=creating)
     return caught.value.code, caught.value.message
 
 
@@ -302,9 +302,9 @@ def test_a_document_is_set_and_cleared_by_no_text(name: str, value: str, stored:
     assert changed({name: value}, STANDARD) == {**STANDARD, name: stored}
     assert changed({name: ""}, {**STANDARD, name: stored}) == STANDARD
     assert created({name: ""}) == {}
-    assert attributes.first_difference({name: value}, {name: stored}) is None
-    assert attributes.first_difference({name: value}, {}) == name
-    assert attributes.first_difference({name: ""}, {name: stored}) == name
+    assert attributes.find_difference({name: value}, {name: stored}) is None
+    assert attributes.find_difference({name: value}, {}) == name
+    assert attributes.find_difference({name: ""}, {name: stored}) == name
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_too_large_a_policy_is_another_error_at_creation() -> None:
 
 
 def test_the_typed_view_has_defaults_and_what_was_set() -> None:
-    assert attributes.typed({}) == attributes.Attributes(
+    assert attributes.parse_stored({}) == attributes.Attributes(
         delay_seconds=0,
         maximum_message_size=1_048_576,
         message_retention_period=345_600,
@@ -342,12 +342,12 @@ def test_the_typed_view_has_defaults_and_what_was_set() -> None:
         redrive_policy=None,
         redrive_allow_policy=None,
     )
-    assert attributes.typed({"VisibilityTimeout": "7", **KEY}).visibility_timeout == 7
+    assert attributes.parse_stored({"VisibilityTimeout": "7", **KEY}).visibility_timeout == 7
 
 
 def test_the_typed_view_of_a_fifo_queue_with_redrive() -> None:
     requested = {**FIFO, **BY_GROUP, "ContentBasedDeduplication": "true"}
-    view = attributes.typed(
+    view = attributes.parse_stored(
         created({**requested, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW})
     )
     assert view.fifo_queue is True
@@ -375,7 +375,7 @@ def test_the_typed_view_of_a_fifo_queue_with_redrive() -> None:
 def test_creating_a_queue_again_compares_only_what_is_asked(
     requested: dict[str, str], difference: str | None
 ) -> None:
-    assert attributes.first_difference(requested, {"DelaySeconds": "5"}) == difference
+    assert attributes.find_difference(requested, {"DelaySeconds": "5"}) == difference
 
 
 @pytest.mark.parametrize("names", [None, []])
@@ -422,12 +422,12 @@ def test_documents_are_shown_when_set() -> None:
 def test_creating_a_fifo_queue_again_compares_its_attributes(
     requested: dict[str, str], difference: str | None
 ) -> None:
-    assert attributes.first_difference(requested, {**FIFO, **BY_GROUP}) == difference
+    assert attributes.find_difference(requested, {**FIFO, **BY_GROUP}) == difference
 
 
 def test_creating_a_queue_again_is_held_to_the_same_rules() -> None:
     with pytest.raises(SQSError, match=r"^Unknown Attribute FifoQueue\.$"):
-        attributes.first_difference({"FifoQueue": "false"}, FIFO)
+        attributes.find_difference({"FifoQueue": "false"}, FIFO)
 
 
 def test_the_reuse_period_is_shown_with_a_key_only() -> None:

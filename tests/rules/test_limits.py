@@ -8,7 +8,7 @@ import pytest
 
 from protocol.actions import MessageAttributeValue, SendMessageBatchRequestEntry
 from protocol.errors import SQSError
-from queueserver.rules import limits
+from queueserver.rules import message_parameters, queue_parameters, receive_parameters
 
 BAD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
 BAD_CHARACTERS = (
@@ -47,7 +47,7 @@ def invalid(parameter: str, value: object, reason: str) -> str:
 
 @pytest.mark.parametrize("name", ["q", "A-z_09", "x" * 80], ids=["one", "alphabet", "eighty"])
 def test_a_queue_name_has_1_to_80_letters_digits_hyphens_underscores(name: str) -> None:
-    limits.queue_name(name)
+    queue_parameters.check_queue_name(name)
 
 
 @pytest.mark.parametrize(
@@ -63,12 +63,12 @@ def test_a_queue_name_has_1_to_80_letters_digits_hyphens_underscores(name: str) 
     ],
 )
 def test_other_queue_names_are_refused(name: str, text: str) -> None:
-    assert refusal(lambda: limits.queue_name(name)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.check_queue_name(name)) == (IPV, text)
 
 
 @pytest.mark.parametrize("name", ["q.fifo", "A-z_09.fifo", "x" * 75 + ".fifo"])
 def test_a_fifo_queues_name_has_80_characters_with_its_suffix(name: str) -> None:
-    limits.queue_name(name, fifo=True)
+    queue_parameters.check_queue_name(name, is_fifo=True)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_fifo_queues_name_has_80_characters_with_its_suffix(name: str) -> None
     ],
 )
 def test_other_names_of_fifo_queues_are_refused(name: str, text: str) -> None:
-    assert refusal(lambda: limits.queue_name(name, fifo=True)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.check_queue_name(name, is_fifo=True)) == (IPV, text)
 
 
 ALLOWED = [0x09, 0x0A, 0x0D, 0x20, 0x7F, 0x80, 0x9F, 0xD7FF, 0xE000, 0xFFFD, 0x10000, 0x10FFFF]
@@ -96,15 +96,15 @@ FORBIDDEN = [*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0xD800, 0xDFFF, 0xFFFE, 
 @pytest.mark.parametrize("around", ["", "ascii", "\u4e2d", "\U0001f600"])
 def test_a_body_may_hold_every_character_of_xml(code_point: int, around: str) -> None:
     body = around + chr(code_point) + around
-    limits.message_contents(body)
-    assert limits.message_body(body) == body
+    message_parameters.check_message_contents(body)
+    assert message_parameters.parse_message_body(body) == body
 
 
 @pytest.mark.parametrize("code_point", FORBIDDEN, ids=hex)
 @pytest.mark.parametrize("around", ["", "ascii", "\u4e2d", "\U0001f600"])
 def test_a_body_may_hold_no_other_character(code_point: int, around: str) -> None:
     body = around + chr(code_point) + around
-    refused = refusal(lambda: limits.message_contents(body))
+    refused = refusal(lambda: message_parameters.check_message_contents(body))
     assert refused == ("InvalidMessageContents", BAD_CHARACTERS)
 
 
@@ -119,7 +119,10 @@ def test_a_body_may_hold_no_other_character(code_point: int, around: str) -> Non
 )
 def test_a_body_is_required(body: str | None, position: int, parameter: str) -> None:
     text = f"The request must contain the parameter {parameter}."
-    assert refusal(lambda: limits.message_body(body, position)) == ("MissingParameter", text)
+    assert refusal(lambda: message_parameters.parse_message_body(body, position)) == (
+        "MissingParameter",
+        text,
+    )
 
 
 STRING = MessageAttributeValue(data_type="String", string_value="World")
@@ -140,14 +143,14 @@ BLOB = MessageAttributeValue(data_type="Binary", binary_value=b"\x00\xff\x00")
 def test_a_message_is_as_long_as_its_body_and_attributes(
     body: str, attributes: dict[str, MessageAttributeValue] | None, expected: int
 ) -> None:
-    assert limits.message_bytes(body, attributes) == expected
+    assert message_parameters.message_bytes(body, attributes) == expected
 
 
 @pytest.mark.parametrize(
     ("rule", "lowest", "highest", "parameter", "reason"),
     [
         pytest.param(
-            limits.delay_seconds,
+            message_parameters.check_delay_seconds,
             0,
             900,
             "DelaySeconds",
@@ -155,7 +158,7 @@ def test_a_message_is_as_long_as_its_body_and_attributes(
             id="delay",
         ),
         pytest.param(
-            limits.max_number_of_messages,
+            receive_parameters.parse_max_number_of_messages,
             1,
             10,
             "MaxNumberOfMessages",
@@ -163,7 +166,7 @@ def test_a_message_is_as_long_as_its_body_and_attributes(
             id="messages of a receive",
         ),
         pytest.param(
-            limits.wait_time_seconds,
+            receive_parameters.check_wait_time_seconds,
             0,
             20,
             "WaitTimeSeconds",
@@ -171,7 +174,7 @@ def test_a_message_is_as_long_as_its_body_and_attributes(
             id="wait",
         ),
         pytest.param(
-            limits.visibility_timeout_of_receive,
+            receive_parameters.check_receive_visibility_timeout,
             0,
             43_200,
             "VisibilityTimeout",
@@ -179,7 +182,7 @@ def test_a_message_is_as_long_as_its_body_and_attributes(
             id="visibility of a receive",
         ),
         pytest.param(
-            limits.visibility_timeout,
+            receive_parameters.parse_visibility_timeout,
             0,
             43_200,
             "VisibilityTimeout",
@@ -187,7 +190,7 @@ def test_a_message_is_as_long_as_its_body_and_attributes(
             id="visibility",
         ),
         pytest.param(
-            limits.visibility_timeout_of_entry,
+            receive_parameters.check_entry_visibility_timeout,
             0,
             43_200,
             "VisibilityTimeout",
@@ -207,34 +210,34 @@ def test_a_number_keeps_to_its_range(
 
 
 def test_a_receive_takes_one_message_unless_told_otherwise() -> None:
-    assert limits.max_number_of_messages(None) == 1
-    assert limits.max_number_of_messages(7) == 7
+    assert receive_parameters.parse_max_number_of_messages(None) == 1
+    assert receive_parameters.parse_max_number_of_messages(7) == 7
 
 
 def test_a_message_stays_hidden_for_12_hours_at_most() -> None:
-    limits.total_visibility(0, 43_199)
-    limits.total_visibility(1_000, 43_199)
+    receive_parameters.check_total_visibility(0, 43_199)
+    receive_parameters.check_total_visibility(1_000, 43_199)
     reason = "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]."
     text = invalid("VisibilityTimeout", 43_199, reason)
-    assert refusal(lambda: limits.total_visibility(1_001, 43_199)) == (IPV, text)
+    assert refusal(lambda: receive_parameters.check_total_visibility(1_001, 43_199)) == (IPV, text)
     text = invalid("VisibilityTimeout", 43_200, reason)
-    assert refusal(lambda: limits.total_visibility(0, 43_200)) == (IPV, text)
+    assert refusal(lambda: receive_parameters.check_total_visibility(0, 43_200)) == (IPV, text)
 
 
 def test_sizes_are_inclusive_and_each_rule_has_its_own_words() -> None:
-    limits.message_size(1_024, 1_024)
-    limits.entry_size(1_024, 1_024)
-    limits.batch_size(1_048_576)
+    message_parameters.check_message_size(1_024, 1_024)
+    message_parameters.check_entry_size(1_024, 1_024)
+    message_parameters.check_batch_size(1_048_576)
     shorter = "Reason: Message must be shorter than 1024 bytes."
-    assert refusal(lambda: limits.message_size(1_025, 1_024)) == (
+    assert refusal(lambda: message_parameters.check_message_size(1_025, 1_024)) == (
         IPV,
         f"One or more parameters are invalid. {shorter}",
     )
-    assert refusal(lambda: limits.entry_size(1_025, 1_024)) == (
+    assert refusal(lambda: message_parameters.check_entry_size(1_025, 1_024)) == (
         IPV,
         f"One or more parameters cannot be validated. {shorter}",
     )
-    assert refusal(lambda: limits.batch_size(1_048_577)) == (
+    assert refusal(lambda: message_parameters.check_batch_size(1_048_577)) == (
         "AWS.SimpleQueueService.BatchRequestTooLong",
         "Batch requests cannot be longer than 1048576 bytes. You have sent 1048577 bytes.",
     )
@@ -246,9 +249,17 @@ ALPHABET = "".join(map(chr, range(0x21, 0x7F)))
 @pytest.mark.parametrize(
     ("rule", "parameter"),
     [
-        pytest.param(limits.message_group_id, "MessageGroupId", id="group"),
-        pytest.param(limits.message_deduplication_id, "MessageDeduplicationId", id="deduplication"),
-        pytest.param(limits.receive_request_attempt_id, "ReceiveRequestAttemptId", id="attempt"),
+        pytest.param(message_parameters.check_message_group_id, "MessageGroupId", id="group"),
+        pytest.param(
+            message_parameters.check_message_deduplication_id,
+            "MessageDeduplicationId",
+            id="deduplication",
+        ),
+        pytest.param(
+            receive_parameters.check_receive_request_attempt_id,
+            "ReceiveRequestAttemptId",
+            id="attempt",
+        ),
     ],
 )
 def test_an_id_has_1_to_128_letters_digits_and_punctuation(
@@ -265,8 +276,12 @@ def test_an_id_has_1_to_128_letters_digits_and_punctuation(
 @pytest.mark.parametrize(
     ("rule", "parameter"),
     [
-        pytest.param(limits.message_group_id, "MessageGroupId", id="group"),
-        pytest.param(limits.message_deduplication_id, "MessageDeduplicationId", id="deduplication"),
+        pytest.param(message_parameters.check_message_group_id, "MessageGroupId", id="group"),
+        pytest.param(
+            message_parameters.check_message_deduplication_id,
+            "MessageDeduplicationId",
+            id="deduplication",
+        ),
     ],
 )
 def test_a_bad_id_of_a_batchs_entry_is_told_in_fewer_words(
@@ -278,7 +293,7 @@ def test_a_bad_id_of_a_batchs_entry_is_told_in_fewer_words(
 
 
 def test_an_empty_id_leaves_two_spaces_in_the_text() -> None:
-    _, text = refusal(lambda: limits.message_group_id(""))
+    _, text = refusal(lambda: message_parameters.check_message_group_id(""))
     assert text.startswith("Value  for parameter MessageGroupId is invalid.")
 
 
@@ -290,7 +305,7 @@ def entries(*ids: str | None) -> list[SendMessageBatchRequestEntry]:
 def test_a_batch_has_1_to_10_entries_with_distinct_ids(
     batch: list[SendMessageBatchRequestEntry],
 ) -> None:
-    limits.batch_entries(batch, ENTRY)
+    message_parameters.check_batch_entries(batch, ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +355,7 @@ def test_a_batch_has_1_to_10_entries_with_distinct_ids(
 def test_other_batches_are_refused_whole(
     batch: list[SendMessageBatchRequestEntry] | None, code: str, text: str
 ) -> None:
-    assert refusal(lambda: limits.batch_entries(batch, ENTRY)) == (code, text)
+    assert refusal(lambda: message_parameters.check_batch_entries(batch, ENTRY)) == (code, text)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +369,7 @@ def test_other_batches_are_refused_whole(
     ],
 )
 def test_tags_are_letters_digits_whitespace_and_some_symbols(tags: dict[str, str]) -> None:
-    limits.tags(tags)
+    queue_parameters.check_tags(tags)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +389,7 @@ def test_tags_are_letters_digits_whitespace_and_some_symbols(tags: dict[str, str
     ],
 )
 def test_other_tags_are_refused(tags: dict[str, str], text: str) -> None:
-    assert refusal(lambda: limits.tags(tags)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.check_tags(tags)) == (IPV, text)
 
 
 @pytest.mark.parametrize(
@@ -386,40 +401,50 @@ def test_other_tags_are_refused(tags: dict[str, str], text: str) -> None:
     ],
 )
 def test_other_tag_keys_are_refused(keys: list[str], text: str) -> None:
-    assert refusal(lambda: limits.tag_keys(keys)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.parse_tag_keys(keys)) == (IPV, text)
 
 
 def test_a_queue_has_50_tags_at_most() -> None:
-    limits.tag_count("orders", 50)
+    queue_parameters.check_tag_count("orders", 50)
     text = "Too many tags added for queue orders."
-    assert refusal(lambda: limits.tag_count("orders", 51)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.check_tag_count("orders", 51)) == (IPV, text)
 
 
 def test_a_page_has_1_to_1000_results_and_1000_by_default() -> None:
-    assert [limits.max_results(value) for value in (None, 1, 1_000)] == [1_000, 1, 1_000]
+    assert [queue_parameters.parse_max_results(value) for value in (None, 1, 1_000)] == [
+        1_000,
+        1,
+        1_000,
+    ]
     text = (
         "Value for parameter MaxResults is invalid. "
         "Reason: MaxResults must be an integer between 1 and 1000."
     )
     for value in (0, 1_001, -1):
-        assert refusal(lambda value=value: limits.max_results(value)) == (IPV, text)  # type: ignore[misc]
+        assert refusal(lambda value=value: queue_parameters.parse_max_results(value)) == (IPV, text)  # type: ignore[misc]
 
 
 def test_a_token_needs_max_results() -> None:
-    limits.next_token(None, None)
-    limits.next_token("token", 1)
+    queue_parameters.check_next_token(None, None)
+    queue_parameters.check_next_token("token", 1)
     text = "MaxResults is a mandatory parameter when you provide a value for NextToken."
-    assert refusal(lambda: limits.next_token("token", None)) == (IPV, text)
+    assert refusal(lambda: queue_parameters.check_next_token("token", None)) == (IPV, text)
 
 
 def test_a_fifo_queues_message_has_no_delay_of_its_own() -> None:
-    limits.fifo_delay(0)
+    message_parameters.check_fifo_delay(0)
     for value in (1, 900):
         text = invalid("DelaySeconds", value, f"{NOT_FOR_THIS_TYPE}.")
-        assert refusal(lambda value=value: limits.fifo_delay(value)) == (IPV, text)  # type: ignore[misc]
+        assert refusal(lambda value=value: message_parameters.check_fifo_delay(value)) == (
+            IPV,
+            text,
+        )  # type: ignore[misc]
     for value in (-1, 901):
         text = invalid("DelaySeconds", value, "DelaySeconds must be >= 0 and <= 900.")
-        assert refusal(lambda value=value: limits.fifo_delay(value)) == (IPV, text)  # type: ignore[misc]
+        assert refusal(lambda value=value: message_parameters.check_fifo_delay(value)) == (
+            IPV,
+            text,
+        )  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("in_batch", [False, True])
@@ -429,7 +454,7 @@ def test_a_fifo_queues_message_has_no_delay_of_its_own() -> None:
 def test_a_fifo_queues_message_has_a_group_and_can_be_known_again(
     deduplication_id: str | None, content_based: bool, in_batch: bool
 ) -> None:
-    limits.fifo_message("g", deduplication_id, content_based, in_batch=in_batch)
+    message_parameters.check_fifo_message("g", deduplication_id, content_based, in_batch=in_batch)
 
 
 @pytest.mark.parametrize(
@@ -444,24 +469,31 @@ def test_a_fifo_queues_message_has_a_group_and_can_be_known_again(
 def test_a_fifo_queue_refuses_other_messages(
     group_id: str | None, in_batch: bool, code: str, text: str
 ) -> None:
-    rule = lambda: limits.fifo_message(group_id, None, False, in_batch=in_batch)  # noqa: E731
+    rule = lambda: message_parameters.check_fifo_message(group_id, None, False, in_batch=in_batch)  # noqa: E731
     assert refusal(rule) == (code, text)
 
 
 def test_a_standard_queue_does_not_deduplicate() -> None:
     for in_batch in (False, True):
-        limits.standard_message(None, in_batch=in_batch)
+        message_parameters.check_standard_message(None, in_batch=in_batch)
     text = invalid("MessageDeduplicationId", "d", f"{NOT_FOR_THIS_TYPE}.")
-    assert refusal(lambda: limits.standard_message("d", in_batch=False)) == (IPV, text)
+    assert refusal(lambda: message_parameters.check_standard_message("d", in_batch=False)) == (
+        IPV,
+        text,
+    )
     expected = (IPV, NOT_FOR_THIS_TYPE)
-    assert refusal(lambda: limits.standard_message("d", in_batch=True)) == expected
+    assert (
+        refusal(lambda: message_parameters.check_standard_message("d", in_batch=True)) == expected
+    )
 
 
 def test_what_time_refuses_is_worded_by_the_value() -> None:
     reason = "The receipt handle has expired."
-    assert limits.expired_receipt("h").message == invalid("ReceiptHandle", "h", reason)
+    assert receive_parameters.expired_receipt_error("h").message == invalid(
+        "ReceiptHandle", "h", reason
+    )
     reason = (
         "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
     )
     text = invalid("ReceiveRequestAttemptId", "a", reason)
-    assert limits.attempt_over("a").message == text
+    assert receive_parameters.expired_attempt_error("a").message == text

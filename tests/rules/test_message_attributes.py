@@ -24,9 +24,9 @@ def text(value: str, data_type: str = "String") -> Value:
 
 def refusal(attributes: dict[str, Value], *, system: bool = False) -> tuple[str, str]:
     rule = (
-        message_attributes.message_system_attributes
+        message_attributes.check_message_system_attributes
         if system
-        else message_attributes.message_attributes
+        else message_attributes.check_message_attributes
     )
     with pytest.raises(SQSError) as caught:
         rule(attributes)
@@ -55,7 +55,7 @@ def refusal(attributes: dict[str, Value], *, system: bool = False) -> tuple[str,
     ],
 )
 def test_these_message_attributes_pass(attributes: dict[str, Value] | None) -> None:
-    message_attributes.message_attributes(attributes)
+    message_attributes.check_message_attributes(attributes)
 
 
 def test_a_message_has_ten_attributes_at_most() -> None:
@@ -214,7 +214,7 @@ def test_lists_are_not_supported(value: Value) -> None:
     ids=lambda number: f"{number[:24]} ({len(number)})",
 )
 def test_a_number_has_38_digits_between_1e_minus_128_and_1e126(number: str) -> None:
-    message_attributes.message_attributes({"a": text(number, "Number")})
+    message_attributes.check_message_attributes({"a": text(number, "Number")})
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_numbers_out_of_range_are_refused(number: str) -> None:
 
 
 def test_the_only_system_attribute_is_a_trace_header_of_type_string() -> None:
-    message_attributes.message_system_attributes(None)
-    message_attributes.message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
+    message_attributes.check_message_system_attributes(None)
+    message_attributes.check_message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
     words = "Message system attribute name 'Hello' is invalid."
     assert refusal({"Hello": text("x")}, system=True) == (IPV, words)
     words = (
@@ -275,20 +275,22 @@ ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
     ],
 )
 def test_a_receive_shows_the_attributes_it_names(names: list[str], shown: list[str]) -> None:
-    test = message_attributes.attribute_filter(names)
+    test = message_attributes.parse_attribute_filter(names)
     assert test is not None
     assert [name for name in ATTRIBUTES if test(name)] == shown
 
 
 @pytest.mark.parametrize("names", [None, []])
 def test_a_receive_that_names_no_attributes_shows_none(names: list[str] | None) -> None:
-    assert message_attributes.attribute_filter(names) is None
-    assert message_attributes.system_attributes(names) == frozenset()
+    assert message_attributes.parse_attribute_filter(names) is None
+    assert message_attributes.parse_system_attribute_names(names) == frozenset()
 
 
 def test_system_attributes_are_shown_by_name_or_all() -> None:
-    assert message_attributes.system_attributes(["SenderId", "Foo", "senderid"]) == {"SenderId"}
-    assert message_attributes.system_attributes(["Foo", "All"]) == {
+    assert message_attributes.parse_system_attribute_names(["SenderId", "Foo", "senderid"]) == {
+        "SenderId"
+    }
+    assert message_attributes.parse_system_attribute_names(["Foo", "All"]) == {
         "ApproximateFirstReceiveTimestamp",
         "ApproximateReceiveCount",
         "AWSTraceHeader",

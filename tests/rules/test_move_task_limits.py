@@ -8,7 +8,7 @@ import pytest
 
 from protocol.errors import SQSError
 from protocol.names import Arn
-from queueserver.rules import limits
+from queueserver.rules import move_task_parameters
 
 IPV = "InvalidParameterValue"
 
@@ -28,7 +28,7 @@ def refusal(rule: Callable[[], object]) -> tuple[str, str]:
     ],
 )
 def test_an_arn_has_six_parts(text: str, resource: str) -> None:
-    arn = limits.move_task_arn("SourceArn", text)
+    arn = move_task_parameters.parse_move_task_arn("SourceArn", text)
     assert isinstance(arn, Arn)
     assert (str(arn), arn.resource) == (text, resource)
 
@@ -51,15 +51,20 @@ def test_what_is_no_arn_is_refused(parameter: str, text: str) -> None:
         f"You must use this format to specify the {parameter}: "
         "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
     )
-    assert refusal(lambda: limits.move_task_arn(parameter, text)) == (IPV, expected)
+    assert refusal(lambda: move_task_parameters.parse_move_task_arn(parameter, text)) == (
+        IPV,
+        expected,
+    )
 
 
 @pytest.mark.parametrize(
     ("rule", "parameter", "highest"),
     [
-        pytest.param(limits.max_results_of_move_tasks, "MaxResults", 10, id="tasks of a list"),
         pytest.param(
-            limits.max_number_of_messages_per_second,
+            move_task_parameters.parse_move_task_max_results, "MaxResults", 10, id="tasks of a list"
+        ),
+        pytest.param(
+            move_task_parameters.check_messages_per_second,
             "MaxNumberOfMessagesPerSecond",
             500,
             id="messages a second",
@@ -78,5 +83,5 @@ def test_a_number_keeps_to_its_range(
 
 
 def test_a_list_shows_the_latest_task_unless_told_otherwise() -> None:
-    assert limits.max_results_of_move_tasks(None) == 1
-    assert limits.max_results_of_move_tasks(7) == 7
+    assert move_task_parameters.parse_move_task_max_results(None) == 1
+    assert move_task_parameters.parse_move_task_max_results(7) == 7

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from protocol.errors import SQSError
-from queueserver.rules.policy_documents import add_permission, parse_policy, remove_permission
+from queueserver.rules.permissions import add_permission, remove_permission
+from queueserver.rules.policy_documents import parse_policy
 
 ARN = "arn:aws:sqs:us-east-1:000000000000:q"
 A, B = "111111111111", "222222222222"

@@ -191,22 +191,22 @@ def test_other_redrive_policies_are_refused(text: str, reason: str) -> None:
     ("word", "reason"),
     [
         pytest.param(
-            redrive_policies.no_such_target,
+            redrive_policies.missing_target_error,
             "Dead letter target does not exist.",
             id="no such queue",
         ),
         pytest.param(
-            redrive_policies.type_mismatch,
+            redrive_policies.target_type_error,
             "Dead-letter queue must be same type of queue as the source..",
             id="FIFO and standard",
         ),
         pytest.param(
-            redrive_policies.other_account,
+            redrive_policies.target_account_error,
             "Dead-letter target owner should be same as the source.",
             id="another account",
         ),
         pytest.param(
-            redrive_policies.not_allowed,
+            redrive_policies.target_denied_error,
             "Amazon SQS can't use the queue as a dead-letter queue. "
             "The redrive allow policy of the queue doesn't allow it.",
             id="not allowed",
