@@ -51,7 +51,7 @@ class Row(msgspec.Struct, frozen=True):
     on_standard: str | None = None
 
 
-def _whole_number(lowest: int, highest: int) -> Parse:
+def _integer_between(lowest: int, highest: int) -> Parse:
     def parse(value: str) -> str:
         # Ten ASCII digits are enough for every range. AWS rejects signs, spaces and decimals.
         if not re.fullmatch(r"[0-9]{1,10}", value) or not lowest <= int(value) <= highest:
@@ -61,25 +61,25 @@ def _whole_number(lowest: int, highest: int) -> Parse:
     return parse
 
 
-def _boolean(value: str) -> str:
+def _parse_boolean(value: str) -> str:
     if value.lower() not in {"true", "false"}:
         raise ValueError(value)
     return value.lower()
 
 
-def _choice(*choices: str) -> Parse:
+def _one_of(*choices: str) -> Parse:
     def parse(value: str) -> str:
         return choices[choices.index(value)]
 
     return parse
 
 
-def _unless_empty(read: Callable[[str], str]) -> Parse:
+def _cleared_by_empty(parse: Callable[[str], str]) -> Parse:
     """Return a parser that clears the attribute for an empty text, as AWS does for documents."""
-    return lambda value: read(value) if value else None
+    return lambda value: parse(value) if value else None
 
 
-def _key_id(value: str) -> str | None:
+def _parse_key_id(value: str) -> str | None:
     """Return the key id, or None for an empty text; AWS does not look it up when it is set."""
     if len(value) > limits.MAXIMUM_KMS_KEY_ID_CHARACTERS or not is_xml_text(value):
         raise ValueError(value)
@@ -103,54 +103,57 @@ ROWS = (
     Row("LastModifiedTimestamp"),
     Row(
         "VisibilityTimeout",
-        _whole_number(0, limits.MAXIMUM_VISIBILITY_SECONDS),
+        _integer_between(0, limits.MAXIMUM_VISIBILITY_SECONDS),
         default="30",
     ),
     Row(
         "MaximumMessageSize",
-        _whole_number(limits.MINIMUM_MESSAGE_SIZE_BYTES, limits.MAXIMUM_MESSAGE_BYTES),
+        _integer_between(limits.MINIMUM_MESSAGE_SIZE_BYTES, limits.MAXIMUM_MESSAGE_BYTES),
         default=str(limits.MAXIMUM_MESSAGE_BYTES),
     ),
     Row(
         "MessageRetentionPeriod",
-        _whole_number(limits.MINIMUM_RETENTION_SECONDS, limits.MAXIMUM_RETENTION_SECONDS),
+        _integer_between(limits.MINIMUM_RETENTION_SECONDS, limits.MAXIMUM_RETENTION_SECONDS),
         default="345600",
     ),
-    Row("DelaySeconds", _whole_number(0, limits.MAXIMUM_DELAY_SECONDS), default="0"),
+    Row("DelaySeconds", _integer_between(0, limits.MAXIMUM_DELAY_SECONDS), default="0"),
     Row(
         "ReceiveMessageWaitTimeSeconds",
-        _whole_number(0, limits.MAXIMUM_WAIT_TIME_SECONDS),
+        _integer_between(0, limits.MAXIMUM_WAIT_TIME_SECONDS),
         default="0",
     ),
-    Row("SqsManagedSseEnabled", _boolean, default="true"),
-    Row("KmsMasterKeyId", _key_id),
+    Row("SqsManagedSseEnabled", _parse_boolean, default="true"),
+    Row("KmsMasterKeyId", _parse_key_id),
     Row(
         "KmsDataKeyReusePeriodSeconds",
-        _whole_number(limits.MINIMUM_KMS_REUSE_SECONDS, limits.MAXIMUM_KMS_REUSE_SECONDS),
+        _integer_between(limits.MINIMUM_KMS_REUSE_SECONDS, limits.MAXIMUM_KMS_REUSE_SECONDS),
         default="300",
         returned_with="KmsMasterKeyId",
     ),
-    Row("Policy", _unless_empty(parse_policy)),
-    Row("RedrivePolicy", _unless_empty(lambda value: parse_redrive_policy(value).text)),
-    Row("RedriveAllowPolicy", _unless_empty(lambda value: parse_redrive_allow_policy(value).text)),
-    Row("FifoQueue", _boolean, on_standard="Unknown Attribute FifoQueue."),
+    Row("Policy", _cleared_by_empty(parse_policy)),
+    Row("RedrivePolicy", _cleared_by_empty(lambda value: parse_redrive_policy(value).text)),
+    Row(
+        "RedriveAllowPolicy",
+        _cleared_by_empty(lambda value: parse_redrive_allow_policy(value).text),
+    ),
+    Row("FifoQueue", _parse_boolean, on_standard="Unknown Attribute FifoQueue."),
     Row(
         "ContentBasedDeduplication",
-        _boolean,
+        _parse_boolean,
         default="false",
         returned_with="FifoQueue",
         on_standard="Unknown Attribute ContentBasedDeduplication.",
     ),
     Row(
         "DeduplicationScope",
-        _choice("queue", "messageGroup"),
+        _one_of("queue", "messageGroup"),
         default="queue",
         returned_with="FifoQueue",
         on_standard="You can specify the DeduplicationScope only when FifoQueue is set to true.",
     ),
     Row(
         "FifoThroughputLimit",
-        _choice("perQueue", "perMessageGroupId"),
+        _one_of("perQueue", "perMessageGroupId"),
         default="perQueue",
         returned_with="FifoQueue",
         on_standard="You can specify the FifoThroughputLimit only when FifoQueue is set to true.",

@@ -1,4 +1,4 @@
-"""Permissions: the statements that AddPermission and RemovePermission keep in a queue's policy."""
+"""Permissions: the statements of a queue's policy that AddPermission adds, one per label."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRANTABLE_ACTIONS = frozenset(
         "SendMessage",
     }
 )
-"""The actions that AddPermission can grant, each with its batch; AWS keeps others to the owner."""
+"""AWS: the actions that AddPermission can grant; the other actions are the owner's only."""
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
