@@ -94,7 +94,7 @@ class App:
         self._addresses: dict[tuple[str, str, str], tuple[str, str | None]] = {}
         self._database: Database
         self._connections: ClientConnections
-        self._duty: LeaderWork
+        self._leader_work: LeaderWork
         self._loop: asyncio.AbstractEventLoop
         self._runner: web.ServerRunner | None = None
         self.url = ""
@@ -130,8 +130,8 @@ class App:
             await self._database.close()
             raise
         upkeep = Upkeep(self._database, self._clock)
-        self._duty = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
-        self._database.run_on_leader(self._duty)
+        self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
+        self._database.run_on_leader(self._leader_work)
 
     async def stop(self) -> None:
         """Take no new requests, answer waiting receivers with nothing, finish, and let go."""
@@ -141,7 +141,7 @@ class App:
                 await site.stop()
             await self._connections.part()
             await self._runner.cleanup()
-        await self._duty.stop()
+        await self._leader_work.close()
         await self._database.close()
 
     async def _listen(self) -> None:

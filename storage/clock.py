@@ -1,4 +1,4 @@
-"""The clock that the storage engine is given: time is an argument."""
+"""The clock that the process passes to the storage engine."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What the engine needs of time; the process decides whose time it is."""
+    """The time by which messages become visible and expire, in epoch milliseconds."""
 
     def now_ms(self) -> int:
-        """Give the current time in epoch milliseconds."""
+        """Return the current time in epoch milliseconds."""
         ...
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        """Call back once it is `when_ms`; what is returned cancels that."""
+        """Call `callback` once it is `when_ms`; return a function that cancels the call."""
         ...
 
     def adjust(self, now_ms: float, error_ms: float, /) -> None:
-        """Hear that it is `now_ms`, give or take `error_ms`, by the clock of all servers."""
+        """Follow the clock that all servers share: it shows `now_ms`, accurate to `error_ms`."""
         ...
 
-    def raise_floor(self, reached_ms: int, /) -> None:
-        """Hear that it was `reached_ms` already, before this process began or on another server."""
+    def raise_floor(self, floor_ms: int, /) -> None:
+        """Return no time before `floor_ms` from now on.
+
+        Another server, or this one before its restart, has already reached that time.
+        """
         ...

@@ -1,156 +1,96 @@
-"""Where a function runs and what a transaction is: one writer, and group commit.
-
-The writer drains everything that is pending into one transaction, so that the disk is synced once
-for all of them, and answers nobody before the COMMIT. If a drain fails, its commands are run again
-one at a time, so that a bad one harms only itself. Refuses to know which database it is.
-"""
+"""The database of queues, as the rest of the process uses it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from math import inf
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from storage import time_floor
 from storage.clock import Clock
 from storage.commits import write_queue
-from storage.commits.write_queue import Batch, PendingWrite, Work, WriteQueue
-from storage.errors import (
-    DatabaseDamaged,
-    DatabaseUnavailable,
-    DatabaseUnusable,
-    describe_damage,
-    explain,
-    is_damage,
-    is_transient,
-    is_write_conflict,
-)
+from storage.commits.write_queue import WriteQueue
+from storage.commits.writer import Writer, WriterSettings
+from storage.engine import Engine
+from storage.errors import DatabaseUnavailable, DatabaseUnusable, explain, translate
 from storage.hints import Hints
-from storage.messages import commands as message_commands
-from storage.messages import fifo_groups
 from storage.messages.commands import Command
-from storage.notifications import NotificationHandler, Notifications
+from storage.notifications import Notifications
 from storage.postgresql.engine import PostgresqlEngine
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
 from storage.waiters import Waiters
 
 P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-_COLLISIONS = 3
-"""How often a transaction that met another server's row is tried again, and then sees that row."""
 
-_CONTENDED_SECONDS = 10.0
-"""How long a server that has collided with another takes care not to do so again."""
+class LeaderWork(Protocol):
+    """The background work that one server, the leader, does for all servers of a database."""
 
-_PATIENCE_SECONDS = 5.0
-"""A database that has not done a transaction after so long, and fails then, does not answer."""
-
-
-class Engine(Protocol):
-    """What each kind of database does in its own way; its errors are SQLAlchemy's and the OS's.
-
-    `is_shared` tells whether several servers may work on it.
-    """
-
-    is_shared: bool
-
-    async def prepare(self, clock: Clock, /) -> bytes:
-        """Make or migrate the tables, and set the clock; give the database's secret."""
+    def start(self) -> None:
+        """Start working: this server has become the leader."""
         ...
 
-    def follow(self, handler: NotificationHandler, /) -> None:
-        """Tell what comes from other servers from now on, and whose turn it is to work for all."""
-        ...
-
-    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int, /) -> None:
-        """Tell the other servers, with the COMMIT of this transaction."""
-        ...
-
-    async def transact(
-        self,
-        function: Callable[[sa.Connection], T],
-        is_small: bool,
-        goes_on: Callable[[], bool],
-        /,
-    ) -> T:
-        """Run a function in a transaction of the one writer, and commit.
-
-        One that is light may be run where it keeps the event loop waiting for a moment. When it
-        comes to the COMMIT, `goes_on` tells whether the next one is about to begin.
-        """
-        ...
-
-    async def read(self, function: Callable[[sa.Connection], T], /) -> T:
-        """Run a function that only reads, beside the writer where that is possible."""
-        ...
-
-    def take_numbers(self, connection: sa.Connection, count: int, /) -> Sequence[int]:
-        """Take the next numbers, increasing and never given twice, within a transaction."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of the database."""
-        ...
-
-    def where(self) -> str:
-        """Name the database in an error, without its password."""
-        ...
-
-
-class Worker(Protocol):
-    """Who does on this server, when it is its turn, what one server does for all."""
-
-    def begin(self) -> None:
-        """Begin: it is this server's turn."""
-        ...
-
-    def end(self) -> None:
-        """End: it is not, any more."""
+    def stop(self) -> None:
+        """Stop working: this server is not the leader any more."""
         ...
 
     def run_soon(self) -> None:
-        """Look at once: something was left to be done."""
+        """Do the work that a transaction has just left, without waiting for the next round."""
         ...
 
-    def look(self) -> None:
-        """Look for what may have been begun elsewhere, and nobody has told of."""
+    def resync(self) -> None:
+        """Check for work whose notification may have been lost."""
         ...
 
 
 class Database:
-    """A database of queues: SQLite in a file or in memory, or PostgreSQL.
+    """A database of queues: SQLite, in a file or in memory, or PostgreSQL.
 
-    Make one with `await Database.open(url, clock)`.
+    Create one with `await Database.open(url, clock)`.
+
+    Attributes:
+        clock: the time that all transactions use.
+        hints: estimates about queues, in memory only.
+        secret: random bytes that all servers of the database share.
+        waiters: the waiting receivers on this server.
+        writer: the task that commits all writes.
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, secret: bytes, limit: int, limit_bytes: int
+        self,
+        engine: Engine,
+        clock: Clock,
+        secret: bytes,
+        limit: int,
+        limit_bytes: int,
+        settings: WriterSettings,
     ) -> None:
-        self._engine = engine
-        self._clock = clock
-        self._hints = Hints()
-        self._revisions: dict[int, int] = {}
-        self._contended_until = -inf
-        self._pending = WriteQueue(self._hints, limit, limit_bytes)
-        self._wake = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._closing = False
-        self._writer = asyncio.create_task(self._write_forever(), name="database writer")
-        self._worker: Worker | None = None
-        self._is_leader = False
+        self.clock = clock
+        self.hints = Hints()
         self.secret = secret
         self.waiters = Waiters(clock)
-        engine.follow(self)
+        self._engine = engine
+        self.writer = Writer(
+            engine,
+            clock,
+            self.hints,
+            self.waiters,
+            self,
+            WriteQueue(self.hints, limit, limit_bytes),
+            settings,
+        )
+        self._leader_work: LeaderWork | None = None
+        self._is_leader = False
+        engine.listen(self)
 
     @classmethod
     async def open(
@@ -162,66 +102,45 @@ class Database:
         limit_bytes: int = write_queue.LIMIT_BYTES,
         connections: int = 5,
         poll_seconds: float | None = None,
+        settings: WriterSettings | None = None,
     ) -> Self:
-        """Open the database, make or migrate its tables, and start the writer.
+        """Open the database, create or migrate its tables, and start the writer.
 
-        At most `limit` commands, and `limit_bytes` of their bodies, wait for it; more are refused.
-        A PostgreSQL is used on so many `connections`, and one more; `poll_seconds` is how often
-        those who wait look, where nobody can tell them of news. Its clock becomes this server's.
+        Args:
+            url: `sqlite:///path`, `sqlite://` (in memory), or `postgresql://...`.
+            clock: the process's clock; on PostgreSQL it follows the database's clock.
+            limit: most pending writes; more are rejected.
+            limit_bytes: most bytes of message bodies in pending writes; more are rejected.
+            connections: connections to PostgreSQL, besides the one of the listener.
+            poll_seconds: if given, PostgreSQL is behind a transaction pooler that passes on no
+                notifications, and waiting receivers check for messages at this interval.
+            settings: retries and timeouts of the writer.
 
         Raises:
-            DatabaseUnusable: it cannot be reached, read or understood, or another process has it.
+            DatabaseUnusable: the database cannot be reached or read, belongs to something else,
+                or is locked by another process.
         """
-        engine = _engine(url, connections, poll_seconds)
+        engine = _create_engine(url, connections, poll_seconds)
         try:
-            secret = await engine.prepare(clock)
+            secret = await engine.open(clock)
         except BaseException as error:
             await engine.close()
             if not isinstance(error, Exception):
                 raise
-            raise DatabaseUnusable(explain(error, engine.where())) from error
-        return cls(engine, clock, secret, limit, limit_bytes)
+            raise DatabaseUnusable(explain(error, engine.display_url())) from error
+        return cls(engine, clock, secret, limit, limit_bytes, settings or WriterSettings())
 
     async def close(self) -> None:
-        """Commit what was accepted, then let go of the database."""
-        noting: asyncio.Future[Any] | None = None
-        # A shared database may not answer any more, and others that use it note the time.
-        if not self._closing and not self._engine.is_shared:
+        """Commit the pending writes, then close all connections; a second call does nothing."""
+        recording: asyncio.Future[None] | None = None
+        # A shared database may not answer any more, and its other servers record the time floor.
+        if not self.writer.is_closing and not self._engine.capabilities.has_concurrent_writers:
             with contextlib.suppress(DatabaseUnavailable):
-                noting = self._enqueue(time_floor.record)
-        self._closing = True
-        self._wake.set()
-        await self._writer
-        if noting is not None and (error := noting.exception()) is not None:
-            log.warning("the time could not be noted: %s", error)
+                recording = self.writer.run(time_floor.record)
+        await self.writer.close()
+        if recording is not None and (error := recording.exception()) is not None:
+            log.warning("time floor not recorded error=%s", error)
         await self._engine.close()
-
-    def run_on_leader(self, worker: Worker) -> None:
-        """Let somebody do what one server does for all, whenever it is this server's turn."""
-        self._worker = worker
-        if self._is_leader:
-            worker.begin()
-
-    def set_leader(self, is_ours: bool) -> None:
-        """Hear whether it is this server's turn to do what one does for all."""
-        self._is_leader = is_ours
-        if self._worker is not None:
-            (self._worker.begin if is_ours else self._worker.end)()
-
-    def handle(self, heard: Notifications) -> None:
-        """Hear what has been committed, here or by another server."""
-        for queue_id in heard.gone:
-            self.waiters.wake_all(queue_id)
-        for queue_id, visible_at_ms, count in heard.arrivals:
-            self.waiters.announce(queue_id, visible_at_ms, count)
-        if heard.has_background_work and self._worker is not None:
-            self._worker.run_soon()
-
-    def resync(self) -> None:
-        """Look at everything that somebody waits for: there may have been news that was missed."""
-        self.waiters.wake_each()
-        if self._worker is not None:
-            self._worker.look()
 
     async def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kw: P.kwargs
@@ -229,174 +148,90 @@ class Database:
         """Run a function that only reads, in a transaction of its own.
 
         Raises:
-            DatabaseUnavailable: the database did not answer.
-            DatabaseDamaged: what it would read cannot be read.
+            DatabaseUnavailable: the database does not answer, or is closing.
+            DatabaseDamaged: rows that the function reads are damaged.
         """
-        if self._closing:
-            raise DatabaseUnavailable("the database is being closed")
+        if self.writer.is_closing:
+            raise DatabaseUnavailable("the database is closing")
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
-            if told := _told(error):
-                raise told from error
+            if translated := translate(error):
+                raise translated from error
             raise
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life.
+        """Check that the database answers.
 
         Raises:
-            DatabaseUnavailable: there was none.
+            DatabaseUnavailable: it does not.
         """
         await self.read(lambda connection: connection.scalar(sa.select(sa.literal(1))))
 
     async def write(
         self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs
     ) -> T:
-        """Run a function in a transaction of its own; what it raises rolls back and arrives here.
+        """Run a function in a transaction of its own, and return its result after COMMIT.
 
-        The function may be run again if it collides with another server's write.
-        """
-
-        def run(transaction: Transaction) -> T:
-            # Queues are changed by such functions alone, and not by commands.
-            self._revisions.clear()
-            return function(transaction, *args, **kw)
-
-        result: T = await self._enqueue(run)
-        return result
-
-    def submit(self, command: Command) -> asyncio.Future[Any]:
-        """Hand a command to the next drain; the future has its result after the COMMIT.
+        An exception of the function rolls the transaction back and is raised here. The function
+        may run several times, after a write conflict with another server or a lost connection.
 
         Raises:
-            DatabaseUnavailable: the database is being closed, or too much waits for it.
+            DatabaseUnavailable: the database does not answer, or too many writes are pending.
+            DatabaseDamaged: rows that the function uses are damaged.
         """
-        return self._enqueue(command)
+        return await self.writer.run(lambda transaction: function(transaction, *args, **kw))
 
-    def _enqueue(self, work: Work) -> asyncio.Future[Any]:
-        if self._closing:
-            raise DatabaseUnavailable("the database is being closed")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._pending.add(work, future)
-        if not self._wake.is_set():
-            self._wake.set()
-        return future
+    def submit(self, command: Command[R]) -> asyncio.Future[R]:
+        """Add a command to the next batch; the future has its result after COMMIT.
 
-    async def _write_forever(self) -> None:
-        while self._pending or not self._closing:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._pending:
-                await self._drain(self._pending.take())
-                # A drain may have been done without leaving the loop; now it is others' turn.
-                await asyncio.sleep(0)
+        Raises:
+            DatabaseUnavailable: the database is closing, or too many writes are pending.
+        """
+        return self.writer.submit(command)
 
-    async def _drain(self, drain: Batch) -> None:
-        batch = drain.items
-        began = self._loop.time()
-        try:
-            results = await self._commit(_work_of(batch), drain.is_small)
-        except DatabaseUnavailable as error:
-            _refuse(batch, error)
-            # Who waited for that one is not to wait as long again, for the next.
-            if self._loop.time() - began > _PATIENCE_SECONDS:
-                while self._pending:
-                    _refuse(self._pending.take().items, error)
-        except Exception as error:
-            if len(batch) == 1:
-                _refuse(batch, error)
-                return
-            log.warning("a drain of %d commands failed: %s; one at a time now", len(batch), error)
-            self._pending.retry_one_by_one(drain)
+    def run_on_leader(self, work: LeaderWork) -> None:
+        """Set the background work that this server does while it is the leader."""
+        self._leader_work = work
+        if self._is_leader:
+            work.start()
+
+    def set_leader(self, is_leader: bool) -> None:
+        """Start or stop the background work: this server has become the leader, or is not any more.
+
+        The engine calls this.
+        """
+        self._is_leader = is_leader
+        if self._leader_work is None:
+            return
+        if is_leader:
+            self._leader_work.start()
         else:
-            for item, result in zip(batch, results, strict=True):
-                _answer(item.future, result)
+            self._leader_work.stop()
 
-    async def _commit(
-        self, work: Callable[[Transaction], Sequence[Any]], is_small: bool
-    ) -> Sequence[Any]:
-        """Run work in one transaction, and anew if it collides with another server's."""
-        for _ in range(_COLLISIONS):
-            try:
-                return await self._commit_once(work, is_small)
-            except DBAPIError as error:
-                if not is_write_conflict(error):
-                    raise
-                self._contended_until = self._loop.time() + _CONTENDED_SECONDS
-        return await self._commit_once(work, is_small)
+    def handle(self, received: Notifications) -> None:
+        """Wake receivers, and the leader's work, after a COMMIT here or on another server."""
+        for queue_id in received.dropped:
+            self.waiters.wake_all(queue_id)
+        for queue_id, visible_at_ms, count in received.visible:
+            self.waiters.wake(queue_id, visible_at_ms, count)
+        if received.has_background_work and self._leader_work is not None:
+            self._leader_work.run_soon()
 
-    async def _commit_once(
-        self, work: Callable[[Transaction], Sequence[Any]], is_small: bool
-    ) -> Sequence[Any]:
-        """Run work in one transaction; its news is delivered with the COMMIT, or never."""
+    def resync(self) -> None:
+        """Check for messages and work whose notifications may have been lost.
 
-        def transact(connection: sa.Connection) -> tuple[Transaction, Sequence[Any]]:
-            transaction = Transaction(
-                connection,
-                self._clock.now_ms(),
-                lambda count: self._engine.take_numbers(connection, count),
-                self.waiters.waiting,
-                self._hints,
-                {} if self._engine.is_shared else self._revisions,
-                is_shared=self._engine.is_shared,
-                is_contended=self._engine.is_shared and self._loop.time() < self._contended_until,
-            )
-            results = work(transaction)
-            fifo_groups.settle(transaction)
-            self._engine.tell(connection, transaction.notifications, transaction.now_ms)
-            transaction.write_counts()
-            return transaction, results
-
-        try:
-            transaction, results = await self._engine.transact(
-                transact, is_small, lambda: bool(self._pending)
-            )
-        except Exception as error:
-            if told := _told(error):
-                raise told from error
-            raise
-        self.handle(transaction.notifications)
-        for queue_id, visible_at_ms, count in transaction.local_wakeups:
-            self.waiters.announce(queue_id, visible_at_ms, count)
-        return results
+        The engine calls this after each reconnect.
+        """
+        self.waiters.wake_one_of_each_queue()
+        if self._leader_work is not None:
+            self._leader_work.resync()
 
 
-def _engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
+def _create_engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
     if url.startswith("postgresql:"):
         return PostgresqlEngine(url, connections, poll_seconds)
     try:
         return SqliteEngine(sa.make_url(url))
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
-
-
-def _told(error: Exception) -> Exception | None:
-    """Word an error for those who ask, if it is the database's and not the work's own."""
-    if is_damage(error):
-        return DatabaseDamaged(describe_damage(error))
-    if is_transient(error):
-        return DatabaseUnavailable(str(error) or "no answer")
-    return None
-
-
-def _work_of(batch: list[PendingWrite]) -> Callable[[Transaction], Sequence[Any]]:
-    first = batch[0].work
-    if callable(first):
-        function = first
-        return lambda transaction: [function(transaction)]
-    commands: list[Any] = [item.work for item in batch]
-    return lambda transaction: message_commands.apply(transaction, commands)
-
-
-def _refuse(batch: list[PendingWrite], error: Exception) -> None:
-    for item in batch:
-        _answer(item.future, error)
-
-
-def _answer(future: asyncio.Future[Any], result: object) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

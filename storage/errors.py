@@ -7,7 +7,7 @@ import re
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
 
-from storage import schema
+from storage import migrations
 
 _COLLISION_STATES = ("40001", "40P01")
 """What SQL calls a serialization failure and a deadlock."""
@@ -91,6 +91,21 @@ def is_write_conflict(error: DBAPIError) -> bool:
     return isinstance(error, IntegrityError) or _state(error) in _COLLISION_STATES
 
 
+def translate(error: Exception) -> Exception | None:
+    """Return the error that callers get for an error of the database; None for any other error."""
+    if is_damage(error):
+        return DatabaseDamaged(describe_damage(error))
+    if is_transient(error):
+        return DatabaseUnavailable(str(error) or "no answer")
+    return None
+
+
+def summarize(error: BaseException) -> str:
+    """Return the first line of an error; what follows may quote the contents of rows."""
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    return str(orig).partition("\n")[0] or type(error).__name__
+
+
 def mask_password(url: str) -> str:
     """Return a database URL that may be printed: any password in it is three stars.
 
@@ -102,9 +117,9 @@ def mask_password(url: str) -> str:
 
 def explain(error: Exception, where: str) -> str:
     """Word in one line why a database cannot be used."""
-    if isinstance(error, schema.ForeignDatabase):
+    if isinstance(error, migrations.ForeignDatabase):
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
-    if isinstance(error, schema.NewerSchema):
+    if isinstance(error, migrations.NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
     if isinstance(error, TimeoutError):
         return f"cannot reach {where}: no answer"

@@ -26,7 +26,6 @@ class QueueHints:
         compared: among about how many messages in flight they were.
         counted_at_ms: when they were.
         noisy: the tenants that were found noisy then, by how many messages each had in flight.
-        retention_ms: the queue's retention, as the last command that knew it said.
         waiting: quiet tenants that were seen to have visible messages, and since when.
         walked_to: the tenant after which the search for such goes on.
     """
@@ -40,7 +39,6 @@ class QueueHints:
         "in_flight",
         "is_full",
         "noisy",
-        "retention_ms",
         "waiting",
         "walked_to",
     )
@@ -53,7 +51,6 @@ class QueueHints:
         self.claimed = 0
         self.compared = 0
         self.counted_at_ms: int | None = None
-        self.retention_ms: int | None = None
         self.noisy: Mapping[str, int] = {}
         self.waiting: dict[str, int] = {}
         self.walked_to = ""

@@ -7,20 +7,19 @@ interrupted goes on where it was. Refuses to decide how quickly: that is the run
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from storage import queues
-from storage.messages import dead_letters, deletion, fifo_groups
-from storage.messages.rows import STATE, Row
+from storage import locking, queues
+from storage.messages import transitions
+from storage.messages.rows import STATE, MessageState
+from storage.queue_settings import QueueName
 from storage.queues import Queue
 from storage.schema import bodies, groups, messages
 from storage.schema import move_tasks as tasks
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 RUNNING = "RUNNING"
@@ -54,15 +53,15 @@ class NoDestination(Exception):
 class Task:
     """A task as it was when it was read.
 
-    `source` is a queue's name, `destination` a queue as the rules name it or None for each
-    message's own source. `number` is the last message's that the task may meet.
+    `source` is a queue's name, `destination` a full name, or None for each message's own source.
+    `number` is the last message's that the task may meet.
     """
 
     id: str
     account: str
     region: str
     source: str
-    destination: str | None
+    destination: QueueName | None
     per_second: int | None
     status: str
     moved: int
@@ -70,6 +69,13 @@ class Task:
     failure: str | None
     number: int
     started_at_ms: int
+
+
+def _task(row: sa.Row[*tuple[Any, ...]]) -> Task:
+    values = dict(row._mapping)
+    if values["destination"] is not None:
+        values["destination"] = QueueName.parse(values["destination"])
+    return Task(**values)
 
 
 def _of_source(account: str, region: str, source: str) -> sa.ColumnElement[bool]:
@@ -80,7 +86,7 @@ def start(
     transaction: Transaction,
     task_id: str,
     queue: Queue,
-    destination: str | None,
+    destination: QueueName | None,
     per_second: int | None,
     to_move: int,
 ) -> None:
@@ -91,7 +97,7 @@ def start(
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
     # Whoever else wants to begin one waits here, and then sees this one.
-    queues.lock(transaction, queue.account, queue.region, queue.name, alone=True)
+    queues.lock(transaction, queue.account, queue.region, queue.name, exclusive=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()
@@ -108,7 +114,7 @@ def start(
             "account": queue.account,
             "region": queue.region,
             "source": queue.name,
-            "destination": destination,
+            "destination": None if destination is None else str(destination),
             "per_second": per_second,
             "status": RUNNING,
             "moved": 0,
@@ -131,20 +137,20 @@ def latest(
         .order_by(tasks.c.number.desc())
         .limit(limit)
     )
-    return [Task(**row._mapping) for row in connection.execute(statement)]
+    return [_task(row) for row in connection.execute(statement)]
 
 
 def active(connection: sa.Connection) -> Sequence[Task]:
     """Give all tasks that have not ended."""
     statement = sa.select(tasks).where(tasks.c.status.in_(_ACTIVE)).order_by(tasks.c.number)
-    return [Task(**row._mapping) for row in connection.execute(statement)]
+    return [_task(row) for row in connection.execute(statement)]
 
 
-def find(connection: sa.Connection, task_id: str, *, hold: bool = False) -> Task | None:
+def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
     """Give a task, or None; if it is held, no other server works on it before the COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
-    row = connection.execute(statement.with_for_update() if hold else statement).first()
-    return Task(**row._mapping) if row else None
+    row = connection.execute(locking.lock_row(statement) if lock else statement).first()
+    return _task(row) if row else None
 
 
 def cancel(transaction: Transaction, task_id: str) -> int:
@@ -173,26 +179,19 @@ def end(transaction: Transaction, task_id: str, status: str, failure: str | None
     )
 
 
-def step(
-    transaction: Transaction,
-    task_id: str,
-    limit: int,
-    locate: Callable[[str], tuple[str, str, str] | None],
-    retention_ms_of: Callable[[Queue], int],
-) -> int | None:
+def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
     """Move up to `limit` visible messages; None when the task has ended, and why is noted.
 
     What is given otherwise is how many messages are done with. It is none while other servers are
     just about all that is left.
 
-    `locate` turns a queue as the rules name it into account, region and name; `retention_ms_of`
-    tells how long a queue keeps messages. One that has expired is erased where it is met.
+    A message that has expired is deleted where it is met.
 
     Raises:
         NoSource: a message has no source and the task no destination.
         NoDestination: the queue to move to is gone.
     """
-    task = find(transaction.connection, task_id, hold=True)
+    task = find(transaction.connection, task_id, lock=True)
     if task is None or task.status not in _ACTIVE:
         return None
     if task.status == CANCELLING:
@@ -201,24 +200,22 @@ def step(
     source = queues.lock(transaction, task.account, task.region, task.source)
     met = _movable(transaction, source, task, limit) if source else []
     if source is None or not met:
-        if source is not None and transaction.is_shared and _is_any_left(transaction, source, task):
+        if source is not None and _is_any_left(transaction, source, task):
             return 0
         end(transaction, task_id, COMPLETED)
         return None
-    expired_ms = transaction.now_ms - retention_ms_of(source)
-    deletion.delete_messages(
-        transaction, [(source.id, row) for row in met if row.sent_at_ms <= expired_ms]
-    )
+    expired_ms = transaction.now_ms - source.retention_ms
+    expired = [row for row in met if row.sent_at_ms <= expired_ms]
+    transitions.expire(transaction, source.id, expired)
     rows = [row for row in met if row.sent_at_ms > expired_ms]
     moved = 0
-    for place, found in _by_destination(transaction, source.id, task, rows).items():
-        located = locate(place)
-        target = queues.lock(transaction, *located) if located else None
+    for destination, found in _by_destination(transaction, source.id, task, rows).items():
+        target = queues.lock(transaction, *destination)
         if target is None:
             raise NoDestination
         free = _without_busy(transaction, target, found)
         if free:
-            dead_letters.move_as_new(transaction, source.id, target, free)
+            transitions.redrive(transaction, source.id, target.id, free)
             moved += len(free)
     if moved:
         transaction.connection.execute(
@@ -227,24 +224,24 @@ def step(
     return len(met) - len(rows) + moved
 
 
-def _movable(transaction: Transaction, source: Queue, task: Task, limit: int) -> Sequence[Row]:
+def _movable(
+    transaction: Transaction, source: Queue, task: Task, limit: int
+) -> Sequence[MessageState]:
     """Find visible messages that were there when the task began, in their order."""
     if source.kind != queues.STANDARD:
-        chosen, _ = fifo_groups.choose(
-            transaction,
-            source.id,
-            [limit],
-            lambda row: row.id <= task.number,
-            newest=task.number,
+        selection = transaction.fifo_groups.select(
+            source.id, [limit], lambda row: row.id <= task.number, newest=task.number
         )
-        return chosen[0]
-    return transaction.connection.execute(
-        sa.select(*STATE)
-        .where(*_is_to_be_moved(transaction, source, task))
-        .order_by(messages.c.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        return selection.chosen[0]
+    rows: Sequence[Any] = transaction.connection.execute(
+        locking.lock_if_free(
+            sa.select(*STATE)
+            .where(*_is_to_be_moved(transaction, source, task))
+            .order_by(messages.c.id)
+            .limit(limit)
+        )
     ).all()
+    return rows
 
 
 def _is_to_be_moved(
@@ -263,6 +260,8 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
 
     It is looked for in the order in which it is moved.
     """
+    if not transaction.capabilities.has_concurrent_writers:
+        return False
     if source.kind != queues.STANDARD:
         left = (
             sa.select(groups.c.head_id)
@@ -289,33 +288,24 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     return transaction.connection.execute(left.limit(1)).first() is not None
 
 
-_GROUPS_NAMED = sa.select(groups.c.group_id).where(
-    groups.c.queue_id == sa.bindparam("queue"), among(groups.c.group_id, "groups")
-)
-_THERE = Statement(_GROUPS_NAMED)
-_FREE = Statement(
-    _GROUPS_NAMED.order_by(in_order(groups.c.group_id)).with_for_update(skip_locked=True)
-)
-
-
-def _without_busy(transaction: Transaction, target: Queue, rows: Sequence[Row]) -> Sequence[Row]:
+def _without_busy(
+    transaction: Transaction, target: Queue, rows: Sequence[MessageState]
+) -> Sequence[MessageState]:
     """Leave out what goes to groups that other servers hold: it is moved by a later step.
 
     A receive there that buries messages may hold its group of the target, and wait for the one of
     the source that is held here.
     """
-    wanted = sorted({row.group_id for row in rows if row.group_id is not None})
-    if not wanted or not transaction.is_shared:
+    wanted = {row.group_id for row in rows if row.group_id is not None}
+    if not wanted or not transaction.capabilities.has_concurrent_writers:
         return rows
-    named = {"queue": target.id, "groups": wanted}
-    free = {group_id for (group_id,) in _FREE.rows(transaction.connection, named)}
-    busy = {group_id for (group_id,) in _THERE.rows(transaction.connection, named)} - free
+    busy = locking.find_busy_groups(transaction.connection, target.id, wanted)
     return [row for row in rows if row.group_id not in busy]
 
 
 def _by_destination(
-    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[Row]
-) -> Mapping[str, list[Row]]:
+    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
+) -> Mapping[QueueName, list[MessageState]]:
     if task.destination is not None:
         return {task.destination: list(rows)} if rows else {}
     sources: dict[int, Any] = {
@@ -326,9 +316,9 @@ def _by_destination(
             )
         )
     }
-    places: dict[str, list[Row]] = defaultdict(list)
+    found: dict[str, list[MessageState]] = defaultdict(list)
     for row in rows:
         if sources[row.id] is None:
             raise NoSource
-        places[sources[row.id]].append(row)
-    return places
+        found[sources[row.id]].append(row)
+    return {QueueName.parse(source): its_rows for source, its_rows in found.items()}

@@ -1,7 +1,13 @@
-"""Notifications between servers: what one has committed, as the lines that the others receive.
+"""Notifications between servers: what a transaction has committed, and its wire format.
 
-One drain's news is one notification, or as few as its length allows; what a queue has several news
-of is put together first. Refuses to send or to hear: that is the link's part.
+A payload is the sender's id and words, separated by spaces. Servers of different versions exchange
+payloads during a rolling upgrade, so existing words must keep their format:
+
+- `<queue id>:<visible_at_ms>:<messages>`: messages are visible now, or become visible then.
+- `gone:<queue id>`: the queue was purged or deleted.
+- `work`: there is work for the leader.
+
+The notifications of one batch fill one payload, or as few as their length allows.
 """
 
 from __future__ import annotations
@@ -11,93 +17,93 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 LONGEST_BYTES = 7_900
-"""PostgreSQL takes notifications of less than 8,000 bytes."""
+"""The longest payload that is sent (PostgreSQL: less than 8,000 bytes)."""
 
-_GONE = "gone"
-_WORK = "work"
+_DROPPED = "gone"
+_BACKGROUND_WORK = "work"
 
 
 @dataclass(slots=True)
 class Notifications:
-    """What a transaction has done that somebody may wait for.
+    """The effects of one transaction that receivers or the leader may wait for.
 
     Attributes:
-        arrivals: (queue id, visible_at_ms, messages).
-        gone: ids of queues that were purged or deleted.
-        has_background_work: whether there is something to do for who does the work of all servers.
+        visible: (queue id, visible_at_ms, messages) of messages that are or become visible.
+        dropped: ids of queues that were purged or deleted.
+        has_background_work: whether the transaction left work for the leader.
     """
 
-    arrivals: list[tuple[int, int, int]] = field(default_factory=list)
-    gone: list[int] = field(default_factory=list)
+    visible: list[tuple[int, int, int]] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
     has_background_work: bool = False
 
     def __bool__(self) -> bool:
-        """Tell whether there is any."""
-        return bool(self.arrivals or self.gone or self.has_background_work)
+        """Return whether there is anything to send."""
+        return bool(self.visible or self.dropped or self.has_background_work)
 
 
 class NotificationHandler(Protocol):
-    """Who wants to know what comes from other servers, and of them."""
+    """The receiver of notifications from other servers."""
 
-    def handle(self, heard: Notifications, /) -> None:
-        """Hear what another server has committed."""
+    def handle(self, received: Notifications, /) -> None:
+        """Apply the notifications of one committed transaction."""
         ...
 
     def resync(self) -> None:
-        """Hear that there may have been news that nobody has told."""
+        """Check for changes whose notifications may have been lost."""
         ...
 
-    def set_leader(self, is_ours: bool, /) -> None:
-        """Hear whether this server does what one does for all."""
+    def set_leader(self, is_leader: bool, /) -> None:
+        """Start or stop leading: only the leader does the background work."""
         ...
 
 
-def encode(sender: str, news: Notifications, now_ms: int) -> list[str]:
-    """Put news into words, so many notifications as it takes."""
-    words = [f"{_GONE}:{queue_id}" for queue_id in news.gone]
-    if news.has_background_work:
-        words.append(_WORK)
-    words.extend(_coalesce(news.arrivals, now_ms))
+def encode(sender: str, sent: Notifications, now_ms: int) -> list[str]:
+    """Encode notifications as payloads of at most `LONGEST_BYTES`."""
+    words = [f"{_DROPPED}:{queue_id}" for queue_id in sent.dropped]
+    if sent.has_background_work:
+        words.append(_BACKGROUND_WORK)
+    words.extend(_coalesce(sent.visible, now_ms))
     payloads = []
-    line = sender
+    payload = sender
     for word in words:
-        if len(line) + 1 + len(word) > LONGEST_BYTES:
-            payloads.append(line)
-            line = sender
-        line = f"{line} {word}"
-    payloads.append(line)
+        if len(payload) + 1 + len(word) > LONGEST_BYTES:
+            payloads.append(payload)
+            payload = sender
+        payload = f"{payload} {word}"
+    payloads.append(payload)
     return payloads
 
 
-def _coalesce(arrivals: Sequence[tuple[int, int, int]], now_ms: int) -> Iterator[str]:
-    """Put together, for each queue, all that is visible, and the next moment of what is not."""
-    visible: dict[int, int] = {}
-    later: dict[int, int] = {}
-    for queue_id, visible_at_ms, count in arrivals:
+def _coalesce(visible: Sequence[tuple[int, int, int]], now_ms: int) -> Iterator[str]:
+    """Yield, for each queue, a word for all visible messages and one for the next delayed one."""
+    counts: dict[int, int] = {}
+    next_ms: dict[int, int] = {}
+    for queue_id, visible_at_ms, count in visible:
         if visible_at_ms <= now_ms:
-            visible[queue_id] = visible.get(queue_id, 0) + count
+            counts[queue_id] = counts.get(queue_id, 0) + count
         else:
-            later[queue_id] = min(later.get(queue_id, visible_at_ms), visible_at_ms)
-    for queue_id, count in visible.items():
+            next_ms[queue_id] = min(next_ms.get(queue_id, visible_at_ms), visible_at_ms)
+    for queue_id, count in counts.items():
         yield f"{queue_id}:{now_ms}:{count}"
-    for queue_id, visible_at_ms in later.items():
+    for queue_id, visible_at_ms in next_ms.items():
         yield f"{queue_id}:{visible_at_ms}:1"
 
 
 def decode(payload: str) -> tuple[str, Notifications]:
-    """Tell who sent a notification, and what it says; words of later versions are passed over."""
+    """Return the sender and the notifications of a payload; skip words of later versions."""
     sender, *words = payload.split(" ")
-    news = Notifications()
+    received = Notifications()
     for word in words:
         kind, *values = word.split(":")
-        if kind == _WORK:
-            news.has_background_work = True
-        elif kind == _GONE:
-            news.gone.extend(_numbers(values[:1]))
+        if kind == _BACKGROUND_WORK:
+            received.has_background_work = True
+        elif kind == _DROPPED:
+            received.dropped.extend(_numbers(values[:1]))
         elif len(numbers := list(_numbers([kind, *values]))) == 3:
             queue_id, visible_at_ms, count = numbers
-            news.arrivals.append((queue_id, visible_at_ms, count))
-    return sender, news
+            received.visible.append((queue_id, visible_at_ms, count))
+    return sender, received
 
 
 def _numbers(texts: Iterable[str]) -> Iterator[int]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
+from storage.messages import transitions
 from storage.schema import messages
 from storage.schema import queue_delays as pending
 from storage.transaction import Transaction
@@ -31,21 +33,10 @@ _STEP_BACK = (
     .limit(1)
     .offset(bindparam("passed", type_=sa.Integer))
 )
-_is_of_step = sa.and_(
+_OF_STEP = sa.select(messages.c.id, messages.c.group_id, messages.c.sent_at_ms).where(
     messages.c.queue_id == bindparam("queue"),
     messages.c.id >= bindparam("first"),
     messages.c.id < bindparam("before"),
-)
-_OF_STEP = (
-    sa.select(messages.c.group_id, messages.c.sent_at_ms)
-    .where(_is_of_step)
-    .order_by(messages.c.id)
-    .with_for_update()
-)
-_DELAY = (
-    messages.update()
-    .where(_is_of_step, messages.c.receive_count == 0)
-    .values(visible_at_ms=messages.c.sent_at_ms + bindparam("delay"))
 )
 
 
@@ -63,9 +54,7 @@ def change(transaction: Transaction, queue_id: int, delay_ms: int) -> None:
 
 def apply_pending(transaction: Transaction, limit: int) -> bool:
     """Let a new delay hold for up to `limit` more messages; False when all do as they should."""
-    row = transaction.connection.execute(
-        sa.select(pending).limit(1).with_for_update(skip_locked=True)
-    ).first()
+    row = transaction.connection.execute(locking.lock_if_free(sa.select(pending).limit(1))).first()
     if row is None:
         return False
     _step_back(transaction, row.queue_id, row.delay_ms, row.before_id, limit)
@@ -86,8 +75,10 @@ def _step_back(
     first = connection.scalar(_STEP_BACK, {**step, "passed": limit - 1})
     step["first"] = 0 if first is None else first
     rows = connection.execute(_OF_STEP, step).all()
-    connection.execute(_DELAY, {**step, "delay": delay_ms})
-    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
+    transaction.fifo_groups.lock({(queue_id, row.group_id) for row in rows})
+    numbers = sorted(row.id for row in rows)
+    locked = locking.lock_messages(connection, queue_id, numbers)
+    transitions.delay(transaction, queue_id, locked, delay_ms)
     indifferent_ms = transaction.now_ms - _LONGEST_DELAY_MS
     if first is None or all(row.sent_at_ms <= indifferent_ms for row in rows):
         discard(transaction, queue_id)

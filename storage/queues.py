@@ -1,6 +1,7 @@
-"""Queues: what is known of them, and their creation, change, purge and end.
+"""Queues: lookup, listing, creation, change, purge and deletion.
 
-Refuses to interpret attributes and tags: they are text that the rules wrote and read again.
+Attributes and tags are opaque here: the rules write and read them. Retention and redrive have
+columns of their own, because storage applies them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import queue_delays
+from storage import locking, queue_delays
+from storage.queue_settings import (
+    REDRIVE_COLUMNS,
+    QueueName,
+    QueueSettings,
+    Redrive,
+    redrive_columns,
+    redrive_of,
+)
 from storage.schema import (
     backlogs,
     deletions,
@@ -27,12 +36,22 @@ FIFO_BY_GROUP = "fifo_by_group"
 
 
 class QueueChanged(Exception):
-    """The queue is gone, was purged, or has changed since the caller read it: read it again."""
+    """The queue was changed, purged or deleted after the caller read it: read it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue as it was when it was read. Times are epoch milliseconds."""
+    """One queue, as it was when it was read. Times are epoch milliseconds.
+
+    Attributes:
+        id: new with every creation and every purge.
+        revision: higher with every change.
+        kind: `STANDARD`, `FIFO` or `FIFO_BY_GROUP`.
+        purged_at_ms: the time of the last purge, or None.
+        attributes: what the rules stored, by SQS's attribute names.
+        retention_ms: how long a message is kept after it was sent.
+        redrive: when messages move to which dead-letter queue, or None for never.
+    """
 
     id: int
     revision: int
@@ -45,37 +64,47 @@ class Queue:
     purged_at_ms: int | None
     attributes: Mapping[str, str]
     tags: Mapping[str, str]
-    dead_letter_target: str | None
+    retention_ms: int
+    redrive: Redrive | None
+
+    @property
+    def full_name(self) -> QueueName:
+        """The queue's account, region and name."""
+        return QueueName(self.account, self.region, self.name)
 
 
-def _named(account: str, region: str, name: str) -> sa.ColumnElement[bool]:
+def _queue(row: sa.Row[*tuple[Any, ...]]) -> Queue:
+    values = dict(row._mapping)
+    redrive = redrive_of(*(values.pop(column) for column in REDRIVE_COLUMNS))
+    return Queue(**values, redrive=redrive)
+
+
+def _is_named(account: str, region: str, name: str) -> sa.ColumnElement[bool]:
     return sa.and_(queues.c.account == account, queues.c.region == region, queues.c.name == name)
 
 
 def find(connection: sa.Connection, account: str, region: str, name: str) -> Queue | None:
-    """Give the queue of that name, or None."""
-    row = connection.execute(sa.select(queues).where(_named(account, region, name))).first()
-    return Queue(**row._mapping) if row else None
+    """Return the queue of that name, or None."""
+    row = connection.execute(sa.select(queues).where(_is_named(account, region, name))).first()
+    return _queue(row) if row else None
 
 
 def lock(
-    transaction: Transaction, account: str, region: str, name: str, *, alone: bool = False
+    transaction: Transaction, account: str, region: str, name: str, *, exclusive: bool = False
 ) -> Queue | None:
-    """Give the queue of that name; it is neither purged nor deleted before the COMMIT.
+    """Return the queue of that name, locked against purge and deletion until COMMIT, or None.
 
-    Who holds it `alone` waits for others who do, but not for those who send and receive.
+    An `exclusive` lock waits for other exclusive ones, but not for those that send and receive.
     """
-    statement = sa.select(queues).where(_named(account, region, name))
-    row = transaction.connection.execute(
-        statement.with_for_update(read=not alone, key_share=True)
-    ).first()
-    return Queue(**row._mapping) if row else None
+    statement = sa.select(queues).where(_is_named(account, region, name))
+    row = transaction.connection.execute(locking.lock_queue(statement, exclusive=exclusive)).first()
+    return _queue(row) if row else None
 
 
 def list_names(
     connection: sa.Connection, account: str, region: str, prefix: str, after: str, limit: int
 ) -> Sequence[str]:
-    """Give up to `limit` names that begin with `prefix` and sort after `after`, by byte."""
+    """Return up to `limit` names that begin with `prefix` and sort after `after`, by byte."""
     statement = (
         sa.select(queues.c.name)
         .where(queues.c.account == account, queues.c.region == region)
@@ -84,19 +113,27 @@ def list_names(
         .limit(limit)
     )
     if prefix:
-        # Names are ASCII, so nothing that begins with the prefix sorts after prefix + DEL.
+        # Names are ASCII, so no name that begins with the prefix sorts after prefix + DEL.
         statement = statement.where(queues.c.name < prefix + "\x7f")
     return connection.scalars(statement).all()
 
 
 def list_dead_letter_sources(
-    connection: sa.Connection, target: str, account: str, region: str, after: str, limit: int
+    connection: sa.Connection, target: QueueName, after: str, limit: int
 ) -> Sequence[str]:
-    """Give up to `limit` names of queues whose dead-letter queue is `target`, by byte."""
+    """Return up to `limit` names, after `after` by byte, of queues that redrive to `target`.
+
+    Only queues of the target's account and region are listed: SQS allows no others.
+    """
     statement = (
         sa.select(queues.c.name)
-        .where(queues.c.dead_letter_target == target)
-        .where(queues.c.account == account, queues.c.region == region, queues.c.name > after)
+        .where(
+            queues.c.dead_letter_account == target.account,
+            queues.c.dead_letter_region == target.region,
+            queues.c.dead_letter_name == target.name,
+        )
+        .where(queues.c.account == target.account, queues.c.region == target.region)
+        .where(queues.c.name > after)
         .order_by(queues.c.name)
         .limit(limit)
     )
@@ -104,13 +141,16 @@ def list_dead_letter_sources(
 
 
 def list_after(connection: sa.Connection, after_id: int, limit: int) -> Sequence[Queue]:
-    """Give up to `limit` queues of all accounts whose id is greater, by id."""
+    """Return up to `limit` queues of all accounts whose id is greater than `after_id`, by id."""
     statement = sa.select(queues).where(queues.c.id > after_id).order_by(queues.c.id).limit(limit)
-    return [Queue(**row._mapping) for row in connection.execute(statement)]
+    return [_queue(row) for row in connection.execute(statement)]
 
 
 def deleted_at_ms(connection: sa.Connection, account: str, region: str, name: str) -> int | None:
-    """Tell when a queue of that name was last deleted, if that is still remembered."""
+    """Return when a queue of that name was last deleted, or None.
+
+    `free_old_deletions` removes old times.
+    """
     return connection.scalar(
         sa.select(deletions.c.deleted_at_ms).where(
             deletions.c.account == account,
@@ -128,9 +168,9 @@ def create(
     kind: str,
     attributes: Mapping[str, str],
     tags: Mapping[str, str],
-    dead_letter_target: str | None = None,
+    settings: QueueSettings,
 ) -> Queue:
-    """Make the queue, or give the one that has the name already, unchanged."""
+    """Create the queue, or return the one that has the name already, unchanged."""
     existing = find(transaction.connection, account, region, name)
     if existing is not None:
         return existing
@@ -148,34 +188,37 @@ def create(
         "purged_at_ms": None,
         "attributes": dict(attributes),
         "tags": dict(tags),
-        "dead_letter_target": dead_letter_target,
+        "retention_ms": settings.retention_ms,
     }
-    transaction.connection.execute(queues.insert(), row)
+    columns = redrive_columns(settings.redrive)
+    transaction.connection.execute(queues.insert(), {**row, **columns})
     transaction.connection.execute(backlogs.insert(), {"queue_id": queue_id, "messages": 0})
-    return Queue(**row)
+    return Queue(**row, redrive=settings.redrive)
 
 
 def change_attributes(
     transaction: Transaction,
     queue: Queue,
     attributes: Mapping[str, str],
-    dead_letter_target: str | None = None,
+    settings: QueueSettings,
     delay_ms: int | None = None,
 ) -> None:
-    """Replace all attributes, and with them the dead-letter queue, as the rules name it.
+    """Replace all attributes, and the settings that follow from them.
 
-    A FIFO queue's delay holds for the messages that it has already, too; where they are many, that
-    is left to `delays.go_on`.
+    A new `delay_ms` of a FIFO queue also applies to messages that the queue has already. If there
+    are many, `queue_delays.apply_pending` changes the rest later. AWS: a change of DelaySeconds
+    affects the messages already in a FIFO queue, but not those in a standard queue.
 
     Raises:
-        QueueChanged: `queue` is no longer what the database has.
+        QueueChanged: the database has another revision of the queue.
     """
     _change(
         transaction,
         queue,
         attributes=dict(attributes),
-        dead_letter_target=dead_letter_target,
+        retention_ms=settings.retention_ms,
         modified_at_ms=transaction.now_ms,
+        **redrive_columns(settings.redrive),
     )
     if queue.kind != STANDARD and delay_ms is not None:
         queue_delays.change(transaction, queue.id, delay_ms)
@@ -183,55 +226,56 @@ def change_attributes(
 
 
 def change_tags(transaction: Transaction, queue: Queue, tags: Mapping[str, str]) -> None:
-    """Replace all tags, which does not count as a modification of the queue.
+    """Replace all tags. AWS: this does not change LastModifiedTimestamp.
 
     Raises:
-        QueueChanged: `queue` is no longer what the database has.
+        QueueChanged: the database has another revision of the queue.
     """
     _change(transaction, queue, tags=dict(tags))
 
 
 def purge(transaction: Transaction, queue: Queue) -> None:
-    """Let go of all messages at once, in constant time: the queue goes on under a new id.
+    """Delete all messages in constant time: give the queue a new id, and drop the old one.
 
     Raises:
-        QueueChanged: `queue` is no longer what the database has.
+        QueueChanged: the database has another revision of the queue.
     """
     (new_id,) = transaction.take_numbers(1)
     _change(transaction, queue, id=new_id, purged_at_ms=transaction.now_ms)
     transaction.connection.execute(backlogs.insert(), {"queue_id": new_id, "messages": 0})
-    _abandon(transaction, queue.id)
+    _drop(transaction, queue.id)
 
 
 def delete(transaction: Transaction, queue: Queue) -> None:
-    """End the queue and all its messages, in constant time.
+    """Delete the queue and all its messages, in constant time.
 
     Raises:
-        QueueChanged: `queue` is no longer what the database has.
+        QueueChanged: the database has another revision of the queue.
     """
     connection = transaction.connection
-    gone = connection.execute(queues.delete().where(_unchanged(queue)))
-    if gone.rowcount != 1:
+    deleted = connection.execute(queues.delete().where(_is_unchanged(queue)))
+    if deleted.rowcount != 1:
         raise QueueChanged
     key = {"account": queue.account, "region": queue.region, "name": queue.name}
     connection.execute(deletions.delete().filter_by(**key))
     connection.execute(deletions.insert(), {**key, "deleted_at_ms": transaction.now_ms})
-    _abandon(transaction, queue.id)
+    _drop(transaction, queue.id)
 
 
-def _unchanged(queue: Queue) -> sa.ColumnElement[bool]:
+def _is_unchanged(queue: Queue) -> sa.ColumnElement[bool]:
     return sa.and_(queues.c.id == queue.id, queues.c.revision == queue.revision)
 
 
 def _change(transaction: Transaction, queue: Queue, **values: object) -> None:
     changed = transaction.connection.execute(
-        queues.update().where(_unchanged(queue)).values(revision=queue.revision + 1, **values)
+        queues.update().where(_is_unchanged(queue)).values(revision=queue.revision + 1, **values)
     )
     if changed.rowcount != 1:
         raise QueueChanged
 
 
-def _abandon(transaction: Transaction, queue_id: int) -> None:
+def _drop(transaction: Transaction, queue_id: int) -> None:
+    """Record that the rows of a queue id are to be freed, and wake its waiting receivers."""
     transaction.connection.execute(dropped_queues.insert(), {"queue_id": queue_id})
     queue_delays.discard(transaction, queue_id)
     transaction.hints.forget(queue_id)
@@ -240,5 +284,5 @@ def _abandon(transaction: Transaction, queue_id: int) -> None:
 
 
 def free_old_deletions(transaction: Transaction, before_ms: int) -> None:
-    """Forget deletions that lie so far back that no rule asks for them."""
+    """Delete the record of queue deletions that are older than `before_ms`, epoch milliseconds."""
     transaction.connection.execute(deletions.delete().where(deletions.c.deleted_at_ms < before_ms))

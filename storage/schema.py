@@ -1,18 +1,12 @@
-"""Tables, indexes, the schema's version, and the recipe for changing them.
+"""Tables and indexes of the current schema version.
 
 State and content are kept apart: `messages` holds the few numbers that every receive rewrites,
 `bodies` holds what the sender said and is written once. Every key begins with the queue.
 
-To change the schema: (1) change the tables below; (2) append to `MIGRATIONS` one function that
-turns a database of the version before into the new one, on both databases; (3) add to the engine
-tests a database of the version before and what must be true of it after opening. The version is
-the number of migrations plus one, so nothing else has to be kept in step.
+To change the schema, see `storage.migrations`.
 """
 
 from __future__ import annotations
-
-import secrets
-from collections.abc import Callable
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, Text
@@ -47,8 +41,20 @@ queues = Table(
     Column("purged_at_ms", _Number),
     Column("attributes", sa.JSON, nullable=False),
     Column("tags", sa.JSON, nullable=False),
-    Column("dead_letter_target", Text),
-    Index("queues_by_dead_letter_target", "dead_letter_target", "account", "region", "name"),
+    Column("retention_ms", _Number, nullable=False),
+    Column("dead_letter_account", _Name),
+    Column("dead_letter_region", _Name),
+    Column("dead_letter_name", _Name),
+    Column("max_receive_count", Integer),
+    Index(
+        "queues_by_dead_letter_queue",
+        "dead_letter_account",
+        "dead_letter_region",
+        "dead_letter_name",
+        "account",
+        "region",
+        "name",
+    ),
     Index("queues_by_name", "account", "region", "name", unique=True),
 )
 """A queue's `id` is new with every creation and every purge: what hangs on the old one is gone at
@@ -95,15 +101,15 @@ Index(
     sqlite_where=_is_ordered,
     postgresql_where=_is_ordered,
 )
-_is_shared = messages.c.tenant_id.is_not(None)
+_has_tenant = messages.c.tenant_id.is_not(None)
 Index(
     "messages_by_tenant",
     messages.c.queue_id,
     messages.c.tenant_id,
     messages.c.visible_at_ms,
     messages.c.id,
-    sqlite_where=_is_shared,
-    postgresql_where=_is_shared,
+    sqlite_where=_has_tenant,
+    postgresql_where=_has_tenant,
 )
 _is_out_of_order = messages.c.redriven_at_ms.is_not(None)
 Index(
@@ -129,7 +135,7 @@ groups = Table(
 on a receive may take from the group. A blocked group is one row, whatever waits behind it."""
 
 queue_delays = Table(
-    "delays",
+    "queue_delays",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
     Column("delay_ms", _Number, nullable=False),
@@ -154,14 +160,14 @@ deduplications = Table(
 """What FIFO queues were sent in the last five minutes, also if it is deleted since."""
 
 receive_attempts = Table(
-    "attempts",
+    "receive_attempts",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
     Column("attempt_id", Text, primary_key=True),
     Column("made_at_ms", _Number, nullable=False),
     Column("parameters", sa.JSON, nullable=False),
     Column("claims", sa.JSON, nullable=False),
-    Index("attempts_by_age", "made_at_ms"),
+    Index("receive_attempts_by_age", "made_at_ms"),
     sqlite_with_rowid=False,
 )
 """Receives of FIFO queues that named themselves, and what they were given, to be given again."""
@@ -216,7 +222,7 @@ backlogs = Table(
 """How many rows of `messages` a queue has: counting them would cost what the backlog weighs."""
 
 dropped_queues = Table(
-    "leftovers",
+    "dropped_queues",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
 )
@@ -264,83 +270,3 @@ for _table in (messages, bodies, groups, deduplications, receive_attempts):
 
 numbers = sa.Sequence("numbers", metadata=metadata)
 """PostgreSQL's source of ids; SQLite, with one process, reserves blocks in `properties`."""
-
-next_numbers = sa.select(numbers.next_value()).select_from(
-    sa.func.generate_series(1, sa.bindparam("count", type_=Integer)).table_valued("n")
-)
-"""The next of them, as many as the parameter `count` says."""
-
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = ()
-VERSION = len(MIGRATIONS) + 1
-
-
-class ForeignDatabase(Exception):
-    """The database holds tables, and they are not queueserver's."""
-
-
-class NewerSchema(Exception):
-    """The database was written by a later queueserver than this one."""
-
-
-def version(connection: sa.Connection) -> int:
-    """Give the schema's version, 0 for an empty database.
-
-    Raises:
-        ForeignDatabase: there are tables, but none that says it is queueserver's.
-        NewerSchema: the version is later than `VERSION`.
-    """
-    names = set(sa.inspect(connection).get_table_names())
-    if not names:
-        return 0
-    if not {properties.name, queues.name} <= names:
-        raise ForeignDatabase
-    found = connection.scalar(
-        sa.select(properties.c.value).where(properties.c.name == "schema_version")
-    )
-    if found is None:
-        raise ForeignDatabase
-    if int(found) > VERSION:
-        raise NewerSchema(found)
-    return int(found)
-
-
-def migrate(connection: sa.Connection) -> None:
-    """Bring an empty or an older database to `VERSION`, in the caller's transaction."""
-    found = version(connection)
-    if found == 0:
-        metadata.create_all(connection)
-        # Signs receipt handles; it lives here so that handles outlive a restart.
-        rows = {"schema_version": str(VERSION), "secret": secrets.token_hex(32)}
-        connection.execute(
-            properties.insert(), [{"name": name, "value": value} for name, value in rows.items()]
-        )
-        return
-    if found == VERSION:
-        return  # nothing is written: it must start on a full disk, too
-    for step in MIGRATIONS[found - 1 :]:
-        step(connection)
-    connection.execute(
-        properties.update().where(properties.c.name == "schema_version").values(value=str(VERSION))
-    )
-
-
-def probe(connection: sa.Connection) -> None:
-    """Read both ends of every table, so that damage which many requests would meet is met now.
-
-    What it costs does not grow with the tables; most damage inside of them is not found by it.
-    """
-    names = set(sa.inspect(connection).get_table_names())
-    for table in metadata.sorted_tables:
-        key = table.primary_key.columns
-        if table.name in names and len(key):
-            for order in (sa.asc, sa.desc):
-                row = sa.select(*key).order_by(*map(order, key)).limit(1)
-                connection.execute(row).all()
-
-
-def secret(connection: sa.Connection) -> bytes:
-    """Give the 32 random bytes that were drawn when the database was made."""
-    value = connection.execute(
-        sa.select(properties.c.value).where(properties.c.name == "secret")
-    ).scalar_one()
-    return bytes.fromhex(value)

@@ -1,7 +1,7 @@
-"""The latest moment that a database knows of, so that time goes on from there whatever clocks say.
+"""The time floor: the latest time that the servers of a database have reached.
 
-A server that starts beside a clock that was set back would hide what was visible before. The moment
-is noted once a minute, and read when a server starts. Refuses to ask what time it is.
+If a server restarts while its clock is set back, messages that were visible would become invisible
+again. So the leader records the time once a minute, and no server starts at an earlier time.
 """
 
 from __future__ import annotations
@@ -11,46 +11,45 @@ import sqlalchemy as sa
 from storage.schema import bodies, messages, properties
 from storage.transaction import Transaction
 
-_IS_OURS = properties.c.name == "reached_ms"
-_NOTED = sa.select(properties.c.value).where(_IS_OURS)
+_IS_FLOOR = properties.c.name == "reached_ms"
+_FLOOR = sa.select(properties.c.value).where(_IS_FLOOR)
 
 _SENT_AFTER_MS = 300_000
-"""How long after the last record a message may have been sent, as far as it is believed.
+"""How long after the record a message's time of sending is believed.
 
-What is written in one message that is damaged must not be the time of all."""
+One damaged message must not set the time of all."""
 
 
 def record(transaction: Transaction) -> None:
-    """Note that it is now; what was noted of later moments stays."""
+    """Record the transaction's time, unless a later one is recorded."""
     connection, now_ms = transaction.connection, transaction.now_ms
-    noted = connection.scalar(_NOTED)
-    if noted is None:
+    recorded = connection.scalar(_FLOOR)
+    if recorded is None:
         connection.execute(properties.insert().values(name="reached_ms", value=str(now_ms)))
-    elif _whole(noted) < now_ms:
-        connection.execute(properties.update().where(_IS_OURS).values(value=str(now_ms)))
+    elif _parse(recorded) < now_ms:
+        connection.execute(properties.update().where(_IS_FLOOR).values(value=str(now_ms)))
 
 
-def reached_ms(connection: sa.Connection) -> int:
-    """Give the moment that was noted last, or 0."""
-    return _whole(connection.scalar(_NOTED))
+def floor_ms(connection: sa.Connection) -> int:
+    """Return the recorded time in epoch milliseconds; 0 if there is none, or it is damaged."""
+    return _parse(connection.scalar(_FLOOR))
 
 
-def _whole(noted: object) -> int:
-    """Read a record; one that is damaged is none."""
-    return int(noted) if isinstance(noted, str) and noted.isdecimal() else 0
+def _parse(recorded: object) -> int:
+    return int(recorded) if isinstance(recorded, str) and recorded.isdecimal() else 0
 
 
-def reached_by_sends_ms(connection: sa.Connection) -> int:
-    """Give the moment that was noted last, or when the last message was sent, if that is later.
+def floor_by_messages_ms(connection: sa.Connection) -> int:
+    """Return the recorded time, or the time when the last message was sent if that is later.
 
-    That is of use, and quick, where bodies are keyed by numbers alone.
+    Fast only where the key of bodies begins with the message's number.
     """
-    noted_ms = reached_ms(connection)
-    return max(noted_ms, min(_sent_last_ms(connection), noted_ms + _SENT_AFTER_MS))
+    recorded_ms = floor_ms(connection)
+    return max(recorded_ms, min(_last_sent_ms(connection), recorded_ms + _SENT_AFTER_MS))
 
 
-def _sent_last_ms(connection: sa.Connection) -> int:
-    """Give when the message was sent that has the largest number, or 0."""
+def _last_sent_ms(connection: sa.Connection) -> int:
+    """Return when the message with the largest number was sent, or 0 if there is none."""
     largest = sa.select(sa.func.max(bodies.c.id)).scalar_subquery()
     key = sa.select(bodies.c.queue_id, bodies.c.id).where(bodies.c.id == largest).subquery()
     sent_at = sa.select(messages.c.sent_at_ms).join_from(

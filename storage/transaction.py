@@ -1,19 +1,17 @@
-"""What a storage function is given: a connection inside a transaction, and what goes with it.
-
-The time is the transaction's, not the function's to ask for. News and changes of counts are
-gathered here while functions run; both leave with the COMMIT and never without it.
-"""
+"""Transactions: what a function that reads and changes the database is given."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from storage import schema
+from storage.engine import Capabilities
 from storage.hints import Hints
+from storage.messages.fifo_groups import FifoGroups
 from storage.notifications import Notifications
+from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
 
 _ADD_TO_BACKLOG = Statement(
@@ -24,38 +22,35 @@ _ADD_TO_BACKLOG = Statement(
 
 
 class Transaction:
-    """One transaction, at one moment.
+    """One transaction of the writer, at one time.
+
+    Notifications and changes of counts are collected while functions run. They take effect with
+    COMMIT, or never.
 
     Attributes:
         connection: SQLAlchemy's connection, inside the transaction.
-        now_ms: the moment, in epoch milliseconds.
-        take_numbers: gives the next n numbers: strictly increasing, never given twice.
-        hints: what this process remembers of queues.
-        count_waiting: how many receivers stand in line for a queue id on this server.
-        dirty_groups: (queue id, group) of FIFO groups whose messages changed, to be settled.
-        locked_groups: (queue id, group) of FIFO groups whose rows this transaction has locked.
-        is_shared: whether other servers work on the database, too.
-        is_contended: whether this server has collided with another in the last seconds.
-        notifications: who waits, on whatever server, hears of it after the COMMIT.
-        numbers_ahead: numbers that were taken already, for messages of standard queues.
-        revisions: of queues, by their ids, as far as they are known to hold until the COMMIT.
-        local_wakeups: what a look saw, as in `news.arrivals`, for those who wait on this server.
+        now_ms: the transaction's time, in epoch milliseconds; functions read no clock.
+        take_numbers: takes the next n numbers, increasing and never taken twice.
+        count_waiting: counts the receivers on this server that wait for a queue id.
+        hints: estimates about queues, in this server's memory.
+        locked_queues: queues by id that the transaction has locked, or that only it can change.
+        fifo_groups: the groups of FIFO queues that the transaction locks and changes.
+        capabilities: what the engine can do.
+        notifications: for receivers on all servers, and for the leader; sent with COMMIT.
+        local_wakeups: as `notifications.visible`, for receivers on this server only.
     """
 
     __slots__ = (
         "_changes",
+        "capabilities",
         "connection",
         "count_waiting",
-        "dirty_groups",
+        "fifo_groups",
         "hints",
-        "is_contended",
-        "is_shared",
         "local_wakeups",
-        "locked_groups",
+        "locked_queues",
         "notifications",
         "now_ms",
-        "numbers_ahead",
-        "revisions",
         "take_numbers",
     )
 
@@ -66,9 +61,9 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         count_waiting: Callable[[int], int],
         hints: Hints,
-        revisions: dict[int, int],
+        locked_queues: dict[int, LockedQueue],
+        capabilities: Capabilities,
         *,
-        is_shared: bool,
         is_contended: bool,
     ) -> None:
         self.connection = connection
@@ -76,38 +71,48 @@ class Transaction:
         self.take_numbers = take_numbers
         self.count_waiting = count_waiting
         self.hints = hints
-        self.revisions = revisions
-        self.is_shared = is_shared
-        self.is_contended = is_contended
+        self.locked_queues = locked_queues
+        self.capabilities = capabilities
         self.notifications = Notifications()
-        self.numbers_ahead: Sequence[int] = ()
         self.local_wakeups: list[tuple[int, int, int]] = []
-        self.dirty_groups: set[tuple[int, str]] = set()
-        self.locked_groups: set[tuple[int, str]] = set()
-        self._changes: Counter[int] = Counter()
+        self.fifo_groups = FifoGroups(
+            connection,
+            now_ms,
+            self.notifications,
+            self.local_wakeups,
+            capabilities,
+            is_contended=is_contended,
+        )
+        self._changes: dict[int, int] = {}
 
     def notify_visible(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
-        """Tell who waits, after the COMMIT, that messages are or will be visible."""
-        self.notifications.arrivals.append((queue_id, visible_at_ms, count))
+        """Notify waiting receivers of messages that are visible, or become visible then."""
+        self.notifications.visible.append((queue_id, visible_at_ms, count))
 
     def wake_local(self, queue_id: int, visible_at_ms: int) -> None:
-        """Tell who waits on this server what a look saw; others have looked for themselves."""
+        """Wake a receiver on this server only, for messages that a receive has left.
+
+        Receivers on other servers have been notified of these messages before.
+        """
         self.local_wakeups.append((queue_id, visible_at_ms, 1))
 
     def notify_dropped(self, queue_id: int) -> None:
-        """Tell all receivers of a queue that was purged or deleted to look again."""
-        self.notifications.gone.append(queue_id)
+        """Notify all receivers of a queue that it was purged or deleted."""
+        self.notifications.dropped.append(queue_id)
 
     def notify_background_work(self) -> None:
-        """Tell who does the work of all servers, after the COMMIT, that there is some."""
+        """Notify the leader that the transaction has left work to do."""
         self.notifications.has_background_work = True
 
     def add_to_count(self, queue_id: int, change: int) -> None:
-        """Note that a queue has `change` more messages than before."""
-        self._changes[queue_id] += change
+        """Count `change` more messages of a queue, or fewer if it is negative."""
+        self._changes[queue_id] = self._changes.get(queue_id, 0) + change
 
     def write_counts(self) -> None:
-        """Write the changed counts; the last thing before COMMIT."""
+        """Write the counts that have changed, in the order of queues: the last locks before COMMIT.
+
+        Every transaction that sends to a queue locks the queue's count.
+        """
         changes = [
             {"queue": queue_id, "change": change}
             for queue_id, change in sorted(self._changes.items())

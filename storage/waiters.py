@@ -1,14 +1,16 @@
-"""Who waits for a queue, and how news of messages reaches them.
+"""The registry of waiting receivers, and how they are woken up.
 
-Nobody polls. A waiting receiver sleeps until there is news for it, until the queue's next known
-moment, or until its own deadline. Four rules keep wake-ups from being lost:
+A waiting receiver does not poll. It sleeps until a message of its queue becomes visible or its
+deadline has come. Four rules prevent lost wake-ups:
 
-1. Get in line, and clear the flag, *before* looking: news that lands during a look is kept.
-2. One arrival wakes one receiver, the one whose last look lies back the longest.
-3. Who leaves the line woken, without having looked since, passes it on to the next.
-4. Every look hands on what it saw: "there is more" and "the next becomes visible at".
+1. A receiver registers, and clears its wake-up flag, *before* it claims. A wake-up that comes
+   during the claim is kept.
+2. One visible message wakes one receiver: the one whose last claim was the longest ago.
+3. A receiver that leaves with its flag set, without a claim since, wakes the next receiver.
+4. Each claim reports what it leaves behind: more visible messages, or when the next one becomes
+   visible.
 
-All of it is memory that can be thrown away: after a restart receivers get in line and look.
+The registry is memory only. After a restart, receivers register and claim again.
 """
 
 from __future__ import annotations
@@ -21,78 +23,90 @@ from storage.clock import Clock
 
 
 class Waiters:
-    """The lines of waiting receivers, by queue id."""
+    """The waiting receivers of all queues on this server.
+
+    Attributes:
+        closed: whether `close` was called; receivers then return instead of waiting.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._lines: dict[int, _Line] = {}
+        self._queues: dict[int, _QueueWaiters] = {}
         self.closed = False
 
-    def join(self, queue_id: int) -> WaitingReceiver:
-        """Get in line for a queue; leave by leaving the `with` block."""
-        line = self._lines.get(queue_id)
-        if line is None:
-            line = self._lines[queue_id] = _Line(self._clock)
-        return WaitingReceiver(self, queue_id, line)
+    @property
+    def queue_count(self) -> int:
+        """The number of queues that have waiting receivers; only these use memory."""
+        return len(self._queues)
 
-    def waiting(self, queue_id: int) -> int:
-        """Count who stands in line for a queue, woken or not."""
-        line = self._lines.get(queue_id)
-        return line.places if line else 0
+    def register(self, queue_id: int) -> WaitingReceiver:
+        """Return a new waiting receiver; it is registered within its `with` block."""
+        queue = self._queues.get(queue_id)
+        if queue is None:
+            queue = self._queues[queue_id] = _QueueWaiters(self._clock)
+        return WaitingReceiver(self, queue_id, queue)
 
-    def announce(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
-        """Wake up to `count` receivers, now or when `visible_at_ms` has come."""
-        line = self._lines.get(queue_id)
-        if line is None:
+    def count(self, queue_id: int) -> int:
+        """Count the registered receivers of a queue, asleep or woken."""
+        queue = self._queues.get(queue_id)
+        return queue.registered if queue else 0
+
+    def wake(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
+        """Wake up to `count` receivers now, or one receiver once it is `visible_at_ms`."""
+        queue = self._queues.get(queue_id)
+        if queue is None:
             return
         if visible_at_ms <= self._clock.now_ms():
-            line.wake(count)
+            queue.wake(count)
         else:
-            line.wake_at(visible_at_ms)
+            queue.wake_at(visible_at_ms)
 
     def wake_all(self, queue_id: int) -> None:
-        """Wake everybody in line: the queue is not what it was."""
-        line = self._lines.get(queue_id)
-        if line is not None:
-            line.wake(line.places)
+        """Wake all receivers of a queue that was purged or deleted."""
+        queue = self._queues.get(queue_id)
+        if queue is not None:
+            queue.wake(queue.registered)
 
-    def wake_each(self) -> None:
-        """Wake one in every line, to look for what there may have been no news of."""
-        for line in self._lines.values():
-            line.wake(1)
+    def wake_one_of_each_queue(self) -> None:
+        """Wake one receiver of each queue, because notifications may have been lost."""
+        for queue in self._queues.values():
+            queue.wake(1)
 
     def close(self) -> None:
-        """Wake everybody for good: the server stops, and nobody waits any more."""
+        """Wake all receivers and let none sleep again: the server stops."""
         self.closed = True
-        for queue_id in self._lines:
+        for queue_id in self._queues:
             self.wake_all(queue_id)
 
-    def _drop(self, queue_id: int, line: _Line) -> None:
-        line.cancel_alarm()
-        if self._lines.get(queue_id) is line:
-            del self._lines[queue_id]
+    def _remove(self, queue_id: int, queue: _QueueWaiters) -> None:
+        queue.cancel_alarm()
+        if self._queues.get(queue_id) is queue:
+            del self._queues[queue_id]
 
 
-class _Line:
-    """The receivers of one queue, longest waiting first, and the next known moment."""
+class _QueueWaiters:
+    """The receivers of one queue, in the order of their last claims, and one alarm.
+
+    The alarm rings when the next message that is known becomes visible.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._asleep: dict[WaitingReceiver, None] = {}
+        self._not_woken: dict[WaitingReceiver, None] = {}
         self._alarm_at_ms: int | None = None
         self._cancel: Callable[[], None] | None = None
-        self.places = 0
+        self.registered = 0
 
-    def enter(self, place: WaitingReceiver) -> None:
-        self._asleep[place] = None
+    def add(self, receiver: WaitingReceiver) -> None:
+        self._not_woken[receiver] = None
 
-    def leave(self, place: WaitingReceiver) -> None:
-        self._asleep.pop(place, None)
+    def remove(self, receiver: WaitingReceiver) -> None:
+        self._not_woken.pop(receiver, None)
 
     def wake(self, count: int) -> None:
-        for place in list(self._asleep)[:count]:
-            del self._asleep[place]
-            place.wake()
+        for receiver in list(self._not_woken)[:count]:
+            del self._not_woken[receiver]
+            receiver.wake()
 
     def wake_at(self, when_ms: int) -> None:
         if self._alarm_at_ms is not None and self._alarm_at_ms <= when_ms:
@@ -112,20 +126,20 @@ class _Line:
 
 
 class WaitingReceiver:
-    """One receiver's place in the line of one queue."""
+    """One receiver that waits for messages of one queue."""
 
-    __slots__ = ("_arrivals", "_line", "_queue_id", "_sleep", "_woken")
+    __slots__ = ("_is_woken", "_queue", "_queue_id", "_sleep", "_waiters")
 
-    def __init__(self, arrivals: Waiters, queue_id: int, line: _Line) -> None:
-        self._arrivals = arrivals
+    def __init__(self, waiters: Waiters, queue_id: int, queue: _QueueWaiters) -> None:
+        self._waiters = waiters
         self._queue_id = queue_id
-        self._line = line
+        self._queue = queue
         self._sleep: asyncio.Future[None] | None = None
-        self._woken = False
+        self._is_woken = False
 
     def __enter__(self) -> WaitingReceiver:
-        self._line.places += 1
-        self._line.enter(self)
+        self._queue.registered += 1
+        self._queue.add(self)
         return self
 
     def __exit__(
@@ -134,25 +148,25 @@ class WaitingReceiver:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._line.leave(self)
-        self._line.places -= 1
-        if not self._line.places:
-            self._arrivals._drop(self._queue_id, self._line)
-        elif self._woken:
-            self._line.wake(1)
+        self._queue.remove(self)
+        self._queue.registered -= 1
+        if not self._queue.registered:
+            self._waiters._remove(self._queue_id, self._queue)
+        elif self._is_woken:
+            self._queue.wake(1)
 
     def clear(self) -> None:
-        """Forget news so far; always before a look, never after it."""
-        if self._woken:
-            self._woken = False
-            self._line.enter(self)
+        """Clear the wake-up flag; call this before each claim, never after it."""
+        if self._is_woken:
+            self._is_woken = False
+            self._queue.add(self)
 
     async def sleep_until(self, deadline_ms: int) -> None:
-        """Sleep until there is news, the deadline has come, or the server stops."""
-        if self._woken or self._arrivals.closed:
+        """Sleep until a wake-up or the deadline; return at once if woken or closed already."""
+        if self._is_woken or self._waiters.closed:
             return
         self._sleep = asyncio.get_running_loop().create_future()
-        cancel = self._arrivals._clock.call_at(deadline_ms, self._end_sleep)
+        cancel = self._waiters._clock.call_at(deadline_ms, self._end_sleep)
         try:
             await self._sleep
         finally:
@@ -160,8 +174,8 @@ class WaitingReceiver:
             self._sleep = None
 
     def wake(self) -> None:
-        """Note the news, and end the sleep if there is one."""
-        self._woken = True
+        """Set the wake-up flag, and end the sleep if there is one."""
+        self._is_woken = True
         self._end_sleep()
 
     def _end_sleep(self) -> None:

@@ -19,7 +19,7 @@ def patience() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patient:
         patient.setattr(connection, "CONNECT_SECONDS", 30.0)
-        patient.setattr(listener, "_ANSWER_SECONDS", 30.0)
+        patient.setattr(listener, "ANSWER_SECONDS", 30.0)
         yield
 
 

@@ -30,8 +30,14 @@ DIALECT_PLACES = (
     "storage/sqlite/",
     "storage/database.py",  # chooses
     "storage/schema.py",  # DDL
+    "storage/migrations.py",  # DDL
     "storage/sql/arrays.py",  # what the two write differently
 )
+DATABASES = ("sqlite", "postgres", "asyncpg", "psycopg")
+DIALECT_WORDS = ("dialect", "is_shared")
+ONE_DATABASE_ONLY = {"any_", "array", "bool_and", "generate_series", "json_each", "unnest"}
+ONE_DATABASE_ONLY |= {"on_conflict_do_nothing", "on_conflict_do_update"}
+LOCKING_PLACE = "storage/locking.py"
 IO_MODULES = {"asyncio", "http", "io", "os", "pathlib", "selectors", "shutil", "socket", "sqlite3"}
 IO_MODULES |= {"subprocess", "tempfile", "threading", "concurrent"}
 TIME_QUESTIONS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
@@ -151,18 +157,44 @@ def no_time_outside_clock(path: str, tree: ast.Module, _: str) -> Offences:
             yield f"{path}:{node.lineno} asks {dotted(node)}"
 
 
-def no_dialect_outside_its_module(path: str, tree: ast.Module, _: str) -> Offences:
-    """One set of statements runs on both databases; what differs has a file of its own."""
-    if package_of(path) != "storage" or path.startswith(DIALECT_PLACES):
-        return
+def words(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Give every identifier, attribute, keyword and text with its line, but for docstrings."""
     said = docstrings(tree)
     for node in ast.walk(tree):
-        words = [str(value) for _, value in ast.iter_fields(node) if isinstance(value, str)]
-        if node in said:
-            continue
-        for word in words:
-            if any(name in word.lower() for name in ("sqlite", "postgres", "asyncpg", "psycopg")):
-                yield f"{path}:{getattr(node, 'lineno', '?')} mentions {word!r}"
+        if node not in said:
+            for _, value in ast.iter_fields(node):
+                if isinstance(value, str):
+                    yield getattr(node, "lineno", 0), value
+
+
+def no_dialect_outside_its_module(path: str, tree: ast.Module, _: str) -> Offences:
+    """One set of statements runs on both databases; what differs has a file of its own.
+
+    Elsewhere, code asks for a named capability of the engine, and neither which database it is nor
+    a flag that means it. A statement that only one database can execute comes from its engine.
+    """
+    if package_of(path) != "storage" or path.startswith(DIALECT_PLACES):
+        return
+    names = DATABASES if path.startswith("storage/sql/") else (*DATABASES, *DIALECT_WORDS)
+    found = {
+        line: word
+        for line, word in words(tree)
+        if any(name in word.lower() for name in names) or word in ONE_DATABASE_ONLY
+    }
+    for line, word in found.items():
+        yield f"{path}:{line} mentions {word!r}"
+
+
+def no_lock_outside_locking(path: str, tree: ast.Module, _: str) -> Offences:
+    """All statements that lock rows are made by one module, which states the lock order.
+
+    A lock that is taken elsewhere is out of that order sooner or later, and servers deadlock.
+    """
+    if package_of(path) != "storage" or path == LOCKING_PLACE:
+        return
+    for line, word in words(tree):
+        if word == "with_for_update" or "for update" in word.lower():
+            yield f"{path}:{line} locks by {word!r}"
 
 
 def no_module_without_a_noun(path: str, tree: ast.Module, _: str) -> Offences:
@@ -195,6 +227,7 @@ RULES: tuple[Rule, ...] = (
     no_environment_outside_cli,
     no_time_outside_clock,
     no_dialect_outside_its_module,
+    no_lock_outside_locking,
     no_module_without_a_noun,
     no_long_function,
     no_long_file,
@@ -255,6 +288,13 @@ OFFENDERS = [
     (no_dialect_outside_its_module, "storage/queues.py", "f(postgresql_where=True)"),
     (no_dialect_outside_its_module, "storage/queues.py", "from sqlalchemy.dialects import sqlite"),
     (no_dialect_outside_its_module, "storage/queues.py", "import asyncpg"),
+    (no_dialect_outside_its_module, "storage/queues.py", "if transaction.is_shared: ..."),
+    (no_dialect_outside_its_module, "storage/queues.py", "if connection.dialect.name: ..."),
+    (no_dialect_outside_its_module, "storage/messages/claim.py", "sa.func.bool_and(x)"),
+    (no_dialect_outside_its_module, "storage/messages/send.py", "insert.on_conflict_do_nothing()"),
+    (no_dialect_outside_its_module, "storage/sql/statement.py", "x = dialect.name == 'sqlite'"),
+    (no_lock_outside_locking, "storage/queues.py", "select.with_for_update(read=True)"),
+    (no_lock_outside_locking, "storage/messages/send.py", "sa.text('SELECT 1 FOR UPDATE')"),
     (no_module_without_a_noun, "storage/utils.py", ""),
     (no_module_without_a_noun, "queueserver/queue_manager.py", ""),
     (no_long_function, "storage/queues.py", "def f():\n" + "    f()\n" * 60),
@@ -279,6 +319,10 @@ LAW_ABIDING = [
     ),
     ("storage/database.py", "import sqlalchemy\nimport asyncpg\nx = 'sqlite'"),
     ("storage/queues.py", '"""Works on SQLite and PostgreSQL."""\nimport sqlalchemy'),
+    ("storage/messages/claim.py", "if capabilities.has_concurrent_writers: ..."),
+    ("storage/postgresql/statements.py", "sa.func.bool_and(x)"),
+    ("storage/sql/statement.py", "compiled(connection.dialect)"),
+    ("storage/locking.py", "select.with_for_update()"),
     ("queueserver/http/routes.py", "from aiohttp import web\nfrom storage import queues"),
     ("queueserver/cli.py", "import os, sys\nos.environ\nsys.argv"),
     ("queueserver/clock.py", "import time\ntime.time_ns()"),

@@ -5,10 +5,9 @@ A single action is a batch of one. Nothing is answered before the database has c
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from protocol import actions
@@ -22,13 +21,23 @@ from queueserver.rules.envelope import Envelope, sequence_number
 from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
+from storage import polling
 from storage.clock import Clock
 from storage.database import Database
-from storage.errors import DatabaseDamaged, DatabaseUnavailable
-from storage.messages.commands import ChangeVisibility, Delete, Outcome, Release, Send
-from storage.messages.deduplication import SentMessage
-from storage.messages.receive import InFlightLimit, Receipt, Receive, Received
-from storage.messages.receive_attempts import ReceiveAttempt, ReceiveAttemptExpired
+from storage.errors import DatabaseDamaged
+from storage.messages.commands import (
+    ChangeVisibility,
+    Delete,
+    InFlightLimit,
+    Outcome,
+    Receipt,
+    Receive,
+    ReceiveAttempt,
+    ReceiveAttemptExpired,
+    Received,
+    Send,
+    SentMessage,
+)
 from storage.queues import STANDARD
 
 log = logging.getLogger(__name__)
@@ -113,14 +122,11 @@ class Messages:
 
     async def _send(
         self, queue: CachedQueue, drafts: Sequence[PreparedMessage]
-    ) -> Sequence[SentMessage]:
+    ) -> list[SentMessage]:
         if not drafts:
-            return ()
+            return []
         new = [ready.new for ready in drafts]
-        sent: Sequence[SentMessage] = await self._database.submit(
-            Send(queue.id, queue.revision, queue.kind, new)
-        )
-        return sent
+        return await self._database.submit(Send(queue.id, queue.revision, queue.kind, new))
 
     async def receive_message(
         self, caller: RequestContext, request: actions.ReceiveMessage
@@ -153,79 +159,35 @@ class Messages:
     async def _receive(
         self, queue: CachedQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
     ) -> Sequence[Received]:
-        """Look for messages; if there are none, sleep until news or the deadline, and look."""
+        """Claim messages; wait for the first one if the request or the queue says so."""
         timeout_s = _given(request.visibility_timeout, queue.attributes.visibility_timeout)
         wait_s = _given(
             request.wait_time_seconds, queue.attributes.receive_message_wait_time_seconds
         )
-
         attempt = _attempt(queue, request, maximum)
-
-        def look() -> Receive:
-            return Receive(
-                queue_id=queue.id,
-                revision=queue.revision,
-                kind=queue.kind,
-                maximum=maximum,
-                visibility_timeout_ms=timeout_s * 1000,
-                retention_ms=queue.retention_ms,
-                in_line=wait_s > 0,
-                in_flight_limit=self._in_flight_limit,
-                redrive=queue.redrive,
-                attempt=attempt,
-            )
-
-        if wait_s == 0:
-            try:
-                return await self._claim(look())
-            except InFlightLimit:
-                if queue.kind == STANDARD:
-                    raise receive_parameters.too_many_in_flight_error() from None
-                return ()
-        deadline_ms = started_ms + wait_s * 1000
-        arrivals = self._database.waiters
-        with arrivals.join(queue.id) as place:
-            while True:
-                place.clear()
-                try:
-                    received = await self._claim(look())
-                except InFlightLimit:
-                    received = ()
-                except Exception:
-                    # What woke this receiver is still there, for the next in line.
-                    place.wake()
-                    raise
-                if received or arrivals.closed or self._clock.now_ms() >= deadline_ms:
-                    return received
-                await place.sleep_until(deadline_ms)
-
-    async def _claim(self, command: Receive) -> Sequence[Received]:
-        """Claim messages; if the receiver goes away meanwhile, give them back at once.
-
-        But not those of an attempt that named itself: they are kept for when it is repeated, which
-        may be now, on another server.
-        """
-        claim = self._database.submit(command)
+        make_command = partial(
+            Receive,
+            queue_id=queue.id,
+            revision=queue.revision,
+            kind=queue.kind,
+            maximum=maximum,
+            visibility_timeout_ms=timeout_s * 1000,
+            is_waiting=wait_s > 0,
+            in_flight_limit=self._in_flight_limit,
+            attempt=attempt,
+        )
         try:
-            received: Sequence[Received] = await asyncio.shield(claim)
-        except asyncio.CancelledError:
-            command.withdraw()
-            if command.attempt is None:
-                claim.add_done_callback(self._give_back)
-            raise
+            if wait_s > 0:
+                deadline_ms = started_ms + wait_s * 1000
+                return await polling.long_poll(self._database, make_command, deadline_ms)
+            return await polling.short_poll(self._database, make_command())
+        except InFlightLimit:
+            if queue.kind == STANDARD:
+                raise receive_parameters.too_many_in_flight_error() from None
+            return ()
         except ReceiveAttemptExpired:
-            name = command.attempt.attempt_id if command.attempt else ""
-            raise receive_parameters.expired_attempt_error(name) from None
-        return received
-
-    def _give_back(self, claim: asyncio.Future[Sequence[Received]]) -> None:
-        if claim.cancelled() or claim.exception() is not None or not claim.result():
-            return
-        with contextlib.suppress(DatabaseUnavailable):
-            # Nobody is left to be told of a failure; then the visibility timeout gives them back.
-            self._database.submit(Release(claim.result())).add_done_callback(
-                lambda done: done.cancelled() or done.exception()
-            )
+            attempt_id = attempt.attempt_id if attempt else ""
+            raise receive_parameters.expired_attempt_error(attempt_id) from None
 
     def _sound_messages(
         self,
@@ -311,13 +273,10 @@ class Messages:
 
         return await self._directory.on_queue(caller, request.queue_url, delete)
 
-    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> Sequence[Outcome]:
+    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> list[Outcome]:
         if not receipts:
-            return ()
-        outcomes: Sequence[Outcome] = await self._database.submit(
-            Delete(queue.id, queue.revision, queue.kind, receipts)
-        )
-        return outcomes
+            return []
+        return await self._database.submit(Delete(queue.id, queue.revision, queue.kind, receipts))
 
     async def change_message_visibility(
         self, caller: RequestContext, request: actions.ChangeMessageVisibility
@@ -373,13 +332,12 @@ class Messages:
 
     async def _change_visibility(
         self, queue: CachedQueue, changes: Sequence[tuple[Receipt, int]]
-    ) -> Sequence[Outcome]:
+    ) -> list[Outcome]:
         if not changes:
-            return ()
-        outcomes: Sequence[Outcome] = await self._database.submit(
-            ChangeVisibility(queue.id, queue.revision, queue.kind, queue.retention_ms, changes)
+            return []
+        return await self._database.submit(
+            ChangeVisibility(queue.id, queue.revision, queue.kind, changes)
         )
-        return outcomes
 
     def _change(
         self, queue: CachedQueue, handle: str | None, timeout_s: int

@@ -20,13 +20,13 @@ from protocol.names import queue_arn
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.rules import move_task_parameters
-from queueserver.rules.attributes import parse_stored
 from queueserver.rules.parameters import is_xml_text
 from storage import move_tasks, queues
 from storage.clock import Clock
 from storage.database import Database
 from storage.messages import counts
 from storage.move_tasks import Task, TaskHasEnded, TaskIsRunning
+from storage.queue_settings import QueueName
 from storage.queues import Queue
 
 
@@ -55,12 +55,13 @@ class MoveTasks:
         source = await self._queue(caller, request.source_arn, "SourceArn")
         source_arn = _arn(source)
         sources = await self._database.read(
-            queues.list_dead_letter_sources, source_arn, source.account, source.region, "", 1
+            queues.list_dead_letter_sources, source.full_name, "", 1
         )
         if not sources:
             raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
+        destination = None
         if request.destination_arn:
-            await self._check_destination(caller, source, request.destination_arn)
+            destination = await self._destination(caller, source, request.destination_arn)
         await self._check_quota(caller.account)
         task_id = as_text(new_identifier())
         try:
@@ -68,7 +69,7 @@ class MoveTasks:
                 move_tasks.start,
                 task_id,
                 source,
-                request.destination_arn or None,
+                destination,
                 request.max_number_of_messages_per_second,
                 await self._visible(source),
             )
@@ -86,7 +87,8 @@ class MoveTasks:
             sum(task.account == account for task in active)
         )
 
-    async def _check_destination(self, caller: RequestContext, source: Queue, arn: str) -> None:
+    async def _destination(self, caller: RequestContext, source: Queue, arn: str) -> QueueName:
+        """Find the queue that messages are to move to; one of the source's type, and another."""
         destination = await self._queue(caller, arn, "DestinationArn")
         if destination.id == source.id:
             raise InvalidParameterValue(
@@ -96,11 +98,10 @@ class MoveTasks:
             raise InvalidParameterValue(
                 "The source queue and destination queue must be of the same queue type."
             )
+        return destination.full_name
 
     async def _visible(self, queue: Queue) -> int:
-        now_ms = self._clock.now_ms()
-        expired_ms = now_ms - _retention_ms(queue)
-        found = await self._database.read(counts.count, queue.id, now_ms, expired_ms)
+        found = await self._database.read(counts.count, queue, self._clock.now_ms())
         return found.visible
 
     async def list_message_move_tasks(
@@ -170,18 +171,15 @@ def _read_handle(text: str) -> _Handle:
 
 def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEntry:
     is_running = task.status == move_tasks.RUNNING
+    to = task.destination
     return actions.ListMessageMoveTasksResultEntry(
         status=task.status,
         source_arn=source_arn,
         approximate_number_of_messages_moved=task.moved,
         started_timestamp=task.started_at_ms,
         task_handle=_handle(task.id, source_arn) if is_running else None,
-        destination_arn=task.destination,
+        destination_arn=None if to is None else queue_arn(to.region, to.account, to.name),
         max_number_of_messages_per_second=task.per_second,
         approximate_number_of_messages_to_move=task.to_move,
         failure_reason=task.failure,
     )
-
-
-def _retention_ms(queue: Queue) -> int:
-    return parse_stored(queue.attributes).message_retention_period * 1000

@@ -16,7 +16,6 @@ from queueserver.context import RequestContext
 from queueserver.rules.attributes import Attributes, parse_stored
 from storage import queues
 from storage.database import Database
-from storage.messages.dead_letters import Redrive
 from storage.queues import Queue, QueueChanged
 
 T = TypeVar("T")
@@ -38,8 +37,6 @@ class CachedQueue:
         "kind",
         "name",
         "queue",
-        "redrive",
-        "retention_ms",
         "revision",
     )
 
@@ -51,18 +48,6 @@ class CachedQueue:
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
         self.attributes: Attributes = parse_stored(queue.attributes)
-        self.retention_ms = self.attributes.message_retention_period * 1000
-        self.redrive = _redrive(self.arn, self.attributes)
-
-
-def _redrive(arn: str, attributes: Attributes) -> Redrive | None:
-    policy = attributes.redrive_policy
-    if policy is None:
-        return None
-    target = policy.target
-    return Redrive(
-        policy.max_receive_count, target.account, target.region, target.resource, source=arn
-    )
 
 
 class QueueCache:

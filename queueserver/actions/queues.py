@@ -26,6 +26,7 @@ from storage.clock import Clock
 from storage.database import Database
 from storage.messages import counts
 from storage.messages.counts import Counts
+from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import Queue
 
 
@@ -62,7 +63,7 @@ class Queues:
             await self._refuse_deleted_recently(*key)
             await self._check_redrive(requested, stored, key)
             queue = await self._database.write(
-                queues.create, *key, _kind(stored), stored, tags, _target(stored)
+                queues.create, *key, _kind(stored), stored, tags, _settings(stored)
             )
         _refuse_difference(requested, tags, queue)
         return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
@@ -144,11 +145,7 @@ class Queues:
         queue = await self._directory.read(caller, request.queue_url)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
-            now_ms = self._clock.now_ms()
-            retention_s = parse_stored(queue.attributes).message_retention_period
-            found = await self._database.read(
-                counts.count, queue.id, now_ms, now_ms - retention_s * 1000
-            )
+            found = await self._database.read(counts.count, queue, self._clock.now_ms())
         facts = {
             "QueueArn": queue_arn(queue.region, queue.account, queue.name),
             "CreatedTimestamp": str(queue.created_at_ms // 1000),
@@ -178,7 +175,7 @@ class Queues:
                 queues.change_attributes,
                 queue,
                 stored,
-                _target(stored),
+                _settings(stored),
                 None if is_same else delay_s * 1000,
             )
 
@@ -217,7 +214,7 @@ class Queues:
         listing = Listing(f"ListDeadLetterSourceQueues {arn}", arn, limit)
         after = self._start(listing, request.next_token)
         names = await self._database.read(
-            queues.list_dead_letter_sources, arn, queue.account, queue.region, after, limit + 1
+            queues.list_dead_letter_sources, queue.full_name, after, limit + 1
         )
         names, token = self._page(listing, names, paged=request.max_results is not None)
         urls = [_url(caller, queue.account, name) for name in names]
@@ -255,7 +252,7 @@ class Queues:
         stored = {name: value for name, value in queue.attributes.items() if name != "Policy"}
         if policy is not None:
             stored["Policy"] = policy
-        await self._database.write(queues.change_attributes, queue, stored, _target(stored))
+        await self._database.write(queues.change_attributes, queue, stored, _settings(stored))
 
     async def tag_queue(self, caller: RequestContext, request: actions.TagQueue) -> None:
         """Add tags, overwriting those with the same key."""
@@ -322,6 +319,12 @@ def _kind(stored: Mapping[str, str]) -> str:
     return queues.FIFO_BY_GROUP if by_group else queues.FIFO
 
 
-def _target(stored: Mapping[str, str]) -> str | None:
-    policy = parse_stored(stored).redrive_policy
-    return str(policy.target) if policy else None
+def _settings(stored: Mapping[str, str]) -> QueueSettings:
+    """Return what storage applies of a queue's stored attributes."""
+    values = parse_stored(stored)
+    redrive, policy = None, values.redrive_policy
+    if policy is not None:
+        arn = policy.target
+        target = QueueName(arn.account, arn.region, arn.resource)
+        redrive = Redrive(target, policy.max_receive_count)
+    return QueueSettings(values.message_retention_period * 1000, redrive)

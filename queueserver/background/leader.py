@@ -1,7 +1,7 @@
-"""What one server does for all that share a database, while it is its turn: upkeep, move tasks.
+"""Upkeep and message move tasks, which one server, the leader, does for all of a database.
 
-Turns come and go at any time, with the link to the other servers. Refuses to let two turns of one
-server overlap: what was begun has ended before it is begun again.
+A server can become the leader, or stop being it, at any time. Work that was started has ended
+before it is started again.
 """
 
 from __future__ import annotations
@@ -17,55 +17,55 @@ log = logging.getLogger(__name__)
 
 
 class LeaderWork:
-    """The work of all servers, begun and ended as the database says whose turn it is."""
+    """The leader's work, started and stopped as the database elects the leader."""
 
     def __init__(self, upkeep: Upkeep, runner: MoveTaskRunner) -> None:
         self._upkeep = upkeep
         self._runner = runner
-        self._is_ours = False
+        self._is_leader = False
         self._changed = asyncio.Event()
-        self._task = asyncio.create_task(self._run(), name="duty")
+        self._task = asyncio.create_task(self._run(), name="leader work")
 
-    def begin(self) -> None:
-        """Begin: it is this server's turn."""
-        self._is_ours = True
+    def start(self) -> None:
+        """Start working: this server has become the leader."""
+        self._is_leader = True
         self._changed.set()
 
-    def end(self) -> None:
-        """End: it is not, any more."""
-        self._is_ours = False
+    def stop(self) -> None:
+        """Stop working: this server is not the leader any more."""
+        self._is_leader = False
         self._changed.set()
 
     def run_soon(self) -> None:
-        """Look at once: something was left to be done."""
+        """Do the work that a transaction has just left, without waiting for the next round."""
         self._upkeep.run_soon()
         self._runner.look()
 
-    def look(self) -> None:
-        """Look for tasks that were begun elsewhere; all else waits for the next round."""
+    def resync(self) -> None:
+        """Check for new move tasks; upkeep waits for its next round."""
         self._runner.look()
 
-    async def stop(self) -> None:
-        """End for good."""
+    async def close(self) -> None:
+        """Stop working for good."""
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
-        await self._end()
+        await self._stop_work()
 
     async def _run(self) -> None:
         is_working = False
         while True:
             await self._changed.wait()
             self._changed.clear()
-            if self._is_ours and not is_working:
-                log.debug("this server does the upkeep and the message move tasks now")
+            if self._is_leader and not is_working:
+                log.debug("this server is the leader: starting upkeep and message move tasks")
                 self._upkeep.start()
                 self._runner.start()
                 is_working = True
-            elif is_working and not self._is_ours:
-                await self._end()
+            elif is_working and not self._is_leader:
+                await self._stop_work()
                 is_working = False
 
-    async def _end(self) -> None:
+    async def _stop_work(self) -> None:
         await self._upkeep.stop()
         await self._runner.stop()

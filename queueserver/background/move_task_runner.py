@@ -10,14 +10,11 @@ import asyncio
 import contextlib
 import logging
 
-from protocol.names import Arn, parse_arn
-from queueserver.rules.attributes import parse_stored
 from storage import move_tasks
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.move_tasks import NoDestination, NoSource
-from storage.queues import Queue
 
 log = logging.getLogger(__name__)
 
@@ -121,9 +118,7 @@ class MoveTaskRunner:
         """Move messages, or let the task end with the failure that is known already."""
         try:
             if failure is None:
-                return await self._database.write(
-                    move_tasks.step, task_id, limit, _locate, _retention_ms
-                )
+                return await self._database.write(move_tasks.step, task_id, limit)
         except NoDestination:
             failure = "AWS.SimpleQueueService.NonExistentQueue"
         except NoSource:
@@ -137,12 +132,3 @@ class MoveTaskRunner:
         with contextlib.ExitStack() as stack:
             stack.callback(cancel)
             await awake.wait()
-
-
-def _locate(text: str) -> tuple[str, str, str] | None:
-    arn: Arn | None = parse_arn(text)
-    return (arn.account, arn.region, arn.resource) if arn else None
-
-
-def _retention_ms(queue: Queue) -> int:
-    return parse_stored(queue.attributes).message_retention_period * 1000

@@ -12,7 +12,6 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
-from queueserver.rules.attributes import parse_stored
 from storage import queue_delays, queues, time_floor
 from storage.clock import Clock
 from storage.database import Database
@@ -120,12 +119,6 @@ class Upkeep:
 
     async def _free_expired_at_once(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()
-        limits = {
-            queue.id: now_ms - parse_stored(queue.attributes).message_retention_period * 1000
-            for queue in page
-        }
-        for queue_id in await self._database.read(expiry.queues_with_expired, limits.items()):
-            while await self._database.write(
-                expiry.free_expired, queue_id, limits[queue_id], _STEP
-            ):
+        for queue_id in await self._database.read(expiry.queues_with_expired, page, now_ms):
+            while await self._database.write(expiry.free_expired, queue_id, _STEP):
                 pass

@@ -8,9 +8,10 @@ import msgspec
 
 from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes, md5_of_body
+from protocol.names import queue_arn
 from queueserver.identifiers import as_text
 from storage.errors import DatabaseDamaged
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -106,8 +107,8 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
         AWS: in a dead-letter queue, the deduplication id of a FIFO message is its message id, so
         messages of several source queues with equal deduplication ids stay distinct.
         """
-        deduplication_id = self.deduplication_id
-        if deduplication_id and received.dead_letter_source:
+        deduplication_id, source = self.deduplication_id, received.dead_letter_source
+        if deduplication_id and source:
             deduplication_id = as_text(received.message_id)
         values = {
             "SenderId": self.sender_id,
@@ -120,7 +121,9 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
                 sequence_number(received.receipt.number) if received.is_ordered else None
             ),
             "AWSTraceHeader": self.trace_header,
-            "DeadLetterQueueSourceArn": received.dead_letter_source,
+            "DeadLetterQueueSourceArn": (
+                queue_arn(source.region, source.account, source.name) if source else None
+            ),
         }
         selected = {name: value for name, value in values.items() if value and name in names}
         return selected or None

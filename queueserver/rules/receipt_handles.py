@@ -10,7 +10,7 @@ import struct
 
 from protocol.errors import ReceiptHandleIsInvalid
 from queueserver.rules.signed_tokens import TokenSigner
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 
 # Clients keep handles of earlier versions of the server: the format cannot change.
 _CONTENT = struct.Struct(">QQIQ")

@@ -1,7 +1,8 @@
-"""What waits for the writer: how much of it there may be, and how much one transaction takes.
+"""The queue of pending writes, and how it is cut into batches.
 
-Both are bounded twice, in commands and in bytes of bodies, so that whatever clients do, memory and
-the time that a single COMMIT keeps others waiting stay bounded. What is beyond is refused at once.
+The queue has two limits: the number of writes, and the bytes of the message bodies in them. So has
+a batch. Memory, and the time that other writes wait for one COMMIT, stay bounded whatever clients
+do. A write beyond the queue's limits is rejected at once.
 """
 
 from __future__ import annotations
@@ -13,116 +14,137 @@ from typing import Any, NamedTuple, TypeAlias
 
 from storage.errors import DatabaseBusy
 from storage.hints import Hints
-from storage.messages.commands import Command, Release, Send
-from storage.messages.receive import Receive
+from storage.messages.commands import Command, Receive, Release, Send
 from storage.transaction import Transaction
 
 LIMIT = 10_000
-"""Commands and functions that may wait, unless a server's settings say otherwise."""
+"""Default limit of pending writes."""
 
 LIMIT_BYTES = 128 * 1024 * 1024
-"""Bytes of bodies that may wait to be written, unless a server's settings say otherwise."""
+"""Default limit of the bytes of message bodies in pending writes."""
 
-_DRAIN_LIMIT = 1000
-"""Commands in one transaction at most: bounds what a single COMMIT keeps others waiting for."""
+_BATCH_LIMIT = 1000
+"""Most commands in one batch; bounds the time that others wait for one COMMIT."""
 
-_DRAIN_BYTES = 32 * 1024 * 1024
-"""Bytes of bodies in one transaction at most, as far as can be told; one command always goes."""
+_BATCH_BYTES = 32 * 1024 * 1024
+"""Most bytes of message bodies, written or read, in one batch of several commands (estimated)."""
 
-_LIGHT_BYTES = 2 * 1024 * 1024
-"""Up to so many bytes of bodies, a drain of commands is a few milliseconds' work."""
+_SMALL_BYTES = 2 * 1024 * 1024
+"""Most bytes of message bodies in a small batch, which takes a few milliseconds."""
 
-Work: TypeAlias = Command | Callable[[Transaction], Any]
+Work: TypeAlias = Command[Any] | Callable[[Transaction], Any]
+"""A command, which shares its transaction with others, or a function, which does not."""
 
 
 class PendingWrite(NamedTuple):
-    """Work that waits for the writer: a hot command, or a function with its own transaction."""
+    """Work that waits for the writer.
+
+    Attributes:
+        work: what to do.
+        future: gets the result after COMMIT. Results of all types share the queue: hence `Any`.
+        body_bytes: the bytes of the message bodies that the work writes.
+    """
 
     work: Work
     future: asyncio.Future[Any]
-    written_bytes: int
+    body_bytes: int
+
+    def resolve(self, result: object) -> None:
+        """Set the result, or the exception, of the future, unless its caller has cancelled it."""
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
 
 
 class Batch(NamedTuple):
-    """What one transaction does; `is_small` tells that it takes no more than a moment."""
+    """The writes of one transaction: one function, or any number of commands.
 
-    items: list[PendingWrite]
+    Attributes:
+        writes: the writes, in the order in which they were added.
+        is_small: whether the transaction takes only a few milliseconds.
+    """
+
+    writes: list[PendingWrite]
     is_small: bool
+
+    def resolve_all(self, result: object) -> None:
+        """Resolve all writes with the same result or exception."""
+        for write in self.writes:
+            write.resolve(result)
 
 
 class WriteQueue:
-    """The line in front of the writer."""
+    """The pending writes of one database, first in, first out."""
 
     def __init__(self, hints: Hints, limit: int, limit_bytes: int) -> None:
         self._hints = hints
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._line: deque[PendingWrite] = deque()
+        self._pending: deque[PendingWrite] = deque()
         self._bytes = 0
-        self._apart: deque[Batch] = deque()
+        self._retries: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._line or self._apart)
+        return bool(self._pending or self._retries)
 
     def add(self, work: Work, future: asyncio.Future[Any]) -> None:
-        """Put work at the end of the line.
+        """Add work at the end.
 
-        Claims of receivers that have gone are given back however long the line is: nobody could try
-        that again.
+        A `Release` is accepted beyond the limits: its client has gone and cannot retry it.
 
         Raises:
-            DatabaseBusy: the line is as long as it may be.
+            DatabaseBusy: the queue is full.
         """
-        written_bytes = self._written_bytes(work) if isinstance(work, Send) else 0
-        is_full = len(self._line) >= self._limit or self._bytes + written_bytes > self._limit_bytes
-        if is_full and self._line and not isinstance(work, Release):
-            raise DatabaseBusy("too much waits for the database already")
-        self._bytes += written_bytes
-        self._line.append(PendingWrite(work, future, written_bytes))
+        body_bytes = self._bytes_to_write(work) if isinstance(work, Send) else 0
+        is_full = len(self._pending) >= self._limit or self._bytes + body_bytes > self._limit_bytes
+        if is_full and self._pending and not isinstance(work, Release):
+            raise DatabaseBusy("too many writes are pending")
+        self._bytes += body_bytes
+        self._pending.append(PendingWrite(work, future, body_bytes))
 
-    def retry_one_by_one(self, drain: Batch) -> None:
-        """Put what failed together before all that waits, to be tried one at a time."""
-        self._apart.extend(Batch([waiting], drain.is_small) for waiting in drain.items)
+    def retry_one_by_one(self, batch: Batch) -> None:
+        """Put the writes of a failed batch first in the queue, each in a batch of its own."""
+        self._retries.extend(Batch([write], batch.is_small) for write in batch.writes)
 
     def take(self) -> Batch:
-        """Take one function, or hot commands up to the next function or a drain's limits.
-
-        But first what was put back.
-        """
-        if self._apart:
-            return self._apart.popleft()
+        """Take the next batch: a retry, a function, or the commands up to the next function."""
+        if self._retries:
+            return self._retries.popleft()
         first = self._next()
         if callable(first.work):
             return Batch([first], is_small=False)
-        taken = [first]
-        total = first.written_bytes + self._read_bytes(first.work)
-        while self._line and len(taken) < _DRAIN_LIMIT and total < _DRAIN_BYTES:
-            if callable(self._line[0].work):
+        writes = [first]
+        total_bytes = first.body_bytes + self._bytes_to_read(first.work)
+        while self._pending and len(writes) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
+            if callable(self._pending[0].work):
                 break
-            waiting = self._next()
-            taken.append(waiting)
-            total += waiting.written_bytes + self._read_bytes(waiting.work)
-        return Batch(taken, total <= _LIGHT_BYTES)
+            write = self._next()
+            writes.append(write)
+            total_bytes += write.body_bytes + self._bytes_to_read(write.work)
+        return Batch(writes, total_bytes <= _SMALL_BYTES)
 
     def _next(self) -> PendingWrite:
-        waiting = self._line.popleft()
-        self._bytes -= waiting.written_bytes
-        return waiting
+        write = self._pending.popleft()
+        self._bytes -= write.body_bytes
+        return write
 
-    def _read_bytes(self, work: Work) -> int:
-        """Tell how much a receive may bring into memory, going by the queue's last bodies."""
+    def _bytes_to_read(self, work: Work) -> int:
+        """Estimate the bytes that a receive reads, from the queue's last message bodies."""
         if not isinstance(work, Receive):
             return 0
         return work.maximum * self._hints.of(work.queue_id).body_bytes
 
-    def _written_bytes(self, send: Send) -> int:
-        written_bytes = 0
+    def _bytes_to_write(self, send: Send) -> int:
+        body_bytes = 0
         try:
-            for new in send.messages:
-                written_bytes += len(new.body) + len(new.envelope)
+            for message in send.messages:
+                body_bytes += len(message.body) + len(message.envelope)
         except TypeError:
-            return 0  # what is no message fails where it is written, and alone
+            return 0  # an invalid message: its own transaction fails, and no other
         hint = self._hints.of(send.queue_id)
-        if hint.body_bytes < written_bytes:
-            hint.body_bytes = written_bytes
-        return written_bytes
+        if hint.body_bytes < body_bytes:
+            hint.body_bytes = body_bytes
+        return body_bytes

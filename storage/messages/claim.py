@@ -1,94 +1,59 @@
-"""Claims: which of a queue's visible messages a drain's receives are given, and hiding those.
+"""Claims: choose and lock the messages that the receives of a batch get from one queue.
 
-What must not be given is cleared out of the way: a message that has expired is erased, and one that
-was received often enough is buried in the dead-letter queue. Refuses to know who is given what.
+Messages that must not be delivered are removed on the way: expired ones are deleted, and exhausted
+ones move to the dead-letter queue.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages import dead_letters, fair_queues, fifo_groups
-from storage.messages.dead_letters import Redrive
-from storage.messages.deletion import delete_messages
-from storage.messages.rows import STATE, Row
+from storage import locking
+from storage.messages import fair_queues, transitions
+from storage.messages.dead_letters import dead_letter
+from storage.messages.rows import (
+    CONTENT,
+    STATE,
+    DeliveryRules,
+    Eligibility,
+    MessageContent,
+    MessageState,
+)
+from storage.queue_settings import LockedQueue
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
-_CLEARING_ROUNDS = 10
-_CLEARED_PER_ROUND = 500
-"""How much one claim makes way through messages that it must not give, before it gives up."""
+Found: TypeAlias = tuple[MessageState, MessageContent]
+"""A message's state, and its content."""
 
-_ANY_COUNT = 2**31 - 1
+_REMOVAL_ROUNDS = 10
+_REMOVED_PER_ROUND = 500
+"""Most messages that one claim removes: 10 rounds of 500; the rest is left to the next claim."""
 
 
 class Claimed(NamedTuple):
-    """What a claim has found: a share for each receive, of messages as (state, content).
+    """The messages that a claim has chosen.
 
-    `is_all` tells that none is left of what it met and must not give, `is_hidden` that the messages
-    are hidden already.
+    Attributes:
+        shares: for each receive, its messages.
+        is_complete: whether the claim has removed all messages that it met and must not deliver.
+        is_in_flight: whether the messages are in flight already.
     """
 
-    shares: Sequence[Sequence[tuple[Row, Row]]]
-    is_all: bool
-    is_hidden: bool = False
+    shares: Sequence[Sequence[Found]]
+    is_complete: bool
+    is_in_flight: bool = False
 
 
-class Clearing:
-    """What a claim must not give: expired messages, and exhausted ones if they have a place to go.
-
-    Those sent until `expired_ms` have expired.
-    """
-
-    def __init__(
-        self, transaction: Transaction, queue_id: int, expired_ms: int, redrive: Redrive | None
-    ) -> None:
-        self.queue_id = queue_id
-        self.expired_ms = expired_ms
-        self._transaction = transaction
-        self._redrive = redrive
-
-    @property
-    def most_receives(self) -> int:
-        """A message that was received so often is given no more, as far as is known by now."""
-        return _ANY_COUNT if self._redrive is None else self._redrive.maximum_receives
-
-    def keeps(self, row: Row) -> bool:
-        """Tell whether a message may be given, when it is visible."""
-        return row.sent_at_ms > self.expired_ms and (
-            self._redrive is None
-            or row.receive_count < self._redrive.maximum_receives
-            or row.visible_at_ms > self._transaction.now_ms
-        )
-
-    def clear(self, rows: Sequence[Row]) -> None:
-        """Erase or bury messages; exhausted ones are kept after all if there is nowhere to go."""
-        delete_messages(
-            self._transaction, [(self.queue_id, r) for r in rows if self._has_expired(r)]
-        )
-        exhausted = [r for r in rows if not self._has_expired(r)]
-        if not exhausted or self._redrive is None:
-            return
-        if not dead_letters.move_to_dead_letter_queue(
-            self._transaction, self.queue_id, self._redrive, exhausted
-        ):
-            self._redrive = None
-
-    def _has_expired(self, row: Row) -> bool:
-        return bool(row.sent_at_ms <= self.expired_ms)
-
-
-_CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
-
-_head = (
-    sa.select(*STATE, *_CONTENT)
+visible_messages = locking.lock_if_free(
+    sa.select(*STATE, *CONTENT)
     .join_from(
         messages,
         bodies,
@@ -96,137 +61,136 @@ _head = (
     )
     .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
     .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(of=messages, skip_locked=True)
+    .limit(bindparam("wanted", type_=sa.Integer)),
+    of=messages,
 )
+"""Lock the first `wanted` messages of `queue` that are visible at `now`; read state and content."""
 
-_CLAIM = Statement(_head)
+_CLAIM = Statement(visible_messages)
 
-_VISIBLE_HEAD = Statement(
-    sa.select(*STATE)
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(_CLEARED_PER_ROUND)
-    .with_for_update(skip_locked=True)
-)
-
-_hiding = (
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"))
-    .values(
-        visible_at_ms=bindparam("until"),
-        receive_count=messages.c.receive_count + 1,
-        first_received_at_ms=sa.func.coalesce(messages.c.first_received_at_ms, bindparam("now")),
+_VISIBLE_STATES = Statement(
+    locking.lock_if_free(
+        sa.select(*STATE)
+        .where(
+            messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
+        )
+        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .limit(_REMOVED_PER_ROUND)
     )
 )
-
-_HIDE = Statement(_hiding.where(among(messages.c.id, "numbers")))
-
-
-def _claim_and_hide() -> sa.Select[*tuple[object, ...]]:
-    """Write a claim that hides what it finds, if all of that may be given and nobody shares it."""
-    head = _head.cte("head")
-    may_be_given = sa.and_(
-        head.c.sent_at_ms > bindparam("expired"),
-        head.c.receive_count < bindparam("most"),
-        head.c.tenant_id.is_(None),
-    )
-    are_all = sa.select(sa.func.bool_and(may_be_given)).select_from(head).scalar_subquery()
-    numbers = sa.func.array(sa.select(head.c.id).scalar_subquery())
-    hidden = _hiding.where(messages.c.id == sa.any_(numbers), are_all).cte("hidden")
-    return sa.select(head).add_cte(hidden)
-
-
-_CLAIM_AND_HIDE = Statement(_claim_and_hide())
-"""For PostgreSQL, where it saves waiting for one more answer; SQLite could not say it."""
-
-
-def claim_standard(
-    transaction: Transaction, clearing: Clearing, maxima: Sequence[int], until_ms: int | None
-) -> Claimed:
-    """Take visible messages from the head of the index, clearing others out of the way.
-
-    They are to be hidden `until_ms`, if all are hidden until the same moment.
-    """
-    parameters = {"queue": clearing.queue_id, "now": transaction.now_ms, "wanted": sum(maxima)}
-    may_hide = transaction.is_shared and until_ms is not None
-    for _ in range(_CLEARING_ROUNDS):
-        if may_hide:
-            rules = {"expired": clearing.expired_ms, "most": clearing.most_receives}
-            hiding = {**parameters, **rules, "until": until_ms}
-            rows = _CLAIM_AND_HIDE.rows(transaction.connection, hiding)
-        else:
-            rows = _CLAIM.rows(transaction.connection, parameters)
-        kept = [(row, row) for row in rows if clearing.keeps(row)]
-        is_all = len(kept) == len(rows)
-        if is_all:
-            break
-        head = _VISIBLE_HEAD.rows(transaction.connection, parameters)
-        clearing.clear([row for row in head if not clearing.keeps(row)])
-    have_tenants = any(row.tenant_id is not None for row in rows)
-    if have_tenants:
-        kept = _treat_fairly(transaction, clearing, kept)
-    supply = iter(kept)
-    shares = [list(islice(supply, maximum)) for maximum in maxima]
-    return Claimed(shares, is_all, is_hidden=may_hide and is_all and not have_tenants)
-
-
-def _treat_fairly(
-    transaction: Transaction, clearing: Clearing, found: list[tuple[Row, Row]]
-) -> list[tuple[Row, Row]]:
-    """Give other tenants' messages in place of those of noisy ones, where there are any."""
-    queue_id = clearing.queue_id
-    noisy = fair_queues.noisy_tenants(transaction, queue_id)
-    if any(row.tenant_id in noisy for row, _ in found):
-        for _ in range(_CLEARING_ROUNDS):
-            rows = fair_queues.choose(transaction, queue_id, noisy, len(found))
-            unfit = [row for row in rows if not clearing.keeps(row)]
-            if not unfit:
-                break
-            clearing.clear(unfit)
-        found = with_content(transaction, queue_id, [row for row in rows if clearing.keeps(row)])
-    fair_queues.record_claims(transaction, queue_id, (row for row, _ in found))
-    return found
-
-
-def claim_fifo(transaction: Transaction, clearing: Clearing, maxima: Sequence[int]) -> Claimed:
-    """Take what the groups deliver, clearing what must not be given out of their way."""
-    queue_id = clearing.queue_id
-    depth = 1
-    for _ in range(_CLEARING_ROUNDS):
-        chosen, met = fifo_groups.choose(transaction, queue_id, maxima, clearing.keeps, depth)
-        if not met:
-            break
-        # What is behind comes next, and what is kept after all comes first: so choose again.
-        clearing.clear(met)
-        fifo_groups.settle(transaction, by_receive=True)
-        depth = _CLEARED_PER_ROUND
-    supply = iter(with_content(transaction, queue_id, [row for rows in chosen for row in rows]))
-    return Claimed([list(islice(supply, len(rows))) for rows in chosen], is_all=not met)
-
 
 _CONTENT_OF = Statement(
-    sa.select(bodies.c.id, *_CONTENT).where(
+    sa.select(bodies.c.id, *CONTENT).where(
         bodies.c.queue_id == bindparam("queue"), among(bodies.c.id, "numbers")
     )
 )
 
 
+def claim_standard(
+    transaction: Transaction, queue: LockedQueue, maxima: Sequence[int], until_ms: int | None
+) -> Claimed:
+    """Claim the visible messages that were visible first, up to as many as receives want.
+
+    Args:
+        transaction: the transaction.
+        queue: a standard queue.
+        maxima: how many messages each receive wants.
+        until_ms: how long the messages will be in flight, if it is the same for all.
+    """
+    rules = DeliveryRules.of(queue, transaction.now_ms)
+    at_once = None if until_ms is None else transaction.capabilities.claim_and_make_in_flight
+    for _ in range(_REMOVAL_ROUNDS):
+        parameters = {"queue": queue.id, "now": transaction.now_ms, "wanted": sum(maxima)}
+        if at_once is None:
+            rows = _CLAIM.rows(transaction.connection, parameters)
+        else:
+            parameters |= {"expired": rules.expired_ms, "most": rules.max_receive_count}
+            rows = at_once.rows(transaction.connection, {**parameters, "until": until_ms})
+        found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
+        is_complete = len(found) == len(rows)
+        if is_complete:
+            break
+        parameters = {"queue": queue.id, "now": transaction.now_ms}
+        rules = _remove(
+            transaction, queue, rules, _VISIBLE_STATES.rows(transaction.connection, parameters)
+        )
+    have_tenants = any(row.tenant_id is not None for row in rows)
+    if have_tenants:
+        found = _prefer_quiet_tenants(transaction, queue, rules, found)
+    supply = iter(found)
+    shares = [list(islice(supply, maximum)) for maximum in maxima]
+    is_in_flight = at_once is not None and is_complete and not have_tenants
+    return Claimed(shares, is_complete, is_in_flight)
+
+
+def _remove(
+    transaction: Transaction,
+    queue: LockedQueue,
+    rules: DeliveryRules,
+    rows: Sequence[MessageState],
+) -> DeliveryRules:
+    """Delete expired messages, and dead-letter exhausted ones; leave the others.
+
+    Returns:
+        The rules for the rest of the claim: without a dead-letter queue, exhausted messages are
+        delivered.
+    """
+    expired, exhausted = [], []
+    for row in rows:
+        eligibility = rules.judge(row)
+        if eligibility is Eligibility.EXPIRED:
+            expired.append(row)
+        elif eligibility is Eligibility.EXHAUSTED:
+            exhausted.append(row)
+    transitions.expire(transaction, queue.id, expired)
+    if exhausted and not dead_letter(transaction, queue, exhausted):
+        return rules.without_redrive()
+    return rules
+
+
+def _prefer_quiet_tenants(
+    transaction: Transaction, queue: LockedQueue, rules: DeliveryRules, found: list[Found]
+) -> list[Found]:
+    """Replace messages of noisy tenants by those of quiet ones, if there are any."""
+    noisy = fair_queues.noisy_tenants(transaction, queue.id)
+    if any(row.tenant_id in noisy for row, _ in found):
+        for _ in range(_REMOVAL_ROUNDS):
+            rows = fair_queues.choose(transaction, queue.id, noisy, len(found))
+            eligible = [row for row in rows if rules.is_eligible(row)]
+            if len(eligible) == len(rows):
+                break
+            rules = _remove(transaction, queue, rules, rows)
+        eligible = [row for row in rows if rules.is_eligible(row)]
+        found = with_content(transaction, queue.id, eligible)
+    fair_queues.record_claims(transaction, queue.id, (row for row, _ in found))
+    return found
+
+
+def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[int]) -> Claimed:
+    """Claim the messages that the groups of a FIFO queue deliver, for receives of `maxima` each."""
+    rules = DeliveryRules.of(queue, transaction.now_ms)
+    groups = transaction.fifo_groups
+    depth = 1
+    for _ in range(_REMOVAL_ROUNDS):
+        selection = groups.select(queue.id, maxima, rules.is_eligible, depth)
+        if not selection.unwanted:
+            break
+        # Select again: the groups' next messages come first now, or those that stay after all.
+        rules = _remove(transaction, queue, rules, selection.unwanted)
+        groups.write_back(by_receive=True)
+        depth = _REMOVED_PER_ROUND
+    chosen = [row for rows in selection.chosen for row in rows]
+    supply = iter(with_content(transaction, queue.id, chosen))
+    shares = [list(islice(supply, len(rows))) for rows in selection.chosen]
+    return Claimed(shares, is_complete=not selection.unwanted)
+
+
 def with_content(
-    transaction: Transaction, queue_id: int, rows: Sequence[Row]
-) -> list[tuple[Row, Row]]:
-    """Read the content of messages that were chosen by their state alone."""
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
+) -> list[Found]:
+    """Read the content of messages that were chosen by their states."""
     if not rows:
         return []
-    parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
+    parameters: dict[str, Any] = {"queue": queue_id, "numbers": [row.id for row in rows]}
     content = {row.id: row for row in _CONTENT_OF.rows(transaction.connection, parameters)}
     return [(row, content[row.id]) for row in rows]
-
-
-def hide(transaction: Transaction, queue_id: int, taken: Mapping[int, Sequence[int]]) -> None:
-    """Hide messages, given by their visibility timeout, of which a drain has mostly one."""
-    for timeout_ms, numbers in taken.items():
-        if numbers:
-            parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
-            parameters["until"] = transaction.now_ms + timeout_ms
-            _HIDE.change(transaction.connection, parameters)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from storage.queues import Queue
 from storage.schema import backlogs, messages
 
 
@@ -18,7 +19,7 @@ class Counts:
     delayed: int
 
 
-def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int) -> Counts:
+def count(connection: sa.Connection, queue: Queue, now_ms: int) -> Counts:
     """Count a queue's messages, at a cost that does not depend on how many are visible.
 
     All rows are counted as they come and go; what is hidden is counted in the index. What was sent
@@ -26,8 +27,9 @@ def count(connection: sa.Connection, queue_id: int, now_ms: int, expired_ms: int
     comes after that one was sent later than it came, but for messages that a redrive brought.
     """
     state = messages.c
-    is_its = state.queue_id == queue_id
-    total = connection.scalar(sa.select(backlogs.c.messages).where(backlogs.c.queue_id == queue_id))
+    expired_ms = now_ms - queue.retention_ms
+    is_its = state.queue_id == queue.id
+    total = connection.scalar(sa.select(backlogs.c.messages).where(backlogs.c.queue_id == queue.id))
     hidden = connection.execute(_tally(now_ms).where(is_its, state.visible_at_ms > now_ms)).one()
     first_alive = connection.scalar(
         sa.select(state.id).where(is_its, state.sent_at_ms > expired_ms).order_by(state.id).limit(1)

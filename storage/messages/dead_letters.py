@@ -1,133 +1,28 @@
-"""Dead-letter queues: moving messages from queue to queue, each in one transaction.
-
-A message is in exactly one queue at every commit. Refuses to decide when: the receive that meets
-an exhausted message moves it, and a move task moves what it finds.
-"""
+"""Dead-letter queues: where a receive moves the exhausted messages that it meets."""
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from sqlalchemy import bindparam
 
 from storage import queues
-from storage.messages import fifo_groups
-from storage.messages.rows import Row
-from storage.queues import Queue
-from storage.schema import bodies, messages
+from storage.messages import transitions
+from storage.messages.rows import MessageState
+from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
 
 
-class Redrive(NamedTuple):
-    """Where a queue's messages go that were received often enough, and what they say of it.
-
-    `source` is the source queue as the rules name it, opaque here.
-    """
-
-    maximum_receives: int
-    account: str
-    region: str
-    name: str
-    source: str
-
-
-_MOVE_STATE = (
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
-    .values(
-        queue_id=bindparam("to_queue"),
-        id=bindparam("to_number"),
-        visible_at_ms=bindparam("now"),
-        sent_at_ms=bindparam("sent"),
-        receive_count=bindparam("receives"),
-        first_received_at_ms=bindparam("first"),
-        redriven_at_ms=bindparam("redriven"),
-    )
-)
-
-_MOVE_BODY = (
-    bodies.update()
-    .where(bodies.c.queue_id == bindparam("queue"), bodies.c.id == bindparam("number"))
-    .values(
-        queue_id=bindparam("to_queue"),
-        id=bindparam("to_number"),
-        dead_letter_source=bindparam("source"),
-    )
-)
-
-# A statement of its own: what a move does not change, it does not write.
-_RENAME_BODY = _MOVE_BODY.values(message_id=bindparam("message"))
-
-
-def move_to_dead_letter_queue(
-    transaction: Transaction, queue_id: int, redrive: Redrive, rows: Sequence[Row]
+def dead_letter(
+    transaction: Transaction, source: LockedQueue, rows: Sequence[MessageState]
 ) -> bool:
-    """Move exhausted messages to the dead-letter queue, or say that there is none to move them to.
+    """Move exhausted messages to their queue's dead-letter queue; return whether there is one.
 
-    Standard messages keep the time they were sent, so their retention goes on; FIFO messages begin
-    anew and take the next places of their groups. A queue that is its own dead-letter queue keeps
-    its messages and goes on delivering them.
+    If the dead-letter queue does not exist, or is the queue itself, messages stay where they are,
+    and the queue goes on delivering them (AWS: so observed). Locks the dead-letter queue.
     """
-    target = queues.lock(transaction, redrive.account, redrive.region, redrive.name)
-    if target is None or target.id == queue_id:
+    if source.redrive is None:
         return False
-    is_fifo = target.kind != queues.STANDARD
-    states = [
-        {
-            "sent": transaction.now_ms if is_fifo else row.sent_at_ms,
-            "receives": row.receive_count,
-            "first": row.first_received_at_ms,
-            "redriven": None if is_fifo else transaction.now_ms,
-        }
-        for row in rows
-    ]
-    contents = [{"source": redrive.source} for _ in rows]
-    _move(transaction, queue_id, target, rows, states, contents)
+    target = queues.lock(transaction, *source.redrive.target)
+    if target is None or target.id == source.id:
+        return False
+    transitions.dead_letter(transaction, source.id, target.id, rows, str(source.name))
     return True
-
-
-def move_as_new(
-    transaction: Transaction, queue_id: int, target: Queue, rows: Sequence[Row]
-) -> None:
-    """Move messages as a move task does: they arrive as new ones, never received, under new ids."""
-    states = [
-        {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
-    ]
-    contents = [{"source": None, "message": uuid.uuid4().bytes} for _ in rows]
-    _move(transaction, queue_id, target, rows, states, contents)
-
-
-def _move(
-    transaction: Transaction,
-    queue_id: int,
-    target: Queue,
-    rows: Sequence[Row],
-    states: Sequence[dict[str, Any]],
-    contents: Sequence[dict[str, Any]],
-) -> None:
-    """Move messages; what `states` and `contents` say of each is completed by where it goes."""
-    now_ms = transaction.now_ms
-    held = fifo_groups.hold_to_send(
-        transaction, {(target.id, row.group_id) for row in rows if row.group_id is not None}
-    )
-    numbers = transaction.take_numbers(len(rows))
-    for row, number, state, content in zip(rows, numbers, states, contents, strict=True):
-        key = {"queue": queue_id, "number": row.id, "to_queue": target.id, "to_number": number}
-        state.update(key, now=now_ms)
-        content.update(key)
-    move_body = _RENAME_BODY if "message" in contents[0] else _MOVE_BODY
-    transaction.connection.execute(_MOVE_STATE, states)
-    transaction.connection.execute(move_body, contents)
-    transaction.add_to_count(queue_id, -len(rows))
-    transaction.add_to_count(target.id, len(rows))
-    transaction.notify_visible(target.id, now_ms, len(rows))
-    arrived = [
-        (target.id, row.group_id, number, now_ms)
-        for row, number in zip(rows, numbers, strict=True)
-        if row.group_id is not None
-    ]
-    if arrived:
-        fifo_groups.join(transaction, arrived, held)
-        transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)

@@ -1,7 +1,4 @@
-"""Deduplication: what FIFO queues were sent before, and are not to be sent again.
-
-Refuses to know what two messages have in common: it is given what each is known by.
-"""
+"""Deduplication: messages that a FIFO queue was sent already, and is not sent again."""
 
 from __future__ import annotations
 
@@ -12,24 +9,19 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
+from storage.messages.commands import SentMessage
 from storage.schema import deduplications
-from storage.sql.arrays import among, by_queue, in_order
+from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 DEDUPLICATION_MS = 300_000
-"""How long an id is known, counted from the send that brought it first."""
-
-
-class SentMessage(NamedTuple):
-    """What a send is told of its message, or of the one that it duplicates."""
-
-    number: int
-    message_id: bytes
+"""How long a deduplication id counts, from the first send with it (AWS: five minutes)."""
 
 
 class Candidate(NamedTuple):
-    """A message that a FIFO queue may have been sent before, by what it is known by there."""
+    """A message that may be a duplicate; duplicates have the same queue and key."""
 
     queue_id: int
     key: str
@@ -37,45 +29,48 @@ class Candidate(NamedTuple):
 
 
 _KNOWN = Statement(
-    sa.select(deduplications)
-    .where(
-        deduplications.c.queue_id == bindparam("queue"),
-        among(deduplications.c.key, "keys"),
+    locking.lock_in_order(
+        sa.select(deduplications).where(
+            deduplications.c.queue_id == bindparam("queue"),
+            among(deduplications.c.key, "keys"),
+        ),
+        deduplications.c.key,
     )
-    # One order for all servers wherever several rows are waited for: so no two wait in a circle.
-    .order_by(in_order(deduplications.c.key))
-    .with_for_update()
 )
 
-_FORGET = Statement(
+_DELETE = Statement(
     deduplications.delete().where(
         deduplications.c.queue_id == bindparam("queue"),
         deduplications.c.key == bindparam("known_as"),
     )
 )
 
-_KNOW = Statement(deduplications.insert())
+_INSERT = Statement(deduplications.insert())
 
 
 def deduplicate(
     transaction: Transaction, candidates: Sequence[Candidate]
 ) -> list[tuple[SentMessage, bool]]:
-    """Tell for each candidate what it is known as, and whether it is new.
+    """Number messages that are not duplicates; record their keys for five minutes.
 
-    A candidate is also held against those before it. Deduplication ids count for five minutes from
-    the first send, whatever has become of its message.
+    A message is a duplicate of one sent in the last five minutes, even if that was deleted since
+    (AWS), or of one before it in `candidates`. Requires that the messages' groups are locked.
+
+    Returns:
+        For each candidate, the number and id of the message that was sent first, and whether the
+        candidate is that message.
     """
-    known = _known(transaction, {candidate[:2] for candidate in candidates})
-    verdicts: list[tuple[SentMessage, bool]] = []
+    known = _find(transaction, {candidate[:2] for candidate in candidates})
+    results: list[tuple[SentMessage, bool]] = []
     rows: list[dict[str, Any]] = []
     numbers = transaction.take_numbers(len(candidates))
     for candidate, number in zip(candidates, numbers, strict=True):
         key = candidate[:2]
         if key in known:
-            verdicts.append((known[key], False))
+            results.append((known[key], False))
             continue
         sent = known[key] = SentMessage(number, candidate.message_id)
-        verdicts.append((sent, True))
+        results.append((sent, True))
         rows.append(
             {
                 "queue_id": candidate.queue_id,
@@ -86,31 +81,32 @@ def deduplicate(
             }
         )
     if rows:
+        # In key order, as two servers that insert the same keys wait for each other.
         rows.sort(key=itemgetter("queue_id", "key"))
-        _KNOW.change_each(transaction.connection, rows)
-    return verdicts
+        _INSERT.change_each(transaction.connection, rows)
+    return results
 
 
-def _known(
-    transaction: Transaction, candidates: Collection[tuple[int, str]]
+def _find(
+    transaction: Transaction, keys: Collection[tuple[int, str]]
 ) -> dict[tuple[int, str], SentMessage]:
-    """Find what was sent within five minutes, and free_expired what was sent before."""
+    """Return what was sent with these keys in the last five minutes; delete what is older."""
     known: dict[tuple[int, str], SentMessage] = {}
-    stale: list[dict[str, Any]] = []
-    for queue_id, keys in by_queue(candidates):
-        rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": keys})
+    expired: list[dict[str, Any]] = []
+    for queue_id, its_keys in by_queue(keys):
+        rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": its_keys})
         for row in rows:
             if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
                 known[queue_id, row.key] = SentMessage(row.number, row.message_id)
             else:
-                stale.append({"queue": queue_id, "known_as": row.key})
-    if stale:
-        _FORGET.change_all(transaction.connection, stale)
+                expired.append({"queue": queue_id, "known_as": row.key})
+    if expired:
+        _DELETE.change_all(transaction.connection, expired)
     return known
 
 
 def free_expired(transaction: Transaction, limit: int) -> int:
-    """Free up to `limit` deduplication ids that do not count any more."""
+    """Delete up to `limit` keys that are older than five minutes; return how many there were."""
     old = (
         sa.select(deduplications.c.queue_id, deduplications.c.key)
         .where(deduplications.c.sent_at_ms <= transaction.now_ms - DEDUPLICATION_MS)
@@ -120,5 +116,5 @@ def free_expired(transaction: Transaction, limit: int) -> int:
     found = sorted(tuple(row) for row in transaction.connection.execute(old))
     rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
     if rows:
-        _FORGET.change_all(transaction.connection, rows)
+        _DELETE.change_all(transaction.connection, rows)
     return len(rows)

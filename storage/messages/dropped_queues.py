@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from storage.messages.deletion import delete_rows
+from storage.messages.transitions import free_rows
 from storage.schema import (
     backlogs,
     deduplications,
@@ -32,7 +32,7 @@ def free_dropped(transaction: Transaction, limit: int) -> bool:
         .order_by(messages.c.id)
         .limit(limit)
     ).all()
-    delete_rows(transaction, queue_id, found)
+    free_rows(transaction, queue_id, found)
     if len(found) < limit and all(_free_keys(connection, queue_id, limit)):
         for table in (dropped_queues, backlogs):
             connection.execute(table.delete().where(table.c.queue_id == queue_id))

@@ -6,19 +6,19 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from storage.messages import fifo_groups
+from storage import locking
+from storage.messages import transitions
 from storage.messages.counts import expired_redriven
-from storage.messages.deletion import delete_messages
+from storage.queues import Queue
 from storage.schema import messages
-from storage.sql.arrays import among, in_order
-from storage.sql.statement import Statement
+from storage.schema import queues as queue_table
 from storage.transaction import Transaction
 
 
 def queues_with_expired(
-    connection: sa.Connection, limits: Iterable[tuple[int, int]]
+    connection: sa.Connection, queues: Iterable[Queue], now_ms: int
 ) -> Sequence[int]:
-    """Of (queue id, expired_ms) pairs, give the queues that have messages to be freed."""
+    """Return the ids of those of the queues that have expired messages to be freed."""
     is_its = messages.c.queue_id == sa.bindparam("queue")
     oldest = sa.select(messages.c.sent_at_ms).where(is_its).order_by(messages.c.id).limit(1)
     oldest_redriven = (
@@ -28,29 +28,29 @@ def queues_with_expired(
         .limit(1)
     )
     found = []
-    for queue_id, expired_ms in limits:
-        sent_at_ms = connection.scalar(oldest, {"queue": queue_id})
+    for queue in queues:
+        expired_ms = now_ms - queue.retention_ms
+        sent_at_ms = connection.scalar(oldest, {"queue": queue.id})
         if sent_at_ms is not None and sent_at_ms > expired_ms:
-            sent_at_ms = connection.scalar(oldest_redriven, {"queue": queue_id})
+            sent_at_ms = connection.scalar(oldest_redriven, {"queue": queue.id})
         if sent_at_ms is not None and sent_at_ms <= expired_ms:
-            found.append(queue_id)
+            found.append(queue.id)
     return found
 
 
-_STILL_THERE = Statement(
-    sa.select(messages.c.id, messages.c.group_id)
-    .where(messages.c.queue_id == sa.bindparam("queue"), among(messages.c.id, "numbers"))
-    .order_by(in_order(messages.c.id))
-    # What another server is just freeing or deleting must not be counted as gone twice.
-    .with_for_update(skip_locked=True)
-)
+_RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.bindparam("queue"))
 
 
-def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit: int) -> int:
-    """Free up to `limit` of a queue's messages of those sent at or before `expired_ms`.
+def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
+    """Delete up to `limit` of a queue's expired messages; return how many there were.
 
-    Their groups are held before they are, as a receive does: so the two never wait for each other.
+    It locks the groups before their messages, as a receive does, so that the two cannot deadlock.
+    A queue id that was dropped meanwhile has nothing to be freed here.
     """
+    retention_ms = transaction.connection.scalar(_RETENTION, {"queue": queue_id})
+    if retention_ms is None:
+        return 0
+    expired_ms = transaction.now_ms - retention_ms
     state = messages.c
     rows = sa.select(state.id, state.group_id, state.sent_at_ms).where(state.queue_id == queue_id)
     freed = 0
@@ -61,9 +61,10 @@ def free_expired(transaction: Transaction, queue_id: int, expired_ms: int, limit
         expired = [
             row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
         ][: limit - freed]
-        fifo_groups.hold(transaction, {(queue_id, row.group_id) for row in expired if row.group_id})
-        numbers = {"queue": queue_id, "numbers": [row.id for row in expired]}
-        found = _STILL_THERE.rows(transaction.connection, numbers) if expired else []
-        delete_messages(transaction, [(queue_id, row) for row in found])
-        freed += len(found)
+        transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
+        numbers = [row.id for row in expired]
+        # Messages that another server deletes at the same time must not be counted twice.
+        locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
+        transitions.expire(transaction, queue_id, locked)
+        freed += len(locked)
     return freed

@@ -1,12 +1,13 @@
-"""Fair queues: a tenant that floods a standard queue does not keep the others waiting.
+"""Fair queues: one tenant's backlog in a standard queue does not delay other tenants' messages.
 
-A tenant (a message group of a standard queue) is noisy while it holds more than a tenth of the
-messages in flight, and at least thirty. Messages of quiet tenants are received before those of
-noisy ones, and among noisy tenants the one with the least in flight goes first: so AWS says of its
-own. What it costs depends neither on any backlog nor on the number of tenants: each look is at so
-many rows at most, and where there are more, the next one goes on from where it ended. So messages
-of quiet tenants may be met late only where they are neither among the oldest nor the newest, and
-tenants are many.
+A tenant is a message group of a standard queue. AWS: a tenant is noisy if it has more than 10 % of
+the messages in flight, and at least 30. Messages of quiet tenants are received before those of
+noisy ones, and among noisy tenants the one with the least messages in flight comes first. A message
+without a group is a quiet tenant of its own.
+
+The cost depends neither on the backlog nor on the number of tenants: each look reads a limited
+number of rows, and the next look continues where the last one ended. So with very many tenants, a
+quiet tenant's message that is neither among the oldest nor among the newest can be found late.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
 from storage.messages.in_flight import IS_IN_FLIGHT
-from storage.messages.rows import STATE, Row
+from storage.messages.rows import STATE, MessageState
 from storage.schema import messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
@@ -28,24 +30,24 @@ _NOISY_SHARE = 10
 _NOISY_AT_LEAST = 30
 _COUNT_AGAIN_MS = 1_000
 _COUNT_AGAIN_CLAIMS = 10
-_IN_FLIGHT_AT_MOST = 10_000
-"""Among how many messages in flight, those that stay so the longest, tenants are compared."""
-_OLDEST_AT_MOST = 1_000
-_NEWEST_AT_MOST = 200
-_TENANTS_AT_MOST = 200
-"""How many visible messages, from either end, and how many tenants one look goes through."""
-_REMEMBERED_AT_MOST = 1_000
-"""How many quiet tenants are remembered to have messages before no more are looked for."""
+_IN_FLIGHT_LIMIT = 10_000
+"""Most messages in flight among which tenants are compared: those that stay so the longest."""
+_OLDEST_LIMIT = 1_000
+_NEWEST_LIMIT = 200
+_TENANTS_LIMIT = 200
+"""Most visible messages, from either end of the queue, and most tenants, that one look reads."""
+_WAITING_LIMIT = 1_000
+"""Quiet tenants known to have messages: with so many, no more are looked for."""
 
 
 def _noisy_tenants() -> sa.Select[str, int, int]:
-    """Compare what a tenant has in flight with all that is."""
-    # By the index alone, so that delayed messages are passed over without a look at each.
+    """Find the noisy tenants, each one's messages in flight, and the messages in flight of all."""
+    # From the index alone, which has the receive count: the rows of delayed messages are not read.
     found = (
         sa.select(messages.c.id)
         .where(IS_IN_FLIGHT)
         .order_by(messages.c.visible_at_ms.desc(), messages.c.id.desc())
-        .limit(_IN_FLIGHT_AT_MOST)
+        .limit(_IN_FLIGHT_LIMIT)
         .subquery("in_flight")
     )
     state = messages.alias("state")
@@ -70,10 +72,10 @@ _NOISY_TENANTS = Statement(_noisy_tenants())
 
 
 def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
-    """Give the noisy tenants, by how many messages each has in flight.
+    """Return the noisy tenants, with the number of messages in flight that each had.
 
-    They are counted again when a second has passed, or as many messages were claimed meanwhile as
-    could make a difference.
+    The result is up to a second old. It is counted sooner if so many messages were claimed since
+    that it could be different.
     """
     hint = transaction.hints.of(queue_id)
     if (
@@ -91,7 +93,10 @@ def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
 
 
 def _tenant_heads() -> sa.Select[str, int]:
-    """Find the first message by visibility of some tenants, one step in the index for each."""
+    """Find the next tenants after `after`, and since when each has a visible message.
+
+    Costs two index searches for each tenant.
+    """
     queue_id: sa.BindParameter[int] = bindparam("queue")
 
     def first_after(tenant_id: sa.ColumnElement[str]) -> sa.ScalarSelect[str]:
@@ -110,7 +115,7 @@ def _tenant_heads() -> sa.Select[str, int]:
     ).cte("walk", recursive=True)
     walk = walk.union_all(
         sa.select(first_after(walk.c.tenant_id), walk.c.place + 1).where(
-            walk.c.tenant_id.is_not(None), walk.c.place < _TENANTS_AT_MOST
+            walk.c.tenant_id.is_not(None), walk.c.place < _TENANTS_LIMIT
         )
     )
     head = (
@@ -129,8 +134,8 @@ _TENANT_HEADS = Statement(_tenant_heads())
 
 
 def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
-    """Find messages of quiet tenants among the first in that order; others cost a step each."""
-    looked_at = (
+    """Find messages of quiet tenants among the first `limit` visible ones in an order."""
+    first_visible = (
         sa.select(messages.c.id, messages.c.tenant_id, messages.c.visible_at_ms)
         .where(
             messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
@@ -139,9 +144,11 @@ def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
         .limit(bindparam("limit", type_=sa.Integer))
         .subquery("looked_at")
     )
-    tenant_id = looked_at.c.tenant_id
+    tenant_id = first_visible.c.tenant_id
     return Statement(
-        sa.select(looked_at).where(sa.or_(tenant_id.is_(None), sa.not_(among(tenant_id, "noisy"))))
+        sa.select(first_visible).where(
+            sa.or_(tenant_id.is_(None), sa.not_(among(tenant_id, "noisy")))
+        )
     )
 
 
@@ -149,60 +156,62 @@ _QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
 _QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
 
 _STILL_VISIBLE = Statement(
-    sa.select(*STATE)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        among(messages.c.id, "numbers"),
-        messages.c.visible_at_ms <= bindparam("now"),
+    locking.lock_if_free(
+        sa.select(*STATE).where(
+            messages.c.queue_id == bindparam("queue"),
+            among(messages.c.id, "numbers"),
+            messages.c.visible_at_ms <= bindparam("now"),
+        )
     )
-    .with_for_update(skip_locked=True)
 )
 
 _OF_TENANT = Statement(
-    sa.select(*STATE)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        messages.c.tenant_id == bindparam("tenant"),
-        messages.c.visible_at_ms <= bindparam("now"),
+    locking.lock_if_free(
+        sa.select(*STATE)
+        .where(
+            messages.c.queue_id == bindparam("queue"),
+            messages.c.tenant_id == bindparam("tenant"),
+            messages.c.visible_at_ms <= bindparam("now"),
+        )
+        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .limit(bindparam("wanted", type_=sa.Integer))
     )
-    .order_by(messages.c.visible_at_ms, messages.c.id)
-    .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(skip_locked=True)
 )
 
 
 def choose(
     transaction: Transaction, queue_id: int, noisy: Mapping[str, int], wanted: int
-) -> list[Row]:
-    """Choose visible messages: those of quiet tenants, oldest first, and then those of noisy ones.
+) -> list[MessageState]:
+    """Choose and lock up to `wanted` visible messages: of quiet tenants first, then of noisy ones.
 
-    Messages without a tenant are quiet, each for itself.
+    Messages of quiet tenants are in the order in which they became visible. A message without a
+    tenant is a quiet one.
     """
-    # No fewer than are wanted, so that nobody goes without what the queue has.
-    oldest = _quiet(transaction, queue_id, _QUIET_OLDEST, noisy, max(_OLDEST_AT_MOST, wanted))
+    # At least as many as are wanted: a receive must not come back empty from a queue that is not.
+    oldest = _quiet(transaction, queue_id, _QUIET_OLDEST, noisy, max(_OLDEST_LIMIT, wanted))
     if len(oldest) >= wanted:
         chosen = _lock(transaction, queue_id, oldest[:wanted])
     else:
-        chosen = _look_further(transaction, queue_id, noisy, oldest, wanted)
+        chosen = _choose_behind(transaction, queue_id, noisy, oldest, wanted)
     chosen.sort(key=_by_age)
     del chosen[wanted:]
-    loud = sorted(noisy, key=lambda tenant: noisy[tenant])
-    return chosen + _first_of(transaction, queue_id, loud, wanted - len(chosen))
+    by_noise = sorted(noisy, key=lambda tenant: noisy[tenant])
+    return chosen + _first_of(transaction, queue_id, by_noise, wanted - len(chosen))
 
 
-def _look_further(
+def _choose_behind(
     transaction: Transaction,
     queue_id: int,
     noisy: Mapping[str, int],
-    oldest: Sequence[Row],
+    oldest: Sequence[MessageState],
     wanted: int,
-) -> list[Row]:
-    """Choose what quiet tenants have elsewhere, too: among the newest, and tenant by tenant."""
+) -> list[MessageState]:
+    """Choose messages of quiet tenants behind the oldest ones: the newest, and tenant by tenant."""
     waiting = transaction.hints.of(queue_id).waiting
     found = {row.id: row for row in oldest}
-    if len(waiting) < _REMEMBERED_AT_MOST:
-        _walk_on(transaction, queue_id)
-        newest = _quiet(transaction, queue_id, _QUIET_NEWEST, noisy, _NEWEST_AT_MOST)
+    if len(waiting) < _WAITING_LIMIT:
+        _visit_tenants(transaction, queue_id)
+        newest = _quiet(transaction, queue_id, _QUIET_NEWEST, noisy, _NEWEST_LIMIT)
         found.update((row.id, row) for row in newest)
     rows = sorted(found.values(), key=_by_age)
     for row in rows:
@@ -210,14 +219,14 @@ def _look_further(
             waiting[row.tenant_id] = min(
                 row.visible_at_ms, waiting.get(row.tenant_id, row.visible_at_ms)
             )
-    unshared = [row for row in rows if row.tenant_id is None]
-    chosen = _lock(transaction, queue_id, unshared[:wanted])
+    without_tenant = [row for row in rows if row.tenant_id is None]
+    chosen = _lock(transaction, queue_id, without_tenant[:wanted])
     quiet = sorted(waiting.keys() - noisy.keys(), key=lambda tenant: waiting[tenant])
     return chosen + _first_of(transaction, queue_id, quiet, wanted)
 
 
-def _walk_on(transaction: Transaction, queue_id: int) -> None:
-    """Note which of the next tenants have visible messages, and since when."""
+def _visit_tenants(transaction: Transaction, queue_id: int) -> None:
+    """Note in the hints which of the next tenants have visible messages, and since when."""
     hint = transaction.hints.of(queue_id)
     parameters = {"queue": queue_id, "after": hint.walked_to}
     heads = _TENANT_HEADS.rows(transaction.connection, parameters)
@@ -225,10 +234,10 @@ def _walk_on(transaction: Transaction, queue_id: int) -> None:
         hint.waiting.pop(tenant_id, None)
         if visible_at_ms <= transaction.now_ms:
             hint.waiting[tenant_id] = visible_at_ms
-    hint.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_AT_MOST else ""
+    hint.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_LIMIT else ""
 
 
-def _by_age(row: Row) -> tuple[int, int]:
+def _by_age(row: MessageState) -> tuple[int, int]:
     return row.visible_at_ms, row.id
 
 
@@ -238,7 +247,7 @@ def _quiet(
     statement: Statement,
     noisy: Mapping[str, int],
     limit: int,
-) -> list[Row]:
+) -> list[MessageState]:
     parameters = {
         "queue": queue_id,
         "now": transaction.now_ms,
@@ -248,8 +257,10 @@ def _quiet(
     return sorted(statement.rows(transaction.connection, parameters), key=_by_age)
 
 
-def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[Row]:
-    """Read the states of messages, but for those that another server is just about."""
+def _lock(
+    transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
+) -> list[MessageState]:
+    """Lock messages that are still visible, but for those that another server has locked."""
     if not rows:
         return []
     numbers = sorted(row.id for row in rows)
@@ -259,13 +270,13 @@ def _lock(transaction: Transaction, queue_id: int, rows: Sequence[Row]) -> list[
 
 def _first_of(
     transaction: Transaction, queue_id: int, tenants: Collection[str], wanted: int
-) -> list[Row]:
-    """Take from one tenant after the other; what a quiet one may be short of, others have.
+) -> list[MessageState]:
+    """Lock up to `wanted` visible messages of tenants, from one tenant after the other.
 
-    Whose turn it was is forgotten to be waiting: with many tenants, the others are next.
+    A tenant that was looked at is no longer noted as waiting: with many tenants, others are next.
     """
     waiting = transaction.hints.of(queue_id).waiting
-    chosen: list[Row] = []
+    chosen: list[MessageState] = []
     for tenant in tenants:
         if len(chosen) >= wanted:
             break
@@ -280,7 +291,7 @@ def _first_of(
     return chosen
 
 
-def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[Row]) -> None:
-    """Remember that messages of tenants were claimed, so that they are counted again in time."""
+def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[MessageState]) -> None:
+    """Note in the hints that messages were claimed, so that tenants are compared again in time."""
     hint = transaction.hints.of(queue_id)
     hint.claimed += sum(1 for row in rows if row.tenant_id is not None)

@@ -1,115 +1,46 @@
-"""FIFO queues: which messages may be received now.
+"""FIFO groups: which messages of a FIFO queue may be received, and in which order.
 
-A group delivers the messages at its head up to the first that is in flight or delayed. `groups`
-has one row for each group: its first message, and from when on the group delivers. So a receive
-meets only groups that deliver, in the order in which they became able to, and a group that was
-just served stands behind those that were not. Refuses to take anything: that is `receives`' part.
+AWS: a group delivers its messages in order, from the first one up to the first that is in flight or
+delayed. The table `groups` has one row for each group that has messages: its first message, and the
+time from which the group delivers. A receive reads the groups that deliver, in the order in which
+they became able to; a group that was just served comes after those that were not.
+
+A transaction uses its groups in this order: `lock` or `lock_for_send` before it locks or changes
+their messages, `mark_dirty` for each group whose messages change, and `write_back` to bring the
+rows of dirty groups up to date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.rows import STATE, Row
-from storage.schema import groups, messages
-from storage.sql.arrays import among, by_queue, in_order, insertion_or_hold
+from storage import locking
+from storage.engine import Capabilities
+from storage.locking import GroupKey, GroupNotLocked
+from storage.messages.rows import STATE, GroupHead, GroupRow, MessageState
+from storage.notifications import Notifications
+from storage.schema import groups, messages, queues
+from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
-from storage.transaction import Transaction
 
-_HOLD = Statement(
-    sa.select(groups.c.group_id)
-    .where(groups.c.queue_id == bindparam("queue"), among(groups.c.group_id, "groups"))
-    .order_by(in_order(groups.c.group_id))
-    .with_for_update()
+_INSERT = Statement(groups.insert())
+
+_is_the_group = sa.and_(
+    groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
 )
-
-
-def hold(transaction: Transaction, keys: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
-    """Tell which of these groups, given as queue id and group, have messages.
-
-    No other server adds to them, receives from them or ends them before the COMMIT. A message's
-    number is taken while its group is held, so that numbers and order never differ.
-    """
-    held = {
-        (queue_id, group_id)
-        for queue_id, group_ids in by_queue(keys)
-        for (group_id,) in _HOLD.rows(
-            transaction.connection, {"queue": queue_id, "groups": group_ids}
-        )
-    }
-    transaction.locked_groups |= held
-    return held
-
-
-_BEGIN_OR_HOLD = Statement(
-    insertion_or_hold(groups, ["queue_id", "group_id"], {"head_id": 0, "available_at_ms": 0})
+_UPDATE = Statement(
+    groups.update()
+    .where(_is_the_group)
+    .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
 )
+_DELETE = Statement(groups.delete().where(_is_the_group))
 
-
-def hold_to_send(
-    transaction: Transaction, keys: Collection[tuple[int, str]]
-) -> set[tuple[int, str]]:
-    """Do as `hold` does for groups that are about to be sent to.
-
-    `hold` does not see what another server begins while it waits; servers that begin the same
-    groups all the time would collide over and over. So where that has just come about, groups
-    without messages are begun at once, at the cost of writing them twice; those that get no message
-    are ended. All servers hold first and begin then, so that no two wait in a circle.
-    """
-    missing = set(keys) - hold(transaction, keys)
-    if not missing or not transaction.is_contended:
-        return set(keys) - missing
-    queue_ids, group_ids = zip(*missing, strict=True)
-    lists = {"queue_id": queue_ids, "group_id": group_ids}
-    begun = {(row[0], row[1]) for row in _BEGIN_OR_HOLD.rows(transaction.connection, lists)}
-    transaction.locked_groups |= missing
-    transaction.dirty_groups |= begun
-    return set(keys) - begun
-
-
-_BEGIN = Statement(groups.insert())
-
-
-def join(
-    transaction: Transaction,
-    arrived: Sequence[tuple[int, str, int, int]],
-    held: Collection[tuple[int, str]],
-) -> None:
-    """Note new messages, given as (queue id, group, number, visible_at_ms) in their order.
-
-    A message of a group that has messages already is behind its head and changes nothing: these
-    are `held`.
-    """
-    first: dict[tuple[int, str], tuple[int, int]] = {}
-    for queue_id, group_id, number, visible_at_ms in arrived:
-        if (queue_id, group_id) not in held:
-            first.setdefault((queue_id, group_id), (number, visible_at_ms))
-    if first and transaction.is_contended:  # `hold_to_send` has begun them
-        transaction.dirty_groups.difference_update(first)
-        _MOVE_HEAD.change_all(
-            transaction.connection,
-            [
-                {"queue": key[0], "group": key[1], "head": head, "at": at_ms}
-                for key, (head, at_ms) in first.items()
-            ],
-        )
-    elif first:
-        _BEGIN.change_each(
-            transaction.connection,
-            [
-                {"queue_id": key[0], "group_id": key[1], "head_id": head, "available_at_ms": at_ms}
-                # One order for all servers: so no two that begin the same wait in a circle.
-                for key, (head, at_ms) in sorted(first.items())
-            ],
-        )
-
-
-_AVAILABLE = Statement(
+_available = (
     sa.select(groups.c.group_id, groups.c.head_id, groups.c.available_at_ms)
     .where(
         groups.c.queue_id == bindparam("queue"),
@@ -120,12 +51,18 @@ _AVAILABLE = Statement(
     )
     .order_by(groups.c.available_at_ms, groups.c.head_id)
     .limit(bindparam("wanted", type_=sa.Integer))
-    .with_for_update(skip_locked=True)
+)
+_AVAILABLE = Statement(locking.lock_if_free(_available))
+
+_FIRST_MESSAGES = Statement(
+    sa.select(*STATE).where(
+        messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
+    )
 )
 
 
 def _following() -> sa.Select[*tuple[Any, ...]]:
-    """Read the first messages of groups, so many of each, one step in the index for each."""
+    """Read the first messages of groups, `depth` of each, with one index search for each."""
     queue_id: sa.BindParameter[int] = bindparam("queue")
     walk = (
         sa.select(groups.c.group_id, groups.c.head_id.label("id"), sa.literal(1).label("depth"))
@@ -150,7 +87,7 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
             walk.c.depth < bindparam("depth", type_=sa.Integer), walk.c.id.is_not(None)
         )
     )
-    # An outer join, so that PostgreSQL cannot turn it around and read the queue to find the walk.
+    # An outer join: PostgreSQL could turn an inner one around, and read the queue to find the walk.
     return sa.select(*STATE).join_from(
         walk,
         messages,
@@ -160,117 +97,6 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
 
 
 _FOLLOWING = Statement(_following())
-
-_FURTHER = 100
-"""How many groups, and messages of each, are looked at together when some are not to be received.
-
-Groups that one server looks at cannot be seen by another, so otherwise it is as few as will do."""
-_ANY_NUMBER = 2**63 - 1
-_MET_AT_MOST = 2_000
-"""How many messages that are not to be received one look goes through."""
-
-
-def choose(
-    transaction: Transaction,
-    queue_id: int,
-    maxima: Sequence[int],
-    keep: Callable[[Row], bool],
-    least_depth: int = 1,
-    newest: int = _ANY_NUMBER,
-) -> tuple[list[list[Row]], list[Row]]:
-    """Choose for each receiver, by how many it takes, which messages it may have.
-
-    A receiver takes what the first group delivers, then what the next does; a group serves one
-    receiver, because what that one takes blocks it. `keep` says whether a message is still one to
-    be received; one that is not makes way for the next. These are the second part of the result.
-    Most receives are filled by one group for each, so no more are looked at before they must be;
-    `least_depth` is how many messages of each are, where many are known to be in the way. Groups
-    that begin with a message after `newest` are passed over.
-    """
-    met: list[Row] = []
-    chosen: list[list[Row]] = [[] for _ in maxima]
-    receivers = [place for place, maximum in enumerate(maxima) if maximum]
-    last = (-1, -1)
-    wanted = len(receivers)
-    while receivers and len(met) < _MET_AT_MOST:
-        found = _AVAILABLE.rows(
-            transaction.connection,
-            {
-                "queue": queue_id,
-                "now": transaction.now_ms,
-                "newest": newest,
-                "last_at": last[0],
-                "last_head": last[1],
-                "wanted": wanted,
-            },
-        )
-        if not found:
-            break
-        transaction.locked_groups.update((queue_id, group.group_id) for group in found)
-        last = (found[-1].available_at_ms, found[-1].head_id)
-        rooms = [maxima[place] - len(chosen[place]) for place in receivers]
-        depth = _FURTHER if met else max(least_depth, *rooms)
-        by_group = _read(transaction, queue_id, found, depth)
-        for group in found:
-            if not receivers:
-                break
-            place = receivers[0]
-            room = maxima[place] - len(chosen[place])
-            delivered = list(_deliverable(transaction, by_group[group.group_id], room, keep))
-            for row in delivered:
-                (chosen[place] if keep(row) else met).append(row)
-            if not delivered:
-                # It is not what its row says, which would bring receivers back again and again.
-                transaction.dirty_groups.add((queue_id, group.group_id))
-            if len(chosen[place]) >= maxima[place]:
-                receivers.pop(0)
-        if len(found) < wanted:
-            break
-        wanted = _FURTHER if met else sum(rooms)
-    return chosen, met
-
-
-_FIRST_ONES = Statement(
-    sa.select(*STATE).where(
-        messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
-    )
-)
-
-
-def _read(
-    transaction: Transaction, queue_id: int, found: Sequence[Row], depth: int
-) -> dict[str, list[Row]]:
-    """Read the first messages of groups, up to `depth` of each."""
-    by_group: dict[str, list[Row]] = {group.group_id: [] for group in found}
-    parameters: dict[str, Any] = {"queue": queue_id}
-    if depth == 1:
-        parameters["numbers"] = [group.head_id for group in found]
-        rows = _FIRST_ONES.rows(transaction.connection, parameters)
-    else:
-        parameters |= {"groups": list(by_group), "depth": depth}
-        rows = _FOLLOWING.rows(transaction.connection, parameters)
-    for row in rows:
-        if row.id is not None:
-            by_group[row.group_id].append(row)
-    for members in by_group.values():
-        members.sort(key=lambda row: row.id)
-    return by_group
-
-
-def _deliverable(
-    transaction: Transaction, rows: Iterable[Row], room: int, keep: Callable[[Row], bool]
-) -> Iterator[Row]:
-    """Go from the head to the first message that is hidden, or until `room` is full.
-
-    What is not kept takes no room, and hides nothing.
-    """
-    for row in rows:
-        if keep(row):
-            if row.visible_at_ms > transaction.now_ms or not room:
-                break
-            room -= 1
-        yield row
-
 
 _FIRST = messages.alias("first")
 _HEADS = Statement(
@@ -282,6 +108,10 @@ _HEADS = Statement(
         messages.c.id,
         messages.c.visible_at_ms,
         messages.c.sent_at_ms,
+        sa.select(queues.c.retention_ms)
+        .where(queues.c.id == bindparam("queue"))
+        .scalar_subquery()
+        .label("retention_ms"),
     )
     .join_from(
         groups,
@@ -301,70 +131,6 @@ _HEADS = Statement(
     .where(groups.c.queue_id == bindparam("queue"), among(groups.c.group_id, "groups"))
 )
 
-_MOVE_HEAD = Statement(
-    groups.update()
-    .where(groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group"))
-    .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
-)
-
-_END = Statement(
-    groups.delete().where(
-        groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
-    )
-)
-
-
-def settle(transaction: Transaction, *, by_receive: bool = False) -> None:
-    """Bring the rows of touched groups to what has become of their messages.
-
-    They are held first and read then: what other servers, if there are any, did to their messages
-    meanwhile is seen.
-    What becomes of a group `by_receive` is no news to those who have looked, only to the line here.
-    """
-    if not transaction.dirty_groups:
-        return
-    if transaction.is_shared:
-        hold(transaction, transaction.dirty_groups - transaction.locked_groups)
-    touched = list(by_queue(transaction.dirty_groups))
-    transaction.dirty_groups.clear()
-    tell = transaction.wake_local if by_receive else transaction.notify_visible
-    moved, ended = [], []
-    for row in chain.from_iterable(
-        _HEADS.rows(transaction.connection, {"queue": queue_id, "groups": group_ids})
-        for queue_id, group_ids in touched
-    ):
-        key = {"queue": row.queue_id, "group": row.group_id}
-        if row.id is None:
-            ended.append(key)
-            continue
-        at_ms = _available_at_ms(transaction, row)
-        if (row.id, at_ms) != (row.head_id, row.available_at_ms):
-            moved.append({**key, "head": row.id, "at": at_ms})
-            tell(row.queue_id, at_ms)
-    if moved:
-        _MOVE_HEAD.change_all(transaction.connection, moved)
-    if ended:
-        _END.change_all(transaction.connection, ended)
-
-
-def _available_at_ms(transaction: Transaction, row: Row) -> int:
-    """Tell from when on a group delivers, which also settles its turn among the others.
-
-    A hidden head blocks the group until it is visible again, or has expired. A group that can
-    deliver now goes behind those that could before: it has just been served.
-    """
-    now_ms = transaction.now_ms
-    if row.visible_at_ms > now_ms:
-        retention_ms = transaction.hints.of(row.queue_id).retention_ms
-        if retention_ms is None:
-            return int(row.visible_at_ms)
-        return min(int(row.visible_at_ms), int(row.sent_at_ms) + retention_ms)
-    if row.id != row.head_id:
-        return now_ms
-    before_ms = int(row.available_at_ms)
-    return max(int(row.visible_at_ms), before_ms if before_ms <= now_ms else 0)
-
-
 _NEXT = Statement(
     sa.select(groups.c.available_at_ms)
     .where(groups.c.queue_id == bindparam("queue"))
@@ -372,8 +138,353 @@ _NEXT = Statement(
     .limit(1)
 )
 
+_READ_AHEAD = 100
+"""Groups, and messages of each, that are read at once when some must not be delivered.
 
-def next_at_ms(transaction: Transaction, queue_id: int) -> int | None:
-    """Tell when the next group delivers, or did; None if the queue is empty."""
-    at_ms: int | None = _NEXT.value(transaction.connection, {"queue": queue_id})
-    return at_ms
+Other servers pass over groups that this one has locked, so normally no more are read than needed.
+"""
+_ANY_NUMBER = 2**63 - 1
+_UNWANTED_LIMIT = 2_000
+"""Most messages not to be delivered that one selection reads."""
+
+
+class NewInGroup(NamedTuple):
+    """A message that a transaction adds to a group, by sending it or by moving it there."""
+
+    queue_id: int
+    group_id: str
+    number: int
+    visible_at_ms: int
+
+
+class Selection(NamedTuple):
+    """The messages that receivers may have.
+
+    Attributes:
+        chosen: for each receiver, the messages it may have, in the order of their groups.
+        unwanted: messages that come before others and are not to be delivered.
+    """
+
+    chosen: list[list[MessageState]]
+    unwanted: list[MessageState]
+
+
+class FifoGroups:
+    """The groups of FIFO queues as one transaction locks and changes them."""
+
+    __slots__ = (
+        "_capabilities",
+        "_connection",
+        "_dirty",
+        "_is_contended",
+        "_local_wakeups",
+        "_locked",
+        "_notifications",
+        "_now_ms",
+    )
+
+    def __init__(
+        self,
+        connection: sa.Connection,
+        now_ms: int,
+        notifications: Notifications,
+        local_wakeups: list[tuple[int, int, int]],
+        capabilities: Capabilities,
+        *,
+        is_contended: bool,
+    ) -> None:
+        self._connection = connection
+        self._now_ms = now_ms
+        self._notifications = notifications
+        self._local_wakeups = local_wakeups
+        self._capabilities = capabilities
+        self._is_contended = is_contended
+        # The groups that are locked, and whether they have rows: what has none cannot be locked.
+        self._locked: dict[GroupKey, bool] = {}
+        self._dirty: set[GroupKey] = set()
+
+    def lock(self, keys: Collection[GroupKey]) -> None:
+        """Lock groups, in key order, before their messages are locked or changed.
+
+        A transaction that has the database for itself locks nothing.
+        """
+        if self._capabilities.has_concurrent_writers:
+            self._lock(keys)
+
+    def lock_for_send(
+        self, sent_to: Collection[GroupKey], changed: Collection[GroupKey] = ()
+    ) -> GroupsToSend:
+        """Lock groups that messages are sent to, together with others whose messages change.
+
+        Messages must take their numbers after this: so a group's numbers have the order of COMMITs.
+
+        A group without messages has no row, so there is nothing to lock; two servers that send to
+        it at once both insert the row, and one of them meets a write conflict. After such a
+        conflict, for some seconds, the rows are inserted here, where servers wait for each other.
+        """
+        keys = {*sent_to, *changed}
+        if not keys:
+            return GroupsToSend(self, set(), set(), set())
+        existing = self._lock(keys)
+        missing = keys - existing
+        inserted: set[GroupKey] = set()
+        statement = self._capabilities.insert_or_lock_groups
+        if missing and self._is_contended and statement is not None:
+            queue_ids, group_ids = zip(*missing, strict=True)
+            lists = {"queue_id": queue_ids, "group_id": group_ids}
+            inserted = {(row[0], row[1]) for row in statement.rows(self._connection, lists)}
+            existing |= missing - inserted
+            self._locked.update((key, True) for key in missing)
+            # A group that gets no message after all is deleted when it is written back.
+            self._dirty |= inserted
+        return GroupsToSend(self, existing, keys - existing, inserted)
+
+    def _lock(self, keys: Collection[GroupKey]) -> set[GroupKey]:
+        existing = locking.lock_groups(self._connection, keys)
+        for key in keys:
+            self._locked[key] = key in existing
+        return existing
+
+    def _begin(self, first: Mapping[GroupKey, NewInGroup], inserted: Collection[GroupKey]) -> None:
+        """Write the rows of groups that get their first messages; some are `inserted` already."""
+        self._locked.update((key, True) for key in first)
+        self._dirty.difference_update(first.keys() & inserted)
+        # In key order, as two servers that insert the same groups wait for each other.
+        ordered = sorted(first.items())
+        rows = [
+            {
+                "queue_id": message.queue_id,
+                "group_id": message.group_id,
+                "head_id": message.number,
+                "available_at_ms": message.visible_at_ms,
+            }
+            for key, message in ordered
+            if key not in inserted
+        ]
+        if rows:
+            _INSERT.change_each(self._connection, rows)
+        updated = [
+            {
+                "queue": message.queue_id,
+                "group": message.group_id,
+                "head": message.number,
+                "at": message.visible_at_ms,
+            }
+            for key, message in ordered
+            if key in inserted
+        ]
+        if updated:
+            _UPDATE.change_all(self._connection, updated)
+
+    def mark_dirty(self, queue_id: int, group_id: str | None) -> None:
+        """Note that messages of a group change, or nothing if `group_id` is None.
+
+        Raises:
+            GroupNotLocked: other servers may change the group's messages at the same time.
+        """
+        if group_id is None:
+            return
+        key = queue_id, group_id
+        if self._capabilities.has_concurrent_writers:
+            has_row = self._locked.get(key)
+            if has_row is None:
+                raise GroupNotLocked(f"queue {queue_id}, group {group_id}")
+            if not has_row:
+                return  # the group had no messages: none of them can have changed
+        self._dirty.add(key)
+
+    def write_back(self, *, by_receive: bool = False) -> None:
+        """Bring the rows of dirty groups up to date, and notify receivers of groups that deliver.
+
+        After a receive, only receivers on this server are woken: others have not missed anything.
+        """
+        if not self._dirty:
+            return
+        dirty = list(by_queue(self._dirty))
+        self._dirty.clear()
+        wake = self._local_wakeups if by_receive else self._notifications.visible
+        updated, deleted = [], []
+        for row in chain.from_iterable(
+            _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
+            for queue_id, group_ids in dirty
+        ):
+            key = {"queue": row.queue_id, "group": row.group_id}
+            if row.id is None:
+                deleted.append(key)
+                continue
+            at_ms = self._available_at_ms(row)
+            if (row.id, at_ms) != (row.head_id, row.available_at_ms):
+                updated.append({**key, "head": row.id, "at": at_ms})
+                wake.append((row.queue_id, at_ms, 1))
+        if updated:
+            _UPDATE.change_all(self._connection, updated)
+        if deleted:
+            _DELETE.change_all(self._connection, deleted)
+
+    def _available_at_ms(self, row: GroupHead) -> int:
+        """Return the time from which a group delivers, which is also its rank among groups.
+
+        A first message that is not visible blocks its group until it is visible, or has expired. A
+        group that delivers now comes after those that could deliver before: it was just served.
+        """
+        if row.visible_at_ms > self._now_ms:
+            if row.retention_ms is None:  # a dropped queue, whose groups are only to be freed
+                return row.visible_at_ms
+            return min(row.visible_at_ms, row.sent_at_ms + row.retention_ms)
+        if row.id != row.head_id:
+            return self._now_ms
+        before_ms = row.available_at_ms
+        return max(row.visible_at_ms, before_ms if before_ms <= self._now_ms else 0)
+
+    def next_available_at_ms(self, queue_id: int) -> int | None:
+        """Return the time from which the next group delivers, None if the queue is empty."""
+        at_ms: int | None = _NEXT.value(self._connection, {"queue": queue_id})
+        return at_ms
+
+    def select(
+        self,
+        queue_id: int,
+        maxima: Sequence[int],
+        is_wanted: Callable[[MessageState], bool],
+        depth: int = 1,
+        newest: int = _ANY_NUMBER,
+    ) -> Selection:
+        """Select and lock groups that deliver, and choose messages of them for receivers.
+
+        A receiver gets what the first group delivers, then what the next one does. A group serves
+        one receiver, because the messages that it gets block the group.
+
+        Args:
+            queue_id: the queue.
+            maxima: how many messages each receiver takes.
+            is_wanted: whether a message is to be delivered; the next one follows one that is not.
+            depth: how many messages of each group to read at first; more than 1 if many are known
+                to be unwanted.
+            newest: groups whose first message has a greater number are passed over.
+        """
+        unwanted: list[MessageState] = []
+        chosen: list[list[MessageState]] = [[] for _ in maxima]
+        receivers = [receiver for receiver, maximum in enumerate(maxima) if maximum]
+        last = (-1, -1)
+        wanted = len(receivers)
+        while receivers and len(unwanted) < _UNWANTED_LIMIT:
+            found = self._next_groups(queue_id, newest, last, wanted)
+            if not found:
+                break
+            last = (found[-1].available_at_ms, found[-1].head_id)
+            remaining = [maxima[receiver] - len(chosen[receiver]) for receiver in receivers]
+            to_read = _READ_AHEAD if unwanted else max(depth, *remaining)
+            by_group = self._first_messages(queue_id, found, to_read)
+            for group in found:
+                if not receivers:
+                    break
+                receiver = receivers[0]
+                left = maxima[receiver] - len(chosen[receiver])
+                delivered = list(self._deliverable(by_group[group.group_id], left, is_wanted))
+                for row in delivered:
+                    (chosen[receiver] if is_wanted(row) else unwanted).append(row)
+                if not delivered:
+                    # The row is wrong. Unless it is corrected, it wakes receivers for nothing.
+                    self.mark_dirty(queue_id, group.group_id)
+                if len(chosen[receiver]) >= maxima[receiver]:
+                    receivers.pop(0)
+            if len(found) < wanted:
+                break
+            wanted = _READ_AHEAD if unwanted else sum(remaining)
+        return Selection(chosen, unwanted)
+
+    def _next_groups(
+        self, queue_id: int, newest: int, last: tuple[int, int], wanted: int
+    ) -> list[GroupRow]:
+        """Lock the next groups that deliver, after `last`, but for those locked by others."""
+        last_at_ms, last_head = last
+        parameters = {
+            "queue": queue_id,
+            "now": self._now_ms,
+            "newest": newest,
+            "last_at": last_at_ms,
+            "last_head": last_head,
+            "wanted": wanted,
+        }
+        found: list[GroupRow] = _AVAILABLE.rows(self._connection, parameters)
+        for group in found:
+            self._locked[queue_id, group.group_id] = True
+        return found
+
+    def _first_messages(
+        self, queue_id: int, found: Sequence[GroupRow], depth: int
+    ) -> dict[str, list[MessageState]]:
+        """Read the first messages of groups, up to `depth` of each, in their order."""
+        by_group: dict[str, list[MessageState]] = {group.group_id: [] for group in found}
+        parameters: dict[str, Any] = {"queue": queue_id}
+        if depth == 1:
+            parameters["numbers"] = [group.head_id for group in found]
+            rows = _FIRST_MESSAGES.rows(self._connection, parameters)
+        else:
+            parameters |= {"groups": list(by_group), "depth": depth}
+            rows = _FOLLOWING.rows(self._connection, parameters)
+        for row in rows:
+            if row.id is not None:
+                by_group[row.group_id].append(row)
+        for members in by_group.values():
+            members.sort(key=lambda row: row.id)
+        return by_group
+
+    def _deliverable(
+        self,
+        rows: Iterable[MessageState],
+        left: int,
+        is_wanted: Callable[[MessageState], bool],
+    ) -> Iterator[MessageState]:
+        """Yield up to `left` messages of a group that are wanted and visible, and the unwanted.
+
+        An unwanted message does not block the group, whether it is visible or not.
+        """
+        for row in rows:
+            if is_wanted(row):
+                if row.visible_at_ms > self._now_ms or not left:
+                    break
+                left -= 1
+            yield row
+
+
+class GroupsToSend:
+    """Groups that are locked for sending. Only this can add messages to groups.
+
+    `FifoGroups.lock_for_send` makes it.
+    """
+
+    __slots__ = ("_empty", "_existing", "_groups", "_inserted")
+
+    def __init__(
+        self,
+        groups: FifoGroups,
+        existing: set[GroupKey],
+        empty: set[GroupKey],
+        inserted: set[GroupKey],
+    ) -> None:
+        self._groups = groups
+        self._existing = existing
+        self._empty = empty
+        self._inserted = inserted
+
+    def append(self, arrived: Iterable[NewInGroup]) -> None:
+        """Add messages to their groups, in the order in which they were numbered.
+
+        A message of a group that has messages comes after the first one, so its row stays as it is.
+
+        Raises:
+            GroupNotLocked: a group was not locked for sending.
+        """
+        first: dict[GroupKey, NewInGroup] = {}
+        for new in arrived:
+            key = new.queue_id, new.group_id
+            if key not in self._existing:
+                first.setdefault(key, new)
+        if not first:
+            return
+        if not first.keys() <= self._empty:
+            raise GroupNotLocked(str(first.keys() - self._empty))
+        self._groups._begin(first, self._inserted)
+        self._existing |= first.keys()
+        self._empty -= first.keys()

@@ -1,7 +1,7 @@
-"""How many messages of a queue are in flight, and when there is room for more.
+"""The in-flight limit: how many more messages of a queue may be in flight, and when to check again.
 
-SQS gives no more when there are so many; counting them costs what they weigh, so it is done seldom.
-Refuses to remember anything: the hints do.
+AWS: about 120,000 messages of a queue may be in flight. Counting them costs time in proportion to
+their number, so they are counted seldom, and the claims since are added.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ from storage.schema import messages
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
-_ROOM_MS = 1_000
-"""How soon one looks again that found no room: what other servers delete is not told for that."""
+_CHECK_AGAIN_MS = 1_000
+"""Delay before a receiver at the in-flight limit checks again.
+
+Other servers do not notify this one of each delete."""
 
 _PARTS = 16
-"""Into how many parts room is divided, of which a server takes one before it counts again.
+"""A server that is not alone counts again after it has used one of so many parts of what is left.
 
-A queue is so counted once in thousands of messages while it is far from the limit."""
+Far from the limit, a queue is counted once in thousands of claimed messages."""
 
 IS_IN_FLIGHT = sa.and_(
     messages.c.queue_id == bindparam("queue"),
     messages.c.visible_at_ms > bindparam("now"),
     messages.c.receive_count > 0,
 )
-"""Whether a message of `queue` is in flight at the moment `now`: hidden, and not by a delay."""
+"""Whether a message of `queue` is in flight at `now`: not visible, and received before."""
 
 _COUNT = Statement(sa.select(sa.func.count()).where(IS_IN_FLIGHT))
 
-_NEXT_LAPSE = Statement(
+_NEXT_VISIBLE_AT = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(IS_IN_FLIGHT)
     .order_by(messages.c.visible_at_ms, messages.c.id)
@@ -39,14 +41,14 @@ _NEXT_LAPSE = Statement(
 
 
 def remaining(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
-    """Tell how many more messages SQS lets be in flight.
+    """Return how many more messages may be in flight; negative if there are too many.
 
-    Claims are added up, and what is in flight is counted only when they come to the room that there
-    was: so where there seems to be none left, there is none. What other servers claim meanwhile is
-    not in the sum, so where there are others a server takes a part of the room, and counts again.
+    Messages in flight are counted again when claims since the last count, and `wanted` more, come
+    to what was left then: so the limit is never reached by mistake. Claims of other servers are not
+    known, so a server that is not alone counts again sooner.
     """
     hint = transaction.hints.of(queue_id)
-    parts = _PARTS if transaction.is_shared else 1
+    parts = _PARTS if transaction.capabilities.has_concurrent_writers else 1
     claims = hint.in_flight - (hint.counted or 0) + wanted
     if hint.counted is None or claims * parts >= limit - hint.counted:
         parameters = {"queue": queue_id, "now": transaction.now_ms}
@@ -56,13 +58,13 @@ def remaining(transaction: Transaction, queue_id: int, wanted: int, limit: int) 
 
 
 def next_check_ms(transaction: Transaction, queue_id: int) -> int | None:
-    """Tell when it is worth to look again: when something in flight lapses.
+    """Return when a receiver at the limit should check again, None if nothing is in flight.
 
-    What is visible is of no use before that, or before something is deleted.
+    That is when the next visibility timeout ends. Deletes on this server wake receivers at once.
     """
     parameters = {"queue": queue_id, "now": transaction.now_ms}
-    lapse_ms: int | None = _NEXT_LAPSE.value(transaction.connection, parameters)
-    if not transaction.is_shared:
-        return lapse_ms
-    soon_ms = transaction.now_ms + _ROOM_MS
-    return soon_ms if lapse_ms is None else min(lapse_ms, soon_ms)
+    next_ms: int | None = _NEXT_VISIBLE_AT.value(transaction.connection, parameters)
+    if not transaction.capabilities.has_concurrent_writers:
+        return next_ms
+    soon_ms = transaction.now_ms + _CHECK_AGAIN_MS
+    return soon_ms if next_ms is None else min(next_ms, soon_ms)

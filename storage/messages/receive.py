@@ -1,192 +1,181 @@
-"""Receiving: who gets the messages that are visible, and who is told of the rest.
+"""Receive: share the visible messages of each queue among the receives of a batch.
 
-All receives of a queue in a drain make one claim, and what it finds is dealt out. One that names
-itself, on a FIFO queue, is given what it was given before.
+All receives of a queue make one claim. A receive from a FIFO queue that repeats an earlier attempt
+gets the messages of that attempt again. Waiting receivers on this server are woken for messages
+that are left.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import queues
-from storage.messages import claim, fifo_groups, in_flight, receive_attempts
-from storage.messages.claim import Claimed, Clearing
-from storage.messages.dead_letters import Redrive
-from storage.messages.receive_attempts import (
-    AttemptedMessage,
-    ReceiveAttempt,
+from storage import locking, queues
+from storage.messages import in_flight, receive_attempts, transitions
+from storage.messages.claim import Claimed, Found, claim_fifo, claim_standard, with_content
+from storage.messages.commands import (
+    InFlightLimit,
+    Receipt,
+    Receive,
     ReceiveAttemptExpired,
-    RecordedAttempt,
+    Received,
 )
-from storage.messages.rows import STATE, Row
+from storage.messages.receive_attempts import AttemptedMessage, RecordedAttempt
+from storage.messages.rows import MessageContent, MessageState
+from storage.messages.transitions import VisibilityChange
+from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import messages
-from storage.sql.arrays import among, in_order
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
-_HELD_MS = 20
-"""How soon a receiver looks again for what another server was just about."""
+Result: TypeAlias = list[Received] | Exception
+"""The messages of one receive, or `InFlightLimit` or `ReceiveAttemptExpired`."""
+
+_LOCKED_RETRY_MS = 20
+"""Delay before a receiver checks again for messages that another server has locked."""
 
 
-class Receipt(NamedTuple):
-    """What a receipt handle says: which message, by which receive."""
+class _Served(NamedTuple):
+    """The results of a queue's receives, and whether the queue may have more visible messages."""
 
-    queue_id: int
-    number: int
-    receive_count: int
-
-
-class InFlightLimit(Exception):
-    """So many messages of the queue are in flight that no more are given."""
+    results: list[Result]
+    has_more: bool
 
 
-class Received(NamedTuple):
-    """A message as one receive is given it. Times are epoch milliseconds.
-
-    `is_ordered` tells that the group is one of a FIFO queue.
-    """
-
-    receipt: Receipt
-    message_id: bytes
-    body: str
-    envelope: bytes
-    group_id: str | None
-    is_ordered: bool
-    sent_at_ms: int
-    first_received_at_ms: int
-    received_at_ms: int
-    dead_letter_source: str | None
-
-
-@dataclass(slots=True, eq=False)
-class Receive:
-    """A claim on up to `maximum` messages; the result is what was claimed, perhaps nothing.
-
-    `in_line` tells that the receiver has a place in the queue's line, so that others in line must
-    hear of what this look leaves behind.
-    """
-
-    queue_id: int
-    revision: int
-    kind: str
-    maximum: int
-    visibility_timeout_ms: int
-    retention_ms: int
-    in_line: bool
-    in_flight_limit: int
-    redrive: Redrive | None = None
-    attempt: ReceiveAttempt | None = None
-
-    def withdraw(self) -> None:
-        """Want nothing any more; has no effect on a claim that was made already."""
-        self.maximum = 0
-
-
-def receive(transaction: Transaction, commands: Sequence[Receive], results: dict[int, Any]) -> None:
-    """Claim once for all receives of a queue, deal out, and tell who waits what is left."""
-    by_queue: dict[int, list[Receive]] = defaultdict(list)
-    named: set[tuple[int, str]] = set()
-    again: list[Receive] = []
-    for command in commands:
+def receive(transaction: Transaction, commands: Collection[Receive]) -> list[Result]:
+    """Receive messages; return the result of each command."""
+    results: list[Result] = [[] for _ in commands]
+    by_queue: dict[int, list[tuple[int, Receive]]] = defaultdict(list)
+    attempts: set[tuple[int, str]] = set()
+    repeated: list[tuple[int, Receive]] = []
+    for place, command in enumerate(commands):
         if command.attempt is not None and command.maximum:
             key = (command.queue_id, command.attempt.attempt_id)
-            if key in named:
-                again.append(command)
+            if key in attempts:
+                repeated.append((place, command))
                 continue
-            named.add(key)
-            if _repeat(transaction, command, results):
+            attempts.add(key)
+            result = _repeat(transaction, command)
+            if result is not None:
+                results[place] = result
                 continue
-        by_queue[command.queue_id].append(command)
-    held = {
-        queue_id
-        for queue_id, claimants in by_queue.items()
-        if not _serve(transaction, queue_id, claimants, results) and transaction.is_shared
-    }
-    for command in again:
-        # The same attempt twice in one drain: what the first was given, this one is given.
-        if not _repeat(transaction, command, results):
-            results[id(command)] = []
-    fifo_groups.settle(transaction, by_receive=True)
-    for queue_id, claimants in by_queue.items():
-        _hand_on(transaction, queue_id, claimants, results, is_held=queue_id in held)
+        by_queue[command.queue_id].append((place, command))
+    served: dict[int, _Served] = {}
+    for queue_id, placed in by_queue.items():
+        served[queue_id] = _serve(transaction, [command for _, command in placed])
+        for (place, _), result in zip(placed, served[queue_id].results, strict=True):
+            results[place] = result
+    for place, command in repeated:
+        # The same attempt twice in one batch: the second gets what the first got.
+        results[place] = _repeat(transaction, command) or []
+    transaction.fifo_groups.write_back(by_receive=True)
+    for queue_id, placed in by_queue.items():
+        _wake_others(transaction, [command for _, command in placed], served[queue_id])
+    return results
 
 
-def _serve(
-    transaction: Transaction,
-    queue_id: int,
-    claimants: Sequence[Receive],
-    results: dict[int, Any],
-) -> bool:
-    """Claim for all receives of one queue, and hide what is claimed.
-
-    Tell whether there may be more: there was as much as was wanted, what was given is visible
-    again, or too much was in the way.
-    """
-    wanted = sum(command.maximum for command in claimants)
-    room = left = max(
-        in_flight.remaining(transaction, queue_id, wanted, claimants[0].in_flight_limit), 0
+def _serve(transaction: Transaction, commands: Sequence[Receive]) -> _Served:
+    """Claim messages for all receives of one queue, and make them in flight."""
+    queue = transaction.locked_queues[commands[0].queue_id]
+    maxima, remaining = _limit(transaction, commands)
+    claimed = Claimed([[] for _ in commands], is_complete=True)
+    if any(maxima):
+        claimed = _claim(transaction, queue, commands, maxima)
+    results: list[Result] = []
+    added = 0
+    for command, found in zip(commands, claimed.shares, strict=True):
+        received = _received(transaction, command, found)
+        results.append(received)
+        if received:
+            added += len(received) if command.visibility_timeout_ms else 0
+            _record(transaction, command, received, transaction.now_ms)
+    if not claimed.is_in_flight:
+        _make_in_flight(transaction, queue, commands, claimed)
+    _note_claim(transaction, queue, claimed, added)
+    hint = transaction.hints.of(queue.id)
+    hint.is_full = added >= remaining
+    for place, (command, maximum) in enumerate(zip(commands, maxima, strict=True)):
+        if hint.is_full and not maximum and command.maximum:
+            results[place] = InFlightLimit()
+    stays_visible = any(
+        found and not command.visibility_timeout_ms
+        for command, found in zip(commands, claimed.shares, strict=True)
     )
+    is_all_wanted = sum(map(len, claimed.shares)) == sum(maxima)
+    return _Served(results, not claimed.is_complete or stays_visible or is_all_wanted)
+
+
+def _limit(transaction: Transaction, commands: Sequence[Receive]) -> tuple[list[int], int]:
+    """Return how many messages each receive may get, and how many more may be in flight."""
+    wanted = sum(command.maximum for command in commands)
+    queue_id, limit = commands[0].queue_id, commands[0].in_flight_limit
+    remaining = left = max(in_flight.remaining(transaction, queue_id, wanted, limit), 0)
     maxima = []
-    for command in claimants:
+    for command in commands:
         maxima.append(min(command.maximum, left))
         left -= maxima[-1]
-    claimed = Claimed([[] for _ in claimants], is_all=True)
-    if any(maxima):
-        claimed = _claim(transaction, claimants, maxima)
-    taken: dict[int, list[int]] = defaultdict(list)
-    hidden = 0
-    for command, rows in zip(claimants, claimed.shares, strict=True):
-        received = [_hand_over(transaction, command, *row) for row in rows]
-        results[id(command)] = received
-        taken[command.visibility_timeout_ms] += [state.id for state, _ in rows]
-        hidden += len(received) if command.visibility_timeout_ms else 0
-        if received:
-            _record(transaction, command, received, transaction.now_ms)
-    if not claimed.is_hidden:
-        claim.hide(transaction, queue_id, taken)
-    hint = transaction.hints.of(queue_id)
-    if hidden:
-        bodies = (content.body for rows in claimed.shares for _, content in rows)
-        hint.note_bodies(max(map(len, bodies)))
-    hint.in_flight += hidden
-    hint.is_full = hidden >= room
-    for command, maximum in zip(claimants, maxima, strict=True):
-        if hint.is_full and not maximum and command.maximum:
-            results[id(command)] = InFlightLimit()
-    found = sum(map(len, claimed.shares))
-    return not claimed.is_all or bool(taken.get(0)) or found == sum(maxima)
+    return maxima, remaining
 
 
 def _claim(
-    transaction: Transaction, claimants: Sequence[Receive], maxima: Sequence[int]
+    transaction: Transaction,
+    queue: LockedQueue,
+    commands: Sequence[Receive],
+    maxima: Sequence[int],
 ) -> Claimed:
-    """Claim for receives of one queue, which were all made from the same revision of it."""
-    first = claimants[0]
-    expired_ms = transaction.now_ms - first.retention_ms
-    clearing = Clearing(transaction, first.queue_id, expired_ms, first.redrive)
-    if first.kind != queues.STANDARD:
-        return claim.claim_fifo(transaction, clearing, maxima)
-    timeout_ms, *others = {command.visibility_timeout_ms for command in claimants}
+    if queue.kind != queues.STANDARD:
+        return claim_fifo(transaction, queue, maxima)
+    timeout_ms, *others = {command.visibility_timeout_ms for command in commands}
     until_ms = None if others else transaction.now_ms + timeout_ms
-    return claim.claim_standard(transaction, clearing, maxima, until_ms)
+    return claim_standard(transaction, queue, maxima, until_ms)
 
 
-def _hand_over(transaction: Transaction, command: Receive, state: Row, content: Row) -> Received:
-    if state.group_id is not None:
-        transaction.dirty_groups.add((command.queue_id, state.group_id))
-    return _received(command, state, content, state.receive_count + 1, transaction.now_ms)
+def _make_in_flight(
+    transaction: Transaction,
+    queue: LockedQueue,
+    commands: Sequence[Receive],
+    claimed: Claimed,
+) -> None:
+    """Make claimed messages in flight, with one statement for each visibility timeout."""
+    by_timeout: dict[int, list[MessageState]] = defaultdict(list)
+    for command, found in zip(commands, claimed.shares, strict=True):
+        by_timeout[command.visibility_timeout_ms] += [state for state, _ in found]
+    for timeout_ms, rows in by_timeout.items():
+        if rows:
+            until_ms = transaction.now_ms + timeout_ms
+            transitions.make_in_flight(transaction, queue.id, rows, until_ms)
 
 
-def _received(
-    command: Receive, state: Row, content: Row, receive_count: int, received_at_ms: int
+def _note_claim(transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int) -> None:
+    """Note in the queue's hints that `added` more messages are in flight, and how long they are."""
+    hint = transaction.hints.of(queue.id)
+    hint.in_flight += added
+    if added:
+        bodies = (content.body for found in claimed.shares for _, content in found)
+        hint.note_bodies(max(map(len, bodies)))
+
+
+def _received(transaction: Transaction, command: Receive, found: Sequence[Found]) -> list[Received]:
+    """Return messages as a receive gets them that is counted now."""
+    now_ms = transaction.now_ms
+    return [
+        _one_received(command, state, content, state.receive_count + 1, now_ms)
+        for state, content in found
+    ]
+
+
+def _one_received(
+    command: Receive,
+    state: MessageState,
+    content: MessageContent,
+    receive_count: int,
+    received_at_ms: int,
 ) -> Received:
-    first_ms = state.first_received_at_ms
+    first_ms, source = state.first_received_at_ms, content.dead_letter_source
     return Received(
         Receipt(command.queue_id, state.id, receive_count),
         content.message_id,
@@ -197,11 +186,11 @@ def _received(
         state.sent_at_ms,
         received_at_ms if first_ms is None else first_ms,
         received_at_ms,
-        content.dead_letter_source,
+        None if source is None else QueueName.parse(source),
     )
 
 
-_HEAD = Statement(
+_FIRST_VISIBLE_AT = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(messages.c.queue_id == bindparam("queue"))
     .order_by(messages.c.visible_at_ms, messages.c.id)
@@ -209,109 +198,104 @@ _HEAD = Statement(
 )
 
 
-def _hand_on(
-    transaction: Transaction,
-    queue_id: int,
-    claimants: Sequence[Receive],
-    results: dict[int, Any],
-    *,
-    is_held: bool,
-) -> None:
-    """Tell who is still in line what this look saw: there is more, or when there will be.
+def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: _Served) -> None:
+    """Wake a receiver on this server for messages that the receives have left, now or later.
 
-    What is visible and was not to be had is held by another server. It is told of when that is
-    done, but not if nothing comes of it; so somebody looks again in a while, and not at once, which
-    would be over and over again.
+    If visible messages could not be claimed, another server has locked them. It notifies receivers
+    if messages stay visible, but not in every case; so a receiver checks again after a short delay,
+    and not at once, which it would do until the lock is released.
     """
-    answers = [results[id(command)] for command in claimants if command.in_line]
-    served = sum(1 for answer in answers if answer and not isinstance(answer, InFlightLimit))
-    if transaction.count_waiting(queue_id) <= served:
+    queue_id = commands[0].queue_id
+    waiting = zip(commands, served.results, strict=True)
+    got_messages = sum(
+        1
+        for command, result in waiting
+        if command.is_waiting and result and not isinstance(result, Exception)
+    )
+    if transaction.count_waiting(queue_id) <= got_messages:
         return
     connection = transaction.connection
+    at_ms: int | None
     if transaction.hints.of(queue_id).is_full:
-        head_ms = in_flight.next_check_ms(transaction, queue_id)
-    elif claimants[0].kind == queues.STANDARD:
-        head_ms = _HEAD.value(connection, {"queue": queue_id})
+        at_ms = in_flight.next_check_ms(transaction, queue_id)
+    elif commands[0].kind == queues.STANDARD:
+        at_ms = _FIRST_VISIBLE_AT.value(connection, {"queue": queue_id})
     else:
-        head_ms = fifo_groups.next_at_ms(transaction, queue_id)
-    if head_ms is not None:
-        if is_held and head_ms <= transaction.now_ms:
-            head_ms = transaction.now_ms + _HELD_MS
-        transaction.wake_local(queue_id, head_ms)
+        at_ms = transaction.fifo_groups.next_available_at_ms(queue_id)
+    if at_ms is None:
+        return
+    is_locked = transaction.capabilities.has_concurrent_writers and not served.has_more
+    if is_locked and at_ms <= transaction.now_ms:
+        at_ms = transaction.now_ms + _LOCKED_RETRY_MS
+    transaction.wake_local(queue_id, at_ms)
 
 
-_STATE_OF = Statement(
-    sa.select(*STATE)
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        among(messages.c.id, "numbers"),
-    )
-    .order_by(in_order(messages.c.id))
-    .with_for_update()
-)
-
-_HIDE_AGAIN = Statement(
-    messages.update()
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number"))
-    .values(visible_at_ms=bindparam("until"))
-)
-
-
-def _repeat(transaction: Transaction, command: Receive, results: dict[int, Any]) -> bool:
-    """Give a repeated attempt what it was given before; False if it is a new one."""
+def _repeat(transaction: Transaction, command: Receive) -> Result | None:
+    """Return the messages of an earlier attempt that a receive repeats, or None for a new one."""
     if command.attempt is None:
-        return False
+        return None
     try:
-        made = receive_attempts.find(transaction, command.queue_id, command.attempt)
-        if made is None:
-            return False
-        results[id(command)] = _claim_again(transaction, command, made)
+        recorded = receive_attempts.find(transaction, command.queue_id, command.attempt)
+        return None if recorded is None else _receive_again(transaction, command, recorded)
     except ReceiveAttemptExpired as error:
-        results[id(command)] = error
-    return True
+        return error
 
 
-def _claim_again(
-    transaction: Transaction, command: Receive, made: RecordedAttempt
+def _receive_again(
+    transaction: Transaction, command: Receive, recorded: RecordedAttempt
 ) -> list[Received]:
-    """Hide an attempt's messages anew, if each is still as the attempt left it.
+    """Restart the visibility timeouts of an attempt's messages, and return them.
 
-    The receipts are those of the first time: they carry when that was.
+    The receipts are those of the first time, and carry its time.
+
+    Raises:
+        ReceiveAttemptExpired: a message was deleted, has expired, became visible or was changed.
     """
-    queue_id = command.queue_id
-    parameters = {"queue": queue_id, "numbers": [one.number for one in made.claims]}
-    states = {row.id: row for row in _STATE_OF.rows(transaction.connection, parameters)}
-    for one in made.claims:
-        row = states.get(one.number)
-        expected = (one.receive_count, one.hidden_until_ms)
-        if row is None or (row.receive_count, row.visible_at_ms) != expected:
+    queue = transaction.locked_queues[command.queue_id]
+    states = _lock_attempted(transaction, queue.id, recorded)
+    expired_ms = transaction.now_ms - queue.retention_ms
+    for attempted in recorded.messages:
+        state = states.get(attempted.number)
+        expected = (attempted.receive_count, attempted.visible_at_ms)
+        if state is None or (state.receive_count, state.visible_at_ms) != expected:
             raise ReceiveAttemptExpired
-        if row.visible_at_ms <= transaction.now_ms:
+        if state.visible_at_ms <= transaction.now_ms or state.sent_at_ms <= expired_ms:
             raise ReceiveAttemptExpired
-        if row.sent_at_ms <= transaction.now_ms - command.retention_ms:
-            raise ReceiveAttemptExpired
-    rows = [states[one.number] for one in made.claims]
+    rows = [states[attempted.number] for attempted in recorded.messages]
     received = [
-        _received(command, state, content, state.receive_count, made.made_at_ms)
-        for state, content in claim.with_content(transaction, queue_id, rows)
+        _one_received(command, state, content, state.receive_count, recorded.made_at_ms)
+        for state, content in with_content(transaction, queue.id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
-    _HIDE_AGAIN.change_all(
-        transaction.connection,
-        [{"queue": queue_id, "number": row.id, "until": until_ms} for row in rows],
+    transitions.receive_again(
+        transaction, [VisibilityChange(queue.id, row.id, row.group_id, until_ms) for row in rows]
     )
-    transaction.dirty_groups.update((queue_id, row.group_id) for row in rows)
-    _record(transaction, command, received, made.made_at_ms)
+    _record(transaction, command, received, recorded.made_at_ms)
     return received
+
+
+def _lock_attempted(
+    transaction: Transaction, queue_id: int, recorded: RecordedAttempt
+) -> dict[int, MessageState]:
+    """Lock the messages of an attempt after their groups; return their states by number."""
+    numbers = [attempted.number for attempted in recorded.messages]
+    if transaction.capabilities.has_concurrent_writers:
+        groups = locking.groups_of_messages(transaction.connection, {queue_id: numbers})
+        transaction.fifo_groups.lock(groups)
+    rows = locking.lock_messages(transaction.connection, queue_id, numbers)
+    return {row.id: row for row in rows}
 
 
 def _record(
     transaction: Transaction, command: Receive, received: Sequence[Received], made_at_ms: int
 ) -> None:
+    """Record an attempt's messages, so that it can be repeated."""
     if command.attempt is not None:
         until_ms = transaction.now_ms + command.visibility_timeout_ms
-        claimed = [
-            AttemptedMessage(message.receipt.number, message.receipt.receive_count, until_ms)
-            for message in received
+        attempted = [
+            AttemptedMessage(one.receipt.number, one.receipt.receive_count, until_ms)
+            for one in received
         ]
-        receive_attempts.record(transaction, command.queue_id, command.attempt, made_at_ms, claimed)
+        receive_attempts.record(
+            transaction, command.queue_id, command.attempt, made_at_ms, attempted
+        )

@@ -1,8 +1,7 @@
-"""Receives that named themselves: the same attempt again is given the same messages again.
+"""Receive attempts: a receive from a FIFO queue whose response was lost can be repeated.
 
-For five minutes after the first, a receive from a FIFO queue that was lost on its way to the
-client can be repeated without waiting for the visibility timeout. Refuses to repeat one whose
-messages have met anything else since.
+AWS: for five minutes, a receive with the same ReceiveRequestAttemptId and the same parameters gets
+the same messages, provided that none of them was deleted or changed, or has expired.
 """
 
 from __future__ import annotations
@@ -13,62 +12,46 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
+from storage.messages.commands import ReceiveAttempt, ReceiveAttemptExpired
 from storage.schema import receive_attempts
 from storage.transaction import Transaction
 
 ATTEMPT_MS = 300_000
-"""How long an attempt may be repeated, counted from when it was first made."""
-
-
-class ReceiveAttemptExpired(Exception):
-    """An attempt by this name was made, and what it was given cannot be given again."""
-
-
-class ReceiveAttempt(NamedTuple):
-    """The name of a receive, and what else was asked for, which must not differ."""
-
-    attempt_id: str
-    parameters: Sequence[Any]
+"""How long an attempt can be repeated, from the first receive with its id (AWS: five minutes)."""
 
 
 class AttemptedMessage(NamedTuple):
-    """One message of an attempt, and until when it was hidden."""
+    """A message of an attempt, as the attempt left it."""
 
     number: int
     receive_count: int
-    hidden_until_ms: int
+    visible_at_ms: int
 
 
 class RecordedAttempt(NamedTuple):
-    """An attempt that was made, and may be repeated if nothing has changed since."""
+    """An attempt of the last five minutes, the time of its first receive, and its messages."""
 
     made_at_ms: int
     parameters: Sequence[Any]
-    claims: Sequence[AttemptedMessage]
+    messages: Sequence[AttemptedMessage]
 
 
-_FIND = (
-    sa.select(receive_attempts)
-    .where(
-        receive_attempts.c.queue_id == bindparam("queue"),
-        receive_attempts.c.attempt_id == bindparam("attempt"),
-    )
-    .with_for_update()
-)
-
-_FORGET = receive_attempts.delete().where(
+_is_the_attempt = sa.and_(
     receive_attempts.c.queue_id == bindparam("queue"),
     receive_attempts.c.attempt_id == bindparam("attempt"),
 )
+_FIND = locking.lock_row(sa.select(receive_attempts).where(_is_the_attempt))
+_DELETE = receive_attempts.delete().where(_is_the_attempt)
 
 
 def find(
     transaction: Transaction, queue_id: int, attempt: ReceiveAttempt
 ) -> RecordedAttempt | None:
-    """Give what an attempt of this name was given, if it was made within five minutes.
+    """Lock and return the attempt with this id, or None if there was none in five minutes.
 
     Raises:
-        ReceiveAttemptExpired: it was made with other parameters.
+        ReceiveAttemptExpired: the attempt had other parameters.
     """
     key = {"queue": queue_id, "attempt": attempt.attempt_id}
     row = transaction.connection.execute(_FIND, key).first()
@@ -86,11 +69,11 @@ def record(
     queue_id: int,
     attempt: ReceiveAttempt,
     made_at_ms: int,
-    claims: Sequence[AttemptedMessage],
+    messages: Sequence[AttemptedMessage],
 ) -> None:
-    """Remember what an attempt was given, in place of what it was given before."""
+    """Record the messages of an attempt, in place of those recorded before."""
     key = {"queue": queue_id, "attempt": attempt.attempt_id}
-    transaction.connection.execute(_FORGET, key)
+    transaction.connection.execute(_DELETE, key)
     transaction.connection.execute(
         receive_attempts.insert(),
         {
@@ -98,22 +81,21 @@ def record(
             "attempt_id": attempt.attempt_id,
             "made_at_ms": made_at_ms,
             "parameters": list(attempt.parameters),
-            "claims": [list(claim) for claim in claims],
+            "claims": [list(message) for message in messages],
         },
     )
 
 
 def free_expired(transaction: Transaction, limit: int) -> int:
-    """Free up to `limit` attempts that cannot be repeated any more."""
+    """Delete up to `limit` attempts older than five minutes; return how many there were."""
     old = (
         sa.select(receive_attempts.c.queue_id, receive_attempts.c.attempt_id)
         .where(receive_attempts.c.made_at_ms <= transaction.now_ms - ATTEMPT_MS)
         .order_by(receive_attempts.c.made_at_ms)
         .limit(limit)
     )
-    # In the order in which other servers free them.
     found = sorted(tuple(row) for row in transaction.connection.execute(old))
     rows = [{"queue": queue_id, "attempt": attempt_id} for queue_id, attempt_id in found]
     if rows:
-        transaction.connection.execute(_FORGET, rows)
+        transaction.connection.execute(_DELETE, rows)
     return len(rows)

@@ -1,14 +1,105 @@
-"""The columns of a message's state, as every statement that locks or claims messages reads them."""
+"""Rows of messages: the columns that statements read, their types, and what they allow."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import enum
+from typing import NamedTuple, Protocol, Self
 
-import sqlalchemy as sa
+from storage.queue_settings import LockedQueue
+from storage.schema import bodies, messages
 
-from storage.schema import messages
 
-Row: TypeAlias = sa.Row[*tuple[Any, ...]]
+class MessageKey(Protocol):
+    """What must be known of a message to delete it: its number, and its FIFO message group."""
+
+    @property
+    def id(self) -> int:
+        """The message's number, unique in its queue."""
+
+    @property
+    def group_id(self) -> str | None:
+        """The message group, for a message of a FIFO queue."""
+
+
+class MessageState(MessageKey, Protocol):
+    """A message's state: one row of `STATE`. Times are epoch milliseconds."""
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The message group, for a message of a standard queue."""
+
+    @property
+    def visible_at_ms(self) -> int:
+        """The message is visible from this time on."""
+
+    @property
+    def sent_at_ms(self) -> int:
+        """The time of sending, from which retention counts."""
+
+    @property
+    def receive_count(self) -> int:
+        """How often the message was received."""
+
+    @property
+    def first_received_at_ms(self) -> int | None:
+        """The time of the first receive."""
+
+
+class MessageContent(Protocol):
+    """A message's content: one row of `CONTENT`."""
+
+    @property
+    def message_id(self) -> bytes:
+        """The id that the sender was told, 16 bytes."""
+
+    @property
+    def body(self) -> str:
+        """The body."""
+
+    @property
+    def envelope(self) -> bytes:
+        """The attributes, as the rules encode them; opaque here."""
+
+    @property
+    def dead_letter_source(self) -> str | None:
+        """The queue that the message was dead-lettered from, as the rules name it."""
+
+
+class GroupRow(Protocol):
+    """A row of `groups`. Times are epoch milliseconds."""
+
+    @property
+    def group_id(self) -> str:
+        """The message group."""
+
+    @property
+    def head_id(self) -> int:
+        """The number of its first message."""
+
+    @property
+    def available_at_ms(self) -> int:
+        """The group delivers from this time on."""
+
+
+class GroupHead(GroupRow, Protocol):
+    """A row of `groups` with the group's first message as it is now."""
+
+    @property
+    def id(self) -> int:
+        """The number of the first message."""
+
+    @property
+    def visible_at_ms(self) -> int:
+        """The first message is visible from this time on."""
+
+    @property
+    def sent_at_ms(self) -> int:
+        """The time when it was sent."""
+
+    @property
+    def retention_ms(self) -> int | None:
+        """The queue's retention, or None for a dropped queue."""
+
 
 STATE = (
     messages.c.id,
@@ -19,4 +110,57 @@ STATE = (
     messages.c.receive_count,
     messages.c.first_received_at_ms,
 )
-"""What must be known of a message to decide whether it may be received, and to receive it."""
+"""The columns of `MessageState`: what decides whether a message may be received."""
+
+CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
+"""The columns of `MessageContent`."""
+
+
+_ANY_COUNT = 2**31 - 1
+
+
+class Eligibility(enum.Enum):
+    """Whether a message may be delivered when it is visible."""
+
+    ELIGIBLE = enum.auto()
+    EXPIRED = enum.auto()
+    """It is older than the queue's retention (AWS: 60 s to 14 days): delete it."""
+    EXHAUSTED = enum.auto()
+    """It was received as often as the redrive policy allows (AWS: 1 to 1,000): dead-letter it."""
+
+
+class DeliveryRules(NamedTuple):
+    """What a queue's settings say about the delivery of its messages, at one time.
+
+    Attributes:
+        now_ms: that time.
+        expired_ms: messages that were sent then or before have expired.
+        max_receive_count: visible messages that were received so often are exhausted.
+    """
+
+    now_ms: int
+    expired_ms: int
+    max_receive_count: int
+
+    @classmethod
+    def of(cls, queue: LockedQueue, now_ms: int) -> Self:
+        """Return the rules of a queue."""
+        redrive = queue.redrive
+        max_receive_count = _ANY_COUNT if redrive is None else redrive.max_receive_count
+        return cls(now_ms, now_ms - queue.retention_ms, max_receive_count)
+
+    def without_redrive(self) -> Self:
+        """Return the rules of a queue whose dead-letter queue does not exist."""
+        return self._replace(max_receive_count=_ANY_COUNT)
+
+    def judge(self, row: MessageState) -> Eligibility:
+        """Decide whether a message may be delivered."""
+        if row.sent_at_ms <= self.expired_ms:
+            return Eligibility.EXPIRED
+        if row.receive_count >= self.max_receive_count and row.visible_at_ms <= self.now_ms:
+            return Eligibility.EXHAUSTED
+        return Eligibility.ELIGIBLE
+
+    def is_eligible(self, row: MessageState) -> bool:
+        """Tell whether a message may be delivered."""
+        return self.judge(row) is Eligibility.ELIGIBLE

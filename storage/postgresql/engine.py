@@ -12,15 +12,15 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from storage import schema
+from storage import migrations
 from storage.clock import Clock
 from storage.errors import is_connection_loss, is_transient
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
 from storage.postgresql.listener import Listener
 from storage.postgresql.session import install_sessions, session_of
+from storage.postgresql.statements import CAPABILITIES, NEXT_NUMBERS
 from storage.sql.driver import report_rollback
-from storage.sql.statement import Statement
 
 T = TypeVar("T")
 
@@ -37,12 +37,12 @@ class PostgresqlEngine:
     often those who wait look.
     """
 
-    is_shared = True
+    capabilities = CAPABILITIES
 
     def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
         self._is_pooled = is_pooled = poll_seconds is not None
         self._address = Address(url, is_pooled=is_pooled)
-        self._link = Listener(self._address, poll_seconds)
+        self._listener = Listener(self._address, poll_seconds)
         self._engine = create_async_engine(
             _DIALECT,
             async_creator=self._connect,
@@ -70,7 +70,7 @@ class PostgresqlEngine:
     async def _connect(self) -> AsyncpgConnection:
         return await self._address.connect({})
 
-    async def prepare(self, clock: Clock) -> bytes:
+    async def open(self, clock: Clock) -> bytes:
         """Make or migrate the tables, and set the clock; give the database's secret."""
         # A change of the schema, or another server's, takes as long as it takes.
         patient = partial(self._address.connect, {}, is_patient=True)
@@ -80,14 +80,14 @@ class PostgresqlEngine:
         async with engine.begin() as connection:
             # Several servers may start at once; the first makes the tables.
             await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(schema.migrate)
-            secret = await connection.run_sync(schema.secret)
-        await self._link.open(clock)
+            await connection.run_sync(migrations.migrate)
+            secret = await connection.run_sync(migrations.secret)
+        await self._listener.open(clock)
         return secret
 
-    def follow(self, handler: NotificationHandler) -> None:
+    def listen(self, handler: NotificationHandler) -> None:
         """Tell what comes from other servers from now on."""
-        self._link.follow(handler)
+        self._listener.listen(handler)
 
     async def transact(
         self,
@@ -156,15 +156,15 @@ class PostgresqlEngine:
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Take the next numbers: increasing, and never given again, to no server."""
-        return [number for (number,) in _NEXT_NUMBERS.rows(connection, {"count": count})]
+        return [number for (number,) in NEXT_NUMBERS.rows(connection, {"count": count})]
 
-    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
+    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
         """Tell the other servers, with the COMMIT of this transaction."""
-        self._link.tell(connection, told, now_ms)
+        self._listener.notify(connection, sent, now_ms)
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._link.close()
+        await self._listener.close()
         await self._disconnect()
         await self._engine.dispose()
 
@@ -180,12 +180,10 @@ class PostgresqlEngine:
             with contextlib.suppress(Exception):
                 await connection.close()
 
-    def where(self) -> str:
+    def display_url(self) -> str:
         """Name the database in an error, without its password."""
         return self._address.where()
 
-
-_NEXT_NUMBERS = Statement(schema.next_numbers)
 
 _DIALECT = "postgresql+asyncpg://"
 

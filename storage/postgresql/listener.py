@@ -1,8 +1,11 @@
-"""A server's tie to the others on its PostgreSQL: one connection beside those that do the work.
+"""The listener: one PostgreSQL connection per server, besides those that run transactions.
 
-On it come the news of other servers, the time by the database's clock, and word of whose turn it
-is to do what one server does for all. Whoever loses it has lost that turn, takes it that news was
-missed, and ties itself anew. Refuses to know what the news means to whom.
+It receives the notifications of other servers (LISTEN), measures the database's clock, and elects
+the leader: the server whose listener holds an advisory lock. When a listener loses its connection,
+it gives up leadership, reconnects, and resyncs, because it may have missed notifications.
+
+Behind a transaction pooler, nothing lasts longer than a transaction. There, no notifications are
+sent or received, and the leader keeps a transaction open that holds the lock.
 """
 
 from __future__ import annotations
@@ -26,11 +29,15 @@ from storage.sql.statement import Statement
 
 log = logging.getLogger(__name__)
 
+ANSWER_SECONDS = 3.0
+"""How long PostgreSQL may take to answer the listener; after that its connection is lost."""
+
 _CHANNEL = "queueserver"
 
-_DUTY = 0x64757479  # "duty"
-_TAKE_DUTY = f"SELECT pg_try_advisory_lock({_DUTY})"
-_TAKE_DUTY_IN_TRANSACTION = f"SELECT pg_try_advisory_xact_lock({_DUTY})"
+# Servers of all versions must use the same channel and the same lock.
+_LEADER_LOCK = 0x64757479
+_LOCK = f"SELECT pg_try_advisory_lock({_LEADER_LOCK})"
+_LOCK_IN_TRANSACTION = f"SELECT pg_try_advisory_xact_lock({_LEADER_LOCK})"
 
 _TIME = (
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8, "
@@ -38,15 +45,13 @@ _TIME = (
 )
 _FIRST_MEASUREMENTS = 5
 
-_BEAT_SECONDS = 1.0
-"""How often the time is asked for, and the duty if another server has it."""
-_ANSWER_SECONDS = 3.0
-"""How long the database has to answer on the link before the link is taken to be lost."""
-_PAUSE_SECONDS = 0.25
-"""How long after a failure it is tried anew."""
+_CHECK_SECONDS = 1.0
+"""Interval at which the listener measures the clock and tries to become the leader."""
+_RECONNECT_SECONDS = 0.25
+"""Delay before each reconnect."""
 _SESSION = {
-    "application_name": "queueserver link",
-    # A server that does not say anything any more must not keep the duty.
+    "application_name": "queueserver listener",
+    # A server that hangs must not remain the leader.
     "idle_session_timeout": "10s",
 }
 
@@ -58,10 +63,10 @@ _NOTIFY = Statement(
 
 
 class Listener:
-    """The link of one server; `poll_seconds` is how often it looks where nobody can tell it.
+    """The listener of one server.
 
-    Where sessions are pooled nothing lasts longer than a transaction. So there is no listening, and
-    who has the duty has it for as long as one transaction, which it leaves open.
+    With `poll_seconds`, the database is behind a transaction pooler, and the listener resyncs at
+    this interval instead of receiving notifications.
     """
 
     def __init__(self, address: Address, poll_seconds: float | None) -> None:
@@ -75,108 +80,117 @@ class Listener:
         self._handler: NotificationHandler
         self._task: asyncio.Task[None] | None = None
 
-    def tell(self, connection: sa.Connection, told: Notifications, now_ms: int) -> None:
-        """Tell the other servers, with the COMMIT of this transaction."""
-        if self._poll_seconds is None and told:
-            payloads = notifications.encode(self._sender, told, now_ms)
-            _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
-
     async def open(self, clock: Clock) -> None:
         """Connect, and set the clock.
 
         Raises:
-            FAILURES: that is not possible.
+            FAILURES: PostgreSQL cannot be reached, or does not answer.
         """
         self._clock = clock
         await self._connect()
 
-    def follow(self, handler: NotificationHandler) -> None:
-        """Tell what comes from now on, and do so until the link is closed."""
+    def listen(self, handler: NotificationHandler) -> None:
+        """Pass notifications and changes of leadership to a handler, until `close`."""
         self._handler = handler
-        self._task = asyncio.create_task(self._run(), name="link to the other servers")
+        self._task = asyncio.create_task(self._run(), name="listener")
+
+    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
+        """Notify the other servers when this transaction commits."""
+        if self._poll_seconds is None and sent:
+            payloads = notifications.encode(self._sender, sent, now_ms)
+            _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
 
     async def close(self) -> None:
-        """Let go of the duty and of the connection."""
+        """Stop listening, give up leadership, and close the connection."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
         connection, self._connection = self._connection, None
         if connection is not None:
-            # In good order, so that the duty is free when this returns.
+            # Not `terminate`: the lock must be free when this returns.
             with contextlib.suppress(*FAILURES):
-                await connection.close(timeout=_ANSWER_SECONDS)
+                await connection.close(timeout=ANSWER_SECONDS)
 
-    async def _connect(self) -> None:
+    async def _run(self) -> None:
+        is_logged = False
+        while True:
+            try:
+                connection = self._connection or await self._connect()
+                if is_logged:
+                    log.warning("reconnected to PostgreSQL notifications")
+                is_logged = False
+                await self._listen(connection)
+            except FAILURES as error:
+                if not is_logged:
+                    log.warning(
+                        "lost connection to PostgreSQL notifications: reconnecting "
+                        "every=%ss error=%s",
+                        _RECONNECT_SECONDS,
+                        str(error) or "no answer",
+                    )
+                is_logged = True
+            except Exception:
+                log.exception("listener failed: reconnecting every=%ss", _RECONNECT_SECONDS)
+            self._disconnect()
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _connect(self) -> AsyncpgConnection:
         connection = await self._address.connect(_SESSION)
         self._lost.clear()
         connection.add_termination_listener(lambda _: self._lost.set())
         self._connection = connection
         for _ in range(_FIRST_MEASUREMENTS):
-            await self._measure(connection)
+            await self._measure_clock(connection)
+        return connection
 
-    async def _run(self) -> None:
-        is_told = False
-        while True:
-            try:
-                if self._connection is None:
-                    await self._connect()
-                if is_told:
-                    log.warning("the link to the other servers is back")
-                is_told = False
-                await self._stay(self._connection)
-            except FAILURES as error:
-                if not is_told:
-                    reason = str(error) or "no answer"
-                    log.warning("the link to the other servers is lost: %s", reason)
-                is_told = True
-            except Exception:
-                log.exception("the link to the other servers failed; it is tied anew")
-            self._drop()
-            await asyncio.sleep(_PAUSE_SECONDS)
+    async def _listen(self, connection: AsyncpgConnection) -> None:
+        """Listen on a connection until it is lost.
 
-    async def _stay(self, connection: AsyncpgConnection | None) -> None:
-        """Be tied to the others until the connection is lost."""
-        if connection is None:
-            return
+        Raises:
+            FAILURES: the connection is lost.
+        """
         if self._poll_seconds is None:
-            await connection.add_listener(_CHANNEL, self._hear)
+            await connection.add_listener(_CHANNEL, self._on_notification)
         self._handler.resync()
-        beat_seconds = min(_BEAT_SECONDS, self._poll_seconds or _BEAT_SECONDS)
+        check_seconds = min(_CHECK_SECONDS, self._poll_seconds or _CHECK_SECONDS)
         while not self._lost.is_set():
-            await self._measure(connection)
-            if not self._is_leader and await self._try_for_duty(connection):
+            await self._measure_clock(connection)
+            if not self._is_leader and await self._try_to_lead(connection):
                 self._is_leader = True
                 self._handler.set_leader(True)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), beat_seconds)
+                await asyncio.wait_for(self._lost.wait(), check_seconds)
             if self._poll_seconds is not None:
                 self._handler.resync()
         raise ConnectionResetError("the connection was closed")
 
-    async def _measure(self, connection: AsyncpgConnection) -> None:
-        """Ask what time it is; it was so at some moment between the question and the answer."""
-        began = perf_counter()
-        told_ms, reached_ms = await _ask(connection, _TIME)
-        error_ms = (perf_counter() - began) * 500
-        self._clock.adjust(told_ms + error_ms, error_ms)
-        self._clock.raise_floor(reached_ms or 0)
-
-    async def _try_for_duty(self, connection: AsyncpgConnection) -> bool:
-        if self._poll_seconds is None:
-            return bool((await _ask(connection, _TAKE_DUTY))[0])
-        await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-        (is_ours,) = await _ask(connection, _TAKE_DUTY_IN_TRANSACTION)
-        if not is_ours:
-            await connection.execute("ROLLBACK")
-        return bool(is_ours)
-
-    def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        sender, heard = notifications.decode(str(payload))
+    def _on_notification(
+        self, _connection: object, _pid: int, _channel: str, payload: object
+    ) -> None:
+        sender, received = notifications.decode(str(payload))
         if sender != self._sender:
-            self._handler.handle(heard)
+            self._handler.handle(received)
 
-    def _drop(self) -> None:
+    async def _measure_clock(self, connection: AsyncpgConnection) -> None:
+        """Read PostgreSQL's clock; it was read at some time between the query and its answer."""
+        started = perf_counter()
+        time_ms, floor_ms = await _fetch_row(connection, _TIME)
+        error_ms = (perf_counter() - started) * 500
+        self._clock.adjust(time_ms + error_ms, error_ms)
+        self._clock.raise_floor(floor_ms or 0)
+
+    async def _try_to_lead(self, connection: AsyncpgConnection) -> bool:
+        """Return whether this server has got the leader's lock."""
+        if self._poll_seconds is None:
+            return bool((await _fetch_row(connection, _LOCK))[0])
+        await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
+        (is_leader,) = await _fetch_row(connection, _LOCK_IN_TRANSACTION)
+        if not is_leader:
+            await connection.execute("ROLLBACK")
+        return bool(is_leader)
+
+    def _disconnect(self) -> None:
         if self._is_leader:
             self._is_leader = False
             self._handler.set_leader(False)
@@ -185,15 +199,15 @@ class Listener:
             self._connection = None
 
 
-async def _ask(connection: AsyncpgConnection, question: str) -> Sequence[Any]:
-    """Give the one row that a statement gives.
+async def _fetch_row(connection: AsyncpgConnection, query: str) -> Sequence[Any]:
+    """Return the only row of a query.
 
-    In a transaction, PostgreSQL keeps the statement's snapshot until there is another one, and for
-    as long frees no dead rows of any table; so that there is one, even if it says nothing.
+    In a transaction, PostgreSQL keeps the snapshot of a statement until the next statement, and
+    meanwhile frees no dead rows of any table. An empty SELECT makes it drop the snapshot.
     """
-    row = await connection.fetchrow(question, timeout=_ANSWER_SECONDS)
+    row = await connection.fetchrow(query, timeout=ANSWER_SECONDS)
     if connection.is_in_transaction():
-        await connection.execute("SELECT", timeout=_ANSWER_SECONDS)
+        await connection.execute("SELECT", timeout=ANSWER_SECONDS)
     if row is None:
-        raise ConnectionResetError("the database has no answer")
+        raise ConnectionResetError("the query returned no row")
     return tuple(row)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
@@ -55,32 +55,6 @@ def insertion(table: sa.FromClause, columns: Sequence[str], dialect: sa.Dialect)
     )
     names = ", ".join(columns)
     return f"INSERT INTO {table} ({names}) SELECT * FROM unnest({values})"  # noqa: S608
-
-
-def insertion_or_hold(table: sa.Table, key: Sequence[str], others: Mapping[str, int]) -> sa.Insert:
-    """Insert rows of a table by their whole keys, given as a list for each of its columns.
-
-    A row that is there already is left as it is, and held; all are inserted or waited for in the
-    order of their keys, and the keys are given of those that were inserted. For PostgreSQL, where
-    another server may have inserted a row since this one has looked for it.
-    """
-    kinds = {name: table.columns[name].type for name in key}
-    rows = (
-        sa.func.unnest(*(sa.bindparam(name, type_=ValueList(kinds[name])) for name in key))
-        .table_valued(*(sa.column(name, kinds[name]) for name in key))
-        .render_derived(name="given")
-    )
-    order = (in_order(rows.columns[name]) for name in key)
-    made = [sa.literal_column(str(value), sa.BigInteger()) for value in others.values()]
-    left = next(iter(others))
-    return (
-        insert(table)
-        .from_select([*key, *others], sa.select(*rows.columns, *made).order_by(*order))
-        .on_conflict_do_update(
-            index_elements=key, set_={left: table.columns[left]}, where=sa.false()
-        )
-        .returning(*(table.columns[name] for name in key))
-    )
 
 
 def for_all(text: str, dialect: sa.Dialect) -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import schema
+from storage import migrations, schema
 from storage.errors import DatabaseUnusable, explain
 
 _SKIPPED_NUMBERS = 10**12
@@ -47,7 +47,7 @@ def back_up(url: str, file: Path) -> int:
         # Whoever sees the file sees all of it.
         os.link(unfinished, file)
         _sync(file.parent)
-    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, schema.ForeignDatabase) as error:
+    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, migrations.ForeignDatabase) as error:
         if isinstance(error, OSError):
             raise DatabaseUnusable(f"cannot write {file}: {error.strerror}") from error
         raise DatabaseUnusable(explain(error, str(source))) from error
@@ -71,8 +71,8 @@ def _prepare(copy: Path) -> None:
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(copy)))
     try:
         with engine.begin() as connection:
-            if not schema.version(connection):
-                raise schema.ForeignDatabase
+            if not migrations.version(connection):
+                raise migrations.ForeignDatabase
             connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
             value = schema.properties.c.value
             skipped = sa.cast(sa.cast(value, sa.Integer) + _SKIPPED_NUMBERS, sa.Text)

@@ -27,8 +27,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import StaticPool
 
-from storage import schema, time_floor
+from storage import migrations, schema, time_floor
 from storage.clock import Clock
+from storage.engine import Capabilities
 from storage.errors import DatabaseUnusable
 from storage.notifications import NotificationHandler, Notifications
 from storage.sql.driver import driver_of, report_rollback
@@ -65,7 +66,7 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without one it is in memory and ends with the process."""
 
-    is_shared = False
+    capabilities = Capabilities(has_concurrent_writers=False)
 
     def __init__(self, address: sa.URL) -> None:
         self._path = "" if address.database in (None, ":memory:") else str(address.database)
@@ -88,7 +89,7 @@ class SqliteEngine:
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
         self._next_number = self._reserved_number = 0
 
-    async def prepare(self, clock: Clock) -> bytes:
+    async def open(self, clock: Clock) -> bytes:
         """Make or migrate the tables, and set the clock; give the database's secret."""
         secret, reached_ms = await self._on_thread(self._prepare)
         clock.raise_floor(reached_ms)
@@ -97,8 +98,8 @@ class SqliteEngine:
     def _prepare(self) -> tuple[bytes, int]:
         self._connection = connection = self._engine.connect()
         # Nothing is changed in a file before it is known to be ours.
-        schema.version(connection)
-        schema.probe(connection)
+        migrations.version(connection)
+        migrations.probe(connection)
         connection.rollback()
         # Write ahead: readers go on beside the writer, and a COMMIT is one append, one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
@@ -108,18 +109,18 @@ class SqliteEngine:
         connection.connection.execute(_NO_PATIENCE)
         return secret, reached_ms
 
-    def follow(self, handler: NotificationHandler) -> None:
+    def listen(self, handler: NotificationHandler) -> None:
         """Tell that there is no other server, so that this one does all that there is to do."""
         handler.set_leader(True)
 
-    def tell(self, _connection: sa.Connection, _told: Notifications, _now_ms: int) -> None:
+    def notify(self, _connection: sa.Connection, _sent: Notifications, _now_ms: int) -> None:
         """Tell nobody: there is no other server."""
 
     async def transact(
         self,
         function: Callable[[sa.Connection], T],
         is_small: bool,
-        _goes_on: Callable[[], bool],
+        _has_more: Callable[[], bool],
     ) -> T:
         """Run a function in a transaction of the writer, and commit."""
         if self._log is not None and self._log.is_long:
@@ -236,23 +237,23 @@ class SqliteEngine:
     async def _on_thread(self, function: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
-    def where(self) -> str:
+    def display_url(self) -> str:
         """Name the database in an error."""
         return self._path or "the database in memory"
 
 
 def _migrate(connection: sa.Connection) -> bytes:
     """Make or migrate the tables; give the database's secret."""
-    schema.migrate(connection)
-    return schema.secret(connection)
+    migrations.migrate(connection)
+    return migrations.secret(connection)
 
 
 def _reached_ms(connection: sa.Connection) -> int:
     """Give the latest moment that is known; a damaged message keeps no server from starting."""
     try:
-        reached_ms = time_floor.reached_by_sends_ms(connection)
+        reached_ms = time_floor.floor_by_messages_ms(connection)
     except sa.exc.DatabaseError:
-        reached_ms = time_floor.reached_ms(connection)
+        reached_ms = time_floor.floor_ms(connection)
     connection.rollback()
     return reached_ms
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from storage import schema
+from storage import migrations, schema
 from storage.errors import DatabaseUnusable, explain, is_damage
 
 _MOST_FINDINGS = 100
@@ -50,7 +50,7 @@ def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
         if findings and is_at_rest and _has_log(path):
             # A server has started meanwhile, and changed what was being read.
             findings = _examine(path, is_envelope, is_at_rest=False)
-    except (sqlite3.Error, schema.ForeignDatabase) as error:
+    except (sqlite3.Error, migrations.ForeignDatabase) as error:
         raise DatabaseUnusable(explain(error, str(path))) from error
     return findings
 
@@ -78,7 +78,7 @@ def _open(path: Path, *, is_at_rest: bool) -> sqlite3.Connection:
 def _refuse_foreign(connection: sqlite3.Connection) -> None:
     names = {name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     if not {schema.properties.name, schema.queues.name} <= names:
-        raise schema.ForeignDatabase
+        raise migrations.ForeignDatabase
 
 
 def _findings(

@@ -1,4 +1,4 @@
-"""A whole server on a loop and thread of its own, and a clock that knows who sleeps by it."""
+"""A whole server on a loop and thread of its own, and a clock that counts alarms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import uvloop
 from queueserver.app import App
 from queueserver.config import Config, DeclaredQueue
 from storage.clock import Clock
-from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
 
 PATIENCE_SECONDS = 20.0
@@ -51,45 +50,40 @@ def config(
 
 
 class SleepersClock(ManualClock):
-    """A clock by which a test can tell that somebody waits, without asking for the time.
+    """A manual clock that counts the alarms that are set, by the time at which they ring.
 
-    A receiver that found nothing asks to be woken at its deadline, and takes that back when it
-    leaves: so many of these alarms for a moment are so many receivers that wait until then. A move
-    task between two steps does the same, with an event in place of a receiver's place.
+    A waiting receiver sets one alarm, at its deadline, and cancels it when it wakes up. A move task
+    does the same between two steps. So a test that lets nothing else happen at that time knows how
+    many of them sleep.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._changed = threading.Condition()
-        self._sleepers: Counter[tuple[type, int]] = Counter()
+        self._alarm_counts: Counter[int] = Counter()
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        cancel = super().call_at(when_ms, callback)
-        sleeper = (type(getattr(callback, "__self__", None)), when_ms)
-        if sleeper[0] not in {WaitingReceiver, asyncio.Event}:
-            return cancel  # the next moment of a line
-        self._count(sleeper, 1)
+        cancel_alarm = super().call_at(when_ms, callback)
+        self._count(when_ms, 1)
 
-        def wake() -> None:
-            cancel()
-            self._count(sleeper, -1)
+        def cancel() -> None:
+            cancel_alarm()
+            self._count(when_ms, -1)
 
-        return wake
+        return cancel
 
-    def wait_for_sleepers(
-        self, seconds: float, count: int = 1, kind: type = WaitingReceiver
-    ) -> None:
-        """Block until exactly `count` of a kind sleep until `seconds` from now."""
-        sleeper = (kind, self.now_ms() + round(seconds * 1_000))
+    def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
+        """Block until exactly `count` alarms are set to ring `seconds` from now."""
+        when_ms = self.now_ms() + round(seconds * 1_000)
         with self._changed:
             came_about = self._changed.wait_for(
-                lambda: self._sleepers[sleeper] == count, PATIENCE_SECONDS
+                lambda: self._alarm_counts[when_ms] == count, PATIENCE_SECONDS
             )
-        assert came_about, f"{self._sleepers[sleeper]} sleep until then, not {count}"
+        assert came_about, f"{self._alarm_counts[when_ms]} alarms are set, not {count}"
 
-    def _count(self, sleeper: tuple[type, int], change: int) -> None:
+    def _count(self, when_ms: int, change: int) -> None:
         with self._changed:
-            self._sleepers[sleeper] += change
+            self._alarm_counts[when_ms] += change
             self._changed.notify_all()
 
 

@@ -21,10 +21,11 @@ from queueserver.context import RequestContext
 from storage import move_tasks, queues
 from storage.database import Database
 from storage.move_tasks import Task
+from storage.queue_settings import QueueSettings, Redrive
 from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION, Stage, turn
+from tests.engine.stage import ACCOUNT, REGION, Stage, named, turn
 from tests.looks import looks
 
 HOURS_S = 3_600
@@ -67,7 +68,7 @@ class Work:
         return cls(stage, clock)
 
     async def begin(self, per_second: int | None) -> None:
-        home = queue_arn(REGION, ACCOUNT, "home")
+        home = named("home")
         queue = self.stage.queue
         await self.database.write(move_tasks.start, TASK, queue, home, per_second, 3)
         self.runner.take_up(TASK, per_second, self.clock.now_ms())
@@ -123,11 +124,11 @@ async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None
     moves = MoveTasks(work.database, work.clock)
     caller = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
-    target = dead.source_arn
+    settings = QueueSettings(60_000, Redrive(named("dead"), 1))
     await work.stage.beside("dead")
     for number in range(100):
         key = (ACCOUNT, REGION, f"source-{number}")
-        source = await work.database.write(queues.create, *key, STANDARD, {}, {}, target)
+        source = await work.database.write(queues.create, *key, STANDARD, {}, {}, settings)
         await work.database.write(move_tasks.start, str(number), source, None, None, 0)
     with pytest.raises(OverLimit) as refused:
         await moves.start_message_move_task(caller, dead)
@@ -165,7 +166,7 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     await work.begin(None)
     await work.until(lambda task: task.status == move_tasks.COMPLETED)
     await work.stage.send("d")
-    arguments = (work.stage.queue, queue_arn(REGION, ACCOUNT, "home"), None, 1)
+    arguments = (work.stage.queue, named("home"), None, 1)
     await work.database.write(move_tasks.start, "second", *arguments)
     work.runner.start()
     for _ in looks():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import json
@@ -258,7 +257,7 @@ class Stage:
 
     def moved(self) -> int:
         """Wait until the task sleeps, and tell how many messages it has moved."""
-        self.clock.wait_for_sleepers(1, kind=asyncio.Event)
+        self.clock.wait_for_sleepers(1)
         (task,) = tasks(self.sqs, self.dead)
         assert task["ApproximateNumberOfMessagesToMove"] == 5
         count: int = task["ApproximateNumberOfMessagesMoved"]
@@ -293,7 +292,7 @@ def test_a_task_moves_as_many_a_second_as_it_may(stage: Stage) -> None:
         }
     ]
     stage.clock.advance(0.999)
-    stage.clock.wait_for_sleepers(0.001, kind=asyncio.Event)
+    stage.clock.wait_for_sleepers(0.001)
     assert tasks(stage.sqs, stage.dead)[0]["ApproximateNumberOfMessagesMoved"] == 2
     stage.clock.advance(0.001)
     assert stage.moved() == 4

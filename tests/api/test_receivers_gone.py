@@ -16,8 +16,7 @@ from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
 from storage.database import Database
-from storage.messages.commands import Command
-from storage.messages.receive import Received
+from storage.messages.commands import Command, Received
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION
 
@@ -62,7 +61,7 @@ class Front:
             claimed.extend(message.body for message in claim.result())
             going.cancel()
 
-        def submit_and_leave(command: Command) -> asyncio.Future[Any]:
+        def submit_and_leave(command: Command[Any]) -> asyncio.Future[Any]:
             claim = submit(command)
             claim.add_done_callback(leave)
             return claim

@@ -16,19 +16,30 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage import queues
+from storage.commits.writer import WriterSettings
 from storage.database import Database
 from storage.messages import counts
-from storage.messages.commands import ChangeVisibility, Delete, NewMessage, Outcome, Release, Send
-from storage.messages.dead_letters import Redrive
-from storage.messages.deduplication import SentMessage
-from storage.messages.receive import Receipt, Receive, Received
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import (
+    ChangeVisibility,
+    Delete,
+    NewMessage,
+    Outcome,
+    Receipt,
+    Receive,
+    ReceiveAttempt,
+    Received,
+    Release,
+    Send,
+    SentMessage,
+)
+from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import STANDARD, Queue
 from tests.clock import ManualClock
 from tests.looks import PATIENCE_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 RETENTION_S = 345_600
+SETTINGS = QueueSettings(RETENTION_S * 1000)
 _NO_QUEUE = 0
 
 
@@ -55,9 +66,9 @@ def fifo_message(
     )
 
 
-def locate(text: str) -> tuple[str, str, str] | None:
-    """Read a queue as these tests name it to the engine: `arn:<name>`."""
-    return (ACCOUNT, REGION, text.removeprefix("arn:")) if text.startswith("arn:") else None
+def named(name: str) -> QueueName:
+    """Return the full name of a queue of these tests."""
+    return QueueName(ACCOUNT, REGION, name)
 
 
 async def turn(times: int = 10) -> None:
@@ -66,16 +77,17 @@ async def turn(times: int = 10) -> None:
         await asyncio.sleep(0)
 
 
-async def open_database(url: str, clock: ManualClock) -> Database:
-    """Open a database, and let pass what comes of its having just been opened.
+async def open_database(
+    url: str, clock: ManualClock, settings: WriterSettings | None = None
+) -> Database:
+    """Open a database; on PostgreSQL, wait for the first resync of its listener.
 
-    Once it is tied to the other servers of a PostgreSQL, it wakes one in every line to look for
-    what nobody has told of; a test counts the looks that it gives reason for.
+    A resync wakes one receiver of each queue, and a test counts the claims of its receivers.
     """
-    database = await Database.open(url, clock)
+    database = await Database.open(url, clock, settings=settings)
     if url.startswith("postgresql:"):
-        with database.waiters.join(_NO_QUEUE) as place:
-            sleep = place.sleep_until(clock.now_ms() + 1_000_000_000)
+        with database.waiters.register(_NO_QUEUE) as receiver:
+            sleep = receiver.sleep_until(clock.now_ms() + 1_000_000_000)
             await asyncio.wait_for(sleep, PATIENCE_SECONDS)
     return database
 
@@ -87,15 +99,19 @@ class Stage:
         self.url = url
         self.clock = clock
         self.database = database
-        self.retention_s = RETENTION_S
         self.in_flight_limit = 120_000
-        self.redrive: Redrive | None = None
         self.queue: Queue
 
     @classmethod
-    async def open(cls, url: str, clock: ManualClock | None = None, kind: str = STANDARD) -> Stage:
+    async def open(
+        cls,
+        url: str,
+        clock: ManualClock | None = None,
+        kind: str = STANDARD,
+        settings: WriterSettings | None = None,
+    ) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await open_database(url, clock))
+        stage = cls(url, clock, await open_database(url, clock, settings))
         stage.queue = await stage.create("orders", kind)
         return stage
 
@@ -105,17 +121,34 @@ class Stage:
         other.queue = await self.create(name, kind or self.queue.kind)
         return other
 
-    def redrive_to(self, name: str, maximum_receives: int) -> None:
+    @property
+    def retention_s(self) -> int:
+        return self.queue.retention_ms // 1000
+
+    async def set_retention(self, retention_s: int) -> None:
+        await self._set(QueueSettings(retention_s * 1000, self.queue.redrive))
+
+    async def redrive_to(self, name: str, maximum_receives: int) -> None:
         """Let receives move what was received so often to the queue of that name."""
-        source = f"arn:{self.queue.name}"
-        self.redrive = Redrive(maximum_receives, ACCOUNT, REGION, name, source)
+        redrive = Redrive(named(name), maximum_receives)
+        await self._set(QueueSettings(self.queue.retention_ms, redrive))
+
+    async def stop_redrive(self) -> None:
+        await self._set(QueueSettings(self.queue.retention_ms))
+
+    async def _set(self, settings: QueueSettings) -> None:
+        change = queues.change_attributes
+        await self.database.write(change, self.queue, self.queue.attributes, settings)
+        await self.refresh()
 
     async def reopen(self) -> None:
         await self.database.close()
         self.database = await open_database(self.url, self.clock)
 
     async def create(self, name: str, kind: str = STANDARD) -> Queue:
-        return await self.database.write(queues.create, ACCOUNT, REGION, name, kind, {}, {})
+        return await self.database.write(
+            queues.create, ACCOUNT, REGION, name, kind, {}, {}, SETTINGS
+        )
 
     async def find(self, name: str = "orders") -> Queue | None:
         return await self.database.read(queues.find, ACCOUNT, REGION, name)
@@ -133,7 +166,7 @@ class Stage:
         maximum: int = 10,
         timeout_s: float = 30,
         *,
-        in_line: bool = False,
+        is_waiting: bool = False,
         attempt: ReceiveAttempt | None = None,
     ) -> Receive:
         return Receive(
@@ -142,10 +175,8 @@ class Stage:
             self.queue.kind,
             maximum,
             round(timeout_s * 1000),
-            self.retention_s * 1000,
-            in_line,
+            is_waiting,
             in_flight_limit=self.in_flight_limit,
-            redrive=self.redrive,
             attempt=attempt,
         )
 
@@ -157,7 +188,6 @@ class Stage:
             self.queue.id,
             self.queue.revision,
             self.queue.kind,
-            self.retention_s * 1000,
             [(receipt, round(timeout_s * 1000)) for receipt, timeout_s in changes],
         )
 
@@ -205,22 +235,20 @@ class Stage:
         await self.refresh()
 
     def expired_ms(self) -> int:
-        return self.clock.now_ms() - self.retention_s * 1000
+        return self.clock.now_ms() - self.queue.retention_ms
 
     async def counts(self) -> tuple[int, int, int]:
         """Count visible, in flight, and delayed."""
-        found = await self.database.read(
-            counts.count, self.queue.id, self.clock.now_ms(), self.expired_ms()
-        )
+        found = await self.database.read(counts.count, self.queue, self.clock.now_ms())
         return found.visible, found.in_flight, found.delayed
 
     async def rows(self) -> dict[str, int]:
         """Count the rows of every table that grows with messages of any queue."""
-        return await self._rows("messages", "bodies", "backlogs", "leftovers")
+        return await self._rows("messages", "bodies", "backlogs", "dropped_queues")
 
     async def keys(self) -> dict[str, int]:
         """Count the rows of every table that grows with messages of FIFO queues alone."""
-        return await self._rows("groups", "deduplications", "attempts")
+        return await self._rows("groups", "deduplications", "receive_attempts")
 
     async def _rows(self, *tables: str) -> dict[str, int]:
         def count(connection: sa.Connection) -> dict[str, int]:

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from storage.messages import dropped_queues, receive_attempts
-from storage.messages.commands import Outcome
-from storage.messages.receive import Received
-from storage.messages.receive_attempts import ATTEMPT_MS, ReceiveAttempt, ReceiveAttemptExpired
+from storage.messages.commands import Outcome, ReceiveAttempt, ReceiveAttemptExpired, Received
+from storage.messages.receive_attempts import ATTEMPT_MS
 from tests.engine.stage import Stage, fifo_message
 
 
@@ -73,7 +72,7 @@ async def lapse_and_be_received(stage: Stage, _: list[Received]) -> None:
 
 
 async def expire(stage: Stage, _: list[Received]) -> None:
-    stage.retention_s = 10
+    await stage.set_retention(10)
     stage.clock.advance(10)
 
 
@@ -129,7 +128,7 @@ async def test_an_attempt_is_known_for_five_minutes_from_its_first_time(
     fifo.clock.advance(0.002)
     if freed:
         assert await fifo.database.write(receive_attempts.free_expired, 10) == 1
-        assert (await fifo.keys())["attempts"] == 0
+        assert (await fifo.keys())["receive_attempts"] == 0
     received = await attempt(fifo, maximum=1, timeout_s=3_600)
     assert [message.body for message in received] == ["b"]
 
@@ -150,7 +149,7 @@ async def test_a_purge_forgets_attempts(fifo: Stage) -> None:
     assert [message.body for message in await attempt(fifo)] == ["b"]
     while await fifo.database.write(dropped_queues.free_dropped, 1):
         pass
-    assert (await fifo.keys())["attempts"] == 1
+    assert (await fifo.keys())["receive_attempts"] == 1
 
 
 async def test_the_same_attempt_twice_in_a_drain_is_one(fifo: Stage) -> None:

@@ -64,8 +64,8 @@ class HeardClock(SystemClock):
         self._heard_ms = now_ms
         self._is_heard.set()
 
-    def raise_floor(self, reached_ms: int, /) -> None:
-        super().raise_floor(reached_ms)
+    def raise_floor(self, floor_ms: int, /) -> None:
+        super().raise_floor(floor_ms)
         self._is_heard.set()
 
     async def wait_until(self, now_ms: int) -> None:
@@ -174,24 +174,24 @@ async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> 
     for step in (0, -HOUR_SECONDS, 2 * HOUR_SECONDS):
         stage.clock.advance(step)
         await stage.database.write(time_floor.record)
-    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
+    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
     stage.clock.advance(-2 * HOUR_SECONDS)
     await stage.database.write(time_floor.record)
     expected_ms = stage.clock.now_ms() + 2 * HOUR_MS
-    assert await stage.database.read(time_floor.reached_ms) == expected_ms
+    assert await stage.database.read(time_floor.floor_ms) == expected_ms
 
 
 async def test_upkeep_notes_the_time(stage: Stage) -> None:
     stage.clock.advance(HOUR_SECONDS)
     await Upkeep(stage.database, stage.clock).round()
-    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
+    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
 
 
 async def test_a_stop_notes_the_time(sqlite: str) -> None:
     stage = await Stage.open(sqlite)
     stage.clock.advance(HOUR_SECONDS)
     await stage.reopen()
-    assert await stage.database.read(time_floor.reached_ms) == stage.clock.now_ms()
+    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
     await stage.database.close()
 
 
@@ -202,7 +202,7 @@ async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -
     for one in (stage, other, stage):
         stage.clock.advance(1)
         await one.send("x")
-        assert await stage.database.read(time_floor.reached_by_sends_ms) == stage.clock.now_ms()
+        assert await stage.database.read(time_floor.floor_by_messages_ms) == stage.clock.now_ms()
     await stage.database.close()
 
 
@@ -226,7 +226,7 @@ async def test_a_moment_that_cannot_be_is_not_gone_on_from(
         transaction.connection.exec_driver_sql(f"UPDATE {table} SET {column} = {value}{where}")
 
     await stage.database.write(damage)
-    found_ms = await stage.database.read(time_floor.reached_by_sends_ms)
+    found_ms = await stage.database.read(time_floor.floor_by_messages_ms)
     if expected_ms is None:
         assert found_ms <= 300_000
     else:

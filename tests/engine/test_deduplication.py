@@ -8,7 +8,8 @@ import pytest
 
 from storage import queues
 from storage.messages import deduplication
-from storage.messages.deduplication import DEDUPLICATION_MS, SentMessage
+from storage.messages.commands import SentMessage
+from storage.messages.deduplication import DEDUPLICATION_MS
 from storage.queues import FIFO_BY_GROUP
 from tests.engine.stage import Stage, fifo_message
 

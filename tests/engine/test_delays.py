@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from storage import queue_delays, queues
-from tests.engine.stage import Stage, fifo_message
+from tests.engine.stage import SETTINGS, Stage, fifo_message
 
 MANY = 2_600
 
@@ -11,7 +11,7 @@ MANY = 2_600
 async def delay(stage: Stage, delay_s: int) -> None:
     """Change the queue's delay, without what is done afterwards."""
     change = queues.change_attributes
-    await stage.database.write(change, stage.queue, {}, None, delay_ms=delay_s * 1000)
+    await stage.database.write(change, stage.queue, {}, SETTINGS, delay_ms=delay_s * 1000)
     await stage.refresh()
 
 

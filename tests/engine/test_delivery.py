@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from storage.messages.commands import Outcome, Release
-from storage.messages.receive import Receipt
+from storage.messages.commands import Outcome, Receipt, Release
 from tests.engine.stage import Stage, new_message
 
 ODD_TEXTS = [

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from storage import database as database_module
 from storage import time_floor
+from storage.commits.writer import WriterSettings
 from storage.errors import DatabaseUnavailable
 from storage.sqlite import engine as engine_module
 from tests.engine.stage import Stage, new_message
@@ -24,6 +24,14 @@ from tests.engine.stage import Stage, new_message
 @pytest_asyncio.fixture
 async def on_disk(sqlite: str) -> AsyncIterator[Stage]:
     stage = await Stage.open(sqlite)
+    yield stage
+    await stage.database.close()
+
+
+@pytest_asyncio.fixture
+async def silent(sqlite: str) -> AsyncIterator[Stage]:
+    """Give a database that counts as silent as soon as a transaction fails."""
+    stage = await Stage.open(sqlite, settings=WriterSettings(silent_seconds=-1.0))
     yield stage
     await stage.database.close()
 
@@ -89,36 +97,34 @@ async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
 
 
 async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
-    on_disk: Stage, monkeypatch: pytest.MonkeyPatch
+    silent: Stage,
 ) -> None:
-    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
     # Functions are transactions of their own: without this, each would be tried.
-    write = on_disk.database.write
+    write = silent.database.write
     works = [
         write(time_floor.record),
-        on_disk.send("a"),
+        silent.send("a"),
         write(time_floor.record),
-        on_disk.send("b"),
+        silent.send("b"),
     ]
-    with failing_commits(on_disk) as failed:
+    with failing_commits(silent) as failed:
         ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 4
     assert len(failed) == 1
-    await on_disk.send("c")
-    assert await on_disk.bodies() == ["c"]
+    await silent.send("c")
+    assert await silent.bodies() == ["c"]
 
 
 async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
-    on_disk: Stage, monkeypatch: pytest.MonkeyPatch
+    silent: Stage,
 ) -> None:
-    monkeypatch.setattr(database_module, "_PATIENCE_SECONDS", -1.0)
-    sends = [on_disk.send(body) for body in "abc"]
-    with failing_commits(on_disk, RuntimeError("one of them is bad")) as failed:
+    sends = [silent.send(body) for body in "abc"]
+    with failing_commits(silent, RuntimeError("one of them is bad")) as failed:
         ends = await asyncio.gather(*sends, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 3
     assert len(failed) == 2
-    await on_disk.send("d")
-    assert await on_disk.bodies() == ["d"]
+    await silent.send("d")
+    assert await silent.bodies() == ["d"]
 
 
 async def test_a_log_that_has_grown_is_cut_down(

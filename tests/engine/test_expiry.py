@@ -9,14 +9,12 @@ from sqlalchemy.util import await_only
 from storage import move_tasks
 from storage.messages import expiry
 from storage.transaction import Transaction
-from tests.engine.stage import RETENTION_S, Stage, locate, new_message
+from tests.engine.stage import RETENTION_S, Stage, named, new_message
 
 
 async def free_all(stage: Stage, limit: int = 500) -> int:
     freed = 0
-    while step := await stage.database.write(
-        expiry.free_expired, stage.queue.id, stage.expired_ms(), limit
-    ):
+    while step := await stage.database.write(expiry.free_expired, stage.queue.id, limit):
         freed += step
     return freed
 
@@ -110,10 +108,10 @@ async def test_deleting_an_expired_message_keeps_counts_right(stage: Stage) -> N
 
 async def test_a_longer_retention_gives_messages_back_that_are_not_freed(stage: Stage) -> None:
     await stage.send("a")
-    stage.retention_s = 60
+    await stage.set_retention(60)
     stage.clock.advance(60)
     assert await stage.counts() == (0, 0, 0)
-    stage.retention_s = 120
+    await stage.set_retention(120)
     assert await stage.counts() == (1, 0, 0)
     assert await stage.bodies() == ["a"]
 
@@ -126,9 +124,7 @@ async def test_freeing_takes_the_expired_in_steps_and_nothing_else(stage: Stage)
     assert await free_all(stage) == 0
     stage.clock.advance(1)
     for freed in (3, 3, 1, 0):
-        step = await stage.database.write(
-            expiry.free_expired, stage.queue.id, stage.expired_ms(), 3
-        )
+        step = await stage.database.write(expiry.free_expired, stage.queue.id, 3)
         assert step == freed
         assert await stage.counts() == (2, 0, 0)
     rows = await stage.rows()
@@ -145,8 +141,8 @@ async def test_only_queues_with_expired_messages_are_found(stage: Stage) -> None
     await stage.send("b")
 
     async def found(expired_ms: int) -> object:
-        limits = [(queue.id, expired_ms) for queue in (empty, young, old)]
-        return await stage.database.read(expiry.queues_with_expired, limits)
+        all_queues, now_ms = (empty, young, old), expired_ms + RETENTION_S * 1000
+        return await stage.database.read(expiry.queues_with_expired, all_queues, now_ms)
 
     now_ms = stage.clock.now_ms()
     assert await found(now_ms - 10_001) == []
@@ -170,7 +166,7 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
     await one.send(*["old"] * 5)
     one.clock.advance(RETENTION_S)
     await one.send(*["young"] * 3)
-    step = (one.queue.id, one.expired_ms(), 500)
+    step = (one.queue.id, 500)
 
     def free_while_the_other_tries(transaction: Transaction) -> tuple[int, int]:
         freed = expiry.free_expired(transaction, *step)
@@ -184,7 +180,7 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
 async def bury(stage: Stage, *names: str) -> None:
     """Let a redrive move messages to the queue that were sent just now."""
     source = await stage.beside("another-source")
-    source.redrive_to(stage.queue.name, 1)
+    await source.redrive_to(stage.queue.name, 1)
     await source.send(*names)
     await source.receive(timeout_s=0)
     assert await source.receive() == []
@@ -193,7 +189,7 @@ async def bury(stage: Stage, *names: str) -> None:
 async def dead_letters_in_any_order(stage: Stage) -> None:
     """Move three old messages behind a younger one; hide one of them, and delay a new one."""
     source = await stage.beside("source")
-    source.redrive_to(stage.queue.name, 1)
+    await source.redrive_to(stage.queue.name, 1)
     await source.send("old", "older", "hidden")
     stage.clock.advance(1_000)
     await bury(stage, "young")
@@ -224,13 +220,14 @@ async def test_expired_dead_letters_behind_younger_ones_are_found_and_freed(stag
     queue_id = stage.queue.id
 
     async def found(expired_ms: int) -> object:
-        return await stage.database.read(expiry.queues_with_expired, [(queue_id, expired_ms)])
+        now_ms = expired_ms + RETENTION_S * 1000
+        return await stage.database.read(expiry.queues_with_expired, [stage.queue], now_ms)
 
     assert await found(stage.expired_ms() + 999) == []
     assert await found(stage.expired_ms() + 1_000) == [queue_id]
     stage.clock.advance(1)
     for freed in (2, 1, 0):
-        step = await stage.database.write(expiry.free_expired, queue_id, stage.expired_ms(), 2)
+        step = await stage.database.write(expiry.free_expired, queue_id, 2)
         assert step == freed
         assert await stage.counts() == (2, 0, 1)
     rows = await stage.rows()
@@ -243,8 +240,8 @@ async def test_a_task_puts_dead_letters_back_in_order(stage: Stage) -> None:
     await bury(stage, "a")
     stage.clock.advance(1_000)
     write = stage.database.write
-    await write(move_tasks.start, "task", stage.queue, "arn:home", None, 1)
-    assert await write(move_tasks.step, "task", 10, locate, lambda _: RETENTION_S * 1000)
-    expired_ms = stage.clock.now_ms() - 1
-    assert await home.database.read(expiry.queues_with_expired, [(home.queue.id, expired_ms)]) == []
+    await write(move_tasks.start, "task", stage.queue, named("home"), None, 1)
+    assert await write(move_tasks.step, "task", 10)
+    now_ms = stage.clock.now_ms() - 1 + RETENTION_S * 1000
+    assert await home.database.read(expiry.queues_with_expired, [home.queue], now_ms) == []
     assert await home.counts() == (1, 0, 0)

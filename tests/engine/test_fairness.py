@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, listening, new_message, tenant_message
@@ -192,7 +192,7 @@ async def test_exhausted_messages_of_quiet_tenants_do_not_hide_the_others(stage:
     for _ in range(2):
         assert await stage.bodies(timeout_s=0.5) == ["quiet"] * 10
     stage.clock.advance(1)
-    stage.redrive_to("target", 1)
+    await stage.redrive_to("target", 1)
     assert await stage.bodies() == ["noisy"] * 10
     assert await target.counts() == (20, 0, 0)
 

@@ -10,15 +10,14 @@ import pytest_asyncio
 
 from storage import queues
 from storage.messages import dropped_queues, expiry
-from storage.messages.commands import Outcome
-from storage.messages.receive import Received
-from tests.engine.stage import RETENTION_S, Stage, fifo_message, listening
-from tests.engine.test_waiting_receivers import Room
+from storage.messages.commands import Outcome, Received
+from tests.engine.receivers import Receivers
+from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
 
 
 @pytest_asyncio.fixture
-async def room(fifo: Stage) -> AsyncIterator[Room]:
-    room = Room(fifo)
+async def room(fifo: Stage) -> AsyncIterator[Receivers]:
+    room = Receivers(fifo)
     yield room
     await room.empty()
 
@@ -231,7 +230,7 @@ async def test_a_changed_delay_holds_for_messages_sent_before(
 ) -> None:
     await fifo.send_to("g", "a", "b", delay_s=before_s)
     await fifo.database.write(
-        queues.change_attributes, fifo.queue, {}, None, delay_ms=after_s * 1000
+        queues.change_attributes, fifo.queue, {}, SETTINGS, delay_ms=after_s * 1000
     )
     await fifo.refresh()
     if waits_s:
@@ -245,7 +244,7 @@ async def test_a_changed_delay_leaves_alone_what_was_received(fifo: Stage) -> No
     await fifo.send_to("g", "a", "b")
     await fifo.send_to("h", "c")
     await fifo.receive(1)
-    await fifo.database.write(queues.change_attributes, fifo.queue, {}, None, delay_ms=60_000)
+    await fifo.database.write(queues.change_attributes, fifo.queue, {}, SETTINGS, delay_ms=60_000)
     await fifo.refresh()
     fifo.clock.advance(30)
     assert await fifo.bodies() == ["a"]
@@ -255,12 +254,12 @@ async def test_a_changed_delay_leaves_alone_what_was_received(fifo: Stage) -> No
 
 async def test_a_standard_queue_keeps_its_messages_delays(stage: Stage) -> None:
     await stage.send("a", delay_s=5)
-    await stage.database.write(queues.change_attributes, stage.queue, {}, None, delay_ms=0)
+    await stage.database.write(queues.change_attributes, stage.queue, {}, SETTINGS, delay_ms=0)
     await stage.refresh()
     assert await stage.bodies() == []
 
 
-async def test_a_head_that_expires_in_flight_unblocks_its_group(room: Room) -> None:
+async def test_a_head_that_expires_in_flight_unblocks_its_group(room: Receivers) -> None:
     stage = room.stage
     await stage.send_to("g", "old")
     stage.clock.advance(RETENTION_S - 100)
@@ -297,23 +296,23 @@ async def test_thousands_of_expired_messages_do_not_hide_one_that_has_not(fifo: 
 
 
 async def test_longer_retention_lets_a_head_in_flight_block_on_without_waking_anybody(
-    room: Room,
+    room: Receivers,
 ) -> None:
     stage = room.stage
     await stage.send_to("g", "a", "b")
-    stage.retention_s = 60
+    await stage.set_retention(60)
     stage.clock.advance(50)
     await stage.receive(1, timeout_s=1_000)
-    stage.retention_s = RETENTION_S
+    await stage.set_retention(RETENTION_S)
     await room.enter(1, wait_s=2_000)
     stage.clock.advance(500)
     assert await room.answers() == [None]
-    assert room.receivers[0].looks <= 2
+    assert room.polls[0].claims <= 2
     stage.clock.advance(500)
     assert await room.answers() == [["a"]]
 
 
-async def test_deleting_what_is_in_flight_wakes_one(room: Room) -> None:
+async def test_deleting_what_is_in_flight_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"abc")
     received = await room.stage.receive(2)
     await room.enter(2)
@@ -323,7 +322,7 @@ async def test_deleting_what_is_in_flight_wakes_one(room: Room) -> None:
     assert await room.answers() == [["c"], None]
 
 
-async def test_the_lapse_of_a_head_wakes_one(room: Room) -> None:
+async def test_the_lapse_of_a_head_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     await room.stage.receive(1, timeout_s=5)
     await room.enter(2)
@@ -331,7 +330,7 @@ async def test_the_lapse_of_a_head_wakes_one(room: Room) -> None:
     assert await room.answers() == [["a"], None]
 
 
-async def test_a_head_that_is_shown_wakes_one(room: Room) -> None:
+async def test_a_head_that_is_shown_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     received = await room.stage.receive(2)
     await room.enter(2)
@@ -342,7 +341,7 @@ async def test_a_head_that_is_shown_wakes_one(room: Room) -> None:
     assert answers in ([["a"], None], [None, ["a"]])
 
 
-async def test_a_claim_given_back_wakes_one(room: Room) -> None:
+async def test_a_claim_given_back_wakes_one(room: Receivers) -> None:
     await room.stage.send_to("g", *"ab")
     received = await room.stage.receive(1)
     await room.enter(2)
@@ -350,7 +349,7 @@ async def test_a_claim_given_back_wakes_one(room: Room) -> None:
     assert await room.answers() == [["a"], None]
 
 
-async def test_groups_wake_as_many_as_they_serve(room: Room) -> None:
+async def test_groups_wake_as_many_as_they_serve(room: Receivers) -> None:
     await room.enter(4)
     for group in ("g", "h", "g", "i"):
         await room.stage.send_to(group, group)
@@ -359,24 +358,24 @@ async def test_groups_wake_as_many_as_they_serve(room: Room) -> None:
     assert sorted(answer[0] for answer in answers if answer) == ["g", "h", "i"]
 
 
-async def test_what_is_sent_to_a_blocked_group_ends_no_wait(room: Room) -> None:
+async def test_what_is_sent_to_a_blocked_group_ends_no_wait(room: Receivers) -> None:
     await room.stage.send_to("g", "a")
     await room.stage.receive()
     await room.enter(2)
     await room.stage.send_to("g", *"bcd")
     assert await room.answers() == [None, None]
-    assert sum(receiver.looks for receiver in room.receivers) <= 5
+    assert sum(poll.claims for poll in room.polls) <= 5
 
 
-async def test_a_changed_delay_wakes_who_waits(room: Room) -> None:
+async def test_a_changed_delay_wakes_who_waits(room: Receivers) -> None:
     await room.stage.send_to("g", "a", delay_s=60)
     await room.stage.send_to("h", "b", delay_s=60)
     await room.enter(2)
     change = queues.change_attributes
-    await room.stage.database.write(change, room.stage.queue, {}, None, delay_ms=5_000)
+    await room.stage.database.write(change, room.stage.queue, {}, SETTINGS, delay_ms=5_000)
     await room.quiet()
     await room.empty()
-    room.receivers.clear()
+    room.polls.clear()
     await room.stage.refresh()
     await room.enter(2)
     room.stage.clock.advance(5)
@@ -431,8 +430,8 @@ async def test_purging_frees_groups_ids_and_messages_in_bounded_steps(fifo: Stag
         assert all(before[table] - after[table] <= 25 for table in before)
         before = after
     assert steps >= 120 // 25
-    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "attempts": 0}
-    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "receive_attempts": 0}
+    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
     await fifo.send_to("g0", "new")
     assert await fifo.bodies() == ["new"]
 
@@ -443,8 +442,8 @@ async def test_deleting_a_queue_frees_groups_and_ids(fifo: Stage) -> None:
     await fifo.database.write(queues.delete, fifo.queue)
     while await fifo.database.write(dropped_queues.free_dropped, 2):
         pass
-    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "attempts": 0}
-    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 0, "leftovers": 0}
+    assert await fifo.keys() == {"groups": 0, "deduplications": 0, "receive_attempts": 0}
+    assert await fifo.rows() == {"messages": 0, "bodies": 0, "backlogs": 0, "dropped_queues": 0}
 
 
 async def test_freeing_expired_heads_unblocks_what_is_behind_them(fifo: Stage) -> None:
@@ -454,8 +453,7 @@ async def test_freeing_expired_heads_unblocks_what_is_behind_them(fifo: Stage) -
     await fifo.receive(timeout_s=43_200)
     await fifo.send_to("g", "young")
     fifo.clock.advance(1)
-    arguments = (fifo.queue.id, fifo.expired_ms(), 500)
-    assert await fifo.database.write(expiry.free_expired, *arguments) == 2
+    assert await fifo.database.write(expiry.free_expired, fifo.queue.id, 500) == 2
     assert (await fifo.keys())["groups"] == 1
     assert await fifo.bodies() == ["young"]
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from storage import queues
-from storage.messages.commands import Outcome
+from storage.messages.commands import Outcome, Receipt, Received
 from storage.messages.deduplication import DEDUPLICATION_MS
-from storage.messages.receive import Receipt, Received
 from storage.queues import FIFO
 from tests.clock import ManualClock
 from tests.engine.stage import RETENTION_S, Stage, fifo_message

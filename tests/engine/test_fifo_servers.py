@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
 from math import inf
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from storage import database as database_module
-from storage.errors import is_write_conflict
+from storage.commits.writer import WriterSettings
 from storage.messages import expiry
 from storage.messages.commands import Outcome
+from storage.queues import FIFO
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, fifo_message, listening
 from tests.engine.test_fifo import named
@@ -69,7 +70,7 @@ async def test_what_has_expired_is_freed_when_its_group_is_held(
 
     def hold_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
-        free = other.database.write(expiry.free_expired, one.queue.id, one.expired_ms(), 10)
+        free = other.database.write(expiry.free_expired, one.queue.id, 10)
         freeing.append(asyncio.create_task(free))
         await_only(done_or_waiting(freeing[0], one.url))
         left = transaction.connection.execute(
@@ -97,52 +98,50 @@ async def test_two_servers_lose_no_group_and_leave_no_empty_one(
 
 
 async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_and_over(
-    two_fifo_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
+    emptied_postgresql: str,
 ) -> None:
     """Where consumers keep up, groups begin with nearly every send."""
-    monkeypatch.setattr(database_module, "_CONTENDED_SECONDS", 60.0)
-    one, other = two_fifo_servers
+    settings = WriterSettings(contended_seconds=60.0)
+    one = await Stage.open(emptied_postgresql, kind=FIFO, settings=settings)
+    other = await Stage.open(emptied_postgresql, one.clock, FIFO, settings)
     await asyncio.gather(one.receive(), other.receive())
     with listening() as said:
         for _ in range(20):
-            sends = ((one, "abc"), (other, "cba"))
-            await asyncio.gather(
-                *(
-                    server.database.submit(server.sending(*map(fifo_message, "xxx", groups)))
-                    for server, groups in sends
-                )
-            )
+            await send_crosswise(one, other, "abc")
             received = [message for _ in "abc" for message in await one.receive(10)]
             assert len(received) == 6
             await other.delete(*[message.receipt for message in received])
     assert said.rollbacks <= 2  # one of each
+    await other.database.close()
+    await one.database.close()
+
+
+async def send_crosswise(one: Stage, other: Stage, groups: Sequence[str]) -> None:
+    """Let two servers send to the same groups at once, the other one in the reverse order."""
+    sends = ((one, groups), (other, groups[::-1]))
+    await asyncio.gather(
+        *(
+            server.database.submit(server.sending(*[fifo_message("x", group) for group in order]))
+            for server, order in sends
+        )
+    )
 
 
 async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
-    two_fifo_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
+    two_fifo_servers: tuple[Stage, Stage], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The one has just collided and the other has not; PostgreSQL ends one of two in a circle."""
     one, other = two_fifo_servers
-    errors: list[str] = []
-
-    def note(error: DBAPIError) -> bool:
-        errors.append(str(error.orig))
-        return is_write_conflict(error)
-
-    monkeypatch.setattr(database_module, "is_collision", note)
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
-    one.database._contended_until = inf
-    for number in range(40):
-        sends = ((one, (f"new{number}", "old")), (other, ("old", f"new{number}")))
-        await asyncio.gather(
-            *(
-                server.database.submit(server.sending(*map(fifo_message, "xx", groups)))
-                for server, groups in sends
-            )
-        )
-        other.database._contended_until = -inf
-    assert not any("deadlock" in error for error in errors)
+    one.database.writer.contended_until = inf
+    with caplog.at_level(logging.DEBUG, "storage.commits.writer"):
+        for number in range(40):
+            await send_crosswise(one, other, [f"new{number}", "old"])
+            other.database.writer.contended_until = -inf
+    conflicts = [record.getMessage() for record in caplog.records]
+    assert all(conflict.startswith("write conflict: ") for conflict in conflicts)
+    assert not any("deadlock" in conflict for conflict in conflicts)
 
 
 @pytest.mark.parametrize("is_contended", [False, True], ids=["alone", "contended"])
@@ -150,7 +149,7 @@ async def test_what_was_sent_before_begins_no_group(
     two_fifo_servers: tuple[Stage, Stage], is_contended: bool
 ) -> None:
     one, other = two_fifo_servers
-    other.database._contended_until = inf if is_contended else -inf
+    other.database.writer.contended_until = inf if is_contended else -inf
     await one.database.submit(one.sending(fifo_message("x", "g", "known")))
     await other.database.submit(other.sending(fifo_message("x", "h", "known")))
     assert (await one.keys())["groups"] == 1

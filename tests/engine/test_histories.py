@@ -16,8 +16,7 @@ import pytest
 
 from storage import queues
 from storage.messages import dropped_queues
-from storage.messages.commands import Outcome, Release
-from storage.messages.receive import Received
+from storage.messages.commands import Outcome, Received, Release
 from tests.engine.stage import Stage, new_message
 
 HISTORIES = 60
@@ -210,7 +209,7 @@ async def test_random_histories_agree_with_the_model(stage: Stage, seed: int) ->
     stage.clock.advance(60)
     await at_once([history.drain() for history in histories])
     rows = await stage.rows()
-    assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "leftovers": 0}
+    assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "dropped_queues": 0}
 
 
 class Crowd:

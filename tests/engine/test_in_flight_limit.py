@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
 
 import pytest
 
-from storage.messages.receive import InFlightLimit, Received
+from storage.messages.commands import InFlightLimit, Received
 from storage.queues import FIFO
+from tests.engine.receivers import LongPoll, Receivers
 from tests.engine.stage import Stage, listening, new_message
-from tests.engine.test_waiting_receivers import Receiver, Room
-
-
-class PatientReceiver(Receiver):
-    """A long poll, to which the limit is no error."""
-
-    async def _look(self) -> Sequence[Received]:
-        with contextlib.suppress(InFlightLimit):
-            return await super()._look()
-        return ()
 
 
 async def limited(stage: Stage, kind: str, limit: int) -> Stage:
@@ -71,7 +61,7 @@ async def test_who_goes_without_below_the_limit_is_not_told_of_it(stage: Stage, 
 
 async def test_what_is_not_hidden_leaves_no_limit_behind(stage: Stage) -> None:
     queue = await limited(stage, "standard", 4)
-    room = Room(queue)
+    room = Receivers(queue)
     await room.enter(3, maximum=4, timeout_s=0)
     assert all(await room.answers())
 
@@ -121,32 +111,32 @@ async def test_at_the_limit_receivers_sleep_until_the_next_lapse(stage: Stage, k
     queue = await limited(stage, kind, 4)
     await queue.receive(1, timeout_s=15)
     await queue.receive(3, timeout_s=18)
-    room = Room(queue)
-    room.receivers = [PatientReceiver(queue, 1, 30, 20) for _ in range(3)]
+    room = Receivers(queue)
+    room.polls = [LongPoll(queue, 1, 30, 20) for _ in range(3)]
     delayed = [new_message("late", 0.1 * tenth) for tenth in range(1, 150)]
     if kind == "standard":
         await queue.database.submit(queue.sending(*delayed))
     await room.quiet()
-    assert [receiver.looks for receiver in room.receivers] == [1, 1, 1]
+    assert [poll.claims for poll in room.polls] == [1, 1, 1]
     queue.clock.advance(14.999)
     await room.quiet()
-    assert sum(receiver.looks for receiver in room.receivers) <= 6
+    assert sum(poll.claims for poll in room.polls) <= 6
     queue.clock.advance(0.001)
     answers = await room.answers()
     assert sorted(len(answer or []) for answer in answers) == [0, 0, 1]
-    assert sum(receiver.looks for receiver in room.receivers) <= 10
+    assert sum(poll.claims for poll in room.polls) <= 10
     queue.clock.advance(3)
     assert all(await room.answers())
 
 
-async def at_the_limit(stage: Stage, kind: str, waiting: int) -> tuple[Room, list[Received]]:
+async def at_the_limit(stage: Stage, kind: str, waiting: int) -> tuple[Receivers, list[Received]]:
     """Let four messages be in flight, which are as many as may be, and receivers wait."""
     queue = await limited(stage, kind, 4)
     received = await queue.receive(4, timeout_s=1_000)
-    room = Room(queue)
-    room.receivers = [PatientReceiver(queue, 1, 1_000, 20) for _ in range(waiting)]
+    room = Receivers(queue)
+    room.polls = [LongPoll(queue, 1, 1_000, 20) for _ in range(waiting)]
     await room.quiet()
-    assert [receiver.looks for receiver in room.receivers] == [1] * waiting
+    assert [poll.claims for poll in room.polls] == [1] * waiting
     return room, received
 
 
@@ -177,7 +167,7 @@ async def test_a_batch_of_deletes_wakes_as_many_as_it_makes_room_for(
     await room.stage.delete(*[message.receipt for message in received[:3]])
     answers = await room.answers()
     assert sorted(len(answer or []) for answer in answers) == [0, 0, 1, 1, 1]
-    assert sum(receiver.looks for receiver in room.receivers) <= 9
+    assert sum(poll.claims for poll in room.polls) <= 9
     await room.empty()
 
 
@@ -185,11 +175,11 @@ async def test_deletes_below_the_limit_wake_nobody(stage: Stage) -> None:
     queue = await stage.beside("unlimited")
     await queue.send(*"abcd")
     received = await queue.receive(4)
-    room = Room(queue)
+    room = Receivers(queue)
     await room.enter(2)
     await queue.delete(*[message.receipt for message in received])
     await room.quiet()
-    assert [receiver.looks for receiver in room.receivers] == [1, 1]
+    assert [poll.claims for poll in room.polls] == [1, 1]
     await room.empty()
 
 

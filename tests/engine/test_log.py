@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -96,7 +97,7 @@ async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(
     assert longest < 1_000 * FRAME
 
 
-async def threads_of(*work: Awaitable[object]) -> list[int]:
+async def threads_of(*work: Awaitable[Any]) -> list[int]:
     """Tell where the transactions of some work ran."""
     found: list[int] = []
 

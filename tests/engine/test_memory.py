@@ -34,7 +34,7 @@ async def test_messages_come_and_go_in_memory(memory: Stage) -> None:
     await memory.purge()
     while await memory.database.write(dropped_queues.free_dropped, 10):
         pass
-    assert await memory.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await memory.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
 async def test_reads_and_writes_in_memory_take_turns(memory: Stage) -> None:
@@ -86,5 +86,5 @@ async def test_databases_in_memory_are_apart_and_end_with_the_process(memory: St
     assert await other.bodies() == []
     await other.database.close()
     again = await Stage.open("sqlite://")
-    assert await again.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await again.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
     await again.database.close()

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 
-from storage import schema
+from storage import migrations, schema
 from storage.database import Database
 from storage.errors import DatabaseUnusable
 from tests.clock import ManualClock
@@ -62,7 +62,7 @@ async def set_version(stage: Stage, version: int) -> None:
 
 async def test_an_empty_database_is_made_ready(stage: Stage) -> None:
     assert len(stage.database.secret) == 32
-    assert await stage.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert await stage.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
 async def test_an_empty_file_is_as_good_as_none(sqlite: str) -> None:
@@ -153,10 +153,10 @@ async def test_a_file_of_a_newer_schema_is_refused_and_left_alone(
     sqlite: str, tmp_path: Path
 ) -> None:
     stage = await Stage.open(sqlite)
-    await set_version(stage, schema.VERSION + 1)
+    await set_version(stage, migrations.VERSION + 1)
     await stage.database.close()
     before = files(tmp_path)
-    assert f"newer queueserver (schema {schema.VERSION + 1})" in await refusal(sqlite)
+    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await refusal(sqlite)
     assert files(tmp_path) == before
 
 
@@ -233,9 +233,9 @@ async def test_another_applications_postgresql_is_refused_and_left_alone(postgre
 
 async def test_a_postgresql_of_a_newer_schema_is_refused(postgresql: str) -> None:
     stage = await Stage.open(postgresql)
-    await set_version(stage, schema.VERSION + 1)
+    await set_version(stage, migrations.VERSION + 1)
     await stage.database.close()
-    assert f"newer queueserver (schema {schema.VERSION + 1})" in await refusal(postgresql)
+    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await refusal(postgresql)
 
 
 async def test_servers_that_start_at_once_on_one_postgresql_all_start(postgresql: str) -> None:

@@ -140,7 +140,7 @@ async def test_news_that_was_never_committed_reaches_nobody(
         transaction.notify_visible(stage.queue.id, 0)
         transaction.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
-    with stage.database.waiters.join(stage.queue.id) as place:
+    with stage.database.waiters.register(stage.queue.id) as place:
         sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
         with pytest.raises(DatabaseUnavailable):
             await stage.database.write(lose)

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from storage import move_tasks, queue_delays, queues
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
-from storage.messages.receive_attempts import ReceiveAttempt
+from storage.messages.commands import ReceiveAttempt
+from storage.queue_settings import QueueName, QueueSettings
 from storage.queues import FIFO
 from storage.transaction import Transaction
 from tests.engine.stage import (
@@ -24,7 +25,6 @@ from tests.engine.stage import (
     Stage,
     fifo_message,
     listening,
-    locate,
     new_message,
     tenant_message,
 )
@@ -51,7 +51,7 @@ async def fill(stage: Stage) -> None:
 
 async def act(stage: Stage) -> Said:
     """Do everything once that requests and the freeing of space do, in the last of the queues."""
-    database, ids = stage.database, (stage.queue.id, stage.expired_ms())
+    database = stage.database
     other = Stage(stage.url, stage.clock, database)
     other.queue = await other.create("other")
     await other.send(*"x" * 10)
@@ -71,13 +71,15 @@ async def act(stage: Stage) -> Said:
             stage.receive(),
             other.receive(),
         )
-        with database.waiters.join(stage.queue.id):
+        with database.waiters.register(stage.queue.id):
             await stage.receive(1)
         await stage.counts()
         await other.send("z")
-        await act_on_tasks(stage, other, f"arn:{stage.queue.name}")
-        await database.read(expiry.queues_with_expired, [ids, (stage.queue.id, 0)])
-        await database.write(expiry.free_expired, *ids, 500)
+        await act_on_tasks(stage, other, stage.queue.full_name)
+        now_ms = stage.clock.now_ms()
+        for time_ms in (now_ms, stage.queue.retention_ms):
+            await database.read(expiry.queues_with_expired, [stage.queue], time_ms)
+        await database.write(expiry.free_expired, stage.queue.id, 500)
         await stage.find("queue-0")
         await database.read(queues.list_after, 0, 200)
         await database.read(queues.list_names, stage.queue.account, stage.queue.region, "q", "", 10)
@@ -96,23 +98,23 @@ async def act_on_groups(stage: Stage) -> Said:
         await asyncio.gather(*(stage.receive(timeout_s=3_600) for _ in range(102)))
         stage.clock.advance(1)
     dead = await stage.beside("dead")
-    stage.redrive_to("dead", 1)
+    await stage.redrive_to("dead", 1)
     again = stage.receiving(2, 20, attempt=ReceiveAttempt("again", []))
     with listening() as heard:
         message = fifo_message("x", "deep")
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await stage.database.submit(stage.sending(message, message, *new))
         # What a server does that has just met another at new groups.
-        stage.database._contended_until = inf
+        stage.database.writer.contended_until = inf
         await stage.database.submit(stage.sending(fifo_message("x", "newest")))
-        stage.database._contended_until = -inf
+        stage.database.writer.contended_until = -inf
         received = await stage.receive(10, timeout_s=60)
         await stage.change(received[0].receipt, 0)
         await asyncio.gather(stage.delete(*[r.receipt for r in received[1:5]]), stage.receive())
         await stage.release(received[6])
         await stage.database.submit(again)
         await stage.database.submit(stage.receiving(2, 20, attempt=ReceiveAttempt("again", [])))
-        with stage.database.waiters.join(stage.queue.id):
+        with stage.database.waiters.register(stage.queue.id):
             await stage.receive(3, timeout_s=0)
         stage.clock.advance(60)
         await stage.receive()
@@ -123,24 +125,25 @@ async def act_on_groups(stage: Stage) -> Said:
         await stage.database.write(deduplication.free_expired, 500)
         await stage.database.write(receive_attempts.free_expired, 500)
         change = queues.change_attributes
-        await stage.database.write(change, stage.queue, {}, None, delay_ms=5_000)
+        settings = QueueSettings(0, stage.queue.redrive)
+        await stage.database.write(change, stage.queue, {}, settings, delay_ms=5_000)
         await stage.refresh()
         await stage.database.write(queue_delays.apply_pending, 500)
         await act_on_tasks(stage, dead)
-        await stage.database.write(expiry.free_expired, stage.queue.id, stage.clock.now_ms(), 10)
+        await stage.database.write(expiry.free_expired, stage.queue.id, 10)
         await stage.database.write(queues.purge, stage.queue)
         for _ in range(6):
             await stage.database.write(dropped_queues.free_dropped, 500)
     return heard
 
 
-async def act_on_tasks(stage: Stage, dead: Stage, destination: str | None = None) -> None:
+async def act_on_tasks(stage: Stage, dead: Stage, destination: QueueName | None = None) -> None:
     """Begin, run and list a move task."""
     assert (await dead.counts())[0] > 0
     write = stage.database.write
     await write(move_tasks.start, "task", dead.queue, destination, None, 1)
     for _ in range(2):
-        await write(move_tasks.step, "task", 100, locate, lambda _: 1_000_000)
+        await write(move_tasks.step, "task", 100)
     await stage.database.read(move_tasks.latest, ACCOUNT, REGION, dead.queue.name, 10)
 
 
@@ -158,7 +161,7 @@ async def act_on_tenants(stage: Stage) -> Said:
         await stage.send("x")
         await stage.receive()
         stage.in_flight_limit = 70
-        with stage.database.waiters.join(stage.queue.id):
+        with stage.database.waiters.register(stage.queue.id):
             await asyncio.gather(stage.receive(1), stage.receive(10), return_exceptions=True)
     return heard
 

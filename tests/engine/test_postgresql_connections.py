@@ -173,7 +173,7 @@ async def test_a_statement_that_takes_too_long_is_given_up_and_the_next_is_done(
     assert await stage.bodies() == ["a"]
 
 
-async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_link(
+async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_listener(
     postgresql: str,
 ) -> None:
     database = await Database.open(postgresql, ManualClock(), connections=3)
@@ -189,7 +189,7 @@ async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_link(
         "SELECT array_agg(application_name ORDER BY application_name) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    wanted = ["queueserver"] * 3 + ["queueserver link"]
+    wanted = ["queueserver"] * 3 + ["queueserver listener"]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (found := await watch.fetchval(counting)) != wanted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,10 +12,9 @@ from sqlalchemy.util import await_only
 
 from storage import queues
 from storage.messages import dropped_queues
-from storage.messages.commands import Command
-from storage.messages.receive import Receipt
+from storage.messages.commands import Command, Receipt
 from storage.queues import QueueChanged
-from tests.engine.stage import ACCOUNT, REGION, Stage, listening, new_message, turn
+from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, listening, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
 
@@ -42,6 +42,7 @@ async def test_a_queue_is_found_as_it_was_created(stage: Stage) -> None:
         queues.STANDARD,
         {"VisibilityTimeout": "5"},
         {"\u00e9": "\U0001f600"},
+        SETTINGS,
     )
     now_ms = stage.clock.now_ms()
     assert await stage.find("q") == made
@@ -51,7 +52,14 @@ async def test_a_queue_is_found_as_it_was_created(stage: Stage) -> None:
 
 async def test_creating_a_queue_that_exists_gives_it_unchanged(stage: Stage) -> None:
     again = await stage.database.write(
-        queues.create, ACCOUNT, REGION, "orders", queues.STANDARD, {"DelaySeconds": "9"}, {"a": "b"}
+        queues.create,
+        ACCOUNT,
+        REGION,
+        "orders",
+        queues.STANDARD,
+        {"DelaySeconds": "9"},
+        {"a": "b"},
+        SETTINGS,
     )
     assert again == stage.queue
 
@@ -63,7 +71,7 @@ async def test_a_queue_is_known_by_account_region_and_name_together(stage: Stage
         made.add(
             (
                 await stage.database.write(
-                    queues.create, account, region, "orders", queues.STANDARD, {}, {}
+                    queues.create, account, region, "orders", queues.STANDARD, {}, {}, SETTINGS
                 )
             ).id
         )
@@ -86,7 +94,7 @@ async def test_pages_of_names_are_sorted_by_byte_and_end_at_the_prefix(stage: St
     for name in reversed(names):
         await stage.create(name)
     await stage.database.write(
-        queues.create, ACCOUNT, "eu-west-1", "abroad", queues.STANDARD, {}, {}
+        queues.create, ACCOUNT, "eu-west-1", "abroad", queues.STANDARD, {}, {}, SETTINGS
     )
 
     async def page(prefix: str, after: str = "", limit: int = 100) -> object:
@@ -103,7 +111,9 @@ async def test_changed_attributes_replace_the_old_and_count_as_a_modification(
     stage: Stage,
 ) -> None:
     stage.clock.advance(5)
-    await stage.database.write(queues.change_attributes, stage.queue, {"DelaySeconds": "1"})
+    await stage.database.write(
+        queues.change_attributes, stage.queue, {"DelaySeconds": "1"}, SETTINGS
+    )
     found = await stage.find()
     assert found is not None
     assert found.attributes == {"DelaySeconds": "1"}
@@ -119,14 +129,16 @@ async def test_changed_tags_are_no_modification_of_the_queue(stage: Stage) -> No
     assert (found.tags, found.modified_at_ms) == ({"a": ""}, stage.queue.modified_at_ms)
 
 
-@pytest.mark.parametrize("change", [queues.change_attributes, queues.change_tags])
+@pytest.mark.parametrize(
+    ("change", "more"), [(queues.change_attributes, (SETTINGS,)), (queues.change_tags, ())]
+)
 async def test_a_change_of_a_stale_copy_is_refused_and_writes_nothing(
-    stage: Stage, change: Callable[..., None]
+    stage: Stage, change: Callable[..., None], more: tuple[object, ...]
 ) -> None:
     await stage.database.write(queues.change_tags, stage.queue, {"first": "1"})
     before = await stage.find()
     with pytest.raises(QueueChanged):
-        await stage.database.write(change, stage.queue, {"second": "2"})
+        await stage.database.write(change, stage.queue, {"second": "2"}, *more)
     assert await stage.find() == before
 
 
@@ -142,13 +154,13 @@ async def test_the_end_of_a_stale_copy_is_refused_and_writes_nothing(
     await stage.refresh()
     assert stage.queue == before
     assert await stage.bodies() == ["a"]
-    assert (await stage.rows())["leftovers"] == 0
+    assert (await stage.rows())["dropped_queues"] == 0
 
 
 @pytest.mark.parametrize("make", COMMANDS)
 @pytest.mark.parametrize("end", [queues.purge, queues.delete, queues.change_tags])
 async def test_a_command_made_for_a_stale_copy_is_refused_and_writes_nothing(
-    stage: Stage, make: Callable[[Stage], Command], end: Callable[..., None]
+    stage: Stage, make: Callable[[Stage], Command[Any]], end: Callable[..., None]
 ) -> None:
     await stage.send("a")
     command = make(stage)
@@ -267,7 +279,7 @@ async def test_what_is_left_is_freed_in_steps_and_nothing_remains(
         assert rows["messages"] == rows["bodies"] == left + 1
     assert await free_leftovers(stage, 10) == 0
     rows = await stage.rows()
-    assert rows["leftovers"] == 0
+    assert rows["dropped_queues"] == 0
     assert rows["backlogs"] == (2 if end is queues.purge else 1)
     assert await stage.counts() == (1, 0, 0)
     assert ended.id != kept.id
@@ -279,7 +291,7 @@ async def test_nothing_is_remembered_of_a_queue_that_has_ended(
 ) -> None:
     await stage.send("old")
     await stage.receive_one()
-    remembered = stage.database._hints._by_queue
+    remembered = stage.database.hints._by_queue
     assert stage.queue.id in remembered
     await stage.database.write(end, stage.queue)
     assert stage.queue.id not in remembered
@@ -293,17 +305,17 @@ async def test_leftovers_of_many_queues_and_of_empty_ones_are_all_freed(stage: S
         assert stage.queue.id > queue.id
     await free_leftovers(stage, 4)
     rows = await stage.rows()
-    assert rows == {"messages": 0, "bodies": 0, "backlogs": 1, "leftovers": 0}
+    assert rows == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
 @PURGE_OR_DELETE
 async def test_all_who_wait_for_a_queue_that_ends_are_woken(
     stage: Stage, end: Callable[..., None]
 ) -> None:
-    arrivals = stage.database.waiters
-    with arrivals.join(stage.queue.id) as one, arrivals.join(stage.queue.id) as other:
+    waiters = stage.database.waiters
+    with waiters.register(stage.queue.id) as one, waiters.register(stage.queue.id) as other:
         deadline_ms = stage.clock.now_ms() + 20_000
-        sleeps = [asyncio.create_task(place.sleep_until(deadline_ms)) for place in (one, other)]
+        sleeps = [asyncio.create_task(each.sleep_until(deadline_ms)) for each in (one, other)]
         await turn()
         assert not any(sleep.done() for sleep in sleeps)
         await stage.database.write(end, stage.queue)

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from storage import queues
-from storage.messages.receive import Received
+from storage.messages.commands import Received
 from storage.schema import bodies, messages
+from tests.engine.receivers import Receivers
 from tests.engine.stage import Stage, fifo_message, listening, new_message, tenant_message
-from tests.engine.test_waiting_receivers import Room
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
@@ -19,7 +19,7 @@ KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 async def pair(stage: Stage, kind: str, maximum_receives: int = 1) -> tuple[Stage, Stage]:
     """Give a queue and its dead-letter queue."""
     source, target = await stage.beside("source", kind), await stage.beside("target", kind)
-    source.redrive_to("target", maximum_receives)
+    await source.redrive_to("target", maximum_receives)
     return source, target
 
 
@@ -142,7 +142,7 @@ async def test_what_a_move_keeps_and_what_it_changes(stage: Stage, kind: str) ->
     (after,) = await target.receive()
     kept = ("message_id", "body", "envelope", "group_id", "is_ordered", "first_received_at_ms")
     assert [getattr(after, name) for name in kept] == [getattr(before, name) for name in kept]
-    assert after.dead_letter_source == "arn:source"
+    assert after.dead_letter_source == source.queue.full_name
     assert before.dead_letter_source is None
     assert after.receipt.number > before.receipt.number
     is_new = after.sent_at_ms > before.sent_at_ms
@@ -176,8 +176,8 @@ async def test_old_receipts_of_a_moved_message_name_nothing(stage: Stage, kind: 
 @KINDS
 async def test_dead_letter_queues_can_be_chained(stage: Stage, kind: str) -> None:
     chain = [await stage.beside(name, kind) for name in ("q1", "q2", "q3")]
-    chain[0].redrive_to("q2", 1)
-    chain[1].redrive_to("q3", 2)
+    await chain[0].redrive_to("q2", 1)
+    await chain[1].redrive_to("q3", 2)
     await send(chain[0], "a")
     await exhaust(chain[0])
     assert await chain[0].bodies() == []
@@ -185,7 +185,7 @@ async def test_dead_letter_queues_can_be_chained(stage: Stage, kind: str) -> Non
     assert second.receipt.receive_count == 2
     assert await chain[1].bodies() == []
     (third,) = await chain[2].receive()
-    assert (third.receipt.receive_count, third.dead_letter_source) == (3, "arn:q2")
+    assert (third.receipt.receive_count, third.dead_letter_source) == (3, chain[1].queue.full_name)
 
 
 @KINDS
@@ -193,8 +193,8 @@ async def test_a_chain_is_walked_in_one_drain_without_losing_anything(
     stage: Stage, kind: str
 ) -> None:
     chain = [await stage.beside(name, kind) for name in ("q1", "q2", "q3")]
-    chain[0].redrive_to("q2", 1)
-    chain[1].redrive_to("q3", 1)
+    await chain[0].redrive_to("q2", 1)
+    await chain[1].redrive_to("q3", 1)
     await send(chain[0], *"abc")
     await exhaust(chain[0])
     answers = await asyncio.gather(*(queue.bodies() for queue in chain))
@@ -209,7 +209,7 @@ async def test_a_queue_without_another_to_move_to_delivers_on(
     stage: Stage, kind: str, target: str
 ) -> None:
     source, _ = await pair(stage, kind)
-    source.redrive_to(target, 1)
+    await source.redrive_to(target, 1)
     await send(source, *"ab")
     for count in range(1, 5):
         received = await exhaust(source)
@@ -218,7 +218,7 @@ async def test_a_queue_without_another_to_move_to_delivers_on(
 
 
 async def test_a_group_keeps_its_order_when_there_is_nowhere_to_move_to(fifo: Stage) -> None:
-    fifo.redrive_to("never-was", 1)
+    await fifo.redrive_to("never-was", 1)
     await fifo.send_to("g", *"abc")
     await fifo.bodies(1, timeout_s=0)
     assert await fifo.bodies() == ["a", "b", "c"]
@@ -240,7 +240,7 @@ async def test_who_waits_for_the_dead_letter_queue_is_woken(stage: Stage, kind: 
     source, target = await pair(stage, kind)
     await send(source, *"ab")
     await exhaust(source)
-    room = Room(target)
+    room = Receivers(target)
     await room.enter(3, maximum=1 if kind == "standard" else 2)
     await source.receive()
     expected = [["a"], ["b"], None] if kind == "standard" else [["a", "b"], None, None]
@@ -311,7 +311,7 @@ async def test_equal_deduplication_ids_do_not_meet_in_the_dead_letter_queue(fifo
     target = await fifo.beside("target")
     for name in ("q1", "q2"):
         source = await fifo.beside(name)
-        source.redrive_to("target", 1)
+        await source.redrive_to("target", 1)
         await source.database.submit(source.sending(fifo_message(name, "g", "same")))
         await exhaust(source)
         assert await source.bodies() == []

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from storage import move_tasks
 from storage.messages import dropped_queues, expiry
-from storage.messages.receive import Received
+from storage.messages.commands import Received
+from storage.queue_settings import QueueName
 from storage.queues import FIFO, STANDARD
 from storage.schema import bodies
 from tests.clock import ManualClock
 from tests.engine import test_fifo_histories as fifo
 from tests.engine import test_histories as standard
-from tests.engine.stage import RETENTION_S, Stage, locate
+from tests.engine.stage import RETENTION_S, Stage, named
 from tests.engine.test_fifo_histories import Held
 from tests.engine.test_histories import Message, at_once
 
@@ -36,15 +37,13 @@ async def numbers_of(stage: Stage) -> dict[str, int]:
     )
 
 
-async def move_back(dead: Stage, task_id: str, destination: str | None, limit: int) -> None:
+async def move_back(dead: Stage, task_id: str, destination: QueueName | None, limit: int) -> None:
     """Run a move task to its end."""
     write = dead.database.write
     await write(move_tasks.start, task_id, dead.queue, destination, None, 1)
     done: int | None = 0
     while done is not None:
-        done = await write(
-            move_tasks.step, task_id, limit, locate, lambda _: dead.retention_s * 1000
-        )
+        done = await write(move_tasks.step, task_id, limit)
 
 
 class Dead(standard.History):
@@ -60,8 +59,6 @@ class Dying(standard.History):
         super().__init__(stage, seed)
         self.dead = Dead(dead, seed + 1)
         self.tasks = 0
-        stage.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
-        stage.retention_s, dead.retention_s = 40, 45
 
     async def step(self) -> None:
         chance = self.chances.random()
@@ -96,7 +93,7 @@ class Dying(standard.History):
         self.tasks += 1
         now_ms = self.stage.clock.now_ms()
         self.dead.model.expire(self.dead.stage.expired_ms())
-        destination = self.chances.choice((None, f"arn:{self.stage.queue.name}"))
+        destination = self.chances.choice((None, named(self.stage.queue.name)))
         task_id = f"{self.stage.queue.name}-{self.tasks}"
         await move_back(self.dead.stage, task_id, destination, self.chances.randint(1, 5))
         numbers = await numbers_of(self.stage)
@@ -115,14 +112,14 @@ class Dying(standard.History):
         """Free what has expired, as upkeep does: that, and nothing else, is gone."""
         for history in (self, self.dead):
             stage = history.stage
-            limits = (stage.queue.id, stage.expired_ms())
-            while await stage.database.read(expiry.queues_with_expired, [limits]):
-                assert await stage.database.write(expiry.free_expired, *limits, 7)
+            now_ms = stage.clock.now_ms()
+            while await stage.database.read(expiry.queues_with_expired, [stage.queue], now_ms):
+                assert await stage.database.write(expiry.free_expired, stage.queue.id, 7)
             history.model.expire(stage.expired_ms())
             assert set(await numbers_of(stage)) == {m.body for m in history.model.messages.values()}
 
     async def drain(self) -> None:
-        self.stage.redrive = None
+        await self.stage.stop_redrive()
         await super().drain()
         await self.dead.drain()
 
@@ -135,6 +132,9 @@ async def test_standard_queues_and_their_dead_letter_queues_agree_with_the_model
     for position in range(HISTORIES):
         source = await stage.beside(f"source-{position}", STANDARD)
         dead = await stage.beside(f"dead-{position}", STANDARD)
+        await source.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
+        await source.set_retention(40)
+        await dead.set_retention(45)
         histories.append(Dying(source, dead, 2 * (seed * HISTORIES + position)))
     for number in range(ROUNDS):
         await at_once([history.step() for history in histories])
@@ -148,7 +148,7 @@ async def test_standard_queues_and_their_dead_letter_queues_agree_with_the_model
         await at_once([history.free() for history in histories])
     await at_once([history.drain() for history in histories])
     rows = await stage.rows()
-    assert (rows["messages"], rows["bodies"], rows["leftovers"]) == (0, 0, 0)
+    assert (rows["messages"], rows["bodies"], rows["dropped_queues"]) == (0, 0, 0)
 
 
 class DyingGroups(fifo.History):
@@ -158,7 +158,6 @@ class DyingGroups(fifo.History):
         super().__init__(stage, seed)
         self.dead = fifo.History(dead, seed + 1)
         self.tasks = 0
-        stage.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
 
     def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
         dead = self.dead
@@ -199,7 +198,7 @@ class DyingGroups(fifo.History):
         self.model.expire(now_ms)
         self.dead.model.expire(now_ms)
         deliverable = self.dead.model.deliverable(now_ms)
-        destination = self.chances.choice((None, f"arn:{self.stage.queue.name}"))
+        destination = self.chances.choice((None, named(self.stage.queue.name)))
         task_id = f"{self.stage.queue.name}-{self.tasks}"
         await move_back(self.dead.stage, task_id, destination, self.chances.randint(1, 5))
         numbers = await numbers_of(self.stage)
@@ -211,7 +210,7 @@ class DyingGroups(fifo.History):
                 target[numbers[body]] = Held(body, now_ms, now_ms)
 
     async def empty(self) -> None:
-        self.stage.redrive = None
+        await self.stage.stop_redrive()
         await super().empty()
         await self.dead.empty()
 
@@ -225,5 +224,6 @@ async def test_fifo_queues_and_their_dead_letter_queues_agree_with_the_model(
     for seed in range(first, first + 20):
         source = await stage.beside(f"source-{seed}.fifo")
         dead = await stage.beside(f"dead-{seed}.fifo")
+        await source.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
         await DyingGroups(source, dead, 2 * seed).run(reopens=False)
     await stage.database.close()

@@ -9,13 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
 from storage import move_tasks, queues
-from storage.messages.receive import Received
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
-from storage.queues import Queue
+from storage.queue_settings import QueueName
 from storage.transaction import Transaction
-from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, locate
+from tests.engine.receivers import Receivers
+from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, named
 from tests.engine.test_redrive import places, send
-from tests.engine.test_waiting_receivers import Room
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
@@ -36,7 +35,7 @@ class Play:
         play = cls(stage, dead, [])
         for name, letters in sent.items():
             source = await stage.beside(name, kind)
-            source.redrive_to("dead", 1)
+            await source.redrive_to("dead", 1)
             play.sources.append(source)
             await send(source, *letters)
             await source.receive(timeout_s=0)
@@ -44,7 +43,9 @@ class Play:
             assert await source.receive() == []
         return play
 
-    async def start(self, destination: str | None = None, per_second: int | None = None) -> str:
+    async def start(
+        self, destination: QueueName | None = None, per_second: int | None = None
+    ) -> str:
         self.started += 1
         task_id = f"task-{self.started}"
         await self.stage.database.write(
@@ -53,9 +54,7 @@ class Play:
         return task_id
 
     async def step(self, task_id: str, limit: int = 100) -> int | None:
-        return await self.stage.database.write(
-            move_tasks.step, task_id, limit, locate, lambda _: RETENTION_S * 1000
-        )
+        return await self.stage.database.write(move_tasks.step, task_id, limit)
 
     async def run(self, task_id: str, limit: int = 100) -> int:
         steps = 0
@@ -72,10 +71,6 @@ class Play:
     async def latest(self, limit: int = 10) -> list[str]:
         arguments = (ACCOUNT, REGION, "dead", limit)
         return [task.id for task in await self.stage.database.read(move_tasks.latest, *arguments)]
-
-
-def named(received: list[Received]) -> list[str]:
-    return [message.body for message in received]
 
 
 @KINDS
@@ -97,7 +92,7 @@ async def test_messages_go_back_to_where_each_came_from(
 async def test_messages_go_to_the_destination_that_is_given(stage: Stage, kind: str) -> None:
     play = await Play.begin(stage, kind, one="abc", two="d")
     other = await stage.beside("other", kind)
-    await play.run(await play.start("arn:other"), 3)
+    await play.run(await play.start(named("other")), 3)
     assert await other.bodies() == ["a", "b", "c", "d"] or kind == "fifo"
     assert await play.sources[0].counts() == (0, 0, 0)
     assert sum(await other.counts()) == 4
@@ -185,7 +180,7 @@ async def test_a_groups_order_is_kept(fifo: Stage) -> None:
 @KINDS
 async def test_who_waits_for_the_destination_is_woken(stage: Stage, kind: str) -> None:
     play = await Play.begin(stage, kind, one="a")
-    room = Room(play.sources[0])
+    room = Receivers(play.sources[0])
     await room.enter(2)
     await play.run(await play.start())
     assert await room.answers() == [["a"], None]
@@ -203,9 +198,9 @@ async def test_what_has_expired_is_not_brought_back(stage: Stage, kind: str) -> 
 
 
 @KINDS
-@pytest.mark.parametrize("destination", [None, "arn:gone", "not-a-queue"])
+@pytest.mark.parametrize("destination", [None, named("gone")], ids=["source-gone", "gone"])
 async def test_a_missing_destination_rolls_the_step_back(
-    stage: Stage, kind: str, destination: str | None
+    stage: Stage, kind: str, destination: QueueName | None
 ) -> None:
     play = await Play.begin(stage, kind, one="a", two="b")
     if destination is None:
@@ -293,14 +288,14 @@ async def test_queues_have_tasks_of_their_own(stage: Stage) -> None:
 
 async def test_a_task_survives_reopening(stage: Stage) -> None:
     play = await Play.begin(stage, "standard", one="abc")
-    task_id = await play.start("arn:two", 7)
+    task_id = await play.start(named("two"), 7)
     two = await stage.beside("two")
     await play.step(task_id, 1)
     before = await play.task(task_id)
     await stage.reopen()
     two.database = stage.database
     assert await stage.database.read(move_tasks.active) == [before]
-    assert (before.per_second, before.destination, before.moved) == (7, "arn:two", 1)
+    assert (before.per_second, before.destination, before.moved) == (7, named("two"), 1)
     await play.run(task_id, 1)
     assert await two.bodies() == ["a", "b", "c"]
     assert await stage.database.read(move_tasks.active) == []
@@ -369,10 +364,7 @@ async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) 
     before = await play.task(task_id)
 
     def fail(transaction: Transaction) -> None:
-        def retention(_: Queue) -> int:
-            return RETENTION_S * 1000
-
-        move_tasks.step(transaction, task_id, 10, locate, retention)
+        move_tasks.step(transaction, task_id, 10)
         raise LookupError
 
     with pytest.raises(LookupError):

@@ -37,7 +37,7 @@ from queueserver.rules import (
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
 from storage.database import Database
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 

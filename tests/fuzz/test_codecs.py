@@ -25,7 +25,7 @@ from queueserver.rules import (
 )
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 from tests.fuzz import inputs
 from tests.fuzz.in_time import in_time
 

@@ -10,7 +10,7 @@ from protocol.errors import InvalidParameterValue, ReceiptHandleIsInvalid
 from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
-from storage.messages.receive import Receipt, Received
+from storage.messages.commands import Receipt, Received
 
 SIGNER = TokenSigner(bytes(range(32)))
 ARN = "arn:aws:sqs:us-east-1:000000000000:orders"

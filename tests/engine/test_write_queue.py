@@ -6,19 +6,20 @@ import asyncio
 
 import pytest
 
-from storage.commits import write_queue
+from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
-from storage.messages.commands import Release
-from storage.messages.receive import Receive
+from storage.messages.commands import Receive, Release
 from tests.engine.stage import Stage, listening, new_message
 
 MIB = 1024 * 1024
 
 
-async def reopen(stage: Stage, **limits: int) -> None:
+async def reopen(stage: Stage, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES) -> None:
     await stage.database.close()
-    stage.database = await Database.open(stage.url, stage.clock, **limits)
+    stage.database = await Database.open(
+        stage.url, stage.clock, limit=limit, limit_bytes=limit_bytes
+    )
 
 
 async def test_what_is_beyond_the_limit_is_refused_at_once_and_the_rest_done(stage: Stage) -> None:
@@ -65,25 +66,25 @@ async def test_a_drain_takes_so_many_bytes_and_the_next_one_the_rest(stage: Stag
 
 
 async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Stage) -> None:
-    hints = stage.database._hints
+    hints = stage.database.hints
 
-    def line(count: int) -> write_queue.WriteQueue:
-        waiting = write_queue.WriteQueue(hints, write_queue.LIMIT, write_queue.LIMIT_BYTES)
+    def line(count: int) -> WriteQueue:
+        waiting = WriteQueue(hints, LIMIT, LIMIT_BYTES)
         for _ in range(count):
             waiting.add(look(), asyncio.get_running_loop().create_future())
         return waiting
 
     def look() -> Receive:
         queue = stage.queue
-        return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, 60_000, False, 120_000)
+        return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
-    assert len(line(1_000).take().items) == 4, "nothing is known: they may be as long as can be"
+    assert len(line(1_000).take().writes) == 4, "nothing is known: they may be as long as can be"
     await stage.send(*["short"] * 200)
     while await stage.receive(10):
         pass
     for _ in range(60):
         await stage.send("short")
         await stage.receive(1)
-    assert len(line(1_000).take().items) == 1_000
+    assert len(line(1_000).take().writes) == 1_000
     await stage.send("x" * 100_000)
-    assert len(line(1_000).take().items) < 40, "a long one was sent"
+    assert len(line(1_000).take().writes) < 40, "a long one was sent"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from storage import schema
 from storage.errors import DatabaseUnavailable
-from storage.messages.commands import Command, NewMessage, Outcome
-from storage.messages.receive import Receipt
+from storage.messages.commands import Command, NewMessage, Outcome, Receipt
 from storage.transaction import Transaction
 from tests.engine.stage import Stage, listening, new_message, turn
 
@@ -44,7 +43,7 @@ async def test_commands_of_all_kinds_and_queues_are_committed_together(stage: St
     await stage.send(*"abc")
     a, b, c = await stage.receive()
     orders, stage.queue = stage.queue, await stage.create("others")
-    commands: list[Command] = [stage.sending(new_message("x")), stage.receiving()]
+    commands: list[Command[Any]] = [stage.sending(new_message("x")), stage.receiving()]
     stage.queue = orders
     commands += [stage.deleting(a.receipt), stage.changing((b.receipt, 0)), stage.receiving()]
     with listening() as heard:
@@ -153,7 +152,7 @@ async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) ->
         transaction.notify_dropped(stage.queue.id)
         raise LookupError
 
-    with stage.database.waiters.join(stage.queue.id) as place:
+    with stage.database.waiters.register(stage.queue.id) as place:
         sleep = asyncio.create_task(place.sleep_until(stage.clock.now_ms() + 1_000))
         with pytest.raises(LookupError):
             await stage.database.write(announce_and_fail)
@@ -190,7 +189,9 @@ async def test_a_full_drain_of_receipts_fits_into_its_statements(stage: Stage) -
 
 @pytest.mark.parametrize("turns", [0, 1, 3], ids=["before", "at", "after"])
 async def test_closing_commits_what_was_accepted(stage: Stage, turns: int) -> None:
-    accepted = [stage.database.submit(stage.sending(new_message("a"))) for _ in range(20)]
+    accepted: list[asyncio.Future[Any]] = [
+        stage.database.submit(stage.sending(new_message("a"))) for _ in range(20)
+    ]
     accepted.append(asyncio.ensure_future(stage.database.write(insert_deletion, "kept")))
     await turn(max(turns, 1))
     accepted += [stage.database.submit(stage.sending(new_message("b"))) for _ in range(20)]

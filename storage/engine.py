@@ -1,0 +1,95 @@
+"""The interface between the database's front and one kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from storage.clock import Clock
+from storage.notifications import NotificationHandler, Notifications
+from storage.sql.statement import Statement
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one kind of database can do, and another cannot.
+
+    A statement that only one kind can execute comes from its engine. Where it is None, several
+    statements do the same.
+
+    Attributes:
+        has_concurrent_writers: other servers may lock or change rows between two statements of a
+            transaction: rows must be locked before they are changed.
+        lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
+            takes `count` numbers, in rows of which only the first column is not null.
+        insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
+            locks them if they exist, in key order; returns the keys of those inserted.
+        claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
+            makes them in flight if all may be delivered and none has a tenant.
+    """
+
+    has_concurrent_writers: bool
+    lock_queues_and_take_numbers: Statement | None = None
+    insert_or_lock_groups: Statement | None = None
+    claim_and_make_in_flight: Statement | None = None
+
+
+class Engine(Protocol):
+    """One kind of database: its connections, transactions and notifications.
+
+    Methods raise the errors of SQLAlchemy and of the operating system; `storage.errors` classifies
+    them.
+
+    Attributes:
+        capabilities: what this kind of database can do.
+    """
+
+    capabilities: Capabilities
+
+    async def open(self, clock: Clock, /) -> bytes:
+        """Create or migrate the tables, set the clock, and return the database's secret."""
+        ...
+
+    def listen(self, handler: NotificationHandler, /) -> None:
+        """Pass the notifications of other servers, and changes of leadership, to a handler."""
+        ...
+
+    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int, /) -> None:
+        """Notify the other servers when this transaction commits."""
+        ...
+
+    async def transact(
+        self,
+        function: Callable[[sa.Connection], T],
+        is_small: bool,
+        has_more: Callable[[], bool],
+        /,
+    ) -> T:
+        """Run a function in a transaction of the only writer, and commit.
+
+        The engine may run a small transaction (a few milliseconds) on the event loop. It calls
+        `has_more` just before COMMIT; the result tells whether the next transaction follows at
+        once.
+        """
+        ...
+
+    async def read(self, function: Callable[[sa.Connection], T], /) -> T:
+        """Run a function that only reads, concurrently with the writer where that is possible."""
+        ...
+
+    def take_numbers(self, connection: sa.Connection, count: int, /) -> Sequence[int]:
+        """Take the next `count` numbers within a transaction: increasing, never taken twice."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections; a second call does nothing."""
+        ...
+
+    def display_url(self) -> str:
+        """Return the name of the database for error messages, without its password."""
+        ...

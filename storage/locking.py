@@ -1,0 +1,203 @@
+"""Lock order: how transactions of several servers lock rows without a deadlock.
+
+Several servers may write to one PostgreSQL database. Two transactions deadlock if each waits for a
+row that the other has locked. So every transaction that waits for locks takes them in this order:
+
+1. move tasks;
+2. queues, by id;
+3. groups of FIFO queues, by queue id and group;
+4. messages, by queue id and number; a message's body belongs to its message and needs no lock;
+5. deduplication ids and receive attempts, by queue id and key;
+6. counters (`backlogs`), by queue id, together with the COMMIT.
+
+A FIFO group's lock covers its messages: no other server sends to the group, receives from it, or
+deletes or changes its messages before COMMIT.
+
+Three things stand outside of the order:
+
+- A lock that does not wait (SKIP LOCKED) may be taken at any time. Claims use it.
+- A receive that meets exhausted messages locks their dead-letter queue, and its groups, when groups
+  and messages of the source are locked already. A move task does not wait for the groups of its
+  destination, so that it cannot deadlock with such a receive.
+- A batch deletes and releases messages of standard queues without locking them first, which saves
+  a statement; each of the two is in the order of queues and numbers.
+
+Deadlocks that remain possible are rare. PostgreSQL then fails one of the transactions, and the
+writer retries it.
+
+All statements that lock rows get their lock from this module. SQLite has one writer, and ignores
+the locking clauses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVarTuple
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from storage.messages.rows import STATE, MessageKey, MessageState
+from storage.queue_settings import LockedQueue, QueueName, redrive_of
+from storage.schema import groups, messages, queues
+from storage.sql.arrays import among, by_queue, in_order
+from storage.sql.statement import Statement
+
+Columns = TypeVarTuple("Columns")
+
+GroupKey: TypeAlias = tuple[int, str]
+"""A queue id and a message group of it."""
+
+
+class GroupNotLocked(RuntimeError):
+    """The program changes a FIFO group, or its messages, before it has locked the group: a bug."""
+
+
+def lock_row(select: sa.Select[*Columns]) -> sa.Select[*Columns]:
+    """Lock the one row that a statement finds, waiting for it."""
+    return select.with_for_update()
+
+
+def lock_in_order(select: sa.Select[*Columns], key: sa.ColumnElement[Any]) -> sa.Select[*Columns]:
+    """Lock the rows that a statement finds by a list of keys, waiting for them in key order."""
+    return select.order_by(in_order(key)).with_for_update()
+
+
+def lock_if_free(select: sa.Select[*Columns], *, of: sa.Table | None = None) -> sa.Select[*Columns]:
+    """Lock those rows that no other transaction has locked, and leave out the others.
+
+    `of` is the table whose rows are locked, where the statement joins several.
+    """
+    return select.with_for_update(skip_locked=True, of=of)
+
+
+def lock_queue(select: sa.Select[*Columns], *, exclusive: bool = False) -> sa.Select[*Columns]:
+    """Lock a row of `queues`, so that the queue is neither purged nor deleted before COMMIT.
+
+    The lock is shared: others may send to the queue, receive from it and change its attributes. An
+    exclusive one waits only for other exclusive ones, and for changes of the queue.
+    """
+    return select.with_for_update(read=not exclusive, key_share=True)
+
+
+queues_by_id = lock_queue(
+    sa.select(
+        queues.c.id,
+        queues.c.revision,
+        queues.c.kind,
+        queues.c.account,
+        queues.c.region,
+        queues.c.name,
+        queues.c.retention_ms,
+        queues.c.dead_letter_account,
+        queues.c.dead_letter_region,
+        queues.c.dead_letter_name,
+        queues.c.max_receive_count,
+    )
+    .where(among(queues.c.id, "ids"))
+    .order_by(in_order(queues.c.id))
+)
+"""Lock the queues whose ids are in the list `ids`, in the order of their ids."""
+
+_QUEUES = Statement(queues_by_id)
+
+
+def lock_queues(connection: sa.Connection, ids: Collection[int]) -> dict[int, LockedQueue]:
+    """Lock queues by id, shared; return those that exist, by id."""
+    rows = _QUEUES.rows(connection, {"ids": sorted(ids)})
+    return {row.id: locked_queue(row) for row in rows}
+
+
+def locked_queue(row: Sequence[Any]) -> LockedQueue:
+    """Return the queue that a row of `queues_by_id` describes."""
+    queue_id, revision, kind, account, region, name, retention_ms, *redrive = row
+    full_name = QueueName(account, region, name)
+    return LockedQueue(queue_id, revision, kind, full_name, retention_ms, redrive_of(*redrive))
+
+
+_groups = sa.select(groups.c.group_id).where(
+    groups.c.queue_id == bindparam("queue"), among(groups.c.group_id, "groups")
+)
+
+_GROUPS = Statement(_groups)
+_LOCK_GROUPS = Statement(lock_in_order(_groups, groups.c.group_id))
+_LOCK_FREE_GROUPS = Statement(lock_if_free(_groups.order_by(in_order(groups.c.group_id))))
+
+
+def lock_groups(connection: sa.Connection, keys: Collection[GroupKey]) -> set[GroupKey]:
+    """Lock the rows of groups; return the keys of those that exist, which have messages.
+
+    A transaction does this by its `fifo_groups`, which knows what is locked.
+    """
+    return {
+        (queue_id, group_id)
+        for queue_id, group_ids in by_queue(keys)
+        for (group_id,) in _LOCK_GROUPS.rows(connection, {"queue": queue_id, "groups": group_ids})
+    }
+
+
+def find_busy_groups(
+    connection: sa.Connection, queue_id: int, group_ids: Collection[str]
+) -> set[str]:
+    """Return those of a queue's groups that other transactions have locked; lock the others."""
+    named = {"queue": queue_id, "groups": sorted(group_ids)}
+    free = {group_id for (group_id,) in _LOCK_FREE_GROUPS.rows(connection, named)}
+    return {group_id for (group_id,) in _GROUPS.rows(connection, named)} - free
+
+
+_GROUPS_OF_MESSAGES = Statement(
+    sa.select(messages.c.group_id).where(
+        messages.c.queue_id == bindparam("queue"),
+        among(messages.c.id, "numbers"),
+        messages.c.group_id.is_not(None),
+    )
+)
+
+
+def groups_of_messages(
+    connection: sa.Connection, numbers: Mapping[int, Collection[int]]
+) -> set[GroupKey]:
+    """Return the groups of messages, given as numbers by queue id, without locking anything.
+
+    A message's group never changes under its number: so groups can be locked before messages.
+    """
+    return {
+        (queue_id, group_id)
+        for queue_id, its_numbers in numbers.items()
+        for (group_id,) in _GROUPS_OF_MESSAGES.rows(
+            connection, {"queue": queue_id, "numbers": list(its_numbers)}
+        )
+    }
+
+
+_messages_by_number = sa.select(*STATE).where(
+    messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
+)
+
+_LOCK_MESSAGES = Statement(lock_in_order(_messages_by_number, messages.c.id))
+_LOCK_FREE_MESSAGES = Statement(lock_if_free(_messages_by_number.order_by(in_order(messages.c.id))))
+
+
+def lock_messages(
+    connection: sa.Connection, queue_id: int, numbers: Sequence[int]
+) -> list[MessageState]:
+    """Lock messages by number, waiting for them in their order; return those that exist.
+
+    Of a FIFO queue, the groups must be locked already.
+    """
+    rows: list[MessageState] = _LOCK_MESSAGES.rows(
+        connection, {"queue": queue_id, "numbers": numbers}
+    )
+    return rows
+
+
+def lock_free_messages(
+    connection: sa.Connection, queue_id: int, numbers: Sequence[int]
+) -> Sequence[MessageKey]:
+    """Lock messages by number, without waiting; return those that were free."""
+    if not numbers:
+        return ()
+    rows: list[MessageKey] = _LOCK_FREE_MESSAGES.rows(
+        connection, {"queue": queue_id, "numbers": numbers}
+    )
+    return rows

@@ -1,0 +1,111 @@
+"""Send: number the messages of a batch's sends, leave out duplicates, and insert the others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from storage import queues
+from storage.locking import GroupKey
+from storage.messages import deduplication, transitions
+from storage.messages.commands import NewMessage, Send, SentMessage
+from storage.messages.deduplication import Candidate
+from storage.messages.fifo_groups import GroupsToSend
+from storage.transaction import Transaction
+
+
+def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
+    """Return the groups of FIFO queues that messages are sent to."""
+    return {
+        (command.queue_id, message.group_id)
+        for command in commands
+        if command.kind != queues.STANDARD
+        for message in command.messages
+        if message.group_id is not None
+    }
+
+
+def send(
+    transaction: Transaction,
+    commands: Collection[Send],
+    groups: GroupsToSend,
+    numbers: Sequence[int],
+) -> list[list[SentMessage]]:
+    """Send messages; return for each command the number and id of each of its messages.
+
+    A duplicate has those of the message that was sent first. `groups` are the groups of
+    `groups_sent_to`, and `numbers` those that were taken already for messages of standard queues.
+    """
+    states: list[dict[str, Any]] = []
+    contents: list[dict[str, Any]] = []
+    results: list[list[SentMessage]] = []
+    numbered = iter(_number(transaction, commands, numbers))
+    for command in commands:
+        sent: list[SentMessage] = []
+        for message in command.messages:
+            identity, is_new = next(numbered)
+            sent.append(identity)
+            if is_new:
+                states.append(_state(transaction, command, message, identity.number))
+                contents.append(_content(command, message, identity.number))
+        results.append(sent)
+    if states:
+        transitions.send(transaction, states, contents, groups)
+    return results
+
+
+def _number(
+    transaction: Transaction, commands: Collection[Send], numbers: Sequence[int]
+) -> list[tuple[SentMessage, bool]]:
+    """Return the number and id of each message, and whether the message is new.
+
+    The numbers of a FIFO queue are taken here, when its groups are locked: so the numbers of a
+    group have the order of COMMITs.
+    """
+    messages = [(command, message) for command in commands for message in command.messages]
+    candidates = [
+        Candidate(command.queue_id, _deduplication_key(command, message), message.message_id)
+        for command, message in messages
+        if message.deduplication_id is not None
+    ]
+    deduplicated = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
+    others = len(messages) - len(candidates)
+    own = iter(numbers or (transaction.take_numbers(others) if others else ()))
+    return [
+        (SentMessage(next(own), message.message_id), True)
+        if message.deduplication_id is None
+        else next(deduplicated)
+        for _, message in messages
+    ]
+
+
+def _deduplication_key(command: Send, message: NewMessage) -> str:
+    """Return what duplicates have in common; neither groups nor ids have spaces in them."""
+    if command.kind == queues.FIFO_BY_GROUP:
+        return f"{message.group_id} {message.deduplication_id}"
+    return message.deduplication_id or ""
+
+
+def _state(
+    transaction: Transaction, command: Send, message: NewMessage, number: int
+) -> dict[str, Any]:
+    is_standard = command.kind == queues.STANDARD
+    return {
+        "queue_id": command.queue_id,
+        "id": number,
+        "visible_at_ms": transaction.now_ms + message.delay_ms,
+        "sent_at_ms": transaction.now_ms,
+        "receive_count": 0,
+        "group_id": None if is_standard else message.group_id,
+        "tenant_id": message.group_id if is_standard else None,
+    }
+
+
+def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
+    return {
+        "queue_id": command.queue_id,
+        "id": number,
+        "message_id": message.message_id,
+        "body": message.body,
+        "envelope": message.envelope,
+    }

@@ -1,0 +1,85 @@
+"""Short and long polling: claim messages at once, or wait for them until a deadline.
+
+The caller is a task of one client. If the client disconnects, the task is cancelled, and the
+messages that it would have received become visible again at once. A receive attempt with an id
+keeps its messages, because the client may repeat it, perhaps on another server (AWS:
+ReceiveRequestAttemptId).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from storage.database import Database
+from storage.errors import DatabaseUnavailable
+from storage.messages.commands import InFlightLimit, Receive, Received, Release
+
+
+async def short_poll(database: Database, command: Receive) -> Sequence[Received]:
+    """Claim visible messages once; return up to `command.maximum`, perhaps none.
+
+    Raises:
+        InFlightLimit: the queue has as many messages in flight as it may have.
+        ReceiveAttemptExpired: the attempt's id was used, and its messages have changed since.
+        QueueChanged: the queue's id or revision is not the command's.
+        DatabaseUnavailable: the database does not answer, or too many writes are pending.
+    """
+    claim = database.submit(command)
+    try:
+        received: Sequence[Received] = await asyncio.shield(claim)
+    except asyncio.CancelledError:
+        command.withdraw()
+        if command.attempt is None:
+            claim.add_done_callback(partial(_release, database))
+        raise
+    return received
+
+
+async def long_poll(
+    database: Database, make_command: Callable[[], Receive], deadline_ms: int
+) -> Sequence[Received]:
+    """Claim messages, waiting for the first one until `deadline_ms`; return none after that.
+
+    `make_command` makes a new command for each claim, always of the same queue. While the queue is
+    at its in-flight limit, the receiver waits, too. It also returns when the server stops.
+
+    Raises:
+        ReceiveAttemptExpired, QueueChanged, DatabaseUnavailable: as `short_poll`.
+    """
+    waiters = database.waiters
+    command = make_command()
+    with waiters.register(command.queue_id) as receiver:
+        while True:
+            receiver.clear()
+            try:
+                received = await short_poll(database, command)
+            except InFlightLimit:
+                received = ()
+            except Exception:
+                # The message that woke this receiver is still there: leave it to the next one.
+                receiver.wake()
+                raise
+            if received or waiters.closed or database.clock.now_ms() >= deadline_ms:
+                return received
+            await receiver.sleep_until(deadline_ms)
+            command = make_command()
+
+
+def _release(database: Database, claim: asyncio.Future[Sequence[Received]]) -> None:
+    """Release the messages of a claim whose client has disconnected.
+
+    If that fails, they become visible again when their visibility timeout ends.
+    """
+    if claim.cancelled() or claim.exception() is not None or not claim.result():
+        return
+    with contextlib.suppress(DatabaseUnavailable):
+        database.submit(Release(claim.result())).add_done_callback(_ignore_failure)
+
+
+def _ignore_failure(release: asyncio.Future[None]) -> None:
+    # Reading the exception keeps asyncio from logging it.
+    if not release.cancelled():
+        release.exception()

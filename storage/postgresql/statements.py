@@ -1,0 +1,81 @@
+"""Statements that only PostgreSQL can execute. Each saves a round trip or a write conflict."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+from sqlalchemy.dialects.postgresql import insert
+
+from storage import locking, schema
+from storage.engine import Capabilities
+from storage.messages.claim import visible_messages
+from storage.messages.transitions import in_flight_update
+from storage.schema import groups, messages
+from storage.sql.arrays import ValueList, in_order
+from storage.sql.statement import Statement
+
+_next_numbers = sa.select(schema.numbers.next_value()).select_from(
+    sa.func.generate_series(1, bindparam("count", type_=sa.Integer)).table_valued("n")
+)
+
+NEXT_NUMBERS = Statement(_next_numbers)
+"""Take `count` numbers from the sequence."""
+
+
+def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
+    locked = locking.queues_by_id.cte()
+    nulls = (sa.null() for _ in list(locked.columns)[1:])
+    return sa.union_all(sa.select(locked), _next_numbers.add_columns(*nulls))
+
+
+def _insert_or_lock_groups() -> sa.Insert:
+    """Insert groups in key order; lock those that exist by an update that changes nothing.
+
+    Another server may have inserted a group since this one has looked for it. An insert waits until
+    the other transaction ends; what exists then is locked.
+    """
+    key = (groups.c.queue_id, groups.c.group_id)
+    given = (
+        sa.func.unnest(*(bindparam(column.name, type_=ValueList(column.type)) for column in key))
+        .table_valued(*(sa.column(column.name, column.type) for column in key))
+        .render_derived(name="given")
+    )
+    zeros = (sa.literal_column("0", sa.BigInteger()), sa.literal_column("0", sa.BigInteger()))
+    order = (in_order(given.columns[column.name]) for column in key)
+    return (
+        insert(groups)
+        .from_select(
+            ["queue_id", "group_id", "head_id", "available_at_ms"],
+            sa.select(*given.columns, *zeros).order_by(*order),
+        )
+        .on_conflict_do_update(
+            index_elements=[column.name for column in key],
+            set_={"head_id": groups.c.head_id},
+            where=sa.false(),
+        )
+        .returning(*key)
+    )
+
+
+def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
+    """Claim messages; make them in flight if all may be delivered, and fairness does not matter."""
+    claimed = visible_messages.cte("head")
+    may_be_delivered = sa.and_(
+        claimed.c.sent_at_ms > bindparam("expired"),
+        claimed.c.receive_count < bindparam("most"),
+        claimed.c.tenant_id.is_(None),
+    )
+    may_all_be = sa.select(sa.func.bool_and(may_be_delivered)).select_from(claimed)
+    numbers = sa.func.array(sa.select(claimed.c.id).scalar_subquery())
+    changed = in_flight_update.where(
+        messages.c.id == sa.any_(numbers), may_all_be.scalar_subquery()
+    ).cte("hidden")
+    return sa.select(claimed).add_cte(changed)
+
+
+CAPABILITIES = Capabilities(
+    has_concurrent_writers=True,
+    lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
+    insert_or_lock_groups=Statement(_insert_or_lock_groups()),
+    claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
+)

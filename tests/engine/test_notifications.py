@@ -1,0 +1,317 @@
+"""Notifications between servers of one PostgreSQL database, leadership, and lost connections."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import chain
+
+import asyncpg
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.util import await_only
+
+from storage import notifications
+from storage.database import Database
+from storage.notifications import LONGEST_BYTES, Notifications
+from storage.transaction import Transaction
+from storage.waiters import WaitingReceiver
+from tests.clock import ManualClock
+from tests.engine.stage import Stage, listening, turn
+from tests.looks import PATIENCE_SECONDS
+
+NOW_MS = 1_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "payload"),
+    [
+        pytest.param(Notifications([(7, NOW_MS, 1)]), "me 7:1000:1", id="one message"),
+        pytest.param(
+            Notifications([(7, 900, 1), (7, NOW_MS, 2)]),
+            "me 7:1000:3",
+            id="visible messages add up",
+        ),
+        pytest.param(
+            Notifications([(7, 3_000, 1), (7, 2_000, 5)]),
+            "me 7:2000:1",
+            id="next visible time",
+        ),
+        pytest.param(
+            Notifications([(7, NOW_MS, 1), (8, NOW_MS, 1), (7, 2_000, 1)]),
+            "me 7:1000:1 8:1000:1 7:2000:1",
+            id="several queues",
+        ),
+        pytest.param(Notifications(dropped=[7, 8]), "me gone:7 gone:8", id="dropped queues"),
+        pytest.param(Notifications(has_background_work=True), "me work", id="background work"),
+    ],
+)
+def test_notifications_of_a_transaction_are_coalesced(sent: Notifications, payload: str) -> None:
+    assert notifications.encode("me", sent, NOW_MS) == [payload]
+    sender, received = notifications.decode(payload)
+    assert sender == "me"
+    assert received.dropped == sent.dropped
+    assert received.has_background_work == sent.has_background_work
+    assert notifications.encode("me", received, NOW_MS) == [payload]
+
+
+def test_long_notifications_are_split_into_payloads_postgresql_accepts() -> None:
+    sent = Notifications(
+        [(10**15 + number, NOW_MS, 1) for number in range(1_000)], has_background_work=True
+    )
+    payloads = notifications.encode("me", sent, NOW_MS)
+    assert len(payloads) == 4
+    assert max(map(len, payloads)) <= LONGEST_BYTES < 8_000
+    received = [notifications.decode(payload)[1] for payload in payloads]
+    assert list(chain.from_iterable(each.visible for each in received)) == sent.visible
+    assert [each.has_background_work for each in received] == [True, False, False, False]
+
+
+def test_words_of_later_versions_are_skipped() -> None:
+    _, received = notifications.decode("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
+    assert received == Notifications([(7, 1_000, 1)])
+
+
+async def woken(receiver: WaitingReceiver, stage: Stage) -> None:
+    sleep = receiver.sleep_until(stage.clock.now_ms() + 1_000_000)
+    await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+
+
+async def test_message_sent_to_another_server_wakes_receiver(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    with other.database.waiters.register(other.queue.id) as receiver:
+        await one.send("a")
+        await woken(receiver, other)
+        assert await other.bodies() == ["a"]
+
+
+async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_visible(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    with (
+        other.database.waiters.register(other.queue.id) as receiver,
+        other.database.waiters.register(other.queue.id) as second,
+    ):
+        await one.send("later", delay_s=5)
+        await one.send("now")
+        await woken(receiver, other)
+        sleep = asyncio.create_task(second.sleep_until(one.clock.now_ms() + 1_000_000))
+        await turn()
+        one.clock.advance(4.999)
+        await turn()
+        assert not sleep.done()
+        one.clock.advance(0.001)
+        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+
+
+async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
+    two_fifo_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_fifo_servers
+    await one.send_to("g", "a", "b")
+    first = await one.receive_one()
+    with other.database.waiters.register(other.queue.id) as receiver:
+        receiver.clear()
+        assert await other.bodies() == []
+        await one.delete(first.receipt)
+        await woken(receiver, other)
+        assert await other.bodies() == ["b"]
+
+
+async def test_purge_on_another_server_wakes_all_receivers(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    waiters = other.database.waiters
+    with waiters.register(other.queue.id) as first, waiters.register(other.queue.id) as second:
+        await one.purge()
+        await asyncio.gather(woken(first, other), woken(second, other))
+
+
+async def test_empty_receive_sends_no_notification(two_servers: tuple[Stage, Stage]) -> None:
+    one, _ = two_servers
+    await one.send("a", delay_s=9)
+    with listening() as said, one.database.waiters.register(one.queue.id):
+        await one.receive()
+        await one.send("b")
+    notified = [text for text in said.texts() if "pg_notify" in text]
+    assert len(notified) == 1
+
+
+async def end_listener_connections(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name = 'queueserver listener'"
+    )
+    await connection.close()
+
+
+async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    beside = await other.beside("beside")
+    waiters = other.database.waiters
+    with waiters.register(other.queue.id) as first, waiters.register(beside.queue.id) as second:
+        await end_listener_connections(one.url)
+        await asyncio.gather(woken(first, other), woken(second, other))
+        first.clear()
+        await one.send("a")
+        await woken(first, other)
+
+
+async def test_receiver_waits_before_it_claims_messages_again_that_another_server_has_locked(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    with other.database.waiters.register(other.queue.id) as receiver:
+        await one.send("a")
+        await woken(receiver, other)
+        await turn(100)
+
+        def lock_while_the_other_claims(transaction: Transaction) -> None:
+            transaction.connection.execute(sa.text("SELECT 1 FROM messages FOR UPDATE"))
+            receiver.clear()
+            claim = other.database.submit(other.receiving(is_waiting=True))
+            assert await_only(claim) == []
+
+        await one.database.write(lock_while_the_other_claims)
+        sleep = asyncio.create_task(receiver.sleep_until(other.clock.now_ms() + 1_000_000))
+        await turn()
+        assert not sleep.done()
+        other.clock.advance(0.02)
+        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+        assert await other.bodies() == ["a"]
+
+
+class RecordedWork:
+    """Leader work that records when it is started and stopped, and what else it is told."""
+
+    def __init__(self) -> None:
+        self.calls: asyncio.Queue[str] = asyncio.Queue()
+        self.has_run_soon = asyncio.Event()
+        self.has_resynced = asyncio.Event()
+
+    def start(self) -> None:
+        self.calls.put_nowait("start")
+
+    def stop(self) -> None:
+        self.calls.put_nowait("stop")
+
+    def run_soon(self) -> None:
+        self.has_run_soon.set()
+
+    def resync(self) -> None:
+        self.has_resynced.set()
+
+    async def next_call(self) -> str:
+        return await asyncio.wait_for(self.calls.get(), PATIENCE_SECONDS)
+
+
+async def test_another_server_becomes_leader_when_the_leader_goes(
+    postgresql: str,
+) -> None:
+    clock = ManualClock()
+    one = await Database.open(postgresql, clock)
+    first, second = RecordedWork(), RecordedWork()
+    one.run_on_leader(first)
+    assert await first.next_call() == "start"
+    other = await Database.open(postgresql, clock)
+    other.run_on_leader(second)
+    await one.close()
+    assert await second.next_call() == "start"
+    await end_listener_connections(postgresql)
+    assert [await second.next_call(), await second.next_call()] == ["stop", "start"]
+    await other.close()
+
+
+async def test_background_work_of_another_server_is_run_soon_by_the_leader(
+    two_servers: tuple[Stage, Stage],
+) -> None:
+    one, other = two_servers
+    work = RecordedWork()
+    one.database.run_on_leader(work)
+    await other.purge()
+    await asyncio.wait_for(work.has_run_soon.wait(), PATIENCE_SECONDS)
+
+
+@pytest_asyncio.fixture
+async def polling(
+    postgresql: str,
+) -> AsyncIterator[tuple[Database, Database, Stage]]:
+    """Give two servers on one database that pass on no notifications."""
+    clock = ManualClock()
+    one, other = [await Database.open(postgresql, clock, poll_seconds=0.05) for _ in range(2)]
+    stage = Stage(postgresql, clock, one)
+    stage.queue = await stage.create("orders")
+    yield one, other, stage
+    await other.close()
+    await one.close()
+
+
+async def test_without_notifications_receivers_wake_at_the_poll_interval(
+    polling: tuple[Database, Database, Stage],
+) -> None:
+    _, other, stage = polling
+    with listening() as said, other.waiters.register(stage.queue.id) as receiver:
+        for body in "ab":
+            receiver.clear()
+            await stage.send(body)
+            await woken(receiver, stage)
+            assert await stage.bodies() == [body]
+    assert not [text for text in said.texts() if "NOTIFY" in text.upper()]
+
+
+async def test_without_notifications_one_server_leads_and_resyncs(
+    polling: tuple[Database, Database, Stage],
+) -> None:
+    one, other, _ = polling
+    first, second = RecordedWork(), RecordedWork()
+    one.run_on_leader(first)
+    other.run_on_leader(second)
+    started = {asyncio.create_task(work.next_call()): work for work in (first, second)}
+    (task,), (rest,) = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
+    assert task.result() == "start"
+    started[task].has_resynced.clear()
+    await asyncio.wait_for(started[task].has_resynced.wait(), PATIENCE_SECONDS)
+    assert not rest.done()
+    await end_leader_connection(one)
+    assert await rest == "start"
+
+
+async def end_leader_connection(database: Database) -> None:
+    """End the connection that holds the leader's lock."""
+
+    def end(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        )
+
+    await database.read(end)
+
+
+async def test_leader_without_notifications_keeps_no_snapshot(
+    polling: tuple[Database, Database, Stage],
+) -> None:
+    one, _, stage = polling
+    work = RecordedWork()
+    one.run_on_leader(work)
+    await stage.send("a")
+
+    def horizons(connection: sa.Connection) -> list[str | None]:
+        statement = (
+            "SELECT backend_xmin FROM pg_stat_activity JOIN pg_locks USING (pid) "
+            "WHERE state = 'idle in transaction' AND locktype = 'advisory'"
+        )
+        return [row[0] for row in connection.exec_driver_sql(statement)]
+
+    assert await work.next_call() == "start"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        # While it measures the clock, it has a snapshot.
+        while await one.read(horizons) != [None]:
+            pass
