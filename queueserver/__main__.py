@@ -1,4 +1,4 @@
-"""`python -m queueserver` is the command `queueserver`."""
+"""Run the command `queueserver` as `python -m queueserver`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The only module that asks what time it is.
+"""The system clock: the only module that asks what time it is.
 
-Everything else is told the time as an argument, in milliseconds since the epoch. Refused here:
-knowing what the time is wanted for.
+Everything else gets the time as an argument, in milliseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -15,109 +14,125 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 LONGEST_SLEEP_SECONDS = 60.0
-"""How late a step of the wall clock can be noticed."""
+"""The longest delay until a timer notices a step of the wall clock."""
 
 LARGE_STEP_MS = 1_000
-"""How large a step of the clock must be to be worth a line in the log."""
+"""The smallest step of a clock that is logged."""
 
-_PACE = (9, 10)
-"""How fast time goes on, as a fraction, while the clock that it goes by is behind.
+_CATCH_UP_RATE = (9, 10)
+"""How fast time passes, as a fraction, while the source clock is behind the time floor.
 
-Slow enough to be caught up with: an hour takes ten. Quick enough that a long poll of 20 seconds
-takes 22, which no client and no load balancer takes for a server that has gone."""
+Slow enough for the source to catch up: after a step of an hour, in ten hours. Fast enough for
+clients: a long poll of 20 s takes 22 s, which no client or load balancer takes for a dead server.
+"""
 
-_NS = 1_000_000
+_NS_PER_MS = 1_000_000
 
 
 class SystemClock:
-    """The `Clock` that the engine asks for: the machine's, until it hears of a better one.
+    """Implements `storage.clock.Clock` with the machine's clock, until `adjust` gives a better one.
 
-    Servers of one database go by its clock, whatever their own say; between two corrections, the
-    monotonic clock tells how time passes. When the clock that it goes by is set back, this one goes
-    on from where it was, a little slower, until that one has caught up: what was visible stays so,
-    and what is due comes about. When that one is set forward, so is this one.
+    The servers of one PostgreSQL database follow the database's clock, whatever their own clocks
+    say. Between two adjustments, the monotonic clock measures the time that passes.
+
+    The time never goes back. If the source clock is set back, time continues from where it was, at
+    nine tenths of its speed, until the source has caught up: a message that has become visible
+    stays visible, and timers still fire. If the source is set forward, so is this clock.
     """
 
     def __init__(self) -> None:
-        self._ahead_ns: int | None = None
-        # The time when it was last asked for, and what the monotonic clock was then, which are read
-        # and written as one: threads ask, too, and whichever writes last has come as far.
+        self._offset_ns: int | None = None
+        """The adjusted time less the monotonic clock; None before the first adjustment."""
+        # The last time that was returned, and the monotonic clock then. Threads ask for the time,
+        # too: they read and write both values as one tuple, and the last writer has the latest.
         self._last = (0, time.monotonic_ns())
-        self._lead_ns = 0
-        self._turn = threading.Lock()
+        self._lag_ns = 0
+        self._lock = threading.Lock()
 
     def now_ms(self) -> int:
-        """Return the milliseconds since the epoch; never less than before."""
-        now_ns, passed_ns = self._read()
-        if self._lead_ns or now_ns < self._least(passed_ns):
-            with self._turn:
-                # What was read before somebody else's turn may be out of date.
-                now_ns, passed_ns = self._read()
-                lead_ns = max(self._least(passed_ns) - now_ns, 0)
-                self._note_lead(lead_ns)
-                now_ns += lead_ns
-        self._last = (now_ns, passed_ns)
-        return now_ns // _NS
+        """Return the milliseconds since the epoch; never fewer than before."""
+        now_ns, monotonic_ns = self._read()
+        if self._lag_ns or now_ns < self._floor_ns(monotonic_ns):
+            with self._lock:
+                # Another thread may have returned a later time while this one waited.
+                now_ns, monotonic_ns = self._read()
+                lag_ns = max(self._floor_ns(monotonic_ns) - now_ns, 0)
+                self._record_lag(lag_ns)
+                now_ns += lag_ns
+        self._last = (now_ns, monotonic_ns)
+        return now_ns // _NS_PER_MS
 
     def _read(self) -> tuple[int, int]:
-        """Read the clock that this one goes by, and the monotonic one."""
+        """Return the source clock and the monotonic clock, in nanoseconds."""
         # In this order: a pause between the two must not make the time run ahead.
-        now_ns, passed_ns = time.time_ns(), time.monotonic_ns()
-        return (now_ns if self._ahead_ns is None else passed_ns + self._ahead_ns), passed_ns
+        now_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        if self._offset_ns is not None:
+            now_ns = monotonic_ns + self._offset_ns
+        return now_ns, monotonic_ns
 
-    def _note_lead(self, lead_ns: int) -> None:
-        """Note how far the clock that this one goes by is behind; say so when it falls behind."""
-        if lead_ns - self._lead_ns >= LARGE_STEP_MS * _NS:
+    def _record_lag(self, lag_ns: int) -> None:
+        """Record how far the source clock is behind the time floor; log it if that has grown."""
+        if lag_ns - self._lag_ns >= LARGE_STEP_MS * _NS_PER_MS:
             log.warning(
-                "the clock is %d ms behind the time that was reached, "
-                "which goes on from there, a little slower",
-                lead_ns // _NS,
+                "clock set back, continuing from the latest time at 90%% of its speed until the "
+                "clock has caught up; synchronize the clock with NTP: behind_ms=%d",
+                lag_ns // _NS_PER_MS,
             )
-        self._lead_ns = lead_ns
+        self._lag_ns = lag_ns
 
     def adjust(self, now_ms: float, error_ms: float, /) -> None:
-        """Hear that it is `now_ms`, give or take `error_ms`.
+        """Follow a source that says it is `now_ms`, accurate to `error_ms`, both in milliseconds.
 
-        What agrees with that changes nothing, so that a slow answer does not make the clock worse;
-        else it goes no further than it must.
+        Moves the clock no further than into the range of the error. An answer that was slow, and so
+        is inaccurate, therefore does not make the clock worse.
         """
-        passed_ns = time.monotonic_ns()
-        ahead_ns, error_ns = round(now_ms * _NS) - passed_ns, round(error_ms * _NS)
-        before_ns = self._ahead_ns
+        monotonic_ns = time.monotonic_ns()
+        offset_ns, error_ns = (
+            round(now_ms * _NS_PER_MS) - monotonic_ns,
+            round(error_ms * _NS_PER_MS),
+        )
+        before_ns = self._offset_ns
         if before_ns is None:
-            self._ahead_ns = ahead_ns
-            # Nobody has gone by the machine's own clock.
-            self._last = (0, passed_ns)
+            self._offset_ns = offset_ns
+            # No time of the machine's own clock has been used yet.
+            self._last = (0, monotonic_ns)
             return
-        self._ahead_ns = min(max(before_ns, ahead_ns - error_ns), ahead_ns + error_ns)
-        step_ms = (self._ahead_ns - before_ns) // _NS
+        self._offset_ns = min(max(before_ns, offset_ns - error_ns), offset_ns + error_ns)
+        step_ms = (self._offset_ns - before_ns) // _NS_PER_MS
         if step_ms >= LARGE_STEP_MS:
-            log.warning("the clock of all servers was set forward by %d ms", step_ms)
+            log.warning(
+                "clock of the database set forward, following it; "
+                "messages may expire or become visible early: step_ms=%d",
+                step_ms,
+            )
 
     def raise_floor(self, reached_ms: int, /) -> None:
-        """Hear that it was `reached_ms` already, before this process began or on another server."""
-        passed_ns = time.monotonic_ns()
-        if reached_ms * _NS > self._least(passed_ns):
-            self._last = (reached_ms * _NS, passed_ns)
+        """Never return less than `reached_ms`, a time that a server of this database has reached.
 
-    def _least(self, passed_ns: int) -> int:
-        """Give what it is at least: so long after the time when it was last asked for."""
+        It may be one of an earlier process, or of another server.
+        """
+        monotonic_ns = time.monotonic_ns()
+        if reached_ms * _NS_PER_MS > self._floor_ns(monotonic_ns):
+            self._last = (reached_ms * _NS_PER_MS, monotonic_ns)
+
+    def _floor_ns(self, monotonic_ns: int) -> int:
+        """Return the earliest time it can be: the last one, and the slowest passing since then."""
         last_ns, then_ns = self._last
-        return last_ns + (passed_ns - then_ns) * _PACE[0] // _PACE[1]
+        return last_ns + (monotonic_ns - then_ns) * _CATCH_UP_RATE[0] // _CATCH_UP_RATE[1]
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        """Call back on the running loop once `when_ms` has come; the result cancels that.
+        """Call back on the running event loop at `when_ms`; return a function that cancels it.
 
-        Never calls back before it returns. Needs a running loop.
+        The callback runs after this method has returned, also if `when_ms` has passed.
         """
-        return _Alarm(self, when_ms, callback).cancel
+        return _Timer(self, when_ms, callback).cancel
 
 
-class _Alarm:
-    """A callback at a moment of the wall clock, on a loop that only knows a monotonic one.
+class _Timer:
+    """A callback at a time of the wall clock, on an event loop that has a monotonic clock.
 
-    The two drift apart and the wall clock can step, so the alarm sleeps in bounded pieces and
-    looks at the wall clock each time before it rings.
+    The two clocks drift apart and the wall clock can step. The timer therefore sleeps for
+    `LONGEST_SLEEP_SECONDS` at most, and reads the wall clock each time before it calls back.
     """
 
     def __init__(self, clock: SystemClock, when_ms: int, callback: Callable[[], None]) -> None:
@@ -128,11 +143,12 @@ class _Alarm:
         self._sleep(when_ms - clock.now_ms())
 
     def cancel(self) -> None:
-        self._timer.cancel()
+        """Do not call back."""
+        self._handle.cancel()
 
     def _sleep(self, remaining_ms: int) -> None:
         seconds = min(max(remaining_ms, 0) / 1_000, LONGEST_SLEEP_SECONDS)
-        self._timer = self._loop.call_later(seconds, self._wake)
+        self._handle = self._loop.call_later(seconds, self._wake)
 
     def _wake(self) -> None:
         remaining_ms = self._when_ms - self._clock.now_ms()

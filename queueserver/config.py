@@ -1,43 +1,33 @@
-"""Each setting once: its name, default, help, and what it may be; and the file of settings.
+"""The settings: each one's name, default, help text and allowed values, declared once.
 
-A flag goes before the environment, that before the file, that before the default. Everything is
-checked here, at the start, and the first bad value is told in one line. Refused here: argv and the
-process's environment, which `cli` hands in.
+A flag is used before a variable, a variable before the file, the file before the default. All
+values are checked here, before the server starts. argv and the environment are arguments; only
+`cli` reads them.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
-from protocol.errors import SQSError
-from queueserver.rules import attributes, queue_parameters
+from queueserver import declared_queues
+from queueserver.declared_queues import DeclaredQueue
+from queueserver.start_errors import ConfigError
+from queueserver.toml_values import text_of
 from storage.errors import mask_password
 
 
-class ConfigError(Exception):
-    """A setting that the server cannot start with, in one line."""
-
-
-class StartError(Exception):
-    """What else keeps the server from starting, such as a port in use, in one line."""
-
-
-class DeclaredQueue(msgspec.Struct, frozen=True):
-    """A queue that the file declares: attributes by SQS's names, as CreateQueue takes them."""
-
-    attributes: dict[str, str]
-    tags: dict[str, str]
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings, checked. `public_url` has no slash at its end."""
+    """The checked values of `SETTINGS` by name, and the declared queues.
+
+    `public_url` has no final slash.
+    """
 
     host: str
     port: int
@@ -60,10 +50,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """A setting: `read` makes its value of a text, or raises ValueError.
+    """The declaration of one setting.
 
-    `allowed` says what `read` takes. A `switch` is a flag without a value. All settings but the
-    file's own name can stand in the file.
+    `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
+    accepts. A `switch` is a flag without a value. `in_file` is False for the file's own path.
     """
 
     name: str
@@ -76,16 +66,16 @@ class Setting(msgspec.Struct, frozen=True):
 
     @property
     def flag(self) -> str:
-        """The command line's name for it."""
+        """The name of the flag."""
         return "--" + self.name.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        """The environment's name for it."""
+        """The name of the environment variable."""
         return "QUEUESERVER_" + self.name.upper()
 
 
-_SWITCH_WORDS = {
+_BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
 }
@@ -124,13 +114,13 @@ def _seconds(text: str) -> float:
 
 def _switch(text: str) -> bool:
     word = text.lower()
-    if word not in _SWITCH_WORDS:
+    if word not in _BOOLEANS:
         raise ValueError(text)
-    return _SWITCH_WORDS[word]
+    return _BOOLEANS[word]
 
 
 def _public_url(text: str) -> str:
-    """A query, a fragment or a password would end up in every queue URL handed out."""
+    # A query, a fragment or a password would be a part of every queue URL.
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
         raise ValueError(text)
@@ -274,38 +264,37 @@ _SETTINGS = {setting.name: setting for setting in SETTINGS}
 
 
 def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
-    """Put the settings together: flag before environment before file before default.
+    """Read all settings: flags before variables before the file before defaults.
 
-    `flags` has the given flags by their settings' names. An empty variable counts as unset. Raises
-    ConfigError, naming the setting, where its value came from and what is allowed.
+    `flags` has the given flags by the names of their settings. An empty variable counts as unset.
+
+    Raises:
+        ConfigError: a value is not allowed, or the file cannot be read.
     """
-    values = dict(_defaults())
-    origins = dict.fromkeys(values, "the default")
-    queues: dict[str, DeclaredQueue] = {}
     given = {**_from_environment(environment), **_from_flags(flags)}
+    queues: dict[str, DeclaredQueue] = {}
     if "config" in given:
         origin, path = given.pop("config")
         document = _document(path, origin)
-        queues = _queues(document.pop("queues", {}), path)
+        queues = declared_queues.read(document.pop("queues", {}), path)
         given = {**_from_file(document, path), **given}
-    for name, (origin, text) in given.items():
-        values[name], origins[name] = text, origin
-    read = {
-        name: None if text is None else _read(_SETTINGS[name], text, origins[name])
-        for name, text in values.items()
+    values: dict[str, object] = {
+        setting.name: _value(setting, given.get(setting.name))
+        for setting in SETTINGS
+        if setting.in_file
     }
-    return msgspec.convert({**read, "queues": queues}, Config)
+    return msgspec.convert({**values, "queues": queues}, Config)
 
 
-def _defaults() -> Iterator[tuple[str, str | None]]:
-    return ((setting.name, setting.default) for setting in SETTINGS if setting.in_file)
+# A value as it was given: where it comes from, as errors name it, and its text.
+_Given: TypeAlias = tuple[str, str]
 
 
-def _from_flags(flags: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def _from_flags(flags: Mapping[str, str]) -> dict[str, _Given]:
     return {name: (_SETTINGS[name].flag, text) for name, text in flags.items()}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
     return {
         setting.name: (setting.variable, environment[setting.variable])
         for setting in SETTINGS
@@ -313,71 +302,35 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, tuple[str, st
     }
 
 
-def _from_file(document: Mapping[str, Any], path: str) -> dict[str, tuple[str, str]]:
-    given = {}
+def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
+    given: dict[str, _Given] = {}
     for key, value in document.items():
         name = key.replace("-", "_")
         if name not in _SETTINGS or not _SETTINGS[name].in_file:
-            raise ConfigError(f"{path}: there is no setting {key!r}")
+            raise ConfigError(f"{path}: {key} is not a setting (see `queueserver --help`)")
         if name in given:
             raise ConfigError(f"{path}: {name} is set twice")
-        given[name] = (path, _text(value, f"{path}: {key}"))
+        origin = f"{path}: {key}"
+        given[name] = (origin, text_of(value, origin))
     return given
 
 
-def _read(setting: Setting, text: str, origin: str) -> object:
+def _value(setting: Setting, given: _Given | None) -> object:
+    if given is None:
+        return None if setting.default is None else setting.read(setting.default)
+    origin, text = given
     try:
         return setting.read(text)
     except ValueError:
-        raise ConfigError(
-            f"{setting.name} from {origin}: {mask_password(text)!r} is not {setting.allowed}"
-        ) from None
+        shown = repr(mask_password(text))
+        raise ConfigError(f"{origin}: {shown} is not {setting.allowed}") from None
 
 
-def _document(path: str, origin: str) -> dict[str, Any]:
+def _document(path: str, origin: str) -> dict[str, object]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         reason = error.strerror or str(error)
-    except ValueError as error:  # not UTF-8, not TOML, or no path at all
+    except ValueError as error:  # not UTF-8, not TOML, or not a path
         reason = str(error)
-    raise ConfigError(f"config from {origin}: cannot read {path!r}: {reason}")
-
-
-def _text(value: object, where: str) -> str:
-    """Turn what TOML knows as text, integer or boolean into the text that everybody else sends."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str | int):
-        return str(value)
-    raise ConfigError(f"{where} must be a text, an integer or a boolean")
-
-
-def _table(value: object, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ConfigError(f"{where} must be a table")
-    return value
-
-
-def _queues(value: object, path: str) -> dict[str, DeclaredQueue]:
-    declared = _table(value, f"{path}: queues").items()
-    return {name: _queue(name, queue, f"{path}: queues.{name}") for name, queue in declared}
-
-
-def _queue(name: str, value: object, where: str) -> DeclaredQueue:
-    """Read one queue and examine it with SQS's own rules, so that no bad one waits for a client."""
-    members = _table(value, where)
-    tags = _table(members.pop("tags", {}), f"{where}.tags")
-    queue = DeclaredQueue(
-        {key: _text(member, f"{where}.{key}") for key, member in members.items()},
-        {key: _text(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
-    )
-    try:
-        stored = attributes.parse_requested(queue.attributes, {}, creating=True)
-        queue_parameters.check_queue_name(name, is_fifo=attributes.is_fifo(stored))
-        if queue.tags:
-            queue_parameters.check_tags(queue.tags)
-            queue_parameters.check_tag_count(name, len(queue.tags))
-    except SQSError as error:
-        raise ConfigError(f"{where}: {error.message}") from None
-    return queue
+    raise ConfigError(f"{origin}: cannot read {path!r}: {reason}")

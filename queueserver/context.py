@@ -1,17 +1,30 @@
-"""The request context: what an action knows of the request beside its parameters."""
+"""The request context: what an action knows about a request beside its parameters."""
 
 from __future__ import annotations
 
 import msgspec
 
+ANONYMOUS = ""
+"""The principal of a request that carries no credential; an access key id is never empty."""
 
-class RequestContext(msgspec.Struct, frozen=True):
-    """Who sent a request, and how queue URLs must look to be of use to them.
 
-    `trace_header` is the request's own X-Amzn-Trace-Id, or empty.
+# `gc=False`: a context holds only strings, so it can be part of no reference cycle.
+class RequestContext(msgspec.Struct, frozen=True, gc=False):
+    """Who sent a request, for which account and region, and how to answer it.
+
+    `account` (12 digits) and `region` are those that queue names without an account mean.
+    `base_url` is the scheme and host of the queue URLs in the response, without a final slash.
+    `trace_header` is the request's X-Amzn-Trace-Id, or empty. `principal` is the access key id
+    that the request names, or `ANONYMOUS`; no signature is verified. `client_address` is the IP
+    address of the connection's peer, `user_agent` the request's header; both are empty for the
+    server's own calls. `request_id` is the one that the response and log lines carry.
     """
 
     account: str
     region: str
     base_url: str
     trace_header: str = ""
+    principal: str = ANONYMOUS
+    client_address: str = ""
+    user_agent: str = ""
+    request_id: str = ""

@@ -1,38 +1,73 @@
-"""Who calls, and which method answers: the 23 actions are found by their names, once, at start.
-
-Refuses to start with a method that is no action, or an action that two classes claim.
-"""
+"""The dispatcher: the one place that every action passes, whether a client or the server asks."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+import typing
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
 
 import msgspec
 
-from protocol.actions import ACTIONS
+from protocol.actions import ACTIONS, Action
 from queueserver.context import RequestContext
 
-Operation: TypeAlias = Callable[[RequestContext, Any], Awaitable[msgspec.Struct | None]]
+Method: TypeAlias = Callable[[RequestContext, msgspec.Struct], Awaitable[msgspec.Struct | None]]
+"""The method of an action. It takes that action's request only: `_require_signature` checks it."""
 
 
-def bind(*nouns: object) -> dict[str, Operation]:
-    """Find the one method for each action's name.
+class Dispatcher:
+    """Runs actions by the type of their request.
+
+    Each public method of the given objects is the action of its name in snake case.
 
     Raises:
-        TypeError: an action has no method, a public method is no action, or two of the nouns have
-            the same one.
+        TypeError: an action has no method, two objects have its method, a public method is no
+            action, or a method does not take the action's request and return its result.
     """
-    methods: dict[str, Operation] = {}
-    for noun in nouns:
-        for name in dir(noun):
-            if name.startswith("_"):
-                continue
+
+    def __init__(self, *actions: object) -> None:
+        methods: dict[str, Method] = {}
+        for name, method in _public_methods(actions):
             if name in methods:
-                raise TypeError(f"{name} has two methods, the second in {type(noun).__name__}")
-            methods[name] = getattr(noun, name)
-    wanted = {action.method: name for name, action in ACTIONS.items()}
-    odd = methods.keys() ^ wanted.keys()
-    if odd:
-        raise TypeError(f"no action, or no method, is called {', '.join(sorted(odd))}")
-    return {name: methods[method] for method, name in wanted.items()}
+                raise TypeError(f"two objects have a method {name}")
+            methods[name] = method
+        mismatches = methods.keys() ^ {action.method for action in ACTIONS.values()}
+        if mismatches:
+            names = ", ".join(sorted(mismatches))
+            raise TypeError(f"actions without method, or methods without action: {names}")
+        self._methods: dict[type[msgspec.Struct], Method] = {}
+        for action in ACTIONS.values():
+            _require_signature(methods[action.method], action)
+            self._methods[action.request] = methods[action.method]
+
+    async def dispatch(
+        self, context: RequestContext, request: msgspec.Struct
+    ) -> msgspec.Struct | None:
+        """Run the action whose request this is; return its result, or None if it has none.
+
+        Raises:
+            SQSError: the action rejects the request.
+            DatabaseBusy: too many requests wait for the database.
+            DatabaseUnavailable: the database does not answer.
+            DatabaseDamaged: the database holds data that cannot be read.
+        """
+        return await self._methods[type(request)](context, request)
+
+
+def _public_methods(objects: tuple[object, ...]) -> Iterator[tuple[str, Method]]:
+    for one in objects:
+        for name in dir(one):
+            if not name.startswith("_"):
+                yield name, getattr(one, name)
+
+
+def _require_signature(method: Method, action: Action) -> None:
+    """Check by its annotations that a method takes an action's request and returns its result.
+
+    A type checker cannot: each of the 23 methods takes a type of its own.
+    """
+    hints = typing.get_type_hints(method)
+    result = hints.pop("return")
+    expected = [RequestContext, action.request]
+    if list(hints.values()) != expected or result is not (action.result or type(None)):
+        raise TypeError(f"{action.method} does not take or return what {action.name} does")

@@ -1,7 +1,7 @@
-"""Random identifiers: of requests, messages and tasks, as UUIDs of version 4.
+"""Random identifiers of requests, messages and move tasks: UUIDs of version 4.
 
-Randomness is fetched from the system in blocks: one system call for each identifier would cost
-more than all else that is done for a small message.
+The system's random bytes are read in blocks. One system call for each identifier would cost more
+than everything else that is done for a small message.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import os
 from collections.abc import Iterator
 
 _BLOCK = 256
+"""How many identifiers are made of one read of random bytes."""
 
-# Version 4 and the variant have fixed bits; these are those of a whole block.
-_OTHERS = int.from_bytes((2**128 - 1 - (0xF << 76 | 0x3 << 62)).to_bytes(16) * _BLOCK)
-_FIXED = int.from_bytes((0x4 << 76 | 0x2 << 62).to_bytes(16) * _BLOCK)
+# The bits of version and variant are fixed. These masks are for a whole block.
+_RANDOM_BITS = int.from_bytes((2**128 - 1 - (0xF << 76 | 0x3 << 62)).to_bytes(16) * _BLOCK)
+_FIXED_BITS = int.from_bytes((0x4 << 76 | 0x2 << 62).to_bytes(16) * _BLOCK)
 
 
 def _identifiers() -> Iterator[bytes]:
     length = 16 * _BLOCK
     while True:
-        block = (int.from_bytes(os.urandom(length)) & _OTHERS | _FIXED).to_bytes(length)
+        random = int.from_bytes(os.urandom(length))
+        block = (random & _RANDOM_BITS | _FIXED_BITS).to_bytes(length)
         for first in range(0, length, 16):
             yield block[first : first + 16]
 
@@ -28,11 +30,11 @@ _stream = _identifiers()
 
 
 def new_identifier() -> bytes:
-    """Draw the 16 bytes of an identifier that nobody else has."""
+    """Return the 16 bytes of a new identifier."""
     return next(_stream)
 
 
 def as_text(identifier: bytes) -> str:
-    """Write 16 bytes as a UUID is written."""
+    """Return 16 bytes in the usual form of a UUID, such as 0b8e2d7c-9d53-4c1f-a2b1-5e6f7a8b9c0d."""
     digits = identifier.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

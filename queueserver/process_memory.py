@@ -1,7 +1,4 @@
-"""The process's memory: what the collector need not look through, what the process need not keep.
-
-Refuses to know what is held in it.
-"""
+"""The process's memory: fewer garbage collections, and free memory returned to the system."""
 
 from __future__ import annotations
 
@@ -9,34 +6,34 @@ import asyncio
 import ctypes
 import gc
 
-_ROUND_SECONDS = 60.0
+_INTERVAL_SECONDS = 60.0
 
 
-def spare_collector() -> None:
-    """Let the garbage collector pass over what lives as long as the process, and come less often.
+def tune_garbage_collector() -> None:
+    """Exclude what exists now from garbage collection, and collect less often.
 
-    Nearly all that a request makes is freed as soon as it is answered.
+    Call it once, after the start: what exists then lives as long as the process. Reference counting
+    frees nearly everything that a request creates.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
-def give_back() -> None:
-    """Return to the system the pages that a burst of requests took and nothing uses any more.
+def return_memory() -> None:
+    """Return the pages that no object uses any more to the system, after a burst of requests.
 
-    The C library keeps them otherwise, as long as anything above them is in use. It takes about
-    0.1 ms for each MiB that is returned, and a millisecond when there is none; another thread that
-    needs a large piece of memory meanwhile waits for it. Nothing happens where the C library knows
-    no such thing (musl, macOS).
+    glibc keeps a free page while anything above it is in use. Returning takes about 0.1 ms for each
+    MiB, and 1 ms if there is none; other threads that allocate a large block wait for it. Does
+    nothing where the C library lacks `malloc_trim` (musl, macOS).
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
-async def keep_giving_back() -> None:
-    """Give back once a minute, until it is cancelled."""
+async def return_memory_regularly() -> None:
+    """Return memory once a minute, in a thread, until the task is cancelled."""
     while True:
-        await asyncio.sleep(_ROUND_SECONDS)
-        await asyncio.to_thread(give_back)
+        await asyncio.sleep(_INTERVAL_SECONDS)
+        await asyncio.to_thread(return_memory)

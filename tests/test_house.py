@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "storage": {"storage", "sqlalchemy", "aiosqlite", "asyncpg"},
     "queueserver": {"queueserver", "protocol", "storage", "aiohttp", "msgspec", "uvloop"},
 }
-HTTP_PLACES = ("queueserver/http/", "queueserver/app.py")
+HTTP_PLACES = ("queueserver/http/",)
 DIALECT_PLACES = (
     "storage/postgresql/",
     "storage/sqlite/",

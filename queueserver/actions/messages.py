@@ -59,12 +59,12 @@ class Messages:
         self._signer = TokenSigner(database.secret)
 
     async def send_message(
-        self, caller: RequestContext, request: actions.SendMessage
+        self, context: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
         """Put a message into a queue."""
 
         async def send(queue: CachedQueue) -> actions.SendMessageResult:
-            ready = prepare_message(caller, queue.attributes, request)
+            ready = prepare_message(context, queue.attributes, request)
             size = message_parameters.message_bytes(ready.new.body, request.message_attributes)
             message_parameters.check_message_size(size, queue.attributes.maximum_message_size)
             (sent,) = await self._send(queue, [ready])
@@ -76,10 +76,10 @@ class Messages:
                 sequence_number=_sequence_number(queue, sent),
             )
 
-        return await self._directory.on_queue(caller, request.queue_url, send)
+        return await self._directory.on_queue(context, request.queue_url, send)
 
     async def send_message_batch(
-        self, caller: RequestContext, request: actions.SendMessageBatch
+        self, context: RequestContext, request: actions.SendMessageBatch
     ) -> actions.SendMessageBatchResult:
         """Put up to ten messages into a queue; what is wrong with one does not harm the others."""
 
@@ -99,7 +99,7 @@ class Messages:
             def prepare(
                 position: int, entry: actions.SendMessageBatchRequestEntry
             ) -> PreparedMessage:
-                ready = prepare_message(caller, queue.attributes, entry, position)
+                ready = prepare_message(context, queue.attributes, entry, position)
                 message_parameters.check_entry_size(sizes[position - 1], maximum)
                 return ready
 
@@ -118,7 +118,7 @@ class Messages:
             ]
             return actions.SendMessageBatchResult(successful or None, failed or None)
 
-        return await self._directory.on_queue(caller, request.queue_url, send)
+        return await self._directory.on_queue(context, request.queue_url, send)
 
     async def _send(
         self, queue: CachedQueue, drafts: Sequence[PreparedMessage]
@@ -129,7 +129,7 @@ class Messages:
         return await self._database.submit(Send(queue.id, queue.revision, queue.kind, new))
 
     async def receive_message(
-        self, caller: RequestContext, request: actions.ReceiveMessage
+        self, context: RequestContext, request: actions.ReceiveMessage
     ) -> actions.ReceiveMessageResult:
         """Take up to ten messages, waiting for the first of them as long as was asked for."""
         started_ms = self._clock.now_ms()
@@ -154,7 +154,7 @@ class Messages:
                 answer = self._sound_messages(queue, received, told, wanted)
             return actions.ReceiveMessageResult(answer or None)
 
-        return await self._directory.on_queue(caller, request.queue_url, receive)
+        return await self._directory.on_queue(context, request.queue_url, receive)
 
     async def _receive(
         self, queue: CachedQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
@@ -233,7 +233,7 @@ class Messages:
             message_attributes=attributes,
         )
 
-    async def delete_message(self, caller: RequestContext, request: actions.DeleteMessage) -> None:
+    async def delete_message(self, context: RequestContext, request: actions.DeleteMessage) -> None:
         """Delete a message by any handle it was ever received by; fine if it is gone already."""
 
         async def delete(queue: CachedQueue) -> None:
@@ -242,10 +242,10 @@ class Messages:
             if outcome is Outcome.EXPIRED:
                 raise receive_parameters.expired_receipt_error(request.receipt_handle or "")
 
-        await self._directory.on_queue(caller, request.queue_url, delete)
+        await self._directory.on_queue(context, request.queue_url, delete)
 
     async def delete_message_batch(
-        self, caller: RequestContext, request: actions.DeleteMessageBatch
+        self, context: RequestContext, request: actions.DeleteMessageBatch
     ) -> actions.DeleteMessageBatchResult:
         """Do DeleteMessage for up to ten messages."""
 
@@ -271,7 +271,7 @@ class Messages:
                     successful.append(actions.DeleteMessageBatchResultEntry(entry.id or ""))
             return actions.DeleteMessageBatchResult(successful or None, failed or None)
 
-        return await self._directory.on_queue(caller, request.queue_url, delete)
+        return await self._directory.on_queue(context, request.queue_url, delete)
 
     async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> list[Outcome]:
         if not receipts:
@@ -279,7 +279,7 @@ class Messages:
         return await self._database.submit(Delete(queue.id, queue.revision, queue.kind, receipts))
 
     async def change_message_visibility(
-        self, caller: RequestContext, request: actions.ChangeMessageVisibility
+        self, context: RequestContext, request: actions.ChangeMessageVisibility
     ) -> None:
         """Hide a message for so many seconds from now; 0 shows it at once."""
 
@@ -292,10 +292,10 @@ class Messages:
             if error is not None:
                 raise error
 
-        await self._directory.on_queue(caller, request.queue_url, change)
+        await self._directory.on_queue(context, request.queue_url, change)
 
     async def change_message_visibility_batch(
-        self, caller: RequestContext, request: actions.ChangeMessageVisibilityBatch
+        self, context: RequestContext, request: actions.ChangeMessageVisibilityBatch
     ) -> actions.ChangeMessageVisibilityBatchResult:
         """Do ChangeMessageVisibility for up to ten messages."""
 
@@ -328,7 +328,7 @@ class Messages:
                     successful.append(done)
             return actions.ChangeMessageVisibilityBatchResult(successful or None, failed or None)
 
-        return await self._directory.on_queue(caller, request.queue_url, change)
+        return await self._directory.on_queue(context, request.queue_url, change)
 
     async def _change_visibility(
         self, queue: CachedQueue, changes: Sequence[tuple[Receipt, int]]

@@ -45,14 +45,14 @@ class MoveTasks:
         self._clock = clock
 
     async def start_message_move_task(
-        self, caller: RequestContext, request: actions.StartMessageMoveTask
+        self, context: RequestContext, request: actions.StartMessageMoveTask
     ) -> actions.StartMessageMoveTaskResult:
         """Begin to move a dead-letter queue's messages back, or to another queue."""
         if request.max_number_of_messages_per_second is not None:
             move_task_parameters.check_messages_per_second(
                 request.max_number_of_messages_per_second
             )
-        source = await self._queue(caller, request.source_arn, "SourceArn")
+        source = await self._queue(context, request.source_arn, "SourceArn")
         source_arn = _arn(source)
         sources = await self._database.read(
             queues.list_dead_letter_sources, source.full_name, "", 1
@@ -61,8 +61,8 @@ class MoveTasks:
             raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
         destination = None
         if request.destination_arn:
-            destination = await self._destination(caller, source, request.destination_arn)
-        await self._check_quota(caller.account)
+            destination = await self._destination(context, source, request.destination_arn)
+        await self._check_quota(context.account)
         task_id = as_text(new_identifier())
         try:
             await self._database.write(
@@ -87,9 +87,9 @@ class MoveTasks:
             sum(task.account == account for task in active)
         )
 
-    async def _destination(self, caller: RequestContext, source: Queue, arn: str) -> QueueName:
+    async def _destination(self, context: RequestContext, source: Queue, arn: str) -> QueueName:
         """Find the queue that messages are to move to; one of the source's type, and another."""
-        destination = await self._queue(caller, arn, "DestinationArn")
+        destination = await self._queue(context, arn, "DestinationArn")
         if destination.id == source.id:
             raise InvalidParameterValue(
                 "Source queue arn and destination queue arn cannot be the same."
@@ -105,22 +105,22 @@ class MoveTasks:
         return found.visible
 
     async def list_message_move_tasks(
-        self, caller: RequestContext, request: actions.ListMessageMoveTasks
+        self, context: RequestContext, request: actions.ListMessageMoveTasks
     ) -> actions.ListMessageMoveTasksResult:
         """List a queue's latest tasks, newest first."""
         limit = move_task_parameters.parse_move_task_max_results(request.max_results)
-        source = await self._queue(caller, request.source_arn, "SourceArn")
+        source = await self._queue(context, request.source_arn, "SourceArn")
         tasks = await self._database.read(
             move_tasks.latest, source.account, source.region, source.name, limit
         )
         return actions.ListMessageMoveTasksResult([_entry(task, _arn(source)) for task in tasks])
 
     async def cancel_message_move_task(
-        self, caller: RequestContext, request: actions.CancelMessageMoveTask
+        self, context: RequestContext, request: actions.CancelMessageMoveTask
     ) -> actions.CancelMessageMoveTaskResult:
         """Ask a task to end; a few more messages may be moved before it does."""
         handle = _read_handle(request.task_handle)
-        source = await self._queue(caller, handle.source_arn, "SourceArn")
+        source = await self._queue(context, handle.source_arn, "SourceArn")
         task = None
         if is_xml_text(handle.task_id):  # else PostgreSQL cannot even be asked
             task = await self._database.read(move_tasks.find, handle.task_id)
@@ -133,13 +133,13 @@ class MoveTasks:
             raise InvalidParameterValue("Only active tasks can be cancelled.") from None
         return actions.CancelMessageMoveTaskResult(moved)
 
-    async def _queue(self, caller: RequestContext, text: str, parameter: str) -> Queue:
+    async def _queue(self, context: RequestContext, text: str, parameter: str) -> Queue:
         """Find one of the caller's own queues by its ARN; nobody else's can be named here."""
         if not text:
             raise MissingParameter(f"The request must contain the parameter {parameter}.")
         arn = move_task_parameters.parse_move_task_arn(parameter, text)
         queue = None
-        if arn.account == caller.account:
+        if arn.account == context.account:
             key = (arn.account, arn.region, arn.resource)
             queue = await self._database.read(queues.find, *key)
         # What is left of an ARN, partition and service, has one right value for each queue.

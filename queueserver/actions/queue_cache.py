@@ -58,21 +58,21 @@ class QueueCache:
         # By the URL as it came, and the account and region that it is understood by.
         self._copies: dict[tuple[str, str, str], CachedQueue] = {}
 
-    async def read(self, caller: RequestContext, queue_url: str) -> Queue:
+    async def read(self, context: RequestContext, queue_url: str) -> Queue:
         """Give the queue as the database has it now.
 
         Raises:
             QueueDoesNotExist: there is none, or the URL names none.
         """
         account, name = parse_queue_url(queue_url)
-        key = (account or caller.account, caller.region, name)
+        key = (account or context.account, context.region, name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
             raise QueueDoesNotExist
         return queue
 
     async def on_queue(
-        self, caller: RequestContext, queue_url: str, act: Callable[[CachedQueue], Awaitable[T]]
+        self, context: RequestContext, queue_url: str, act: Callable[[CachedQueue], Awaitable[T]]
     ) -> T:
         """Act on a copy of the queue, and once more for every time it was out of date.
 
@@ -82,25 +82,25 @@ class QueueCache:
         Raises:
             QueueDoesNotExist: there is none, or the URL names none.
         """
-        key = (queue_url, caller.account, caller.region)
+        key = (queue_url, context.account, context.region)
         while True:
             kept = self._copies.get(key)
-            queue = kept or await self._copy(caller, queue_url)
+            queue = kept or await self._copy(context, queue_url)
             try:
                 return await act(queue)
             except QueueChanged:
                 self._copies.pop(key, None)
             except SQSError:
-                if kept is None or await self._is_current(caller, queue_url, kept):
+                if kept is None or await self._is_current(context, queue_url, kept):
                     raise
                 self._copies.pop(key, None)
 
-    async def _is_current(self, caller: RequestContext, queue_url: str, copy: CachedQueue) -> bool:
-        queue = await self.read(caller, queue_url)
+    async def _is_current(self, context: RequestContext, queue_url: str, copy: CachedQueue) -> bool:
+        queue = await self.read(context, queue_url)
         return (queue.id, queue.revision) == (copy.id, copy.revision)
 
     async def change(
-        self, caller: RequestContext, queue_url: str, change: Callable[[Queue], Awaitable[T]]
+        self, context: RequestContext, queue_url: str, change: Callable[[Queue], Awaitable[T]]
     ) -> T:
         """Change the queue as the database has it now, again if somebody was quicker.
 
@@ -108,19 +108,19 @@ class QueueCache:
             QueueDoesNotExist: there is none, or the URL names none.
         """
         while True:
-            queue = await self.read(caller, queue_url)
+            queue = await self.read(context, queue_url)
             try:
                 result = await change(queue)
             except QueueChanged:
                 continue
             # Not because it would be wrong: nobody may ever ask for it again.
-            self._copies.pop((queue_url, caller.account, caller.region), None)
+            self._copies.pop((queue_url, context.account, context.region), None)
             return result
 
-    async def _copy(self, caller: RequestContext, queue_url: str) -> CachedQueue:
-        queue = CachedQueue(await self.read(caller, queue_url))
+    async def _copy(self, context: RequestContext, queue_url: str) -> CachedQueue:
+        queue = CachedQueue(await self.read(context, queue_url))
         if len(self._copies) >= _COPIES:
             self._copies.clear()
         if len(queue_url) <= _KEPT_URL_CHARACTERS:
-            self._copies[queue_url, caller.account, caller.region] = queue
+            self._copies[queue_url, context.account, context.region] = queue
         return queue

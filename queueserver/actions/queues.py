@@ -48,7 +48,7 @@ class Queues:
         self._signer = TokenSigner(database.secret)
 
     async def create_queue(
-        self, caller: RequestContext, request: actions.CreateQueue
+        self, context: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Make a queue, or find one that has every attribute that the request names."""
         requested = parse_text_map("Attribute", request.attributes)
@@ -57,7 +57,7 @@ class Queues:
         queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
         queue_parameters.check_tags(tags)
         queue_parameters.check_tag_count(request.queue_name, len(tags))
-        key = (caller.account, caller.region, request.queue_name)
+        key = (context.account, context.region, request.queue_name)
         queue = await self._database.read(queues.find, *key)
         if queue is None:
             await self._refuse_deleted_recently(*key)
@@ -66,17 +66,17 @@ class Queues:
                 queues.create, *key, _kind(stored), stored, tags, _settings(stored)
             )
         _refuse_difference(requested, tags, queue)
-        return actions.CreateQueueResult(_url(caller, queue.account, queue.name))
+        return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
-    async def delete_queue(self, caller: RequestContext, request: actions.DeleteQueue) -> None:
+    async def delete_queue(self, context: RequestContext, request: actions.DeleteQueue) -> None:
         """End a queue and everything in it."""
 
         async def delete(queue: Queue) -> None:
             await self._database.write(queues.delete, queue)
 
-        await self._directory.change(caller, request.queue_url, delete)
+        await self._directory.change(context, request.queue_url, delete)
 
-    async def purge_queue(self, caller: RequestContext, request: actions.PurgeQueue) -> None:
+    async def purge_queue(self, context: RequestContext, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue: visible, in flight and delayed."""
 
         async def purge(queue: Queue) -> None:
@@ -87,39 +87,39 @@ class Queues:
                 )
             await self._database.write(queues.purge, queue)
 
-        await self._directory.change(caller, request.queue_url, purge)
+        await self._directory.change(context, request.queue_url, purge)
 
     async def get_queue_url(
-        self, caller: RequestContext, request: actions.GetQueueUrl
+        self, context: RequestContext, request: actions.GetQueueUrl
     ) -> actions.GetQueueUrlResult:
         """Find a queue by name, in the caller's account or in one that is named."""
         if not request.queue_name:
             queue_parameters.check_queue_name(request.queue_name)
-        account = request.queue_owner_aws_account_id or caller.account
+        account = request.queue_owner_aws_account_id or context.account
         if not is_xml_text(account + request.queue_name):
             raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
-        queue = await self._database.read(queues.find, account, caller.region, request.queue_name)
+        queue = await self._database.read(queues.find, account, context.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
-        return actions.GetQueueUrlResult(_url(caller, queue.account, queue.name))
+        return actions.GetQueueUrlResult(_url(context, queue.account, queue.name))
 
     async def list_queues(
-        self, caller: RequestContext, request: actions.ListQueues
+        self, context: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
         """List the caller's queues by name; in pages only if a page's size is given."""
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
         prefix = request.queue_name_prefix or ""
-        listing = Listing(f"ListQueues {caller.account} {caller.region}", prefix, limit)
+        listing = Listing(f"ListQueues {context.account} {context.region}", prefix, limit)
         after = self._start(listing, request.next_token)
         if not is_xml_text(prefix):
             return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
         # One more than asked for tells whether another page follows.
         names = await self._database.read(
-            queues.list_names, caller.account, caller.region, prefix, after, limit + 1
+            queues.list_names, context.account, context.region, prefix, after, limit + 1
         )
         names, token = self._page(listing, names, paged=request.max_results is not None)
-        urls = [_url(caller, caller.account, name) for name in names]
+        urls = [_url(context, context.account, name) for name in names]
         return actions.ListQueuesResult(urls or None, token)
 
     def _start(self, listing: Listing, token: str | None) -> str:
@@ -139,10 +139,10 @@ class Queues:
         return page, encode_page_token(self._signer, listing, page[-1])
 
     async def get_queue_attributes(
-        self, caller: RequestContext, request: actions.GetQueueAttributes
+        self, context: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
         """Read attributes; the counters are counted only if they are asked for."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             found = await self._database.read(counts.count, queue, self._clock.now_ms())
@@ -158,7 +158,7 @@ class Queues:
         return actions.GetQueueAttributesResult(described or None)
 
     async def set_queue_attributes(
-        self, caller: RequestContext, request: actions.SetQueueAttributes
+        self, context: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
         """Change some attributes, all of them or none."""
 
@@ -179,7 +179,7 @@ class Queues:
                 None if is_same else delay_s * 1000,
             )
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _check_redrive(
         self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]
@@ -204,10 +204,10 @@ class Queues:
             raise redrive_policies.target_denied_error(text)
 
     async def list_dead_letter_source_queues(
-        self, caller: RequestContext, request: actions.ListDeadLetterSourceQueues
+        self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues whose dead-letter queue this is, by name."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
         arn = queue_arn(queue.region, queue.account, queue.name)
@@ -217,10 +217,10 @@ class Queues:
             queues.list_dead_letter_sources, queue.full_name, after, limit + 1
         )
         names, token = self._page(listing, names, paged=request.max_results is not None)
-        urls = [_url(caller, queue.account, name) for name in names]
+        urls = [_url(context, queue.account, name) for name in names]
         return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
 
-    async def add_permission(self, caller: RequestContext, request: actions.AddPermission) -> None:
+    async def add_permission(self, context: RequestContext, request: actions.AddPermission) -> None:
         """Append a statement to the queue's policy."""
 
         async def change(queue: Queue) -> None:
@@ -233,10 +233,10 @@ class Queues:
             )
             await self._set_policy(queue, policy)
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def remove_permission(
-        self, caller: RequestContext, request: actions.RemovePermission
+        self, context: RequestContext, request: actions.RemovePermission
     ) -> None:
         """Remove a statement from the queue's policy, and the policy with the last one."""
 
@@ -246,7 +246,7 @@ class Queues:
             policy = permissions.remove_permission(queue.attributes.get("Policy"), request.label)
             await self._set_policy(queue, policy)
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _set_policy(self, queue: Queue, policy: str | None) -> None:
         stored = {name: value for name, value in queue.attributes.items() if name != "Policy"}
@@ -254,7 +254,7 @@ class Queues:
             stored["Policy"] = policy
         await self._database.write(queues.change_attributes, queue, stored, _settings(stored))
 
-    async def tag_queue(self, caller: RequestContext, request: actions.TagQueue) -> None:
+    async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags, overwriting those with the same key."""
 
         async def change(queue: Queue) -> None:
@@ -264,26 +264,26 @@ class Queues:
             queue_parameters.check_tags(tags)
             await self._retag(queue, {**queue.tags, **tags})
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
-    async def untag_queue(self, caller: RequestContext, request: actions.UntagQueue) -> None:
+    async def untag_queue(self, context: RequestContext, request: actions.UntagQueue) -> None:
         """Remove tags by key; keys that are not there do not matter."""
 
         async def change(queue: Queue) -> None:
             gone = set(queue_parameters.parse_tag_keys(request.tag_keys))
             await self._retag(queue, {k: v for k, v in queue.tags.items() if k not in gone})
 
-        await self._directory.change(caller, request.queue_url, change)
+        await self._directory.change(context, request.queue_url, change)
 
     async def _retag(self, queue: Queue, tags: Mapping[str, str]) -> None:
         queue_parameters.check_tag_count(queue.name, len(tags))
         await self._database.write(queues.change_tags, queue, tags)
 
     async def list_queue_tags(
-        self, caller: RequestContext, request: actions.ListQueueTags
+        self, context: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
         """Read all tags."""
-        queue = await self._directory.read(caller, request.queue_url)
+        queue = await self._directory.read(context, request.queue_url)
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
     async def _refuse_deleted_recently(self, account: str, region: str, name: str) -> None:
@@ -304,8 +304,8 @@ def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], qu
         raise QueueNameExists(f"{exists} tags")
 
 
-def _url(caller: RequestContext, account: str, name: str) -> str:
-    return queue_url(caller.base_url, account, name)
+def _url(context: RequestContext, account: str, name: str) -> str:
+    return queue_url(context.base_url, account, name)
 
 
 def _kind(stored: Mapping[str, str]) -> str:

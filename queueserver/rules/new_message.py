@@ -27,7 +27,7 @@ class PreparedMessage(NamedTuple):
 
 
 def prepare_message(
-    caller: RequestContext, queue: Attributes, entry: Entry, position: int = 0
+    context: RequestContext, queue: Attributes, entry: Entry, position: int = 0
 ) -> PreparedMessage:
     """Check a message, except its size, and return it with its id, envelope and delay.
 
@@ -44,10 +44,10 @@ def prepare_message(
     message_attributes.check_message_attributes(entry.message_attributes)
     message_attributes.check_message_system_attributes(entry.message_system_attributes)
     envelope = Envelope.create(
-        caller.account,
+        context.account,
         body,
         entry.message_attributes,
-        _trace_header(caller, entry),
+        _trace_header(context, entry),
         _deduplication_id(queue, entry, body),
     )
     system = entry.message_system_attributes
@@ -107,9 +107,9 @@ def _deduplication_id(queue: Attributes, entry: Entry, body: str) -> str | None:
     return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
 
 
-def _trace_header(caller: RequestContext, entry: Entry) -> str | None:
+def _trace_header(context: RequestContext, entry: Entry) -> str | None:
     """Return the message's trace header: its own system attribute, else the request's header."""
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value
-    return caller.trace_header or None
+    return context.trace_header or None

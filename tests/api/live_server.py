@@ -11,7 +11,8 @@ from typing import Any
 import uvloop
 
 from queueserver.app import App
-from queueserver.config import Config, DeclaredQueue
+from queueserver.config import Config
+from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
 from tests.clock import ManualClock
 
@@ -108,7 +109,7 @@ class LiveServer:
     @property
     def connections(self) -> int:
         """Tell how many clients it has."""
-        return len(self._server._connections.connections)
+        return self._server._listener.connections.count()
 
     def close(self) -> None:
         self._run(self._server.stop())

@@ -122,7 +122,7 @@ async def work(sqlite: str) -> AsyncIterator[Work]:
 
 async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None:
     moves = MoveTasks(work.database, work.clock)
-    caller = RequestContext(ACCOUNT, REGION, "")
+    context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
     settings = QueueSettings(60_000, Redrive(named("dead"), 1))
     await work.stage.beside("dead")
@@ -131,13 +131,13 @@ async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None
         source = await work.database.write(queues.create, *key, STANDARD, {}, {}, settings)
         await work.database.write(move_tasks.start, str(number), source, None, None, 0)
     with pytest.raises(OverLimit) as refused:
-        await moves.start_message_move_task(caller, dead)
+        await moves.start_message_move_task(context, dead)
     assert refused.value.message == (
         "There are already 100 tasks running. Only 100 active tasks are allowed for an account at "
         "a given time."
     )
     await work.database.write(move_tasks.end, "0", move_tasks.COMPLETED)
-    await moves.start_message_move_task(caller, dead)
+    await moves.start_message_move_task(context, dead)
 
 
 REFUSE = (

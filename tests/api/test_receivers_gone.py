@@ -20,7 +20,7 @@ from storage.messages.commands import Command, Received
 from tests.clock import ManualClock
 from tests.engine.stage import ACCOUNT, REGION
 
-CALLER = RequestContext(ACCOUNT, REGION, "")
+CONTEXT = RequestContext(ACCOUNT, REGION, "")
 QUEUE = queue_url("", ACCOUNT, "q.fifo")
 
 
@@ -38,9 +38,9 @@ class Front:
         clock = ManualClock()
         front = cls(await Database.open(url, clock), clock)
         attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-        await front._queues.create_queue(CALLER, actions.CreateQueue("q.fifo", attributes))
+        await front._queues.create_queue(CONTEXT, actions.CreateQueue("q.fifo", attributes))
         await front._messages.send_message(
-            CALLER, actions.SendMessage(QUEUE, "x", message_group_id="g")
+            CONTEXT, actions.SendMessage(QUEUE, "x", message_group_id="g")
         )
         return front
 
@@ -49,7 +49,7 @@ class Front:
 
     async def bodies(self, attempt_id: str | None = None) -> Sequence[str | None]:
         request = actions.ReceiveMessage(QUEUE, receive_request_attempt_id=attempt_id)
-        result = await self._messages.receive_message(CALLER, request)
+        result = await self._messages.receive_message(CONTEXT, request)
         return [message.body for message in result.messages or ()]
 
     async def go_away(self, attempt_id: str | None) -> None:

@@ -11,7 +11,7 @@ from queueserver.context import RequestContext
 from storage import queues
 from tests.engine.stage import ACCOUNT, REGION, Stage
 
-CALLER = RequestContext(ACCOUNT, REGION, "http://localhost")
+CONTEXT = RequestContext(ACCOUNT, REGION, "http://localhost")
 URL = f"http://localhost/{ACCOUNT}/orders"
 
 
@@ -22,7 +22,7 @@ async def act(queue: CachedQueue) -> int:
 @pytest.mark.parametrize("end", [queues.purge, queues.delete])
 async def test_no_copy_is_kept_of_what_a_queue_was(stage: Stage, end: Callable[..., None]) -> None:
     directory = QueueCache(stage.database)
-    assert await directory.on_queue(CALLER, URL, act) == stage.queue.id
+    assert await directory.on_queue(CONTEXT, URL, act) == stage.queue.id
     assert len(directory._copies) == 1
-    await directory.change(CALLER, URL, lambda queue: stage.database.write(end, queue))
+    await directory.change(CONTEXT, URL, lambda queue: stage.database.write(end, queue))
     assert directory._copies == {}

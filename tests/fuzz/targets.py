@@ -24,7 +24,7 @@ from queueserver.actions.move_tasks import MoveTasks
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
-from queueserver.dispatch import Operation, bind
+from queueserver.dispatch import Dispatcher
 from queueserver.rules import (
     attributes,
     message_attributes,
@@ -45,7 +45,7 @@ Target: TypeAlias = Callable[[bytes], None]
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-CALLER = RequestContext("000000000000", "us-east-1", "http://localhost")
+CONTEXT = RequestContext("000000000000", "us-east-1", "http://localhost")
 ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
 SECRET = bytes(32)
 SIGNER = TokenSigner(SECRET)
@@ -133,7 +133,7 @@ class Operations:
         self._read_request = read_request
         self._loop = asyncio.new_event_loop()
         self._database: Database | None = None
-        self._operations: dict[str, Operation] = {}
+        self._dispatcher: Dispatcher
         self._runs = 0
 
     def __call__(self, data: bytes) -> None:
@@ -153,7 +153,7 @@ class Operations:
         codec = codec_for(request)
         try:
             action, parameters = codec.read(request)
-            result = await self._operations[action.name](CALLER, parameters)
+            result = await self._dispatcher.dispatch(CONTEXT, parameters)
         except SQSError as error:
             examine(codec.write_error(error, "request-id"))
         else:
@@ -168,7 +168,7 @@ class Operations:
         # Nobody waits: the clock stands still.
         database.waiters.close()
         directory = QueueCache(database)
-        self._operations = bind(
+        self._dispatcher = Dispatcher(
             Queues(database, directory, clock, cooldowns=False),
             Messages(database, directory, clock, in_flight_limit=120_000),
             MoveTasks(database, clock),
@@ -185,7 +185,7 @@ class Operations:
         _, parameters = codec_for(json_request(b"\n")).read(
             json_request(action.encode() + b"\n" + body)
         )
-        await self._operations[action](CALLER, parameters)
+        await self._dispatcher.dispatch(CONTEXT, parameters)
 
 
 # Texts that the rules read

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from queueserver.config import StartError
+from queueserver.start_errors import StartError
 from tests.api.live_server import LiveServer, config
 from tests.api.raw_http import exchange, json_headers
 from tests.bench.processes import started

@@ -1,16 +1,17 @@
-"""The command: its flags, its help, its errors and its log lines."""
+"""The command: its flags, its help and its errors."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from queueserver.cli import JsonLines, TextLines, main, parse
-from queueserver.config import SETTINGS, ConfigError, Setting
+from queueserver import cli
+from queueserver.cli import main, parse
+from queueserver.config import SETTINGS, Config, Setting, load
+from queueserver.start_errors import ConfigError
 
 
 def test_nothing_given_is_no_flags() -> None:
@@ -75,9 +76,7 @@ def test_a_bad_value_stops_the_start_with_one_line_and_status_2(
     assert main(["--host", "a\nb"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == (
-        "queueserver: error: host from --host: 'a\\nb' is not a host name or an address\n"
-    )
+    assert told.err == "queueserver: error: --host: 'a\\nb' is not a host name or an address\n"
 
 
 def test_a_variable_is_read_from_the_environment(
@@ -85,7 +84,32 @@ def test_a_variable_is_read_from_the_environment(
 ) -> None:
     monkeypatch.setenv("QUEUESERVER_PORT", "x")
     assert main([]) == 2
-    assert "port from QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
+    assert "error: QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
+
+
+def test_serve_is_the_command_that_runs_without_a_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served: list[Config] = []
+
+    def run(config: Config) -> int:
+        served.append(config)
+        return 0
+
+    monkeypatch.setattr(cli, "run", run)
+    monkeypatch.setattr(cli, "start_logging", lambda *_: None)
+    assert main(["serve", "--port", "0"]) == main(["--port", "0"]) == 0
+    assert served == [load({"port": "0"}, {})] * 2
+    assert main(["--port", "0", "serve"]) == 2
+    assert capsys.readouterr().err == "queueserver: error: unrecognized arguments: serve\n"
+
+
+@pytest.mark.parametrize("command", ["backup", "check", "serve"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    assert "--database" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -107,45 +131,3 @@ def test_a_start_that_fails_is_told_in_one_line_with_status_2(
     assert told.err.startswith("queueserver: error: ")
     assert told.err.count("\n") == 1
     assert "nowhere" in told.err
-
-
-def record(message: str, *, failed: bool = False) -> logging.LogRecord:
-    error = ValueError(message)
-    exc_info = (ValueError, error, None) if failed else None
-    made = logging.LogRecord("queueserver", logging.INFO, "", 0, "%s", (message,), exc_info)
-    made.created = 1_700_000_000.5
-    return made
-
-
-FORGED = "q\n2023-11-14T22:13:20.500Z INFO queueserver: forged\r\x1b[2J\u2028é"
-
-
-def test_a_text_line_cannot_be_forged() -> None:
-    assert TextLines().format(record(FORGED)) == (
-        "2023-11-14T22:13:20.500Z INFO queueserver: "
-        "q\\n2023-11-14T22:13:20.500Z INFO queueserver: forged\\r\\x1b[2J\\u2028é"
-    )
-
-
-def test_a_traceback_is_indented_below_its_text_line() -> None:
-    first, *rest = TextLines().format(record(FORGED, failed=True)).splitlines()
-    assert first.startswith("2023-11-14T22:13:20.500Z INFO queueserver: q\\n")
-    assert rest
-    assert all(line.startswith("    ") for line in rest)
-
-
-def test_a_json_line_is_one_object_on_one_line() -> None:
-    line = JsonLines().format(record(FORGED))
-    assert len(line.splitlines()) == 1
-    assert json.loads(line) == {
-        "time": "2023-11-14T22:13:20.500Z",
-        "level": "info",
-        "logger": "queueserver",
-        "message": FORGED,
-    }
-
-
-def test_a_json_line_has_the_exception() -> None:
-    line = JsonLines().format(record("broken", failed=True))
-    assert len(line.splitlines()) == 1
-    assert json.loads(line)["exception"].endswith("ValueError: broken")

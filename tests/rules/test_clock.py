@@ -257,6 +257,6 @@ def test_every_step_back_is_told_once(
         told.append(len(caplog.messages))
     assert told == [0, 0, 1, 1, 2, 2, 3, 3, 4]
     assert caplog.messages[0] == (
-        "the clock is 5999 ms behind the time that was reached, "
-        "which goes on from there, a little slower"
+        "clock set back, continuing from the latest time at 90% of its speed until the "
+        "clock has caught up; synchronize the clock with NTP: behind_ms=5999"
     )

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from queueserver.config import SETTINGS, Config, ConfigError, DeclaredQueue, load
+from queueserver.config import SETTINGS, Config, load
+from queueserver.declared_queues import DeclaredQueue
+from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
 
 DEFAULTS = Config(
@@ -149,14 +151,14 @@ def test_a_bad_value_is_told_with_its_source_and_what_is_allowed(
     setting = next(setting for setting in SETTINGS if setting.name == name)
     shown = repr(mask_password(text))
     flag = "--" + name.replace("_", "-")
-    assert error({name: text}) == f"{name} from {flag}: {shown} is not {setting.allowed}"
+    assert error({name: text}) == f"{flag}: {shown} is not {setting.allowed}"
     if text:
         told = error({}, {variable(name): text})
-        assert told == f"{name} from {variable(name)}: {shown} is not {setting.allowed}"
+        assert told == f"{variable(name)}: {shown} is not {setting.allowed}"
         quoted = text.replace("\n", "\\n")
         file.write_text(f'{name} = "{quoted}"\n')
         told = error({"config": str(file)})
-        assert told == f"{name} from {file}: {shown} is not {setting.allowed}"
+        assert told == f"{file}: {name}: {shown} is not {setting.allowed}"
 
 
 @pytest.mark.parametrize("text", ["sqlite://", "sqlite:////data/q.db", "sqlite:///a b.db"])
@@ -178,22 +180,28 @@ def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        pytest.param("prot = 80", "there is no setting 'prot'", id="unknown setting"),
-        pytest.param('config = "x"', "there is no setting 'config'", id="the file's own name"),
-        pytest.param("port = 80.5", "port must be a text, an integer or a boolean", id="float"),
-        pytest.param("port = [80]", "port must be a text, an integer or a boolean", id="list"),
+        pytest.param(
+            "prot = 80", "prot is not a setting (see `queueserver --help`)", id="unknown setting"
+        ),
+        pytest.param(
+            'config = "x"',
+            "config is not a setting (see `queueserver --help`)",
+            id="the file's own name",
+        ),
+        pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
+        pytest.param("port = [80]", "port must be a string, an integer or a boolean", id="list"),
         pytest.param('log-level="info"\nlog_level="info"', "log_level is set twice", id="twice"),
         pytest.param("queues = 1", "queues must be a table", id="queues no table"),
         pytest.param("queues.q = 1", "queues.q must be a table", id="queue no table"),
         pytest.param("queues.q.tags = 1", "queues.q.tags must be a table", id="tags no table"),
         pytest.param(
             "queues.q.DelaySeconds = 1.5",
-            "queues.q.DelaySeconds must be a text, an integer or a boolean",
+            "queues.q.DelaySeconds must be a string, an integer or a boolean",
             id="attribute a float",
         ),
         pytest.param(
             "queues.q.tags.team = []",
-            "queues.q.tags.team must be a text, an integer or a boolean",
+            "queues.q.tags.team must be a string, an integer or a boolean",
             id="tag a list",
         ),
         pytest.param("queues.q.Foo = 1", "queues.q: Unknown Attribute Foo.", id="attribute"),
@@ -243,7 +251,7 @@ def test_a_file_that_cannot_be_read_is_told(content: bytes | None, reason: str, 
     if content is not None:
         file.write_bytes(content)
     told = error({}, {variable("config"): str(file)})
-    assert told.startswith(f"config from QUEUESERVER_CONFIG: cannot read '{file}': ")
+    assert told.startswith(f"QUEUESERVER_CONFIG: cannot read '{file}': ")
     assert reason in told
 
 

@@ -1,0 +1,102 @@
+"""Declared queues: the queues of the configuration file, read and created at the start.
+
+A queue that exists already gets the attributes and tags that the file declares; its messages, and
+attributes that the file does not mention, stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from protocol.actions import CreateQueue, SetQueueAttributes, TagQueue
+from protocol.errors import QueueNameExists, SQSError
+from protocol.names import queue_url
+from queueserver.context import RequestContext
+from queueserver.dispatch import Dispatcher
+from queueserver.rules import attributes, queue_parameters
+from queueserver.start_errors import ConfigError, StartError
+from queueserver.toml_values import table_of, text_of
+
+
+class DeclaredQueue(msgspec.Struct, frozen=True):
+    """A queue that the file declares: its attributes as CreateQueue takes them, and its tags."""
+
+    attributes: dict[str, str]
+    tags: dict[str, str]
+
+
+def read(document: object, path: str) -> dict[str, DeclaredQueue]:
+    """Read the table `queues` of a configuration file: a table for each queue, by its name.
+
+    The rules of CreateQueue are checked here, before the server starts.
+
+    Raises:
+        ConfigError: the table is malformed, or a name, an attribute or a tag is not allowed.
+    """
+    queues = table_of(document, f"{path}: queues").items()
+    return {name: _read_queue(name, queue, f"{path}: queues.{name}") for name, queue in queues}
+
+
+def _read_queue(name: str, value: object, where: str) -> DeclaredQueue:
+    members = table_of(value, where)
+    tags = table_of(members.pop("tags", {}), f"{where}.tags")
+    queue = DeclaredQueue(
+        {key: text_of(member, f"{where}.{key}") for key, member in members.items()},
+        {key: text_of(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
+    )
+    try:
+        stored = attributes.parse_requested(queue.attributes, {}, creating=True)
+        queue_parameters.check_queue_name(name, is_fifo=attributes.is_fifo(stored))
+        if queue.tags:
+            queue_parameters.check_tags(queue.tags)
+            queue_parameters.check_tag_count(name, len(queue.tags))
+    except SQSError as error:
+        raise ConfigError(f"{where}: {error.message}") from None
+    return queue
+
+
+async def declare(
+    queues: Mapping[str, DeclaredQueue], dispatcher: Dispatcher, context: RequestContext
+) -> None:
+    """Create the queues in the context's account and region, or change those that exist.
+
+    Redrive policies are set last, when every dead-letter queue exists.
+
+    Raises:
+        StartError: a queue cannot be created or changed, for instance because it exists as a
+            standard queue and is declared as a FIFO queue.
+    """
+    name = ""
+    try:
+        for name, queue in queues.items():
+            await _declare_queue(dispatcher, context, name, queue)
+        for name, queue in queues.items():
+            policy = queue.attributes.get("RedrivePolicy")
+            if policy is not None:
+                await _set_attributes(dispatcher, context, name, {"RedrivePolicy": policy})
+    except SQSError as error:
+        raise StartError(f"queue {name}: {error.message}") from error
+
+
+async def _declare_queue(
+    dispatcher: Dispatcher, context: RequestContext, name: str, queue: DeclaredQueue
+) -> None:
+    wanted = {key: value for key, value in queue.attributes.items() if key != "RedrivePolicy"}
+    try:
+        await dispatcher.dispatch(context, CreateQueue(queue_name=name, attributes=wanted))
+    except QueueNameExists:
+        # A queue's type is settled by its name, and cannot be changed.
+        wanted.pop("FifoQueue", None)
+        await _set_attributes(dispatcher, context, name, wanted)
+    if queue.tags:
+        url = queue_url("", context.account, name)
+        await dispatcher.dispatch(context, TagQueue(queue_url=url, tags=queue.tags))
+
+
+async def _set_attributes(
+    dispatcher: Dispatcher, context: RequestContext, name: str, wanted: dict[str, str]
+) -> None:
+    url = queue_url("", context.account, name)
+    await dispatcher.dispatch(context, SetQueueAttributes(queue_url=url, attributes=wanted))

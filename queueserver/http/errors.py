@@ -1,0 +1,74 @@
+"""Errors: which error of SQS a client gets for an exception, and what the log says of it.
+
+An error that is the server's own fault is described in the log only; a client never gets a
+traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
+
+from protocol.errors import (
+    InternalFailure,
+    MalformedInput,
+    RequestThrottled,
+    ServiceUnavailable,
+    SQSError,
+)
+from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+
+def sqs_error(error: BaseException, request_id: str) -> SQSError:
+    """Return the error that the client gets; log one that is not the client's fault."""
+    if isinstance(error, SQSError):
+        return error
+    if isinstance(error, DatabaseBusy):
+        return RequestThrottled()
+    if isinstance(error, web.RequestPayloadError):
+        return MalformedInput("The request's body could not be read.")
+    if isinstance(error, DatabaseUnavailable):
+        log.error(
+            "database unavailable, answering ServiceUnavailable (503) until it is back: "
+            "request_id=%s reason=%s",
+            request_id,
+            error,
+        )
+        return ServiceUnavailable()
+    if isinstance(error, DatabaseDamaged):
+        log.error(
+            "database damaged, answering InternalFailure (500); "
+            "find the damage with `queueserver check`: request_id=%s reason=%s",
+            request_id,
+            error,
+        )
+        return InternalFailure()
+    log.error(
+        "unexpected error, answering InternalFailure (500); this is a defect of queueserver: "
+        "request_id=%s",
+        request_id,
+        exc_info=error,
+    )
+    return InternalFailure()
+
+
+def malformed_http(error: BaseException | None, request_id: str) -> SQSError:
+    """Return and log the error for bytes that are not HTTP; aiohttp's parser gives `error`."""
+    log.info(
+        "request is not valid HTTP, answering MalformedInput (400) and closing the connection: "
+        "request_id=%s reason=%s",
+        request_id,
+        _reason(error),
+    )
+    return MalformedInput("The request is not valid HTTP.")
+
+
+def _reason(error: BaseException | None) -> str:
+    """Describe a parser's error without the bytes it quotes: they may be a token or a message."""
+    words, quotes, _ = str(getattr(error, "message", "")).partition(":\n\n")
+    quotes_nothing_else = quotes or type(error) is BadHttpMessage
+    return " ".join(words.split()) if quotes_nothing_else else type(error).__name__

@@ -1,0 +1,55 @@
+"""The body of a request: read whole, bounded in bytes and in time."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from protocol.errors import (
+    RequestEntityTooLarge,
+    RequestTimeout,
+    ServiceUnavailable,
+    SQSError,
+)
+from queueserver.http.connections import ClientConnection
+from queueserver.http.transfers import Transfer
+
+MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
+"""The longest body. A message of 1 MiB (AWS: 1,048,576 bytes) is several times as long, escaped."""
+
+
+async def read_body(request: web.BaseRequest, connection: ClientConnection) -> bytes:
+    """Read the whole body of a connection's request, with any Content-Encoding undone.
+
+    Raises:
+        RequestEntityTooLarge: the body is longer than `MAXIMUM_REQUEST_BYTES`.
+        RequestTimeout: the client was too slow; the connection cannot be used again.
+        RequestThrottled: the server needed the memory for the bodies of other clients.
+        ServiceUnavailable: the server stops, or has too many connections.
+        web.RequestPayloadError: the body is not what its headers say.
+    """
+    if connection.is_excess:
+        raise ServiceUnavailable("The server has as many connections as it may.")
+    content = request.content
+    if content.is_eof() and "Content-Encoding" not in request.headers:
+        # The body came with the headers, as that of a small request does.
+        whole = content.read_nowait()
+        if len(whole) > MAXIMUM_REQUEST_BYTES:
+            raise _too_large()
+        return whole
+    body = bytearray()
+    async with Transfer(connection.connections.bodies, RequestTimeout) as transfer:
+        expects = request.headers.get("Expect", "").lower() == "100-continue"
+        if expects and request.version >= HttpVersion11:
+            # Several SDKs wait for this before they send a large body. HTTP/1.0 does not have it.
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while chunk := await content.readany():
+            body += chunk
+            if len(body) > MAXIMUM_REQUEST_BYTES:
+                raise _too_large()
+            transfer.grow(len(chunk))
+    return bytes(body)
+
+
+def _too_large() -> SQSError:
+    return RequestEntityTooLarge(f"Request must be shorter than {MAXIMUM_REQUEST_BYTES} bytes.")

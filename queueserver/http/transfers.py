@@ -1,0 +1,124 @@
+"""Bounds on slow clients: how long a transfer may take, and how much memory all of them may hold.
+
+A transfer is one request body that is being received, or one response that is being sent, and that
+did not go through in one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+_MINIMUM_BYTES_PER_SECOND = 32 * 1024
+"""The rate at which a client earns more time than every transfer has."""
+
+
+class Transfer:
+    """One transfer of a client, in an `async with`.
+
+    Inside the block, `error` is raised once the transfer's time is over, and `Transfers.over_limit`
+    once the server needs its memory for others.
+    """
+
+    __slots__ = ("_bytes", "_is_ending", "_loop", "_started_at", "_timeout", "_transfers", "error")
+
+    def __init__(self, transfers: Transfers, error: type[Exception]) -> None:
+        self._transfers = transfers
+        self._bytes = 0
+        self._is_ending = False
+        self.error = error
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self._timeout = asyncio.timeout_at(self._started_at + transfers.timeout_seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        self._transfers.add(self)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._transfers.remove(self)
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            raise self.error from None
+
+    def grow(self, count: int) -> None:
+        """Record progress: the transfer holds `count` bytes more, and its deadline moves.
+
+        The deadline is the timeout from now at most, and earlier for a client that is slower than
+        the minimum rate.
+        """
+        self._bytes += count
+        if not self._is_ending:
+            timeout = self._transfers.timeout_seconds
+            deadline = self._started_at + timeout + self._bytes / _MINIMUM_BYTES_PER_SECOND
+            self._timeout.reschedule(min(deadline, self._loop.time() + timeout))
+        self._transfers.hold(count)
+
+    def end_within(self, seconds: float, error: type[Exception]) -> None:
+        """Move the deadline forward to `seconds` from now; progress no longer moves it.
+
+        An earlier deadline stays, with the error that it has.
+        """
+        when = self._loop.time() + seconds
+        if not self._timeout.expired() and when < (self._timeout.when() or 0):
+            self._timeout.reschedule(when)
+            self.error = error
+        self._is_ending = True
+
+    def release(self) -> int:
+        """Stop counting the bytes that the transfer holds; return how many they were."""
+        held, self._bytes = self._bytes, 0
+        return held
+
+
+class Transfers:
+    """The transfers of one direction, and the bytes that they hold in memory.
+
+    A transfer without progress ends after `timeout_seconds`. When all transfers hold more than
+    `limit_bytes`, those that have taken the longest end with the error `over_limit`.
+    """
+
+    def __init__(
+        self, timeout_seconds: float, limit_bytes: int, over_limit: type[Exception]
+    ) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._is_stopping = False
+        self._limit_bytes = limit_bytes
+        self._over_limit = over_limit
+        self._held_bytes = 0
+        # A dict keeps the order in which they began: the first one has taken the longest.
+        self._running: dict[Transfer, None] = {}
+
+    def add(self, transfer: Transfer) -> None:
+        """Add a transfer that begins."""
+        self._running[transfer] = None
+        if self._is_stopping:
+            transfer.end_within(self.timeout_seconds, transfer.error)
+
+    def remove(self, transfer: Transfer) -> None:
+        """Remove a transfer that has ended, and the bytes that it held."""
+        self._running.pop(transfer, None)
+        self._held_bytes -= transfer.release()
+
+    def hold(self, count: int) -> None:
+        """Count `count` bytes more; end the longest transfers while there are too many bytes."""
+        self._held_bytes += count
+        while self._held_bytes > self._limit_bytes and self._running:
+            longest = next(iter(self._running))
+            self.remove(longest)
+            longest.end_within(0, self._over_limit)
+
+    def stop(self, seconds: float, error: type[Exception]) -> None:
+        """End all running transfers, and those that still begin, within `seconds`."""
+        self._is_stopping = True
+        self.timeout_seconds = min(self.timeout_seconds, seconds)
+        for transfer in self._running:
+            transfer.end_within(seconds, error)

@@ -1,0 +1,1 @@
+"""Identity: who sent a request, and under which address they reached this server."""

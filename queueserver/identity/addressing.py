@@ -1,0 +1,63 @@
+"""The addresses of this server: which base URL and region a request's headers name."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from protocol.names import region_of_host
+
+_CACHED_ADDRESSES = 1_000
+"""The cache's limit in entries; at the limit, it is emptied."""
+
+_CACHED_CHARACTERS = 500
+"""The longest headers, together, that are cached. An entry then takes at most about 2 KiB."""
+
+_HOST = re.compile(r"[!-~]+")
+
+
+class Address(NamedTuple):
+    """The scheme and host of queue URLs, and the region, or None if the host names none."""
+
+    base_url: str
+    region: str | None
+
+
+class Addressing:
+    """Finds the address that a client reached this server by.
+
+    The base URL of the queue URLs in a response is `public_url` if there is one, else the host that
+    the request names (behind a proxy, in X-Forwarded-Host and X-Forwarded-Proto), else `own_url`.
+    A host such as `sqs.eu-west-1.amazonaws.com` names the region, too.
+    """
+
+    def __init__(self, public_url: str | None) -> None:
+        self.own_url = ""
+        """The URL that the server listens on; set it as soon as it is known."""
+        self._public_url = public_url
+        self._cache: dict[tuple[str, str, str], Address] = {}
+
+    def address(self, host: str, forwarded_host: str, forwarded_proto: str) -> Address:
+        """Return the address that these headers name; an absent header is an empty string.
+
+        The region is read from Host alone, not from what a proxy forwards.
+        """
+        key = (host, forwarded_host, forwarded_proto)
+        found = self._cache.get(key)
+        if found is None:
+            found = self._read(*key)
+            if len(host) + len(forwarded_host) + len(forwarded_proto) <= _CACHED_CHARACTERS:
+                if len(self._cache) >= _CACHED_ADDRESSES:
+                    self._cache.clear()
+                self._cache[key] = found
+        return found
+
+    def _read(self, host: str, forwarded_host: str, forwarded_proto: str) -> Address:
+        base_url = self._public_url
+        if not base_url:
+            # Each proxy appends its own value, so the first one is the client's.
+            name = forwarded_host.partition(",")[0].strip() or host
+            proto = forwarded_proto.partition(",")[0].strip().lower()
+            if _HOST.fullmatch(name):
+                base_url = f"{'https' if proto == 'https' else 'http'}://{name}"
+        return Address(base_url or self.own_url, region_of_host(host))

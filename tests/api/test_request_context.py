@@ -1,0 +1,68 @@
+"""The request context: what an action learns of the request that it was called by."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from queueserver.context import ANONYMOUS, RequestContext
+from queueserver.dispatch import Dispatcher
+from tests.api.live_server import LiveServer
+from tests.api.raw_http import FORM, exchange, json_headers
+
+SIGNED = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/sqs/aws4_request, "
+    "SignedHeaders=host, Signature=0",
+    "User-Agent": "test/1.0",
+    "Host": "queues.example:9324",
+}
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[RequestContext]:
+    """Give the contexts of the actions that the server has run."""
+    seen: list[RequestContext] = []
+    dispatch = Dispatcher.dispatch
+
+    async def record(
+        self: Dispatcher, context: RequestContext, request: msgspec.Struct
+    ) -> msgspec.Struct | None:
+        seen.append(context)
+        return await dispatch(self, context, request)
+
+    monkeypatch.setattr(Dispatcher, "dispatch", record)
+    return seen
+
+
+@pytest.mark.parametrize("protocol", ["json", "query"])
+def test_a_signed_request_s_context_has_its_principal_and_its_client(
+    server: LiveServer, contexts: list[RequestContext], protocol: str
+) -> None:
+    if protocol == "json":
+        headers, body = json_headers("ListQueues"), json.dumps({})
+    else:
+        headers, body = FORM, "Action=ListQueues"
+    answer = exchange(server.url, headers={**headers, **SIGNED}, body=body)
+    assert contexts == [
+        RequestContext(
+            account="000000000000",
+            region="eu-west-1",
+            base_url="http://queues.example:9324",
+            principal="AKIDEXAMPLE",
+            client_address="127.0.0.1",
+            user_agent="test/1.0",
+            request_id=answer.headers["x-amzn-requestid"],
+        )
+    ]
+
+
+def test_a_request_without_a_credential_is_anonymous(
+    server: LiveServer, contexts: list[RequestContext]
+) -> None:
+    exchange(server.url, "GET", "/?Action=ListQueues")
+    (context,) = contexts
+    assert (context.principal, context.user_agent) == (ANONYMOUS, "")
+    assert (context.account, context.region) == ("000000000000", "us-east-1")
+    assert context.base_url == server.url

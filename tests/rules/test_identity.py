@@ -1,0 +1,84 @@
+"""Who sent a request, and which address it names: read from headers and the query."""
+
+from __future__ import annotations
+
+import pytest
+
+from queueserver.identity.addressing import Addressing
+from queueserver.identity.signatures import Credential, credential_of
+
+HEADER = (
+    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/sqs/aws4_request, "
+    "SignedHeaders=host;x-amz-date, Signature=0"
+)
+PRESIGNED = "Action=ListQueues&X-Amz-Credential=111122223333%2F20260101%2Fus-west-2%2Fsqs%2Faws4"
+
+
+@pytest.fixture
+def addressing() -> Addressing:
+    made = Addressing(None)
+    made.own_url = "http://127.0.0.1:9324"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("authorization", "query", "credential"),
+    [
+        pytest.param(HEADER, "", Credential("AKIDEXAMPLE", "eu-west-1"), id="header"),
+        pytest.param(None, PRESIGNED, Credential("111122223333", "us-west-2"), id="query"),
+        pytest.param("", PRESIGNED, Credential("111122223333", "us-west-2"), id="empty header"),
+        pytest.param(HEADER, PRESIGNED, Credential("AKIDEXAMPLE", "eu-west-1"), id="both"),
+        pytest.param("Basic dTpw", PRESIGNED, None, id="another scheme"),
+        pytest.param(None, "", None, id="none"),
+        pytest.param("Credential=/20260101/eu-west-1/sqs/", "", None, id="no access key id"),
+        pytest.param("Credential=a/2026/eu-west-1/sqs/", "", None, id="no date"),
+    ],
+)
+def test_the_header_names_the_credential_before_the_query(
+    authorization: str | None, query: str, credential: Credential | None
+) -> None:
+    assert credential_of(authorization, query) == credential
+
+
+@pytest.mark.parametrize(
+    ("access_key_id", "account"),
+    [("111122223333", "111122223333"), ("11112222333", None), ("AKIDEXAMPLE", None)],
+)
+def test_an_access_key_id_of_12_digits_is_the_account(
+    access_key_id: str, account: str | None
+) -> None:
+    assert Credential(access_key_id, "us-east-1").account == account
+
+
+@pytest.mark.parametrize(
+    ("headers", "base_url", "region"),
+    [
+        pytest.param(("q:9324", "", ""), "http://q:9324", None, id="host"),
+        pytest.param(("sqs.eu-west-1.amazonaws.com", "", ""), None, "eu-west-1", id="region"),
+        pytest.param(("q", "", "https"), "https://q", None, id="behind TLS"),
+        pytest.param(("q", "a.example, b", "HTTPS, http"), "https://a.example", None, id="proxies"),
+        pytest.param(("q", "sqs.eu-west-1.a", ""), "http://sqs.eu-west-1.a", None, id="forwarded"),
+        pytest.param(("", "", ""), "http://127.0.0.1:9324", None, id="no host"),
+        pytest.param(("a b", "", ""), "http://127.0.0.1:9324", None, id="no host's characters"),
+    ],
+)
+def test_the_headers_name_the_base_url_and_the_region(
+    addressing: Addressing, headers: tuple[str, str, str], base_url: str | None, region: str | None
+) -> None:
+    for _ in range(2):
+        found = addressing.address(*headers)
+        assert found == (base_url or f"http://{headers[0]}", region)
+
+
+def test_a_public_url_is_the_base_url_whatever_the_headers_name() -> None:
+    addressing = Addressing("https://sqs.example.com/base")
+    found = addressing.address("sqs.eu-west-1.localhost", "other", "http")
+    assert found == ("https://sqs.example.com/base", "eu-west-1")
+
+
+def test_the_cache_of_addresses_is_bounded(addressing: Addressing) -> None:
+    for number in range(3_000):
+        addressing.address(f"host-{number}", "", "")
+        addressing.address("x" * 8_000, f"{number}", "")
+    assert len(addressing._cache) <= 1_000
+    assert all(len(host) < 1_000 for host, _, _ in addressing._cache)
