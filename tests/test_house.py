@@ -38,6 +38,11 @@ DIALECT_WORDS = ("dialect", "is_shared")
 ONE_DATABASE_ONLY = {"any_", "array", "bool_and", "generate_series", "json_each", "unnest"}
 ONE_DATABASE_ONLY |= {"on_conflict_do_nothing", "on_conflict_do_update"}
 LOCKING_PLACE = "storage/locking.py"
+EARLY_IMPORTS: dict[str, set[str]] = {
+    "queueserver/__init__.py": set(),
+    "queueserver/__main__.py": {"sys", "queueserver.entry_point"},
+    "queueserver/entry_point.py": set(sys.stdlib_module_names),
+}
 IO_MODULES = {"asyncio", "http", "io", "os", "pathlib", "selectors", "shutil", "socket", "sqlite3"}
 IO_MODULES |= {"subprocess", "tempfile", "threading", "concurrent"}
 TIME_QUESTIONS = ("datetime.now", "datetime.utcnow", "datetime.today", "date.today")
@@ -90,6 +95,21 @@ def no_foreign_imports(path: str, tree: ast.Module, _: str) -> Offences:
     allowed = MAY_IMPORT[package_of(path)] | set(sys.stdlib_module_names)
     for line, name in imports(tree):
         if name != "." and name.partition(".")[0] not in allowed:
+            yield f"{path}:{line} imports {name}"
+
+
+def no_early_import(path: str, tree: ast.Module, _: str) -> Offences:
+    """Importing `queueserver` as a library costs nothing and imports nothing.
+
+    In the wheel, `storage` and `protocol` lie inside `queueserver`: before the entry point has
+    installed their finder, these names are another project's, or nobody's.
+    """
+    if path not in EARLY_IMPORTS:
+        return
+    later = ast.FunctionDef | ast.AsyncFunctionDef
+    at_once = ast.Module([node for node in tree.body if not isinstance(node, later)], [])
+    for line, name in imports(at_once):
+        if not {name, name.partition(".")[0]} & EARLY_IMPORTS[path]:
             yield f"{path}:{line} imports {name}"
 
 
@@ -222,6 +242,7 @@ def no_long_file(path: str, tree: ast.Module, source: str) -> Offences:
 
 RULES: tuple[Rule, ...] = (
     no_foreign_imports,
+    no_early_import,
     no_http_outside_its_module,
     no_input_or_output_in_protocol,
     no_environment_outside_cli,
@@ -273,6 +294,10 @@ OFFENDERS = [
     (no_foreign_imports, "storage/queues.py", "import queueserver"),
     (no_foreign_imports, "queueserver/actions/queues.py", "from sqlalchemy import select"),
     (no_foreign_imports, "queueserver/actions/queues.py", "import boto3"),
+    (no_early_import, "queueserver/__init__.py", "from queueserver import limits"),
+    (no_early_import, "queueserver/__init__.py", "if True:\n    import sys"),
+    (no_early_import, "queueserver/__main__.py", "from queueserver.cli import main"),
+    (no_early_import, "queueserver/entry_point.py", "import storage.database"),
     (no_http_outside_its_module, "queueserver/actions/queues.py", "from aiohttp import web"),
     (no_input_or_output_in_protocol, "protocol/wire.py", "import asyncio"),
     (no_input_or_output_in_protocol, "protocol/wire.py", "async def f(): ..."),
@@ -325,6 +350,7 @@ LAW_ABIDING = [
     ("storage/locking.py", "select.with_for_update()"),
     ("queueserver/http/routes.py", "from aiohttp import web\nfrom storage import queues"),
     ("queueserver/cli.py", "import os, sys\nos.environ\nsys.argv"),
+    ("queueserver/entry_point.py", "def main():\n    from queueserver.cli import main"),
     ("queueserver/clock.py", "import time\ntime.time_ns()"),
     ("storage/sqlite/engine.py", "from time import perf_counter"),
     ("queueserver/actions/queues.py", "datetime.fromtimestamp(0, UTC)\nclock.now()"),

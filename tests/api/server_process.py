@@ -16,11 +16,12 @@ from tests.api.live_server import PATIENCE_SECONDS
 
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
+PROGRAM = (sys.executable, "-m", "queueserver")
 _LISTENING = re.compile(r"queueserver listening on (http://\S+) \((.*)\)\n")
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "queueserver", *arguments]
+    return [*PROGRAM, *arguments]
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -49,7 +50,8 @@ def failed_start(*arguments: str, directory: Path) -> str:
 class ServerProcess:
     """A running server; leaving the `with` block kills it if it still runs.
 
-    `within` is a command that becomes the one that it is given.
+    `within` is a command that becomes the one that it is given, `program` the command that starts
+    a server.
     """
 
     def __init__(
@@ -58,10 +60,11 @@ class ServerProcess:
         directory: Path,
         settings: Mapping[str, str] | None = None,
         within: Sequence[str] = (),
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self._errors = (directory / "stderr").open("w+")
         self._process = subprocess.Popen(
-            [*within, *command("--port", "0", *arguments)],
+            [*within, *program, "--port", "0", *arguments],
             cwd=directory,
             env=environment(**(settings or {})),
             stdout=subprocess.PIPE,
@@ -71,9 +74,13 @@ class ServerProcess:
         self.pid = self._process.pid
         assert self._process.stdout is not None
         self._output: IO[str] = self._process.stdout
-        self.line = self._first_line()
-        found = _LISTENING.fullmatch(self.line)
-        assert found, self.line
+        try:
+            self.line = self._first_line()
+            found = _LISTENING.fullmatch(self.line)
+            assert found, f"it did not start: {self.line}{self.errors()}"
+        except BaseException:
+            self.__exit__()  # an open file would be a warning, and fail a later test
+            raise
         self.url, self.database = found.groups()
 
     def __enter__(self) -> ServerProcess:
@@ -87,12 +94,7 @@ class ServerProcess:
 
     def _first_line(self) -> str:
         ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
-        line = self._output.readline() if ready else ""
-        if not line:
-            self._process.kill()
-            self._process.wait()
-            raise AssertionError(f"it did not start: {self.errors()}")
-        return line
+        return self._output.readline() if ready else ""
 
     def errors(self) -> str:
         self._errors.seek(0)

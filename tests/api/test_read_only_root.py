@@ -10,20 +10,28 @@ from pathlib import Path
 import pytest
 
 from tests.api.raw_http import Answer, exchange, json_headers
-from tests.api.server_process import ServerProcess
+from tests.api.server_process import ROOT, ServerProcess
 
 _READ_ONLY = """
-mount --bind "$0" /mnt
-mount -t tmpfs none /tmp
+data=$0 source=$1; shift
+mount --bind /tmp /tmp
+mount --bind "$source" "$source"
+mount --bind "$data" "$data"
 mount -o remount,bind,ro /
-if touch /var/written 2> /mnt/refused; then exit 1; fi
+mount -o remount,bind,ro "$source"
+for place in /var "$source"; do
+    if touch "$place/written" 2> "$data/refused"; then exit 1; fi
+done
 exec "$@"
 """
-"""In a namespace of its own, where the data are at /mnt: nobody else sees what is mounted."""
+"""In a mount namespace of its own: no other process sees these mounts.
+
+What is in /tmp stays visible, because the source and the interpreter may be there.
+"""
 
 
 def within(data: Path) -> list[str]:
-    return ["unshare", "--mount", "sh", "-e", "-c", _READ_ONLY, str(data)]
+    return ["unshare", "--mount", "sh", "-e", "-c", _READ_ONLY, str(data), str(ROOT)]
 
 
 @pytest.fixture
@@ -45,7 +53,7 @@ def ask(server: ServerProcess, action: str, **parameters: object) -> Answer:
 
 
 def test_a_server_needs_to_write_nothing_but_its_data(tmp_path: Path, data: Path) -> None:
-    database = "sqlite:////mnt/q.db"
+    database = f"sqlite:///{data / 'q.db'}"
     with ServerProcess("--database", database, directory=tmp_path, within=within(data)) as server:
         attributes = {"FifoQueue": "true"}
         ask(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)

@@ -1,1 +1,1 @@
-"""Several servers on one PostgreSQL, each a process of its own, and what may happen to them."""
+"""Run several servers on one PostgreSQL, disturb them, and check what their clients saw."""

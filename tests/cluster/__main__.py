@@ -1,4 +1,4 @@
-"""`python -m tests.cluster`: the proofs of a cluster; `--long` makes them as large as can be."""
+"""Test several servers on one PostgreSQL: `python -m tests.cluster`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import pytest
 
 
 def main() -> int:
-    """Read the arguments, and run; what was done is written as it comes."""
+    """Run the tests with their output shown; return pytest's exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description=__doc__)
-    parser.add_argument("--long", action="store_true", help="large crowds, many faults, syncing")
-    parser.add_argument("--minutes", type=float, help="how long the steady load goes on")
-    parser.add_argument("--only", help="only tests whose names match this expression, as pytest's")
+    parser.add_argument(
+        "--long", action="store_true", help="large loads, many faults, a PostgreSQL that syncs"
+    )
+    parser.add_argument("--minutes", type=float, help="duration of the steady load")
+    parser.add_argument("--only", help="run the tests whose names match this expression of pytest")
     arguments = parser.parse_args()
     if arguments.long:
         os.environ["QUEUESERVER_CLUSTER_LONG"] = "1"

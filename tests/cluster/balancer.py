@@ -1,4 +1,4 @@
-"""A load balancer, as small as can be: connections go to the servers in turn, if they take them."""
+"""A minimal load balancer: it passes connections to the servers in turn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _CHUNK_BYTES = 65_536
 
 
 class Balancer:
-    """Listens on a port of its own for as long as the block lasts.
+    """Listens on a port of its own inside its `async with` block.
 
-    What it knows of servers is whether they take a connection; what it was sent it sends once.
+    It skips a server that refuses a connection. It knows nothing of HTTP, and repeats nothing.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._addresses = [(urlsplit(url).hostname, urlsplit(url).port) for url in urls]
-        self._turn = 0
+        self._next = 0
         self._pairs: set[asyncio.Task[None]] = set()
         self.url = ""
 
@@ -41,36 +41,36 @@ class Balancer:
         try:
             server_reader, server_writer = await self._connect()
         except ConnectionError:
-            await _hang_up(writer)
+            await _close(writer)
             return
-        # As soon as one side is done, the other has nobody to talk to.
-        ways = [
-            asyncio.create_task(_pass_on(reader, server_writer)),
-            asyncio.create_task(_pass_on(server_reader, writer)),
+        # When one side closes its connection, the other's must be closed, too.
+        directions = [
+            asyncio.create_task(_copy(reader, server_writer)),
+            asyncio.create_task(_copy(server_reader, writer)),
         ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(_hang_up(writer), _hang_up(server_writer))
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(_close(writer), _close(server_writer))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         for _ in self._addresses:
-            self._turn += 1
-            host, port = self._addresses[self._turn % len(self._addresses)]
+            self._next += 1
+            host, port = self._addresses[self._next % len(self._addresses)]
             with contextlib.suppress(ConnectionError):
                 return await asyncio.open_connection(host, port)
-        raise ConnectionError("no server takes a connection")
+        raise ConnectionError("no server accepts a connection")
 
 
-async def _hang_up(writer: asyncio.StreamWriter) -> None:
+async def _close(writer: asyncio.StreamWriter) -> None:
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while content := await reader.read(_CHUNK_BYTES):
             writer.write(content)

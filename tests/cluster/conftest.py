@@ -1,4 +1,4 @@
-"""What the proofs of a cluster stand on: a PostgreSQL of their own, and how large they are."""
+"""Fixtures of the cluster tests: their PostgreSQL, and whether they run long."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from tests.cluster.postgres import Postgres
 
 @pytest.fixture(scope="session")
 def is_long() -> bool:
-    """Tell whether the proofs are to be as large as they are in earnest, or quick."""
+    """Return whether the tests are to run with large loads and many faults."""
     return "QUEUESERVER_CLUSTER_LONG" in os.environ
 
 
 @pytest.fixture(scope="session")
 def directory() -> Iterator[Path]:
+    """Yield a directory for files that PostgreSQL and the servers write."""
     with tempfile.TemporaryDirectory(prefix="queueserver-cluster-") as made:
         Path(made).chmod(0o755)
         yield Path(made)
@@ -27,7 +28,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def primary(directory: Path, is_long: bool) -> Iterator[Postgres]:
-    """Give a PostgreSQL that tests share; whoever stops it starts it again."""
+    """Yield a PostgreSQL that tests share; a test that stops it starts it again."""
     server = Postgres.create(directory / "primary", durable=is_long)
     yield server
     server.end()

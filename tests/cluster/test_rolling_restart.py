@@ -1,4 +1,4 @@
-"""Servers that are restarted one after the other: no caller with an SDK notices anything."""
+"""Restarting the servers one after the other is hidden from callers by their SDK's retries."""
 
 from __future__ import annotations
 
@@ -10,42 +10,56 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import boto3
 import pytest
 from botocore.config import Config
 
 from tests.cluster.balancer import Balancer
-from tests.cluster.history import Got, History, Span
 from tests.cluster.postgres import Postgres
-from tests.cluster.room import cluster
+from tests.cluster.servers import cluster
+from tests.histories.checker import Setting, check
+from tests.histories.history import Delete, History, Message, Receive, Send
 
 CLIENTS = 8
-TIMEOUT_SECONDS = 3
-ENOUGH = 50
-"""What is sent at least between two restarts, and at the end."""
+QUEUE = "orders"
+VISIBILITY_SECONDS = 3
+MIN_SENDS = 50
+"""Sends between two restarts, and after the last one."""
+
+SETTING = Setting(routes={QUEUE: frozenset({QUEUE})}, is_sent_once=False)
+"""The SDK repeats a send that was not answered, and a standard queue may store it twice."""
 
 Sqs: TypeAlias = Any
 
 
+class Returned(NamedTuple):
+    """An answer of the SDK, and when it was called for."""
+
+    answer: Any
+    called: float
+    returned: float
+
+
 class Callers:
-    """Threads that use one boto3 client; an error that its own retries do not hide is raised."""
+    """Threads that use one boto3 client; an error that its retries do not hide is raised."""
 
     def __init__(self, sqs: Sqs) -> None:
         self._sqs = sqs
-        self._queue = sqs.create_queue(QueueName="orders")["QueueUrl"]
+        self._url = sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
         self.history = History()
         self.retries = 0
         self.is_over = threading.Event()
-        self.has_sent = threading.Event()
+        self._has_sent = threading.Event()
+        self._sent: set[str] = set()
         self._deleted: set[str] = set()
 
-    def _call(self, method: Callable[..., Any], **parameters: object) -> tuple[Any, Span]:
-        asked = time.monotonic()
-        answer = method(QueueUrl=self._queue, **parameters)
+    def _call(self, method: Callable[..., Any], **parameters: object) -> Returned:
+        called = time.monotonic()
+        answer = method(QueueUrl=self._url, **parameters)
         self.retries += answer["ResponseMetadata"]["RetryAttempts"]
-        return answer, Span(asked, time.monotonic())
+        return Returned(answer, called, time.monotonic())
 
     def produce(self, number: int) -> None:
         """Send one message after the other until it is over."""
@@ -53,36 +67,42 @@ class Callers:
         while not self.is_over.is_set():
             body = f"{number} {count}"
             count += 1
-            self.history.attempted.add(body)
-            self._call(self._sqs.send_message, MessageBody=body)
-            self.history.acknowledged.add(body)
-            self.has_sent.set()
+            answer, called, returned = self._call(self._sqs.send_message, MessageBody=body)
+            self.history.add(Send(QUEUE, body, called, returned, "done", answer["MessageId"]))
+            self._sent.add(body)
+            self._has_sent.set()
 
     def consume(self) -> None:
-        """Receive and delete until all that was sent is gone."""
-        while not (self.is_over.is_set() and self.history.acknowledged <= self._deleted):
-            answer, span = self._call(
+        """Receive and delete until all that was sent is deleted."""
+        while not (self.is_over.is_set() and self._sent <= self._deleted):
+            answer, called, returned = self._call(
                 self._sqs.receive_message,
                 MaxNumberOfMessages=10,
                 WaitTimeSeconds=1,
-                VisibilityTimeout=TIMEOUT_SECONDS,
+                VisibilityTimeout=VISIBILITY_SECONDS,
             )
-            for message in answer.get("Messages", ()):
-                receipt = message["ReceiptHandle"]
-                self.history.got.append(
-                    Got(span, message["Body"], message["MessageId"], receipt, TIMEOUT_SECONDS)
-                )
-                self.history.let_go[receipt] = time.monotonic()
-                _, deleted = self._call(self._sqs.delete_message, ReceiptHandle=receipt)
-                self.history.deleted[receipt] = deleted
-                self._deleted.add(message["Body"])
+            messages = [
+                Message(one["Body"], one["MessageId"], one["MD5OfBody"], one["ReceiptHandle"])
+                for one in answer.get("Messages", ())
+            ]
+            self.history.add(Receive(QUEUE, called, returned, messages, VISIBILITY_SECONDS))
+            for message in messages:
+                self._delete(message)
+
+    def _delete(self, message: Message) -> None:
+        handle = message.receipt_handle
+        _, called, returned = self._call(self._sqs.delete_message, ReceiptHandle=handle)
+        self.history.add(
+            Delete(QUEUE, message.body, called, returned, "done", message.message_id, handle)
+        )
+        self._deleted.add(message.body)
 
     async def progress(self) -> None:
         """Wait until so many more messages were sent."""
-        wanted = len(self.history.acknowledged) + ENOUGH
-        while len(self.history.acknowledged) < wanted:
-            self.has_sent.clear()
-            assert await asyncio.to_thread(self.has_sent.wait, 30)
+        wanted = len(self._sent) + MIN_SENDS
+        while len(self._sent) < wanted:
+            self._has_sent.clear()
+            assert await asyncio.to_thread(self._has_sent.wait, 30)
 
 
 @pytest.fixture
@@ -91,7 +111,7 @@ def threads() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-async def test_callers_with_an_sdk_notice_nothing_of_servers_that_are_restarted_in_turn(
+async def test_sdk_hides_a_rolling_restart_from_its_callers(
     primary: Postgres, directory: Path, is_long: bool, threads: ThreadPoolExecutor
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -117,14 +137,14 @@ async def test_callers_with_an_sdk_notice_nothing_of_servers_that_are_restarted_
             sqs.close()
     history = callers.history
     sys.stdout.write(
-        f"restarted in turn: {len(history.acknowledged)} sent, {len(history.got)} received,"
-        f" {len(history.deleted)} deleted, {callers.retries} requests tried again\n"
+        f"rolling restart: {len(history.sends)} sent, {history.deliveries()} received,"
+        f" {len(history.deletes)} deleted, {callers.retries} requests retried\n"
     )
-    assert history.violations(ordered=False) == []
+    assert check(history, SETTING) == []
 
 
 def sdk_client(url: str) -> Sqs:
-    """Make a client as most people do: how often it tries again is left to it."""
+    """Return a client with the SDK's default retries."""
     return boto3.client(
         "sqs",
         endpoint_url=url,

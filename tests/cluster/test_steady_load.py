@@ -1,4 +1,4 @@
-"""A load that goes on and on: it gets no slower, and what is stored gets no larger."""
+"""A steady load gets no slower, and the database does not grow."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def seconds(is_long: bool) -> float:
 
 
 class Load:
-    """Clients that send, receive and delete, and how much in each window of time."""
+    """Clients that send, receive and delete; `cycles` counts what they did in each window."""
 
     def __init__(self, urls: Sequence[str], seconds: float) -> None:
         self._urls = urls
@@ -42,11 +42,13 @@ class Load:
         self.cycles = [0] * _WINDOWS
 
     def passed(self) -> float:
+        """Return the share of the time that has passed."""
         return (time.monotonic() - self._began) / self._seconds
 
-    async def work(self, number: int) -> None:
+    async def run(self, number: int) -> None:
+        """Send, receive and delete in a loop, on a connection of its own."""
         connection = await Connection.open(self._urls[number % len(self._urls)])
-        # On a machine that is busy, all of the time may pass before anything is done.
+        # On a busy machine, all of the time may pass before the first cycle ends.
         while (passed := self.passed()) < 1 or sum(self.cycles) < _CLIENTS:
             await connection.call("SendMessage", QueueUrl=QUEUE, MessageBody="x" * 200)
             answer = await connection.call("ReceiveMessage", QueueUrl=QUEUE)
@@ -57,7 +59,7 @@ class Load:
         connection.close()
 
     async def measure(self, url: str) -> list[int]:
-        """Tell how much is stored at the end of each window."""
+        """Return the size of the database in bytes at the end of each window."""
         database = await asyncpg.connect(url)
         sizes = []
         for window in range(1, _WINDOWS + 1):
@@ -67,7 +69,7 @@ class Load:
         return sizes
 
 
-async def test_a_steady_load_gets_no_slower_and_takes_no_more_room(
+async def test_steady_load_gets_no_slower_and_database_does_not_grow(
     directory: Path, is_long: bool, seconds: float
 ) -> None:
     server = Postgres.create(directory / "steady", durable=is_long)
@@ -78,7 +80,7 @@ async def test_a_steady_load_gets_no_slower_and_takes_no_more_room(
             first.close()
             load = Load(servers.urls, seconds)
             measuring = asyncio.create_task(load.measure(server.url))
-            await asyncio.gather(*(load.work(number) for number in range(_CLIENTS)))
+            await asyncio.gather(*(load.run(number) for number in range(_CLIENTS)))
             sizes = await measuring
     finally:
         server.end()

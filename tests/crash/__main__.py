@@ -1,4 +1,4 @@
-"""`python -m tests.crash --crashes 200`: kill a server so often, and account for everything."""
+"""Kill a server under load and check what its clients saw: `python -m tests.crash`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.crash.crashes import Report, crash
 
 
 def main() -> int:
-    """Run as asked; the status is 1 if anything was found."""
+    """Run the command; the exit status is 1 if it found a violation or a server error."""
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--crashes", type=int, default=200, help="how often it is killed")
-    parser.add_argument("--per-run", type=int, default=20, help="crashes of one database")
+    parser.add_argument("--crashes", type=int, default=200, help="how often to kill the server")
+    parser.add_argument("--per-run", type=int, default=20, help="crashes on one database")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
-    parser.add_argument("--postgresql", action="store_true", help="on PostgreSQL, not on SQLite")
+    parser.add_argument("--postgresql", action="store_true", help="use PostgreSQL, not SQLite")
     arguments = parser.parse_args()
     is_clean = True
     with postgresql.server() if arguments.postgresql else nullcontext() as server:
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def run(server: str | None, crashes: int, seed: int) -> Report:
-    """Crash a server on a new database: in a PostgreSQL, or a SQLite file."""
+    """Crash a server on a new database: on the PostgreSQL at `server`, or in a SQLite file."""
     with tempfile.TemporaryDirectory(prefix="queueserver-crash-") as made:
         new = nullcontext(f"sqlite:///{made}/queueserver.db")
         with postgresql.database(server) if server else new as database:

@@ -1,320 +1,221 @@
-"""The load: actors that send, receive, delete, move, purge and re-create, and note what came back.
+"""The load: actors that send, receive, delete, move, purge and re-create, through every crash.
 
-They go on through every crash. A send to a FIFO queue is tried again under its deduplication id
-until it is acknowledged; all else is tried once.
+An actor repeats a send to a FIFO queue, under its deduplication ID, until it is acknowledged. It
+tries everything else once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
 
-from tests.bench.client import Connection, json_request
-from tests.crash.history import Delete, History, Message, Outcome, Receive, Removal, Send
+from tests.histories.checker import Setting
+from tests.histories.client import Addresses, Call, CallCounts, queue_arn
+from tests.histories.history import History, Message
+from tests.histories.recording_client import NewMessage, RecordingClient
 
 VISIBILITY_SECONDS = 1
-PATIENCE_SECONDS = 30
-_ARN = "arn:aws:sqs:us-east-1:000000000000"
+DRAIN_VISIBILITY_SECONDS = 300
+PROGRESS_SECONDS = 30
+"""How long `progress` waits at most."""
+
 _GROUPS = 4
 
-HOMES = {
+ROUTES = {
     "plain": frozenset({"plain"}),
     "source": frozenset({"source", "dead"}),
     "dead": frozenset({"dead", "source"}),
     "purged": frozenset({"purged"}),
-    "reborn": frozenset({"reborn"}),
+    "recreated": frozenset({"recreated"}),
     "orders.fifo": frozenset({"orders.fifo"}),
     "source.fifo": frozenset({"source.fifo", "dead.fifo"}),
     "dead.fifo": frozenset({"dead.fifo", "source.fifo"}),
 }
-ORDERED = ("orders.fifo",)
-"""Queues whose order is promised to the end: a dead-letter queue takes messages out of theirs."""
+SETTING = Setting(routes=ROUTES, ordered_queues={"orders.fifo"})
 
-
-class Told(NamedTuple):
-    """How a call went; a refusal's or failure's answer is its text."""
-
-    outcome: Outcome
-    answer: dict[str, Any]
-    called: float
-    returned: float
-
-
-class Caller:
-    """One client with one connection, which it makes anew whenever it breaks."""
-
-    def __init__(self, load: Load) -> None:
-        self._load = load
-        self._connection: Connection | None = None
-
-    async def call(self, action: str, **parameters: object) -> Told:
-        """Do an action, once; waits while there is no server to ask."""
-        await self._load.is_up.wait()
-        called = self._load.now()
-        try:
-            if self._connection is None:
-                self._connection = await Connection.open(self._load.url)
-            request = json_request(action, **parameters)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                answer = await self._connection.ask(request)
-        except (OSError, EOFError, ValueError):
-            self.hang_up()
-            await asyncio.sleep(0.01)
-            return Told("unknown", {}, called, self._load.now())
-        returned = self._load.now()
-        self._load.answered.set()
-        if answer.status >= 500:
-            self._load.failures.append(f"{action}: {answer.body[:300]!r}")
-            return Told("unknown", {}, called, returned)
-        outcome: Outcome = "done" if answer.status == 200 else "refused"
-        self._load.counts[action, outcome] += 1
-        return Told(outcome, answer.json(), called, returned)
-
-    def hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+Action = Callable[[RecordingClient], Awaitable[None]]
 
 
 class Load:
-    """All actors, the history that they write, and the server that they talk to."""
+    """All actors, the history that they write, and the server that they call.
+
+    Attributes:
+        addresses: the server that runs, if any.
+        history: what the actors did to messages.
+        counts: counts of their calls.
+    """
 
     def __init__(self, seed: int) -> None:
-        self.chances = random.Random(seed)
+        self.addresses = Addresses()
         self.history = History()
-        self.failures: list[str] = []
-        self.counts: Counter[tuple[str, Outcome]] = Counter()
-        self.is_up = asyncio.Event()
-        self.answered = asyncio.Event()
-        self.url = ""
-        self._serial = 0
+        self.counts = CallCounts()
+        self._rng = random.Random(seed)
+        self._answered = asyncio.Event()
+        self._bodies = 0
         self._is_over = False
         self._loop = asyncio.get_running_loop()
 
     def now(self) -> float:
+        """Return the time that the history records."""
         return self._loop.time()
 
     async def create_queues(self) -> None:
-        """Make the queues, dead-letter queues first."""
-        caller = Caller(self)
-        for name in sorted(HOMES):
-            attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS)}
-            if name.endswith(".fifo"):
-                attributes["FifoQueue"] = "true"
-            if name.startswith("source"):
-                dead = name.replace("source", "dead")
-                attributes["RedrivePolicy"] = (
-                    f'{{"deadLetterTargetArn":"{_ARN}:{dead}","maxReceiveCount":2}}'
-                )
-            told = await caller.call("CreateQueue", QueueName=name, Attributes=attributes)
-            assert told.outcome == "done", told
-        caller.hang_up()
+        """Create the queues, dead-letter queues first."""
+        async with self._client() as client:
+            for name in sorted(ROUTES):
+                attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS)}
+                if name.endswith(".fifo"):
+                    attributes["FifoQueue"] = "true"
+                if name.startswith("source"):
+                    target = queue_arn(name.replace("source", "dead"))
+                    policy = {"deadLetterTargetArn": target, "maxReceiveCount": 2}
+                    attributes["RedrivePolicy"] = json.dumps(policy)
+                call = await client.call("CreateQueue", QueueName=name, Attributes=attributes)
+                assert call.outcome == "done", call
 
     async def run(self) -> None:
         """Let all actors act until `end`."""
-        acts: list[Callable[[Caller], Awaitable[None]]] = []
-        for name in ("plain", "source", "purged", "reborn"):
-            acts += [self._sender(name)] * 2
-        for name in HOMES:
-            acts += [self._consumer(name)] * (1 if name.startswith("dead") else 2)
+        actions: list[Action] = []
+        for name in ("plain", "source", "purged", "recreated"):
+            actions += [self._sender(name)] * 2
+        for name in ROUTES:
+            actions += [self._consumer(name)] * (1 if name.startswith("dead") else 2)
         for name in ("orders.fifo", "source.fifo"):
-            acts += [self._group(name, f"g{number}") for number in range(_GROUPS)]
-        acts += [self._mover("dead"), self._mover("dead.fifo"), self._purger, self._destroyer]
-        await asyncio.gather(*(self._act(act) for act in acts))
+            actions += [self._group_sender(name, f"g{number}") for number in range(_GROUPS)]
+        actions += [self._mover("dead"), self._mover("dead.fifo"), self._purge, self._recreate]
+        await asyncio.gather(*(self._repeat(action) for action in actions))
 
     async def progress(self, sends: int) -> None:
-        """Wait until so many more sends were answered, or that takes too long."""
+        """Wait until so many more sends have returned, or `PROGRESS_SECONDS` have passed."""
         wanted = len(self.history.sends) + sends
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(PROGRESS_SECONDS):
                 while len(self.history.sends) < wanted:
-                    self.answered.clear()
-                    await self.answered.wait()
+                    self._answered.clear()
+                    await self._answered.wait()
 
     def end(self) -> None:
         """Let every actor finish what it is doing."""
         self._is_over = True
 
-    async def _act(self, act: Callable[[Caller], Awaitable[None]]) -> None:
-        caller = Caller(self)
-        while not self._is_over:
-            await act(caller)
-            await asyncio.sleep(self.chances.uniform(0, 0.02))
-        caller.hang_up()
+    async def drain(self) -> None:
+        """Receive and delete everything, until nothing has come for some visibility timeouts."""
+
+        async def empty(queue: str) -> None:
+            async with self._client() as client:
+                quiet_since = called = self.now()
+                # A receive that began earlier does not count: the queue was not quiet for all of
+                # its time.
+                while called - quiet_since < 3 * VISIBILITY_SECONDS + 1:
+                    called = self.now()
+                    messages = await client.receive(
+                        queue,
+                        is_drain=True,
+                        WaitTimeSeconds=1,
+                        VisibilityTimeout=DRAIN_VISIBILITY_SECONDS,
+                    )
+                    if messages:
+                        await self._delete(client, queue, messages)
+                        quiet_since = self.now()
+
+        await asyncio.gather(*(empty(queue) for queue in ROUTES))
+
+    def _client(self) -> RecordingClient:
+        return RecordingClient(
+            self.addresses,
+            self.history.add,
+            observe=self._observe,
+            rng=self._rng,
+            now=self.now,
+        )
+
+    def _observe(self, call: Call) -> None:
+        self.counts.add(call)
+        self._answered.set()
+
+    async def _repeat(self, action: Action) -> None:
+        async with self._client() as client:
+            while not self._is_over:
+                await action(client)
+                await asyncio.sleep(self._rng.uniform(0, 0.02))
 
     def _body(self, queue: str) -> str:
-        self._serial += 1
-        filler = self.chances.choice(("", "ä€😀", "x" * 300, "y" * 20_000))
-        return f"{queue} {self._serial} {filler}"
+        self._bodies += 1
+        filler = self._rng.choice(("", "ä€😀", "x" * 300, "y" * 20_000))
+        return f"{queue} {self._bodies} {filler}"
 
     # Sending
 
-    def _sender(self, queue: str) -> Callable[[Caller], Awaitable[None]]:
-        async def send(caller: Caller) -> None:
-            if self.chances.random() < 0.5:
-                await self._send_one(caller, queue, self._body(queue))
+    def _sender(self, queue: str) -> Action:
+        async def send(client: RecordingClient) -> None:
+            if self._rng.random() < 0.5:
+                await client.send(queue, NewMessage(self._body(queue)))
             else:
-                bodies = [self._body(queue) for _ in range(self.chances.randint(1, 10))]
-                await self._send_batch(caller, queue, bodies)
+                count = self._rng.randint(1, 10)
+                await client.send_batch(
+                    queue, [NewMessage(self._body(queue)) for _ in range(count)]
+                )
 
         return send
 
-    async def _send_one(self, caller: Caller, queue: str, body: str) -> None:
-        told = await caller.call("SendMessage", QueueUrl=queue, MessageBody=body)
-        message_id = told.answer.get("MessageId", "")
-        self.history.sends.append(
-            Send(queue, body, told.called, told.returned, told.outcome, message_id)
-        )
+    def _group_sender(self, queue: str, group: str) -> Action:
+        """Send a group's messages one batch after the other, each until it is acknowledged."""
+        sent = 0
 
-    async def _send_batch(
-        self,
-        caller: Caller,
-        queue: str,
-        bodies: Sequence[str],
-        group: str | None = None,
-        first: int = 0,
-    ) -> bool:
-        entries: list[dict[str, object]] = [
-            {"Id": str(position), "MessageBody": body} for position, body in enumerate(bodies)
-        ]
-        if group is not None:
-            for position, entry in enumerate(entries):
-                entry["MessageGroupId"] = group
-                entry["MessageDeduplicationId"] = f"{group}-{first + position}"
-        told = await caller.call("SendMessageBatch", QueueUrl=queue, Entries=entries)
-        sent = {entry["Id"]: entry for entry in told.answer.get("Successful") or ()}
-        for position, body in enumerate(bodies):
-            entry = sent.get(str(position), {})
-            outcome = told.outcome if entry or told.outcome != "done" else "refused"
-            self.history.sends.append(
-                Send(
-                    queue,
-                    body,
-                    told.called,
-                    told.returned,
-                    outcome,
-                    str(entry.get("MessageId", "")),
-                    group if queue in ORDERED else None,
-                    first + position,
-                    str(entry.get("SequenceNumber", "")),
-                )
-            )
-        return len(sent) == len(bodies)
-
-    def _group(self, queue: str, group: str) -> Callable[[Caller], Awaitable[None]]:
-        """Send a group's messages one after the other, each until it is acknowledged."""
-        count = 0
-
-        async def send(caller: Caller) -> None:
-            nonlocal count
-            bodies = [self._body(queue) for _ in range(self.chances.randint(1, 3))]
-            while not await self._send_batch(caller, queue, bodies, group, count):
+        async def send(client: RecordingClient) -> None:
+            nonlocal sent
+            messages = [
+                NewMessage(self._body(queue), group, f"{group}-{order}", order)
+                for order in range(sent, sent + self._rng.randint(1, 3))
+            ]
+            while set(await client.send_batch(queue, messages)) != {"done"}:
                 pass
-            count += len(bodies)
+            sent += len(messages)
             await asyncio.sleep(0.02)
 
         return send
 
     # Receiving
 
-    def _consumer(self, queue: str) -> Callable[[Caller], Awaitable[None]]:
-        async def consume(caller: Caller) -> None:
-            found = await self._receive(caller, queue, wait_seconds=1)
-            chance = self.chances.random()
-            if found and chance < 0.1:
-                await caller.call(
-                    "ChangeMessageVisibility",
-                    QueueUrl=queue,
-                    ReceiptHandle=found[0][1],
-                    VisibilityTimeout=self.chances.choice((0, 1)),
-                )
-            elif chance < 0.8:
-                kept = 0 if queue.startswith("dead") and chance > 0.3 else len(found)
-                await self._delete(caller, queue, found[:kept])
+    def _consumer(self, queue: str) -> Action:
+        async def consume(client: RecordingClient) -> None:
+            messages = await client.receive(
+                queue, queue_visibility_seconds=VISIBILITY_SECONDS, WaitTimeSeconds=1
+            )
+            chance = self._rng.random()
+            if messages and chance < 0.1:
+                await client.change_visibility(queue, messages[0], self._rng.choice((0, 1)))
+            elif chance < 0.8 and not (queue.startswith("dead") and chance > 0.3):
+                await self._delete(client, queue, messages)
 
         return consume
 
-    async def _receive(
-        self, caller: Caller, queue: str, wait_seconds: int, *, is_last: bool = False
-    ) -> list[tuple[str, str]]:
-        more = {"VisibilityTimeout": 300} if is_last else {}
-        told = await caller.call(
-            "ReceiveMessage",
-            QueueUrl=queue,
-            MaxNumberOfMessages=10,
-            WaitTimeSeconds=wait_seconds,
-            **more,
-        )
-        found = told.answer.get("Messages", []) if told.outcome == "done" else []
-        messages = [Message(m["Body"], m["MessageId"], m["MD5OfBody"]) for m in found]
-        self.history.receives.append(Receive(queue, told.called, told.returned, messages, is_last))
-        return [(message["Body"], message["ReceiptHandle"]) for message in found]
+    async def _delete(
+        self, client: RecordingClient, queue: str, messages: Sequence[Message]
+    ) -> None:
+        if len(messages) == 1:
+            await client.delete(queue, messages[0])
+        elif messages:
+            await client.delete_batch(queue, messages)
 
-    async def _delete(self, caller: Caller, queue: str, found: Sequence[tuple[str, str]]) -> None:
-        if len(found) == 1:
-            ((body, handle),) = found
-            told = await caller.call("DeleteMessage", QueueUrl=queue, ReceiptHandle=handle)
-            self.history.deletes.append(
-                Delete(queue, body, told.called, told.returned, told.outcome)
-            )
-        elif found:
-            entries = [
-                {"Id": str(position), "ReceiptHandle": handle}
-                for position, (_, handle) in enumerate(found)
-            ]
-            told = await caller.call("DeleteMessageBatch", QueueUrl=queue, Entries=entries)
-            done = {entry["Id"] for entry in told.answer.get("Successful") or ()}
-            for position, (body, _) in enumerate(found):
-                outcome = told.outcome
-                if outcome == "done" and str(position) not in done:
-                    outcome = "refused"
-                self.history.deletes.append(
-                    Delete(queue, body, told.called, told.returned, outcome)
-                )
+    # Whole queues
 
-    async def drain(self) -> None:
-        """Receive and delete all that is left, until nothing has come for a while."""
-
-        async def empty(queue: str) -> None:
-            caller = Caller(self)
-            quiet_since = asked = self.now()
-            # It counts when a receive began: none may have been under way for the whole time.
-            while asked - quiet_since < 3 * VISIBILITY_SECONDS + 1:
-                asked = self.now()
-                found = await self._receive(caller, queue, 1, is_last=True)
-                if found:
-                    await self._delete(caller, queue, found)
-                    quiet_since = self.now()
-            caller.hang_up()
-
-        await asyncio.gather(*(empty(queue) for queue in HOMES))
-
-    # What concerns whole queues
-
-    def _mover(self, queue: str) -> Callable[[Caller], Awaitable[None]]:
-        async def move(caller: Caller) -> None:
-            await caller.call("StartMessageMoveTask", SourceArn=f"{_ARN}:{queue}")
+    def _mover(self, queue: str) -> Action:
+        async def move(client: RecordingClient) -> None:
+            await client.call("StartMessageMoveTask", SourceArn=queue_arn(queue))
             await asyncio.sleep(0.3)
 
         return move
 
-    async def _purger(self, caller: Caller) -> None:
-        await self._remove(caller, "PurgeQueue", "purged")
+    async def _purge(self, client: RecordingClient) -> None:
+        await client.purge("purged")
         await asyncio.sleep(0.3)
 
-    async def _destroyer(self, caller: Caller) -> None:
-        await self._remove(caller, "DeleteQueue", "reborn")
+    async def _recreate(self, client: RecordingClient) -> None:
+        await client.delete_queue("recreated")
         attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS)}
-        while True:
-            told = await caller.call("CreateQueue", QueueName="reborn", Attributes=attributes)
-            if told.outcome == "done":
-                break
+        await client.call_until_done("CreateQueue", QueueName="recreated", Attributes=attributes)
         await asyncio.sleep(0.3)
-
-    async def _remove(self, caller: Caller, action: str, queue: str) -> None:
-        told = await caller.call(action, QueueUrl=queue)
-        self.history.removals.append(Removal(queue, told.called, told.returned, told.outcome))

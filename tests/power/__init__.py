@@ -1,6 +1,6 @@
-"""Cut the power at any moment, and hold what a disk then has against what was acknowledged.
+"""Simulate power loss at any moment, and check what the disk has against what was acknowledged.
 
-A server's writes and syncs are recorded; of those that were not synced at a moment, any may be
-lost, torn, or kept before others. `python -m tests.power --cuts 1000` runs the long setting; pytest
-runs a short one. SQLite only: PostgreSQL's disk is PostgreSQL's.
+A recorder notes the writes and syncs of a server. At a power loss, each write that was not synced
+may be lost, torn, or kept although an earlier one is lost. `python -m tests.power --cuts 1000` is
+the long run; pytest does a short one. It concerns SQLite only: PostgreSQL writes its own files.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.power --cuts 1000`: cut the power so often, and account for everything."""
+"""Simulate power loss under load and check what remains: `python -m tests.power`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.power.cuts import cut, record
 
 
 def main() -> int:
-    """Run as asked; the status is 1 if anything was found."""
+    """Run the command; the exit status is 1 if it found a violation."""
     parser = argparse.ArgumentParser(prog="python -m tests.power", description=__doc__)
-    parser.add_argument("--cuts", type=int, default=1000, help="how often the power is cut")
-    parser.add_argument("--per-run", type=int, default=100, help="cuts of one recording")
+    parser.add_argument("--cuts", type=int, default=1000, help="how often to cut the power")
+    parser.add_argument("--per-run", type=int, default=100, help="cuts in one recording")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     is_clean = True

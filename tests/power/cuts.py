@@ -1,10 +1,9 @@
-"""One run: a load, its recording, and what the checker says of the disk at many moments of it."""
+"""Record a load, cut the power at many moments of it, and check what each cut leaves."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import random
 import sqlite3
 import tempfile
@@ -12,35 +11,38 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from queueserver.start_errors import StartError
 from tests.api.live_server import LiveServer, config
-from tests.api.raw_http import exchange, json_headers
 from tests.bench.processes import started
 from tests.clock import ManualClock
-from tests.crash.checker import Checker, Finding
-from tests.crash.history import Delete, History, Message, Outcome, Receive
-from tests.crash.load import HOMES, Load
+from tests.crash.load import ROUTES, SETTING, Load
+from tests.histories.checker import Finding, check
+from tests.histories.client import Addresses, CallCounts
+from tests.histories.history import History, Outcome
+from tests.histories.recording_client import RecordingClient
 from tests.power.recording import Disk, Kind, Step, steps
 
 DATABASE = "queueserver.db"
 
 KEPT = (0.0, 0.5, 0.9, 1.0)
-"""How much is there of what was not synced: nothing, a random half, most of it, all."""
+"""Shares of the unsynced steps that a cut keeps: none, a random half, most, all."""
 
 _LATER_MS = 3_600_000
-"""The power comes back when every visibility timeout is over."""
+"""Time from the load to the restart, in which every visibility timeout ends."""
 
-_ENOUGH_SENDS = 200
-"""What is sent at least, after the time is over."""
+_MIN_SENDS = 200
+"""Sends that return after the time is over, so that a slow machine has messages to lose."""
 
-_ENDLESS = 1_000
-"""So many receives find what no queue here can have."""
+_MAX_RECEIVES = 1_000
+"""Receives that find more messages than any queue here can have."""
 
 
 class RecordedLoad(Load):
-    """A load whose times are positions of the recording: what was not done then cannot count."""
+    """A load whose times are sizes of the recording in bytes.
+
+    An operation that returned at a size cannot depend on steps that were recorded later.
+    """
 
     def __init__(self, seed: int, recording: Path) -> None:
         super().__init__(seed)
@@ -52,103 +54,107 @@ class RecordedLoad(Load):
 
 @dataclass
 class Report:
-    """What was cut how often, and what was found."""
+    """What a run did and found.
+
+    Attributes:
+        acknowledgements: how many the checks relied on, over all cuts.
+    """
 
     seed: int
     steps: int
     syncs: int
     cuts: int = 0
-    held: int = 0
+    acknowledgements: int = 0
     findings: list[Finding] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """Put it in a few lines."""
+        """Return the report as lines of text."""
         summary = (
             f"seed {self.seed}: {self.steps} steps, {self.syncs} syncs, {self.cuts} cuts;"
-            f" {self.held} acknowledgements held to them; {len(self.findings)} findings"
+            f" {self.acknowledgements} acknowledgements checked; {len(self.findings)} findings"
         )
         return [
             summary,
-            *(f"  {finding.promise}: {finding.what}" for finding in self.findings[:20]),
+            *(f"  {finding.rule}: {finding.detail}" for finding in self.findings[:20]),
         ]
 
 
 def record(directory: Path, seed: int, seconds: float) -> tuple[History, list[Step]]:
-    """Let a server work for a while; give what its clients saw and what it did to files."""
+    """Run a server under load; return what its clients saw and what it did to files."""
     recording = directory / "recording"
     database = f"sqlite:///{directory / DATABASE}"
     arguments = ("tests.power.recorder", str(recording), "--port", "0", "--database", database)
 
-    async def load(url: str) -> History:
+    async def run_load(url: str) -> History:
         load = RecordedLoad(seed, recording)
-        load.url = url
-        load.is_up.set()
+        load.addresses.set(url)
         await load.create_queues()
         acting = asyncio.create_task(load.run())
         await asyncio.sleep(seconds)
-        # On a slow machine there is to be something to lose, too.
-        await load.progress(_ENOUGH_SENDS)
+        await load.progress(_MIN_SENDS)
         load.end()
         await acting
-        assert not load.failures, load.failures[:3]
+        assert not load.counts.server_errors, load.counts.server_errors[:3]
         return load.history
 
     with started(*arguments) as server:
-        history = asyncio.run(load(server.url))
+        history = asyncio.run(run_load(server.url))
         # SQLite still knows its files by the names that they were opened with.
         assert (directory / f"{DATABASE}-shm").exists()
     return history, list(steps(recording))
 
 
 def cut(history: History, done: Sequence[Step], cuts: int, seed: int) -> Report:
-    """Cut the power so many times, in order of time, and check what is left each time."""
+    """Cut the power so many times, in order of time, and check what each cut leaves."""
     report = Report(seed, len(done), sum(step.kind is Kind.SYNCED for step in done))
-    chances = random.Random(seed)
+    rng = random.Random(seed)
     disk = Disk()
     remaining = iter(done)
     step = next(remaining, None)
-    for moment in _moments(history, done, cuts, chances):
+    for moment in _moments(history, done, cuts, rng):
         while step is not None and step.position < moment:
             disk.take(step)
             step = next(remaining, None)
-        files = disk.cut(chances, KEPT[report.cuts % len(KEPT)])
+        files = disk.cut(rng, KEPT[report.cuts % len(KEPT)])
         before = until(history, moment)
         report.cuts += 1
-        report.held += sum(send.outcome == "done" for send in before.sends)
-        report.held += sum(delete.outcome == "done" for delete in before.deletes)
+        report.acknowledgements += before.acknowledged_sends() + before.acknowledged_deletes()
         with tempfile.TemporaryDirectory(prefix="queueserver-power-") as made:
             report.findings += examine(Path(made), files, before, moment)
     return report
 
 
-def _moments(
-    history: History, done: Sequence[Step], cuts: int, chances: random.Random
-) -> list[float]:
-    """Choose moments: half of them between any two steps, half just when something is told."""
-    told = [one.returned for one in history.sends] + [one.returned for one in history.deletes]
+def _moments(history: History, done: Sequence[Step], cuts: int, rng: random.Random) -> list[float]:
+    """Choose moments: half of them between any two steps, half just when a call returned."""
+    returns = [one.returned for one in history.sends] + [one.returned for one in history.deletes]
     between = [step.position for step in done]
-    return sorted(chances.choice((told, between)[number % 2]) for number in range(cuts))
+    return sorted(rng.choice((returns, between)[number % 2]) for number in range(cuts))
 
 
 def until(history: History, moment: float) -> History:
-    """Give what had happened by a moment: what was not answered may have been done, or not."""
+    """Return what had happened by a moment: calls that had not returned are of unknown outcome."""
 
-    def outcome(returned: float, told: Outcome) -> Outcome:
-        return told if returned <= moment else "unknown"
+    def outcome(returned: float, recorded: Outcome) -> Outcome:
+        return recorded if returned <= moment else "unknown"
 
     return History(
-        [
+        sends=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.sends
             if one.called <= moment
         ],
-        [one for one in history.receives if one.returned <= moment],
-        [
+        # Positions are not seconds: they cannot be compared with visibility timeouts.
+        receives=[
+            one._replace(visibility_seconds=None)
+            for one in history.receives
+            if one.returned <= moment
+        ],
+        deletes=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.deletes
             if one.called <= moment
         ],
-        [
+        removals=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.removals
             if one.called <= moment
@@ -159,7 +165,7 @@ def until(history: History, moment: float) -> History:
 def examine(
     directory: Path, files: Mapping[str, bytes], before: History, moment: float
 ) -> Iterator[Finding]:
-    """Start a server on what is left, receive all that it has, and see if that can be right."""
+    """Start a server on the files, receive all that it has, and yield what is wrong."""
     for path, content in files.items():
         (directory / Path(path).name).write_bytes(content)
     database = directory / DATABASE
@@ -170,13 +176,13 @@ def examine(
         yield Finding("the server does not start", str(error))
         return
     try:
-        drain(server.url, before, moment)
-    except _Unreadable as error:
-        yield Finding("what is there cannot be read", str(error))
-        return
+        failures = asyncio.run(drain(server.url, before, moment))
     finally:
         server.close()
-    yield from Checker(before, HOMES).findings()
+    if failures:
+        yield Finding("the server cannot read its database", failures[0])
+        return
+    yield from check(before, SETTING)
     connection = sqlite3.connect(database)
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
@@ -184,44 +190,27 @@ def examine(
     connection.close()
 
 
-class _Unreadable(Exception):
-    """The server says that it cannot do what it should."""
+async def drain(url: str, before: History, moment: float) -> list[str]:
+    """Receive and delete all messages, and record it; return server errors, which end it.
 
+    A move task may still move messages from one queue to another.
+    """
+    counts = CallCounts()
+    times = itertools.count(int(moment) + 1)
+    client = RecordingClient(
+        Addresses(url), before.add, observe=counts.add, now=lambda: next(times)
+    )
 
-def drain(url: str, before: History, moment: float) -> None:
-    """Receive and delete all that is there, and note it; a move task may still be at work."""
-    at = itertools.count(int(moment) + 1)
-
-    def ask(action: str, **parameters: object) -> dict[str, Any]:
-        answer = exchange(url, headers=json_headers(action), body=json.dumps(parameters))
-        if answer.status >= 500:
-            raise _Unreadable(f"{action}: {answer.body!r}")
-        found: dict[str, Any] = json.loads(answer.body or "{}")
-        return found
-
-    def empty(queue: str) -> int:
-        for count in range(_ENDLESS):
-            called = next(at)
-            told = ask("ReceiveMessage", QueueUrl=queue, MaxNumberOfMessages=10)
-            found = [
-                (Message(one["Body"], one["MessageId"], one["MD5OfBody"]), one["ReceiptHandle"])
-                for one in told.get("Messages", ())
-            ]
-            messages = [message for message, _ in found]
-            before.receives.append(Receive(queue, called, next(at), messages, is_last=True))
-            if not found:
-                return count
-            entries = [
-                {"Id": str(n), "ReceiptHandle": handle} for n, (_, handle) in enumerate(found)
-            ]
-            called = next(at)
-            ask("DeleteMessageBatch", QueueUrl=queue, Entries=entries)
-            returned = next(at)
-            before.deletes += [
-                Delete(queue, one.body, called, returned, "done") for one in messages
-            ]
+    async def empty(queue: str) -> int:
+        for receives in range(_MAX_RECEIVES):
+            messages = await client.receive(queue, is_drain=True)
+            if not messages:
+                return receives
+            await client.delete_batch(queue, messages)
         return 0
 
     quiet = 0
-    while quiet < 2:
-        quiet = 0 if sum(map(empty, HOMES)) else quiet + 1
+    async with client:
+        while quiet < 2 and not counts.server_errors:
+            quiet = 0 if sum([await empty(queue) for queue in ROUTES]) else quiet + 1
+    return counts.server_errors

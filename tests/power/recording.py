@@ -1,4 +1,4 @@
-"""What was done to files, in order, and what a disk may have of it when the power goes."""
+"""Recordings of what was done to files, and what a disk may have of it after a power loss."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import NamedTuple
 
 _HEAD = struct.Struct("<BHqI")
 _SECTOR_BYTES = 512
-"""What a disk writes whole or not at all."""
+"""Size of a sector: a disk writes it whole or not at all."""
 
 
 class Kind(enum.IntEnum):
-    """What is done to a file.
+    """What is done to a file; it says what `Step.number` means.
 
-    `number` is a write's offset, the size after a truncation, or which sync it is; of an opening,
-    whether the first sync after it syncs the directory, too, and of a deletion, whether it does.
+    - OPEN: 1 if the first sync after it also syncs the directory.
+    - WRITE: the offset.
+    - TRUNCATE: the new size.
+    - SYNC, SYNCED: the number of the sync that begins or ends.
+    - DELETE: 1 if the directory is synced.
     """
 
     OPEN = 0
@@ -30,7 +33,7 @@ class Kind(enum.IntEnum):
 
 
 class Step(NamedTuple):
-    """One thing done to one file; `position` is where the recording was before it."""
+    """One operation on one file; `position` is the recording's size before it, in bytes."""
 
     position: int
     kind: Kind
@@ -40,13 +43,13 @@ class Step(NamedTuple):
 
 
 def packed(kind: Kind, path: str, number: int, content: bytes) -> bytes:
-    """Write a step down."""
+    """Return the bytes of a step in a recording."""
     name = path.encode()
     return _HEAD.pack(kind, len(name), number, len(content)) + name + content
 
 
 def steps(recording: Path) -> Iterator[Step]:
-    """Read a recording."""
+    """Yield the steps of a recording."""
     data = recording.read_bytes()
     position = 0
     while position < len(data):
@@ -58,7 +61,10 @@ def steps(recording: Path) -> Iterator[Step]:
 
 
 class _File:
-    """A file: what the disk certainly has of it, and what it may have besides."""
+    """A file: the content that is on the disk, and the later steps that may be.
+
+    `done` counts the steps that are certainly on the disk.
+    """
 
     def __init__(self) -> None:
         self.content: bytearray | None = bytearray()
@@ -67,13 +73,13 @@ class _File:
         self.syncs_directory = False
 
     def settle_deletion(self) -> None:
-        """Let it be gone for good, if it was deleted."""
+        """Put its deletion on the disk, if it was deleted."""
         deletions = [n for n, step in enumerate(self.pending, 1) if step.kind is Kind.DELETE]
         if deletions:
             self.settle(self.done + deletions[-1])
 
     def settle(self, until: int) -> None:
-        """What was done before a sync began is there for good when it is over."""
+        """Put the first steps on the disk, counted from the file's first step."""
         count = max(until - self.done, 0)
         for step in self.pending[:count]:
             self.content = _changed(self.content, step)
@@ -82,10 +88,10 @@ class _File:
 
 
 class Disk:
-    """The files of one directory, step by step.
+    """The files of one directory, after the steps taken so far.
 
-    A file's name is on the disk as soon as there is a file; it is gone from there when the
-    directory is synced. SQLite does that with the first sync of each log that it opens.
+    A file's name is on the disk as soon as the file exists. The name's deletion is on the disk when
+    the directory is synced, which SQLite does with the first sync of each log that it opens.
     """
 
     def __init__(self) -> None:
@@ -93,7 +99,7 @@ class Disk:
         self._syncs: dict[int, int] = {}
 
     def take(self, step: Step) -> None:
-        """Do the next step."""
+        """Apply the next step."""
         file = self._files.setdefault(step.path, _File())
         if step.kind is Kind.OPEN:
             file.syncs_directory = bool(step.number)
@@ -115,34 +121,34 @@ class Disk:
         for file in self._files.values():
             file.settle_deletion()
 
-    def cut(self, chances: random.Random, kept: float) -> dict[str, bytes]:
-        """Give each file as it may be found when the power is cut now.
+    def cut(self, rng: random.Random, kept: float) -> dict[str, bytes]:
+        """Return each file as it may be after a power loss at this moment.
 
-        Of what was not synced each step is there with a chance of `kept`, whatever came before it;
-        and of those that are, some are torn.
+        Each step that was not synced is kept with probability `kept`, independently of the steps
+        before it. Some of the kept writes are torn.
         """
         found = {}
         for path, file in self._files.items():
             content = None if file.content is None else bytearray(file.content)
             for step in file.pending:
-                if chances.random() < kept:
-                    whole = kept == 1 or chances.random() < 0.5
-                    for piece in [step] if whole else _torn(step, chances):
+                if rng.random() < kept:
+                    whole = kept == 1 or rng.random() < 0.5
+                    for piece in [step] if whole else _torn(step, rng):
                         content = _changed(content, piece)
             if content is not None:
                 found[path] = bytes(content)
         return found
 
 
-def _torn(step: Step, chances: random.Random) -> Iterator[Step]:
-    """Give some of the sectors of a write; nothing else can be done by halves."""
+def _torn(step: Step, rng: random.Random) -> Iterator[Step]:
+    """Yield some of the sectors of a write; a disk does every other step whole."""
     if step.kind is not Kind.WRITE:
         yield step
         return
     start, end = step.number, step.number + len(step.content)
     while start < end:
         until = min((start // _SECTOR_BYTES + 1) * _SECTOR_BYTES, end)
-        if chances.random() < 0.5:
+        if rng.random() < 0.5:
             content = step.content[start - step.number : until - step.number]
             yield step._replace(number=start, content=content)
         start = until
@@ -156,7 +162,7 @@ def _changed(content: bytearray | None, step: Step) -> bytearray | None:
         del content[step.number :]
         content.extend(bytes(step.number - len(content)))
     else:
-        # A hole before it reads as noughts.
+        # A hole before the write reads as zeros.
         content.extend(bytes(max(step.number - len(content), 0)))
         content[step.number : step.number + len(step.content)] = step.content
     return content

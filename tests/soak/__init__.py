@@ -1,4 +1,4 @@
-"""A moderate load of every kind that goes on for an hour, and what the server is after it.
+"""Load a server moderately for an hour, and check what it used and what its clients saw.
 
-`python -m tests.soak` starts the server itself; pytest runs a few seconds of it.
+`python -m tests.soak` starts the server itself; pytest does a run of a few seconds.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.soak --minutes 60`: a moderate load of every kind for so long."""
+"""Load a server moderately for an hour: `python -m tests.soak`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.soak.run import Soak
 
 
 def main() -> int:
-    """Run as asked; the status is 1 if anything was found."""
+    """Run the command; the exit status is 1 if something was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--minutes", type=float, default=60, help="duration of the load")
     parser.add_argument("--database", help="database of the server (default: a new SQLite file)")
-    parser.add_argument("--per-second", type=float, default=200, help="acts begun in a second")
+    parser.add_argument("--per-second", type=float, default=200, help="actions begun in a second")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="queueserver-soak-") as made:
@@ -27,15 +27,15 @@ def main() -> int:
             arguments.minutes * 60,
             arguments.per_second,
             arguments.seed,
-            say,
+            write_line,
         )
         asyncio.run(soak.run())
-    say("nothing was found" if not soak.findings else f"{len(soak.findings)} findings")
+    write_line("no findings" if not soak.findings else f"{len(soak.findings)} findings")
     return 1 if soak.findings else 0
 
 
-def say(line: str) -> None:
-    """Write a line as it comes."""
+def write_line(line: str) -> None:
+    """Write a line to stdout at once."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -1,6 +1,6 @@
-"""The load: acts that begin when they are due, however long those before them take.
+"""The load: actions that begin when they are due, however long earlier ones take.
 
-What is sent is received and deleted again, so that as much waits at the end as at the beginning.
+The load deletes as much as it sends: the backlog is as large at the end as at the beginning.
 """
 
 from __future__ import annotations
@@ -15,277 +15,287 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from tests.bench.client import queue_url
-from tests.soak.clients import PATIENCE_SECONDS, Clients
-from tests.soak.ledger import Entry, Ledger
+from tests.histories.checker import Checker, Setting
+from tests.histories.client import Addresses, Call, queue_arn
+from tests.histories.history import Message
+from tests.histories.recording_client import NewMessage, RecordingClient
+from tests.soak.backlog import Backlog, Entry
 
-WORK, DEAD, ORDERED, LATER, EMPTY = "work", "dead", "ordered.fifo", "later", "empty"
-_ARN = "arn:aws:sqs:us-east-1:000000000000"
-HOMES = {
-    WORK: frozenset({WORK, DEAD}),
-    ORDERED: frozenset({ORDERED}),
-    LATER: frozenset({LATER}),
-}
-_BACKLOGS = {WORK: 500, ORDERED: 200, LATER: 0}
-"""How many messages wait in a queue all the time."""
+WORK, DEAD, FIFO, DELAYED, EMPTY = "work", "dead", "ordered.fifo", "delayed", "empty"
+QUEUES = (WORK, FIFO, DELAYED, DEAD)
+"""The queues that have messages at times."""
 
-_VISIBILITY_SECONDS = 30
-"""However slow a machine is, a handle is not out of date before it is used."""
-_RECEIVES = 3
+SETTING = Setting(
+    routes={
+        WORK: frozenset({WORK, DEAD}),
+        FIFO: frozenset({FIFO}),
+        DELAYED: frozenset({DELAYED}),
+    },
+    ordered_queues={FIFO},
+    longest_call_seconds=60.0,
+)
+_BACKLOGS = {WORK: 500, FIFO: 200, DELAYED: 0}
+"""How many messages a queue has all the time."""
+
+_VISIBILITY_SECONDS = {WORK: 30, FIFO: 30, DELAYED: 30, EMPTY: 30, DEAD: 3}
+"""Visibility timeouts: 30 s are enough to delete on a slow machine. Dead letters come back soon,
+for a move task to take them."""
+
+_MAX_RECEIVES = 3
 """How often a message is received before it goes to the dead-letter queue."""
 
-_POISONED = 40
-"""Every so many-th message is received in vain until it has been to the dead-letter queue."""
+_FAILING = 40
+"""One message in so many is made visible again until it has been in the dead-letter queue."""
+
+_SETTLE_SECONDS = 30
+"""Time in which the queues must be empty when the load is over."""
 
 _GROUPS = 50
 _NAMES = 40
-"""Queues that come and go have so many names at least: most are those of queues that were."""
+"""Names of the queues that the load creates and deletes; it uses each name again and again."""
 
 _LENGTHS = (100, 2_000, 20_000, 200_000, 900_000)
 _SHARES = (0.7, 0.2, 0.0885, 0.0105, 0.001)
+_DISCONNECT_PROBABILITY = 0.02
 _COUNTS = (
     "ApproximateNumberOfMessages",
     "ApproximateNumberOfMessagesNotVisible",
     "ApproximateNumberOfMessagesDelayed",
 )
 
-Act = Callable[[], Coroutine[Any, Any, None]]
+Action = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Load:
-    """What is done, how often, and the account that is kept of it."""
+    """All actions and how often each is done, with the account that the load keeps.
+
+    Attributes:
+        client: the client of all actions.
+        backlog: the messages that are sent and not deleted.
+        requests: how many requests were answered.
+        latencies: seconds until answers, without those of long polls; the reader clears it.
+    """
 
     def __init__(self, url: str, per_second: float, seed: int) -> None:
-        self._chances = random.Random(seed)
+        self._rng = random.Random(seed)
         self._per_second = per_second
-        self.clients = Clients(url, self._chances)
-        self.ledger = Ledger(HOMES, time.monotonic)
+        self._checker = Checker(SETTING)
+        self._findings: list[str] = []
+        self.client = RecordingClient(
+            Addresses(url),
+            self._checker.add,
+            observe=self._observe,
+            rng=self._rng,
+            disconnect_probability=_DISCONNECT_PROBABILITY,
+        )
+        self.backlog = Backlog()
+        self.requests = 0
+        self.latencies: list[float] = []
         self._names = deque(f"passing-{number}" for number in range(_NAMES))
-        self._acts: dict[Act, float] = {
+        self._actions: dict[Action, float] = {
             self._send: 8,
             self._send_batch: 2,
-            self._send_ordered: 5,
-            self._send_later: 2,
+            self._send_to_group: 5,
+            self._send_delayed: 2,
             lambda: self._consume(WORK): 10,
-            lambda: self._consume(WORK, wait=2): 2,
-            lambda: self._consume(ORDERED): 8,
-            lambda: self._consume(LATER, wait=2): 3,
+            lambda: self._consume(WORK, wait_seconds=2): 2,
+            lambda: self._consume(FIFO): 8,
+            lambda: self._consume(DELAYED, wait_seconds=2): 3,
             lambda: self._consume(DEAD): 0.5,
-            self._wait_in_vain: 0.5,
-            self._look: 2,
-            self._have_a_queue: 0.5,
+            self._abandon_receive: 0.5,
+            self._read_queues: 2,
+            self._create_and_delete_queue: 0.5,
             self._move: 0.1,
         }
 
     async def prepare(self) -> None:
-        """Make the queues, and send what is to wait all the time."""
-        policy = {"deadLetterTargetArn": f"{_ARN}:{DEAD}", "maxReceiveCount": _RECEIVES}
+        """Create the queues, and send the messages that they have all the time."""
+        policy = {"deadLetterTargetArn": queue_arn(DEAD), "maxReceiveCount": _MAX_RECEIVES}
         more: dict[str, dict[str, str]] = {
             WORK: {"RedrivePolicy": json.dumps(policy)},
-            ORDERED: {"FifoQueue": "true"},
-            DEAD: {"VisibilityTimeout": "3"},
+            FIFO: {"FifoQueue": "true"},
         }
-        for name in (DEAD, WORK, ORDERED, LATER, EMPTY):
-            attributes = {"VisibilityTimeout": str(_VISIBILITY_SECONDS), **more.get(name, {})}
-            await self.clients.call("CreateQueue", QueueName=name, Attributes=attributes)
-        for send, name in ((self._send_batch, WORK), (self._send_ordered, ORDERED)):
-            while self.ledger.waiting(name) < _BACKLOGS[name] and not self.findings():
+        for name in (DEAD, WORK, FIFO, DELAYED, EMPTY):
+            attributes = {"VisibilityTimeout": str(_VISIBILITY_SECONDS[name]), **more.get(name, {})}
+            await self.client.call("CreateQueue", QueueName=name, Attributes=attributes)
+        for send, name in ((self._send_batch, WORK), (self._send_to_group, FIFO)):
+            while self.backlog.count(name) < _BACKLOGS[name] and not self.findings():
                 await asyncio.gather(*(send() for _ in range(10)))
-        # What the server opens when it is first needed is open from now on.
-        await asyncio.gather(*(self._look() for _ in range(50)))
+        # The server opens database connections and files when it first needs them.
+        await asyncio.gather(*(self._read_queues() for _ in range(50)))
 
     def findings(self) -> Sequence[str]:
-        """Tell what was wrong so far."""
-        return [*self.clients.findings, *self.ledger.findings]
+        """Return what was wrong so far."""
+        broken = [f"{finding.rule}: {finding.detail}" for finding in self._checker.findings]
+        return [*self._findings, *broken]
 
     async def run(self, seconds: float) -> None:
-        """Begin so many acts in a second, at random moments; return when the last is over."""
-        acts, weights = list(self._acts), list(self._acts.values())
+        """Begin so many actions a second, at random moments; return when the last has ended."""
+        actions, weights = list(self._actions), list(self._actions.values())
         began = due = time.monotonic()
         async with asyncio.TaskGroup() as group:
             while due < began + seconds and not self.findings():
-                (act,) = self._chances.choices(acts, weights)
-                group.create_task(act())
-                due += self._chances.expovariate(self._per_second)
+                (action,) = self._rng.choices(actions, weights)
+                group.create_task(action())
+                due += self._rng.expovariate(self._per_second)
                 await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def settle(self) -> None:
-        """Hold the account against what the server counts, and receive and delete all of it."""
-        counted = [await self._count(name) for name in (*HOMES, DEAD)]
-        if sum(counted) != self.ledger.waiting():
-            self.ledger.findings.append(f"{self.ledger.waiting()} wait, and {counted} are counted")
-        # Nobody is to wait for a group, or for a message, that somebody else has just left.
-        until = time.monotonic() + PATIENCE_SECONDS
-        while self.ledger.waiting() and time.monotonic() < until and not self.findings():
-            await asyncio.gather(*(self._empty(name) for name in (*HOMES, DEAD)))
-        left = [await self._count(name) for name in (*HOMES, DEAD)]
-        if self.ledger.waiting() or any(left):
-            self.ledger.findings.append(
-                f"{self.ledger.waiting()} never came, and {left} are counted in the end"
+        """Compare the backlog with what the server counts; receive and delete all of it."""
+        counted = [await self._count(name) for name in QUEUES]
+        if sum(counted) != self.backlog.count():
+            self._findings.append(
+                f"{self.backlog.count()} messages are not deleted, and {counted} are counted"
             )
+        # A message may be in flight, or behind one of its group that is.
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while self.backlog.count() and time.monotonic() < deadline and not self.findings():
+            await asyncio.gather(*(self._drain(name) for name in QUEUES))
+        left = [await self._count(name) for name in QUEUES]
+        if self.backlog.count() or any(left):
+            self._findings.append(
+                f"{self.backlog.count()} messages never came, and {left} are counted in the end"
+            )
+        self._checker.finish()
+
+    def _observe(self, call: Call) -> None:
+        """Measure an answer; an error is a finding, for a second move task is refused only."""
+        if call.status:
+            self.requests += 1
+            if not call.wait_seconds:
+                self.latencies.append(call.returned - call.called)
+        is_second_task = call.action == "StartMessageMoveTask" and call.outcome == "refused"
+        if call.outcome != "done" and not is_second_task:
+            self._findings.append(f"{call.action}: {call.status} {call.error}")
 
     async def _count(self, name: str) -> int:
-        told = await self.clients.call(
+        call = await self.client.call(
             "GetQueueAttributes", QueueUrl=queue_url(name), AttributeNames=_COUNTS
         )
-        return sum(map(int, told["Attributes"].values())) if told else 0
+        return sum(map(int, call.answer.get("Attributes", {}).values()))
 
-    async def _empty(self, name: str) -> None:
-        while found := await self._receive(name, wait=1):
+    async def _drain(self, name: str) -> None:
+        while found := await self._receive(name, wait_seconds=1, is_drain=True):
             await self._delete(name, found)
 
     # Sending
 
     def _length(self) -> int:
-        return self._chances.choices(_LENGTHS, _SHARES)[0]
+        return self._rng.choices(_LENGTHS, _SHARES)[0]
 
     async def _send(self) -> None:
-        entry = self.ledger.add(WORK, self._length())
-        url = queue_url(WORK)
-        if self._chances.random() < 0.3:
-            await self.clients.query("SendMessage", QueueUrl=url, MessageBody=entry.body)
+        message = NewMessage(self.backlog.add(WORK, self._length()).body)
+        if self._rng.random() < 0.3:
+            await self.client.send(WORK, message, "query")
         else:
             attributes = {"kind": {"DataType": "String", "StringValue": "soak"}}
-            await self.clients.call(
-                "SendMessage", QueueUrl=url, MessageBody=entry.body, MessageAttributes=attributes
-            )
+            await self.client.send(WORK, message, MessageAttributes=attributes)
 
     async def _send_batch(self) -> None:
-        lengths = [min(self._length(), 20_000) for _ in range(self._chances.randint(1, 10))]
-        entries = [
-            {"Id": str(place), "MessageBody": self.ledger.add(WORK, length).body}
-            for place, length in enumerate(lengths)
-        ]
-        await self.clients.call("SendMessageBatch", QueueUrl=queue_url(WORK), Entries=entries)
+        lengths = [min(self._length(), 20_000) for _ in range(self._rng.randint(1, 10))]
+        messages = [NewMessage(self.backlog.add(WORK, length).body) for length in lengths]
+        await self.client.send_batch(WORK, messages)
 
-    async def _send_ordered(self) -> None:
-        """Send to a group; sometimes twice, which must be taken once."""
-        group = f"g{self._chances.randrange(_GROUPS)}"
-        entry = self.ledger.add(ORDERED, min(self._length(), 20_000), group)
-        for _ in range(2 if self._chances.random() < 0.1 else 1):
-            told = await self.clients.call(
-                "SendMessage",
-                QueueUrl=queue_url(ORDERED),
-                MessageBody=entry.body,
-                MessageGroupId=group,
-                MessageDeduplicationId=str(entry.serial),
-            )
-            if told is not None:
-                self.ledger.order(entry, int(told["SequenceNumber"]))
+    async def _send_to_group(self) -> None:
+        """Send to a group, and sometimes again: the server must store the message once."""
+        group = f"g{self._rng.randrange(_GROUPS)}"
+        entry = self.backlog.add(FIFO, min(self._length(), 20_000))
+        for _ in range(2 if self._rng.random() < 0.1 else 1):
+            await self.client.send(FIFO, NewMessage(entry.body, group, str(entry.serial)))
 
-    async def _send_later(self) -> None:
-        await self.clients.call(
-            "SendMessage",
-            QueueUrl=queue_url(LATER),
-            MessageBody=self.ledger.add(LATER, 100).body,
-            DelaySeconds=self._chances.randint(0, 3),
-        )
+    async def _send_delayed(self) -> None:
+        message = NewMessage(self.backlog.add(DELAYED, 100).body)
+        await self.client.send(DELAYED, message, DelaySeconds=self._rng.randint(0, 3))
 
     # Receiving
 
-    async def _consume(self, name: str, wait: int = 0) -> None:
-        """Receive, unless less waits than is to; delete most of it."""
-        if name != DEAD and self.ledger.waiting(name) <= _BACKLOGS[name]:
+    async def _consume(self, name: str, wait_seconds: int = 0) -> None:
+        """Receive, unless the backlog is too small; delete most messages."""
+        if name != DEAD and self.backlog.count(name) <= _BACKLOGS[name]:
             return
-        kept = []
-        for entry, handle in await self._receive(name, wait):
-            if name == WORK and entry.serial % _POISONED == 0 and entry.receives <= _RECEIVES:
-                await self._show(name, handle, 0)
-            elif name != DEAD and self._chances.random() < 0.02:
-                await self._show(name, handle, 1)
+        done = []
+        for entry, message in await self._receive(name, wait_seconds):
+            is_failing = name == WORK and entry.serial % _FAILING == 0
+            if is_failing and entry.receives <= _MAX_RECEIVES:
+                await self.client.change_visibility(name, message, 0)
+            elif name != DEAD and self._rng.random() < 0.02:
+                await self.client.change_visibility(name, message, 1)
             else:
-                kept.append((entry, handle))
-        # Whoever holds a dead letter lets go of most, for a move task to take.
-        if name != DEAD or self._chances.random() < 0.1:
-            await self._delete(name, kept)
+                done.append((entry, message))
+        # Most dead letters are left to move tasks.
+        if name != DEAD or self._rng.random() < 0.1:
+            await self._delete(name, done)
 
-    async def _receive(self, name: str, wait: int) -> list[tuple[Entry, str]]:
-        called = time.monotonic()
-        url = queue_url(name)
-        if self._chances.random() < 0.3:
-            messages = await self.clients.query(
-                "ReceiveMessage", wait, QueueUrl=url, MaxNumberOfMessages=10
-            )
-            return self.ledger.receive(name, called, messages)
-        told = await self.clients.call(
-            "ReceiveMessage",
-            wait,
-            QueueUrl=url,
-            MaxNumberOfMessages=10,
-            MessageAttributeNames=["All"],
-            MessageSystemAttributeNames=["All"],
+    async def _receive(
+        self, name: str, wait_seconds: int, *, is_drain: bool = False
+    ) -> list[tuple[Entry, Message]]:
+        is_query = self._rng.random() < 0.3
+        parameters: dict[str, object] = {"WaitTimeSeconds": wait_seconds} if wait_seconds else {}
+        if not is_query:
+            parameters["MessageAttributeNames"] = ["All"]
+            parameters["MessageSystemAttributeNames"] = ["All"]
+        messages = await self.client.receive(
+            name,
+            protocol="query" if is_query else "json",
+            queue_visibility_seconds=_VISIBILITY_SECONDS[name],
+            is_drain=is_drain,
+            **parameters,
         )
-        return self.ledger.receive(name, called, (told or {}).get("Messages", ()))
+        return self.backlog.receive(name, messages)
 
-    async def _show(self, name: str, handle: str, seconds: int) -> None:
-        await self.clients.call(
-            "ChangeMessageVisibility",
-            QueueUrl=queue_url(name),
-            ReceiptHandle=handle,
-            VisibilityTimeout=seconds,
-        )
-
-    async def _delete(self, name: str, found: Sequence[tuple[Entry, str]]) -> None:
-        for entry, _ in found:
-            self.ledger.leave(entry)
-        if len(found) == 1 or self._chances.random() < 0.1:
-            for entry, handle in found:
-                ended = await self.clients.call(
-                    "DeleteMessage", QueueUrl=queue_url(name), ReceiptHandle=handle
-                )
-                if ended is not None:
-                    self.ledger.delete(entry)
+    async def _delete(self, name: str, found: Sequence[tuple[Entry, Message]]) -> None:
+        if len(found) == 1 or self._rng.random() < 0.1:
+            outcomes = [await self.client.delete(name, message) for _, message in found]
         elif found:
-            entries = [{"Id": str(n), "ReceiptHandle": h} for n, (_, h) in enumerate(found)]
-            told = await self.clients.call(
-                "DeleteMessageBatch", QueueUrl=queue_url(name), Entries=entries
-            )
-            for done in (told or {}).get("Successful", ()):
-                self.ledger.delete(found[int(done["Id"])][0])
+            outcomes = await self.client.delete_batch(name, [message for _, message in found])
+        else:
+            return
+        for (entry, _), outcome in zip(found, outcomes, strict=True):
+            if outcome == "done":
+                self.backlog.delete(entry)
 
-    async def _wait_in_vain(self) -> None:
-        """Wait for what never comes, and hang up before it has not come."""
-        await self.clients.hang_up_on(
-            self._chances.uniform(0, 0.5),
-            "ReceiveMessage",
-            QueueUrl=queue_url(EMPTY),
-            WaitTimeSeconds=20,
+    async def _abandon_receive(self) -> None:
+        """Wait at a queue that is always empty, and disconnect."""
+        seconds = self._rng.uniform(0, 0.5)
+        await self.client.abandon(
+            "ReceiveMessage", seconds, QueueUrl=queue_url(EMPTY), WaitTimeSeconds=20
         )
 
-    # What concerns whole queues
+    # Whole queues
 
-    async def _look(self) -> None:
-        url = queue_url(self._chances.choice((WORK, ORDERED, LATER)))
-        questions: tuple[tuple[str, dict[str, object]], ...] = (
+    async def _read_queues(self) -> None:
+        url = queue_url(self._rng.choice((WORK, FIFO, DELAYED)))
+        calls: tuple[tuple[str, dict[str, object]], ...] = (
             ("ListQueues", {}),
             ("GetQueueAttributes", {"QueueUrl": url, "AttributeNames": ["All"]}),
             ("ListQueueTags", {"QueueUrl": url}),
-            ("TagQueue", {"QueueUrl": url, "Tags": {"seen": str(self._chances.random())}}),
+            ("TagQueue", {"QueueUrl": url, "Tags": {"seen": str(self._rng.random())}}),
             ("UntagQueue", {"QueueUrl": url, "TagKeys": ["seen"]}),
             ("ListDeadLetterSourceQueues", {"QueueUrl": queue_url(DEAD)}),
-            ("ListMessageMoveTasks", {"SourceArn": f"{_ARN}:{DEAD}"}),
+            ("ListMessageMoveTasks", {"SourceArn": queue_arn(DEAD)}),
         )
-        action, parameters = self._chances.choice(questions)
-        await self.clients.call(action, 0, **parameters)
+        action, parameters = self._rng.choice(calls)
+        await self.client.call(action, **parameters)
 
-    async def _have_a_queue(self) -> None:
-        """Let a queue live: made, filled, looked at, sometimes purged, and deleted."""
+    async def _create_and_delete_queue(self) -> None:
+        """Create a queue, send to it, count its messages, sometimes purge it, and delete it."""
         name = self._names.popleft() if self._names else f"passing-{uuid.uuid4()}"
         url = queue_url(name)
-        count = self._chances.randint(0, 10)
+        count = self._rng.randint(0, 10)
         entries = [{"Id": str(n), "MessageBody": "passing"} for n in range(count)]
-        await self.clients.call("CreateQueue", QueueName=name, tags={"kind": "passing"})
+        await self.client.call("CreateQueue", QueueName=name, tags={"kind": "passing"})
         if entries:
-            await self.clients.call("SendMessageBatch", QueueUrl=url, Entries=entries)
-            await self.clients.call("ReceiveMessage", QueueUrl=url)
+            await self.client.call("SendMessageBatch", QueueUrl=url, Entries=entries)
+            await self.client.call("ReceiveMessage", QueueUrl=url)
         if await self._count(name) != count:
-            self.ledger.findings.append(f"{name} was sent {count} messages and has not as many")
-        if self._chances.random() < 0.5:
-            await self.clients.call("PurgeQueue", QueueUrl=url)
+            self._findings.append(f"{name} was sent {count} messages and has not as many")
+        if self._rng.random() < 0.5:
+            await self.client.call("PurgeQueue", QueueUrl=url)
             if await self._count(name):
-                self.ledger.findings.append(f"{name} was purged and has messages")
-        await self.clients.call("DeleteQueue", QueueUrl=url)
+                self._findings.append(f"{name} was purged and has messages")
+        await self.client.call("DeleteQueue", QueueUrl=url)
         self._names.append(name)
 
     async def _move(self) -> None:
-        """Send dead letters back; a task that still does so is refused a second one."""
-        await self.clients.is_refused("StartMessageMoveTask", SourceArn=f"{_ARN}:{DEAD}")
+        """Start a move task of the dead letters, unless one is running."""
+        await self.client.call("StartMessageMoveTask", SourceArn=queue_arn(DEAD))

@@ -1,4 +1,4 @@
-"""One soak: a server, the load, a sample now and then, and what is found in the end."""
+"""One soak: run a server under load, sample what it uses, and report what was wrong."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from tests.api.server_process import ServerProcess
 from tests.bench.processes import Server
-from tests.soak.clients import PATIENCE_SECONDS
 from tests.soak.load import Load
-from tests.soak.watch import (
+from tests.soak.resources import (
     MIB,
     PARTS,
     SLOWER,
@@ -27,16 +26,20 @@ from tests.soak.watch import (
 
 _SAMPLES = 600
 _LINES = 60
+_CLOSE_SECONDS = 30
+"""Time in which the server must close the connections that the client has closed."""
 
 
 @dataclass
 class Soak:
-    """One run of so many seconds; lines go to `say` as they come.
+    """One run of so many seconds.
 
     Attributes:
-        samples: what the server used, from moment to moment.
-        findings: what must not have been; an empty list is what is wanted.
-        latencies: of each sixth of the run, in seconds.
+        per_second: how many actions of the load begin in a second.
+        write_line: called with each line of the report as soon as it is known.
+        samples: what the server used, in order of time.
+        findings: what was wrong.
+        latencies: seconds until answers, for each sixth of the run.
     """
 
     database: str
@@ -44,13 +47,13 @@ class Soak:
     seconds: float
     per_second: float
     seed: int
-    say: Callable[[str], None]
+    write_line: Callable[[str], None]
     samples: list[Sample] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     latencies: list[array[float]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Start the server, load it, and hold what it then is against what it may be."""
+        """Start the server, run the load, and collect what was wrong."""
         self.latencies = [array("d") for _ in range(PARTS)]
         with await asyncio.to_thread(
             ServerProcess, "--database", self.database, directory=self.directory
@@ -62,15 +65,17 @@ class Soak:
             await load.run(self.seconds)
             await watching
             await load.settle()
-            load.clients.close()
+            load.client.close()
             self.findings += [*load.findings(), *growth(self.samples)]
             self.findings += await _left_open(server)
-            ledger = load.ledger
-            received = ", ".join(f"{name} {n}" for name, n in sorted(ledger.received.items()))
-            self.say(f"{ledger.sent} sent, {ledger.deleted} deleted; received: {received}")
+            backlog = load.backlog
+            received = ", ".join(f"{name} {n}" for name, n in sorted(backlog.received.items()))
+            self.write_line(f"{backlog.sent} sent, {backlog.deleted} deleted; received: {received}")
             status, _, errors = await asyncio.to_thread(process.stop)
             if (status, errors) != (0, ""):
-                self.findings.append(f"it ended with status {status}, and said {errors[-2_000:]!r}")
+                self.findings.append(
+                    f"the server ended with status {status} and logged {errors[-2_000:]!r}"
+                )
         self._conclude()
 
     async def _watch(self, server: Server, load: Load) -> None:
@@ -78,14 +83,14 @@ class Soak:
         lines = 0
         for number in range(1, _SAMPLES + 1):
             due = began + self.seconds * number / _SAMPLES
-            # What is late is not made up for: samples of one moment would count as many.
+            # After a delay, late samples keep a distance: else many would show the same state.
             await asyncio.sleep(max(due - time.monotonic(), self.seconds / _SAMPLES / 2))
             if load.findings():
                 return
             self._sample(server, load, time.monotonic() - began)
             if number * _LINES >= (lines + 1) * _SAMPLES:
                 lines += 1
-                self.say(self._line())
+                self.write_line(self._line())
 
     def _sample(self, server: Server, load: Load, seconds: float) -> None:
         connections, others = _descriptors(server)
@@ -95,18 +100,19 @@ class Soak:
                 seconds,
                 server.resident_bytes(),
                 connections,
-                connections - load.clients.open,
+                # The server may not have accepted some of the client's connections yet.
+                max(connections - load.client.open_connections, 0),
                 others,
                 size(Path(path)),
                 size(Path(f"{path}-wal")),
-                load.clients.requests,
-                load.ledger.waiting(),
+                load.requests,
+                load.backlog.count(),
                 server.usage().cpu_seconds,
             )
         )
         part = min(int(seconds / self.seconds * PARTS), PARTS - 1)
-        self.latencies[part].extend(load.clients.latencies)
-        load.clients.latencies.clear()
+        self.latencies[part].extend(load.latencies)
+        load.latencies.clear()
 
     def _line(self) -> str:
         last = self.samples[-1]
@@ -115,21 +121,23 @@ class Soak:
         return (
             f"{last.seconds / 60:6.1f} min: {(last.requests - first.requests) / seconds:4.0f}"
             f" requests/s, CPU {(last.cpu_seconds - first.cpu_seconds) / seconds:4.0%},"
-            f" {last.waiting} wait, RSS {last.resident_bytes / MIB:.1f} MiB,"
-            f" {last.connections} connections, {last.others} other descriptors,"
+            f" backlog {last.backlog}, RSS {last.resident_bytes / MIB:.1f} MiB,"
+            f" {last.connections} connections, {last.other_descriptors} other descriptors,"
             f" database {last.database_bytes / MIB:.1f} MiB, log {last.log_bytes / MIB:.1f} MiB"
         )
 
     def _conclude(self) -> None:
         for number, latencies in enumerate(self.latencies, 1):
             p50, p99 = percentile(latencies, 0.5), percentile(latencies, 0.99)
-            self.say(f"sixth {number}: p50 {p50:.2f} ms, p99 {p99:.2f} ms of {len(latencies)}")
+            self.write_line(
+                f"sixth {number}: p50 {p50:.2f} ms, p99 {p99:.2f} ms of {len(latencies)}"
+            )
         early, late = (percentile(self.latencies[part], 0.99) for part in (1, PARTS - 1))
         if early and late > SLOWER * early:
-            # Machines are shared: this alone is no fault of the server's.
-            self.say(f"the last sixth's p99 is {late / early:.1f} times the second's")
+            # A note, not a finding: other processes of the machine may be the cause.
+            self.write_line(f"the last sixth's p99 is {late / early:.1f} times the second's")
         for finding in self.findings[:20]:
-            self.say(f"found: {finding}")
+            self.write_line(f"found: {finding}")
 
 
 def _descriptors(server: Server) -> tuple[int, int]:
@@ -138,10 +146,11 @@ def _descriptors(server: Server) -> tuple[int, int]:
 
 
 async def _left_open(server: Server) -> list[str]:
-    """Tell how many connections the server keeps after all have hung up."""
-    until = time.monotonic() + PATIENCE_SECONDS
+    """Return a finding if the server keeps connections that the client has closed."""
+    deadline = time.monotonic() + _CLOSE_SECONDS
     while left := _descriptors(server)[0]:
-        if time.monotonic() > until:
-            return [f"{left} connections are open that nobody has"]
+        if time.monotonic() > deadline:
+            return [f"the server has {left} open connections, and the client has none"]
+        # The server closes them when it notices, as a real process does.
         await asyncio.sleep(0.05)
     return []

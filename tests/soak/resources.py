@@ -1,4 +1,4 @@
-"""What the server uses while the load goes on, and what that may be in the end."""
+"""Samples of what a server uses, and the rules of what must not grow."""
 
 from __future__ import annotations
 
@@ -9,65 +9,72 @@ from statistics import median
 from typing import NamedTuple
 
 PARTS = 6
-"""The first of so many parts of a run is for warming up; the second is what others are held to."""
+"""Parts of a run: the first is for warming up, the second is what later ones are compared with."""
 
 MIB = 1024 * 1024
 _GROWTH = 1.05
 _FILE_GROWTH = 1.25
 _SMALL_BYTES = 32 * MIB
-"""A file that is no larger may have grown by chance: some bodies have a whole MiB."""
+"""A file of this size may have grown by chance: some bodies have almost one MiB."""
 _LARGEST_LOG_BYTES = 64 * MIB
-_WORTH_SECONDS = 600
-"""In a run that is shorter, memory says nothing yet: caches still fill."""
+_MEMORY_SECONDS = 600
+"""Shortest run whose memory is checked: in a shorter one, caches still fill."""
 
 SLOWER = 3.0
-"""By how much later p99 may be worse than early, before the report says so."""
+"""Factor by which p99 may rise before the report says so."""
 
-
-_LISTENS = "0A"
+_LISTEN_STATE = "0A"
 
 
 class Sample(NamedTuple):
-    """The server at a moment: seconds since the load began, bytes, counts.
+    """What the server uses at a moment.
 
-    `strays` are connections that the server has and no client.
+    Attributes:
+        seconds: time since the load began.
+        connections: the server's connections.
+        surplus_connections: those of them that the client does not have.
+        other_descriptors: its other open descriptors.
+        log_bytes: the size of SQLite's write-ahead log.
+        requests: how many were answered so far.
+        backlog: messages that are sent and not deleted.
+        cpu_seconds: CPU time of the process so far.
     """
 
     seconds: float
     resident_bytes: int
     connections: int
-    strays: int
-    others: int
+    surplus_connections: int
+    other_descriptors: int
     database_bytes: int
     log_bytes: int
     requests: int
-    waiting: int
+    backlog: int
     cpu_seconds: float
 
 
 def descriptors(pid: int, port: int) -> tuple[int, int]:
-    """Count a process's connections on its port, and its other open descriptors. Linux only."""
+    """Return how many connections on its port, and other descriptors, a process has (Linux)."""
     open_: list[str] = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        # What is gone was closed meanwhile.
+        # The process may close a descriptor meanwhile.
         with contextlib.suppress(FileNotFoundError):
             open_.append(str(entry.readlink()))
     ours = set()
     for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
         _, local, _, state, *_, inode = line.split()[:10]
-        if int(local.rpartition(":")[2], 16) == port and state != _LISTENS:
+        if int(local.rpartition(":")[2], 16) == port and state != _LISTEN_STATE:
             ours.add(f"socket:[{inode}]")
     connections = len(ours.intersection(open_))
     return connections, len(open_) - connections
 
 
 def size(path: Path) -> int:
-    """Give a file's size; one that is not there has none."""
+    """Return a file's size in bytes; 0 if it does not exist."""
     return path.stat().st_size if path.exists() else 0
 
 
 def percentile(latencies: Iterable[float], share: float) -> float:
-    """Give the latency in milliseconds that so great a share did not exceed."""
+    """Return a percentile of latencies in seconds, in milliseconds; `share` is 0.99 for p99."""
     ordered = sorted(latencies)
     if not ordered:
         return 0.0
@@ -75,26 +82,26 @@ def percentile(latencies: Iterable[float], share: float) -> float:
 
 
 def part(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
-    """Give the samples of one of the parts of a run, counted from nought.
+    """Return the samples of one part of a run; the first part is number 0.
 
-    There are as many in each, even if the machine does something else for one of them.
+    All parts have as many samples, even if the machine was busy in one of them.
     """
     return samples[len(samples) * number // PARTS : len(samples) * (number + 1) // PARTS]
 
 
 def growth(samples: Sequence[Sample]) -> Iterator[str]:
-    """Tell what has grown that must not: the last part of a run against the second."""
+    """Yield what has grown although it must not, from the second part of a run to the last."""
     early, late = part(samples, 1), part(samples, PARTS - 1)
-    # Of an hour five minutes after the warm-up, and the last five: large bodies make it go up and
-    # down by a tenth from minute to minute.
+    # Half a part is five minutes of an hour: large bodies change the memory by a tenth from minute
+    # to minute.
     first = early[: max(len(early) // 2, 1)]
     last = late[-max(len(late) // 2, 1) :]
     before = median(one.resident_bytes for one in first)
     after = median(one.resident_bytes for one in last)
-    if samples[-1].seconds >= _WORTH_SECONDS and after > before * _GROWTH:
+    if samples[-1].seconds >= _MEMORY_SECONDS and after > before * _GROWTH:
         yield f"memory grew from {before / MIB:.1f} to {after / MIB:.1f} MiB"
-    for name in ("strays", "others"):
-        # At every moment some are about to be closed.
+    for name in ("surplus_connections", "other_descriptors"):
+        # Every sample has some that are about to be closed: only the minimum must not rise.
         before, after = (min(getattr(one, name) for one in samples) for samples in (early, late))
         if after > before:
             yield f"descriptors ({name}) rose from {before} to {after}"
