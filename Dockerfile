@@ -7,7 +7,8 @@ RUN python -m venv /opt/build && python -m venv /opt/queueserver \
         --requirement /source/locks/build.txt \
     && /opt/queueserver/bin/pip install --no-cache-dir --quiet --only-binary :all: --require-hashes \
         --requirement /source/locks/run.txt
-COPY pyproject.toml hatch_build.py README.md LICENSE /source/
+COPY pyproject.toml README.md LICENSE /source/
+COPY .ci/hatch_build.py /source/.ci/hatch_build.py
 COPY queueserver /source/queueserver
 COPY storage /source/storage
 COPY protocol /source/protocol

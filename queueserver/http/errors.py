@@ -33,7 +33,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
         return MalformedInput("The request's body could not be read.")
     if isinstance(error, DatabaseUnavailable):
         log.error(
-            "database unavailable, answering ServiceUnavailable (503) until it is back: "
+            "the database is unavailable, answering ServiceUnavailable (503) until it is back: "
             "request_id=%s reason=%s",
             request_id,
             error,
@@ -41,7 +41,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
         return ServiceUnavailable()
     if isinstance(error, DatabaseDamaged):
         log.error(
-            "database damaged, answering InternalFailure (500); "
+            "the database is damaged, answering InternalFailure (500); "
             "find the damage with `queueserver check`: request_id=%s reason=%s",
             request_id,
             error,

@@ -130,7 +130,7 @@ def test_who_meets_damage_is_told_in_one_line_and_other_queues_go_on(
     lines = [line for line in log.splitlines() if "queueserver.http.errors" in line]
     assert len(lines) == refused
     for line in lines:
-        assert re.search(r": database damaged, .* request_id=\S+ reason=\S", line)
+        assert re.search(r": the database is damaged, .* request_id=\S+ reason=\S", line)
     assert "Traceback" not in log
     assert "body" not in log.replace("column 'body'", "")
 
@@ -159,7 +159,8 @@ def test_who_is_given_nothing_but_a_damaged_envelope_is_told_so(file: Path) -> N
         assert (answer.status, told(answer).code) == (500, "InternalFailure")
         _, _, log = server.stop()
     assert re.search(
-        r" message \d+ of queue damaged .*\n.*: database damaged, .* request_id=\S+ reason=", log
+        r" message \d+ of queue damaged .*\n.*: the database is damaged, .* request_id=\S+ reason=",
+        log,
     )
     assert len(log.splitlines()) == 2
 
