@@ -88,7 +88,7 @@ class MoveTaskRunner:
                     self.run_task(task.id, task.per_second, task.started_at_ms)
             except DatabaseUnavailable as error:
                 log.warning(
-                    "move tasks wait for the database, next attempt in 1 s: error=%s", error
+                    "move tasks wait for the database, next attempt in 1 s: reason=%s", error
                 )
                 self._wake.set()
                 await self._sleep(1)
@@ -109,7 +109,7 @@ class MoveTaskRunner:
                 waits += 1
                 pause_s = _pause_seconds(failures + waits)
                 log.warning(
-                    "a move task waits for the database, next attempt in %d s: task=%s error=%s",
+                    "a move task waits for the database, next attempt in %d s: task=%s reason=%s",
                     pause_s,
                     task_id,
                     error,

@@ -73,7 +73,11 @@ class Upkeep:
             try:
                 await work()
             except DatabaseDamaged as error:
-                log.warning("skipping damaged rows, run 'queueserver check': error=%s", error)
+                log.warning(
+                    "rows are damaged, skipping them in this round of upkeep; "
+                    "find the damage with `queueserver check`: reason=%s",
+                    error,
+                )
 
     async def _run(self) -> None:
         while True:
@@ -82,7 +86,7 @@ class Upkeep:
                 await self.run_round()
             except DatabaseUnavailable as error:
                 log.warning(
-                    "upkeep waits for the database, next attempt in %d s: error=%s",
+                    "upkeep waits for the database, next attempt in %d s: reason=%s",
                     _ROUND_SECONDS,
                     error,
                 )
@@ -128,8 +132,8 @@ class Upkeep:
         except DatabaseDamaged as error:
             if len(page) == 1:
                 log.warning(
-                    "skipping the expired messages of a damaged queue, run 'queueserver check': "
-                    "queue=%s error=%s",
+                    "a queue is damaged, not freeing its expired messages; "
+                    "find the damage with `queueserver check`: queue=%s reason=%s",
                     page[0].name,
                     error,
                 )

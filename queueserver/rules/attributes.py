@@ -28,6 +28,8 @@ from queueserver.rules.redrive_policies import (
     parse_redrive_allow_policy,
     parse_redrive_policy,
 )
+from storage import queues
+from storage.queue_settings import QueueName, QueueSettings, Redrive
 
 Parse = Callable[[str], str | None]
 """Returns the normalised value, or None to clear the attribute; raises ValueError if invalid."""
@@ -191,6 +193,28 @@ def parse_stored(stored: Mapping[str, str]) -> Attributes:
 def is_fifo(attributes: Mapping[str, str]) -> bool:
     """Return whether stored attributes, or those of a CreateQueue request, are a FIFO queue's."""
     return attributes.get("FifoQueue", "").lower() == "true"
+
+
+def queue_kind(stored: Mapping[str, str]) -> str:
+    """Return the kind of queue to create: standard, FIFO, or FIFO with deduplication by group.
+
+    AWS: a later change of DeduplicationScope does not change how the queue deduplicates.
+    """
+    if not is_fifo(stored):
+        return queues.STANDARD
+    by_group = stored.get("DeduplicationScope") == "messageGroup"
+    return queues.FIFO_BY_GROUP if by_group else queues.FIFO
+
+
+def queue_settings(stored: Mapping[str, str]) -> QueueSettings:
+    """Return the settings in a queue's stored attributes that storage applies."""
+    values = parse_stored(stored)
+    redrive, policy = None, values.redrive_policy
+    if policy is not None:
+        arn = policy.target
+        target = QueueName(arn.account, arn.region, arn.resource)
+        redrive = Redrive(target, policy.max_receive_count)
+    return QueueSettings(values.message_retention_period * 1000, redrive)
 
 
 def parse_requested(

@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from protocol.errors import InvalidParameterValue, OverLimit
+import base64
+
+import msgspec
+
+from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit
 from protocol.names import Arn, parse_arn
 from queueserver.rules import limits
 from queueserver.rules.parameters import invalid_parameter_error, is_xml_text
+
+
+class TaskHandle(msgspec.Struct):
+    """The handle that cancels a task. AWS: base64 of JSON with the task's id and source."""
+
+    task_id: str = msgspec.field(name="taskId")
+    source_arn: str = msgspec.field(name="sourceArn")
+
+    def encode(self) -> str:
+        """Return the handle as text."""
+        return base64.b64encode(msgspec.json.encode(self)).decode()
+
+
+def parse_task_handle(text: str) -> TaskHandle:
+    """Parse TaskHandle.
+
+    Raises:
+        MissingParameter: the handle is empty.
+        InvalidParameterValue: the text is not a handle.
+    """
+    if not text:
+        raise MissingParameter("The request must contain the parameter TaskHandle.")
+    try:
+        handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=TaskHandle)
+        parse_move_task_arn("SourceArn", handle.source_arn)
+    except (ValueError, InvalidParameterValue):
+        raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
+    return handle
 
 
 def check_active_move_tasks(count: int) -> None:

@@ -81,6 +81,21 @@ def parse_visibility_timeout(value: int | None) -> int:
     return value
 
 
+def parse_entry_visibility_timeout(value: int | None, position: int) -> int:
+    """Return the timeout of a ChangeMessageVisibilityBatch entry, whose range is not checked.
+
+    `position` counts the entries from 1. AWS rejects the whole batch for a missing timeout, and
+    only the entry for one that is out of range.
+
+    Raises:
+        MissingParameter: there is no timeout.
+    """
+    if value is None:
+        entry = f"ChangeMessageVisibilityBatchRequestEntry.{position}"
+        raise missing_parameter(f"{entry}.VisibilityTimeout")
+    return value
+
+
 def check_entry_visibility_timeout(value: int) -> None:
     """Reject a visibility timeout of a ChangeMessageVisibilityBatch entry outside 0 s to 12 hours.
 

@@ -21,6 +21,7 @@ from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
 from protocol.wire import WireRequest, WireResponse
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.permissions import Permissions
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
@@ -167,11 +168,12 @@ class Operations:
         database.secret = SECRET
         # Nobody waits: the clock stands still.
         database.waiters.close()
-        directory = QueueCache(database)
+        cache = QueueCache(database)
         self._dispatcher = Dispatcher(
-            Queues(database, directory, clock, cooldowns=False),
-            Messages(database, directory, clock, in_flight_limit=120_000),
+            Queues(database, cache, clock, cooldowns=False),
+            Messages(database, cache, clock, in_flight_limit=120_000),
             MoveTasks(database, clock),
+            Permissions(database, cache),
         )
         for name in inputs.QUEUES:
             attributes_ = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
