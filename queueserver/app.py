@@ -31,13 +31,17 @@ from queueserver.start_errors import StartError
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseUnusable, mask_password
+from storage.settings import EngineSettings
 
 
 class App:
     """One server, from `start` to `stop`."""
 
-    def __init__(self, config: Config, clock: Clock) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, engine_settings: EngineSettings | None = None
+    ) -> None:
         self._config = config
+        self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
         self._listener: Listener
@@ -82,6 +86,7 @@ class App:
                 limit_bytes=config.buffer_mib * 1024 * 1024,
                 connections=config.pool_size,
                 poll_seconds=config.poll_seconds,
+                engine_settings=self._engine_settings,
             )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error

@@ -16,11 +16,12 @@ from storage.commits import write_queue
 from storage.commits.write_queue import WriteQueue
 from storage.commits.writer import Writer, WriterSettings
 from storage.engine import Engine
-from storage.errors import DatabaseUnavailable, DatabaseUnusable, explain, translate
+from storage.errors import DatabaseUnavailable, DatabaseUnusable, WriteConflict, explain
 from storage.hints import Hints
 from storage.messages.commands import Command
 from storage.notifications import Notifications
 from storage.postgresql.engine import PostgresqlEngine
+from storage.settings import EngineSettings
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
 from storage.waiters import Waiters
@@ -103,6 +104,7 @@ class Database:
         connections: int = 5,
         poll_seconds: float | None = None,
         settings: WriterSettings | None = None,
+        engine_settings: EngineSettings | None = None,
     ) -> Self:
         """Open the database, create or migrate its tables, and start the writer.
 
@@ -115,19 +117,21 @@ class Database:
             poll_seconds: if given, PostgreSQL is behind a transaction pooler that passes on no
                 notifications, and waiting receivers check for messages at this interval.
             settings: retries and timeouts of the writer.
+            engine_settings: timeouts and limits of the engine.
 
         Raises:
             DatabaseUnusable: the database cannot be reached or read, belongs to something else,
                 or is locked by another process.
         """
-        engine = _create_engine(url, connections, poll_seconds)
+        engine = _create_engine(url, connections, poll_seconds, engine_settings or EngineSettings())
         try:
             secret = await engine.open(clock)
         except BaseException as error:
             await engine.close()
             if not isinstance(error, Exception):
                 raise
-            raise DatabaseUnusable(explain(error, engine.display_url())) from error
+            text = explain(error, engine.display_url(), engine.classify(error))
+            raise DatabaseUnusable(text) from error
         return cls(engine, clock, secret, limit, limit_bytes, settings or WriterSettings())
 
     async def close(self) -> None:
@@ -156,9 +160,10 @@ class Database:
         try:
             return await self._engine.read(lambda connection: function(connection, *args, **kw))
         except Exception as error:
-            if translated := translate(error):
-                raise translated from error
-            raise
+            classified = self._engine.classify(error)
+            if classified is None or isinstance(classified, WriteConflict):
+                raise
+            raise classified from error
 
     async def ping(self) -> None:
         """Check that the database answers.
@@ -228,10 +233,12 @@ class Database:
             self._leader_work.resync()
 
 
-def _create_engine(url: str, connections: int, poll_seconds: float | None) -> Engine:
+def _create_engine(
+    url: str, connections: int, poll_seconds: float | None, settings: EngineSettings
+) -> Engine:
     if url.startswith("postgresql:"):
-        return PostgresqlEngine(url, connections, poll_seconds)
+        return PostgresqlEngine(url, connections, poll_seconds, settings)
     try:
-        return SqliteEngine(sa.make_url(url))
+        return SqliteEngine(sa.make_url(url), settings)
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import sqlalchemy as sa
 
 from storage.clock import Clock
+from storage.errors import ClassifiedError
 from storage.notifications import NotificationHandler, Notifications
 from storage.sql.statement import Statement
 
@@ -25,8 +26,6 @@ class Capabilities:
     Attributes:
         has_concurrent_writers: other servers may lock or change rows between two statements of a
             transaction: rows must be locked before they are changed.
-        lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
-            takes `count` numbers, in rows of which only the first column is not null.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of those inserted.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
@@ -34,7 +33,6 @@ class Capabilities:
     """
 
     has_concurrent_writers: bool
-    lock_queues_and_take_numbers: Statement | None = None
     insert_or_lock_groups: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
 
@@ -42,8 +40,8 @@ class Capabilities:
 class Engine(Protocol):
     """One kind of database: its connections, transactions and notifications.
 
-    Methods raise the errors of SQLAlchemy and of the operating system; `storage.errors` classifies
-    them.
+    Methods raise the errors of SQLAlchemy and of the operating system; `classify` says what each
+    means.
 
     Attributes:
         capabilities: what this kind of database can do.
@@ -63,18 +61,10 @@ class Engine(Protocol):
         """Notify the other servers when this transaction commits."""
         ...
 
-    async def transact(
-        self,
-        function: Callable[[sa.Connection], T],
-        is_small: bool,
-        has_more: Callable[[], bool],
-        /,
-    ) -> T:
+    async def transact(self, function: Callable[[sa.Connection], T], is_small: bool, /) -> T:
         """Run a function in a transaction of the only writer, and commit.
 
-        The engine may run a small transaction (a few milliseconds) on the event loop. It calls
-        `has_more` just before COMMIT; the result tells whether the next transaction follows at
-        once.
+        The engine may run a small transaction (a few milliseconds) on the event loop.
         """
         ...
 
@@ -84,6 +74,10 @@ class Engine(Protocol):
 
     def take_numbers(self, connection: sa.Connection, count: int, /) -> Sequence[int]:
         """Take the next `count` numbers within a transaction: increasing, never taken twice."""
+        ...
+
+    def classify(self, error: BaseException, /) -> ClassifiedError | None:
+        """Return what an error means for the process, or None if the work itself is at fault."""
         ...
 
     async def close(self) -> None:

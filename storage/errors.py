@@ -1,131 +1,101 @@
-"""What can be wrong with the database itself, as the process is told of it."""
+"""The errors of the database as the rest of the process sees them.
+
+Each engine classifies what its driver raises: `storage.postgresql.errors` knows SQLSTATEs,
+`storage.sqlite.errors` knows SQLite's codes and texts.
+"""
 
 from __future__ import annotations
 
 import re
+from typing import TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
-
-from storage import migrations
-
-_COLLISION_STATES = ("40001", "40P01")
-"""What SQL calls a serialization failure and a deadlock."""
-
-_LOST_STATES = ("08", "57P", "25006")
-"""What SQL calls a connection that is lost or of no use any more: the server goes, or only reads.
-
-These and those below are beginnings of codes."""
-
-_PASSING_STATES = (*_LOST_STATES, "53", "55P03", "57014", "58")
-"""What else says nothing about the work: no room, or it took too long."""
-
-
-_DAMAGED_STATES = ("XX001", "XX002")
-"""What SQL databases call data, and an index, that is damaged."""
-
-_DAMAGED_TEXTS = ("malformed", "Could not decode to UTF-8")
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 
 class DatabaseUnusable(Exception):
-    """The database cannot be opened; the text is one clear line, without passwords."""
+    """The database cannot be opened; the text is one line without passwords."""
 
 
 class DatabaseUnavailable(Exception):
-    """The database does not answer now, or not any more; trying again may help."""
+    """The database does not answer now; a retry may help."""
 
 
 class DatabaseDamaged(Exception):
-    """What is asked for lies where the database is damaged; trying again does not help."""
+    """The rows asked for are damaged in the database; a retry does not help."""
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """So much waits for the database that no more is taken; trying again in a while helps."""
+    """The write queue is full; a retry after a pause helps."""
 
 
-def _state(error: BaseException) -> str:
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(orig, "sqlstate", None) or ""
+class WriteConflict(Exception):
+    """Two transactions changed the same rows, or deadlocked; a retry at once helps."""
 
 
-def is_damage(error: BaseException) -> bool:
-    """Tell whether an error means that the database is not what was written to it."""
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    if _state(error).startswith(_DAMAGED_STATES):
-        return True
-    # Drivers of databases all call their errors so, and some tell no more than a text.
-    is_databases = any(kind.__name__ == "DatabaseError" for kind in type(orig).__mro__)
-    return is_databases and any(text in str(orig) for text in _DAMAGED_TEXTS)
+class ForeignDatabase(Exception):
+    """The database holds tables, and they are not queueserver's."""
 
 
-def describe_damage(error: BaseException) -> str:
-    """Say what the database says of damage, without what is stored there, which SQLite quotes."""
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    return str(orig).partition(" with text ")[0]
+class NewerSchema(Exception):
+    """The database was written by a later queueserver than this one."""
 
 
-def is_connection_loss(error: BaseException) -> bool:
-    """Tell whether an error means that the connection is of no use any more, by what it says."""
-    return _state(error).startswith(_LOST_STATES)
+ClassifiedError: TypeAlias = DatabaseDamaged | DatabaseUnavailable | WriteConflict
+"""What an engine makes of an error of its driver."""
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether an error says nothing about the work that met it.
+    """Return whether an error of any driver says nothing about the work that was running.
 
-    A connection that was lost in mid-operation must not be taken for the work's fault: the COMMIT
-    may have been done, and work that is run again would then be done twice.
+    This includes a connection lost in mid-operation: COMMIT may have succeeded, so a retry might do
+    the work twice.
     """
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    if isinstance(error, DBAPIError) and error.statement is None:
-        return True  # there was no connection to say anything on
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        if error.statement is None:
+            return True  # raised while connecting
     if isinstance(error, sa.exc.TimeoutError):
-        return True  # all connections were in use for too long
-    if _state(error).startswith(_PASSING_STATES):
-        return True
+        return True  # all pooled connections stayed in use
     return isinstance(error, OperationalError | InterfaceError | OSError)
 
 
-def is_write_conflict(error: DBAPIError) -> bool:
-    """Tell whether work met another server's at the same rows, and may simply be done again."""
-    return isinstance(error, IntegrityError) or _state(error) in _COLLISION_STATES
-
-
-def translate(error: Exception) -> Exception | None:
-    """Return the error that callers get for an error of the database; None for any other error."""
-    if is_damage(error):
-        return DatabaseDamaged(describe_damage(error))
-    if is_transient(error):
-        return DatabaseUnavailable(str(error) or "no answer")
-    return None
+def driver_error(error: BaseException) -> BaseException:
+    """Return the driver's own error that SQLAlchemy wrapped, or the error itself."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig
+    return error
 
 
 def summarize(error: BaseException) -> str:
     """Return the first line of an error; what follows may quote the contents of rows."""
-    orig = error.orig if isinstance(error, DBAPIError) else error
-    return str(orig).partition("\n")[0] or type(error).__name__
+    driver = driver_error(error)
+    return str(driver).partition("\n")[0] or type(error).__name__
 
 
 def mask_password(url: str) -> str:
-    """Return a database URL that may be printed: any password in it is three stars.
+    """Return a database URL in which passwords are replaced by `***`.
 
-    Masks up to the last `@`, as an unescaped one inside a password must not show its second half.
+    Everything up to the last `@` is masked, because a password may contain an unescaped `@`.
     """
     url = re.sub(r"(://[^:@/?#]*):.*@", r"\1:***@", url, count=1, flags=re.DOTALL)
     return re.sub(r"([?&]\w*password=)[^&#]*", r"\1***", url, flags=re.IGNORECASE)
 
 
-def explain(error: Exception, where: str) -> str:
-    """Word in one line why a database cannot be used."""
-    if isinstance(error, migrations.ForeignDatabase):
+def explain(error: Exception, where: str, classified: Exception | None) -> str:
+    """Return one line for the operator that says why a database cannot be used.
+
+    `classified` is what the engine makes of the error.
+    """
+    if isinstance(error, ForeignDatabase):
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
-    if isinstance(error, migrations.NewerSchema):
+    if isinstance(error, NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
     if isinstance(error, TimeoutError):
         return f"cannot reach {where}: no answer"
     if isinstance(error, OSError):
         return f"cannot reach {where}: {error.strerror or error}"
-    if is_damage(error):
-        return f"{where} is damaged ({describe_damage(error)}): put a backup in its place"
-    reason = error.orig if isinstance(error, DBAPIError) else error
-    return f"cannot use {where}: {' '.join(str(reason).split())}"
+    if isinstance(classified, DatabaseDamaged):
+        return f"{where} is damaged ({classified}): put a backup in its place"
+    return f"cannot use {where}: {' '.join(str(driver_error(error)).split())}"

@@ -1,6 +1,7 @@
-"""What one process remembers of queues between transactions, so that it need not count them.
+"""Hints: what one process remembers of queues between transactions, so that it can count less.
 
-It may be thrown away at any time: whatever is missing or out of date is counted again.
+The database is the truth. Hints may be dropped at any time: a missing or stale hint costs another
+count, and is never stored.
 """
 
 from __future__ import annotations
@@ -8,26 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _QUEUES = 10_000
-"""How many queues are remembered; then all are forgotten."""
+"""The number of queues that have hints; when one more comes, all hints are dropped."""
 
 _LONGEST_BODY_BYTES = 1024 * 1024
-"""What bodies are taken for before any was seen."""
+"""The assumed length of bodies before one was seen (AWS: the longest message, 1 MiB)."""
 
 
 class QueueHints:
-    """What is remembered of one queue.
+    """The hints of one queue.
 
     Attributes:
-        body_bytes: how long the longest bodies were that were sent or received lately.
-        in_flight: how many were in flight when they were counted, and were claimed here since.
-        counted: how many that were when they were counted, if they ever were.
-        is_full: whether a claim found no room for more in flight, and none has found any since.
-        claimed: messages claimed since the tenants in flight were compared.
-        compared: among about how many messages in flight they were.
-        counted_at_ms: when they were.
-        noisy: the tenants that were found noisy then, by how many messages each had in flight.
-        waiting: quiet tenants that were seen to have visible messages, and since when.
-        walked_to: the tenant after which the search for such goes on.
+        body_bytes: length of the longest bodies that were sent or received lately.
+        in_flight: messages in flight at the last count, plus those claimed here since.
+        counted: messages in flight at the last count, or None before the first.
+        is_full: whether the last claim reached the limit of messages in flight.
+        claimed: messages of tenants that were claimed since tenants were last compared.
+        compared: messages in flight among which tenants were last compared.
+        counted_at_ms: when tenants were last compared, in epoch milliseconds, or None.
+        noisy: the noisy tenants of that comparison, with their number of messages in flight.
+        waiting: quiet tenants with visible messages, and since when these are visible.
+        walked_to: the tenant after which the search for such tenants continues.
     """
 
     __slots__ = (
@@ -56,18 +57,18 @@ class QueueHints:
         self.walked_to = ""
 
     def note_bodies(self, longest_bytes: int) -> None:
-        """Learn from a claim how long bodies are; what was longer before is forgotten slowly."""
+        """Record the longest body of a claim; the hint of longer ones before decreases slowly."""
         self.body_bytes = max(longest_bytes, self.body_bytes * 7 // 8)
 
 
 class Hints:
-    """Hints by queue id."""
+    """The hints of all queues, by queue id."""
 
     def __init__(self) -> None:
         self._by_queue: dict[int, QueueHints] = {}
 
     def of(self, queue_id: int) -> QueueHints:
-        """Give what is remembered of a queue, to be read and changed."""
+        """Return a queue's hints, which the caller may change."""
         hint = self._by_queue.get(queue_id)
         if hint is None:
             if len(self._by_queue) >= _QUEUES:
@@ -75,6 +76,6 @@ class Hints:
             hint = self._by_queue[queue_id] = QueueHints()
         return hint
 
-    def forget(self, queue_id: int) -> None:
-        """Remember nothing of a queue that has ended."""
+    def drop(self, queue_id: int) -> None:
+        """Drop the hints of a queue that was purged or deleted."""
         self._by_queue.pop(queue_id, None)

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from storage.errors import ForeignDatabase, NewerSchema
 from storage.queue_settings import REDRIVE_COLUMNS, QueueName
 from storage.schema import metadata, properties, queues
 
@@ -124,14 +125,6 @@ MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_store_settings_in_co
 
 VERSION = len(MIGRATIONS) + 1
 """The version of the tables in `storage.schema`."""
-
-
-class ForeignDatabase(Exception):
-    """The database holds tables that are not queueserver's."""
-
-
-class NewerSchema(Exception):
-    """The database has a schema of a later version than `VERSION`."""
 
 
 def version(connection: sa.Connection) -> int:

@@ -1,7 +1,7 @@
-"""Message move tasks: what is known of them, and one step of their work.
+"""Message move tasks: start, list, cancel, and take one step of the work.
 
-A step moves some messages and notes how many in the same transaction, so a task that is
-interrupted goes on where it was. Refuses to decide how quickly: that is the runner's part.
+A step moves some messages and records how many in the same transaction, so that a task continues
+after a restart where it stopped. The runner of the tasks decides how often to take steps.
 """
 
 from __future__ import annotations
@@ -30,31 +30,39 @@ FAILED = "FAILED"
 
 _ACTIVE = (RUNNING, CANCELLING)
 _KEPT = 10
-"""Of how many tasks of a queue, the latest, anything is known."""
+"""The number of a queue's latest tasks that are kept (AWS lists up to 10)."""
 
 
 class TaskIsRunning(Exception):
-    """The queue has a task that has not ended yet."""
+    """The queue has an active task already (AWS: at most one per source queue)."""
 
 
 class TaskHasEnded(Exception):
-    """The task is not running, so it cannot be cancelled."""
+    """The task cannot be cancelled, because it is not running."""
 
 
 class NoSource(Exception):
-    """A message does not say which queue it came from."""
+    """A message was sent to the queue itself, so that it has no source to move back to."""
 
 
 class NoDestination(Exception):
-    """The queue that messages should move to is not there."""
+    """The queue to which messages should move does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A task as it was when it was read.
+    """A task, as it was when it was read.
 
-    `source` is a queue's name, `destination` a full name, or None for each message's own source.
-    `number` is the last message's that the task may meet.
+    Attributes:
+        source: name of the dead-letter queue, in `account` and `region`.
+        destination: the queue to move to, or None to move each message to its own source.
+        per_second: the most messages to move in a second, or None for no limit.
+        status: `RUNNING`, `CANCELLING`, `CANCELLED`, `COMPLETED` or `FAILED`.
+        moved: messages moved so far.
+        to_move: visible messages when the task started.
+        failure: why the task failed, or None.
+        number: the last id when the task started; later messages are not moved.
+        started_at_ms: epoch milliseconds.
     """
 
     id: str
@@ -90,22 +98,22 @@ def start(
     per_second: int | None,
     to_move: int,
 ) -> None:
-    """Begin a task on a queue, and forget all but its latest.
+    """Start a task that moves a queue's messages, and delete its oldest tasks.
 
     Raises:
-        TaskIsRunning: the queue has one that has not ended.
+        TaskIsRunning: the queue has an active task.
     """
     of_source = _of_source(queue.account, queue.region, queue.name)
-    # Whoever else wants to begin one waits here, and then sees this one.
+    # A concurrent start waits here, and then finds this task.
     queues.lock(transaction, queue.account, queue.region, queue.name, exclusive=True)
     latest = transaction.connection.execute(
         sa.select(tasks.c.id, tasks.c.status).where(of_source).order_by(tasks.c.number.desc())
     ).all()
     if any(row.status in _ACTIVE for row in latest):
         raise TaskIsRunning
-    forgotten = [row.id for row in latest[_KEPT - 1 :]]
-    if forgotten:
-        transaction.connection.execute(tasks.delete().where(tasks.c.id.in_(forgotten)))
+    oldest = [row.id for row in latest[_KEPT - 1 :]]
+    if oldest:
+        transaction.connection.execute(tasks.delete().where(tasks.c.id.in_(oldest)))
     (number,) = transaction.take_numbers(1)
     transaction.connection.execute(
         tasks.insert(),
@@ -130,7 +138,7 @@ def start(
 def latest(
     connection: sa.Connection, account: str, region: str, source: str, limit: int
 ) -> Sequence[Task]:
-    """Give up to `limit` tasks of a queue, the latest first."""
+    """Return up to `limit` tasks of a queue, the latest first."""
     statement = (
         sa.select(tasks)
         .where(_of_source(account, region, source))
@@ -141,23 +149,23 @@ def latest(
 
 
 def active(connection: sa.Connection) -> Sequence[Task]:
-    """Give all tasks that have not ended."""
+    """Return all tasks that have not ended, the oldest first."""
     statement = sa.select(tasks).where(tasks.c.status.in_(_ACTIVE)).order_by(tasks.c.number)
     return [_task(row) for row in connection.execute(statement)]
 
 
 def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
-    """Give a task, or None; if it is held, no other server works on it before the COMMIT."""
+    """Return a task, or None. With `lock`, no other server works on it before COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
     row = connection.execute(locking.lock_row(statement) if lock else statement).first()
     return _task(row) if row else None
 
 
 def cancel(transaction: Transaction, task_id: str) -> int:
-    """Ask a task to end; tell how many messages it has moved.
+    """Mark a task to be cancelled by its next step; return how many messages it has moved.
 
     Raises:
-        TaskHasEnded: it has ended, or was asked already.
+        TaskHasEnded: the task has ended, is marked already, or does not exist.
     """
     changed = transaction.connection.execute(
         tasks.update()
@@ -171,7 +179,7 @@ def cancel(transaction: Transaction, task_id: str) -> int:
 
 
 def end(transaction: Transaction, task_id: str, status: str, failure: str | None = None) -> None:
-    """Note how a task ended."""
+    """Record how an active task ended."""
     transaction.connection.execute(
         tasks.update()
         .where(tasks.c.id == task_id, tasks.c.status.in_(_ACTIVE))
@@ -180,16 +188,14 @@ def end(transaction: Transaction, task_id: str, status: str, failure: str | None
 
 
 def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
-    """Move up to `limit` visible messages; None when the task has ended, and why is noted.
+    """Move up to `limit` visible messages; return how many were moved or had expired.
 
-    What is given otherwise is how many messages are done with. It is none while other servers are
-    just about all that is left.
-
-    A message that has expired is deleted where it is met.
+    Expired messages are deleted. Return 0 if other servers have locked all messages that are left.
+    Return None if the task has ended: it was cancelled, or there is nothing left to move.
 
     Raises:
-        NoSource: a message has no source and the task no destination.
-        NoDestination: the queue to move to is gone.
+        NoSource: a message has no source, and the task has no destination.
+        NoDestination: the queue to move to does not exist.
     """
     task = find(transaction.connection, task_id, lock=True)
     if task is None or task.status not in _ACTIVE:
@@ -198,22 +204,22 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
         end(transaction, task_id, CANCELLED)
         return None
     source = queues.lock(transaction, task.account, task.region, task.source)
-    met = _movable(transaction, source, task, limit) if source else []
-    if source is None or not met:
+    found = _movable(transaction, source, task, limit) if source else []
+    if source is None or not found:
         if source is not None and _is_any_left(transaction, source, task):
             return 0
         end(transaction, task_id, COMPLETED)
         return None
     expired_ms = transaction.now_ms - source.retention_ms
-    expired = [row for row in met if row.sent_at_ms <= expired_ms]
+    expired = [row for row in found if row.sent_at_ms <= expired_ms]
     transitions.expire(transaction, source.id, expired)
-    rows = [row for row in met if row.sent_at_ms > expired_ms]
+    alive = [row for row in found if row.sent_at_ms > expired_ms]
     moved = 0
-    for destination, found in _by_destination(transaction, source.id, task, rows).items():
+    for destination, rows in _by_destination(transaction, source.id, task, alive).items():
         target = queues.lock(transaction, *destination)
         if target is None:
             raise NoDestination
-        free = _without_busy(transaction, target, found)
+        free = _without_locked_groups(transaction, target, rows)
         if free:
             transitions.redrive(transaction, source.id, target.id, free)
             moved += len(free)
@@ -221,13 +227,13 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
         transaction.connection.execute(
             tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + moved)
         )
-    return len(met) - len(rows) + moved
+    return len(found) - len(alive) + moved
 
 
 def _movable(
     transaction: Transaction, source: Queue, task: Task, limit: int
 ) -> Sequence[MessageState]:
-    """Find visible messages that were there when the task began, in their order."""
+    """Lock up to `limit` visible messages from before the task's start, in their order."""
     if source.kind != queues.STANDARD:
         selection = transaction.fifo_groups.select(
             source.id, [limit], lambda row: row.id <= task.number, newest=task.number
@@ -236,7 +242,7 @@ def _movable(
     rows: Sequence[Any] = transaction.connection.execute(
         locking.lock_if_free(
             sa.select(*STATE)
-            .where(*_is_to_be_moved(transaction, source, task))
+            .where(*_is_movable(transaction, source, task))
             .order_by(messages.c.id)
             .limit(limit)
         )
@@ -244,10 +250,10 @@ def _movable(
     return rows
 
 
-def _is_to_be_moved(
+def _is_movable(
     transaction: Transaction, source: Queue, task: Task
 ) -> Sequence[sa.ColumnElement[bool]]:
-    """Say which messages of a standard queue a task moves."""
+    """Return the conditions for the messages of a standard queue that a task moves."""
     return (
         messages.c.queue_id == source.id,
         messages.c.id <= task.number,
@@ -256,9 +262,9 @@ def _is_to_be_moved(
 
 
 def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
-    """Tell whether something visible is left, which another server is just about.
+    """Return whether a visible message is left, which another server has locked.
 
-    It is looked for in the order in which it is moved.
+    The order is that of the move, so that the statement reads the same part of the index.
     """
     if not transaction.capabilities.has_concurrent_writers:
         return False
@@ -274,7 +280,7 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
                 groups.c.queue_id == source.id,
                 groups.c.available_at_ms <= transaction.now_ms,
                 groups.c.head_id <= task.number,
-                # Else it has expired in flight: then it makes way for the next, but is not moved.
+                # A head that is in flight made its group available by expiring. It is not moved.
                 messages.c.visible_at_ms <= transaction.now_ms,
             )
             .order_by(groups.c.available_at_ms, groups.c.head_id)
@@ -282,30 +288,35 @@ def _is_any_left(transaction: Transaction, source: Queue, task: Task) -> bool:
     else:
         left = (
             sa.select(messages.c.id)
-            .where(*_is_to_be_moved(transaction, source, task))
+            .where(*_is_movable(transaction, source, task))
             .order_by(messages.c.id)
         )
     return transaction.connection.execute(left.limit(1)).first() is not None
 
 
-def _without_busy(
+def _without_locked_groups(
     transaction: Transaction, target: Queue, rows: Sequence[MessageState]
 ) -> Sequence[MessageState]:
-    """Leave out what goes to groups that other servers hold: it is moved by a later step.
+    """Return the messages whose groups no other server has locked; a later step moves the others.
 
-    A receive there that buries messages may hold its group of the target, and wait for the one of
-    the source that is held here.
+    Waiting for such a group could deadlock: a receive that moves messages to the dead-letter queue
+    may have locked the group in the target, and wait for the group in the source, locked here.
     """
     wanted = {row.group_id for row in rows if row.group_id is not None}
     if not wanted or not transaction.capabilities.has_concurrent_writers:
         return rows
-    busy = locking.find_busy_groups(transaction.connection, target.id, wanted)
-    return [row for row in rows if row.group_id not in busy]
+    locked = locking.find_busy_groups(transaction.connection, target.id, wanted)
+    return [row for row in rows if row.group_id not in locked]
 
 
 def _by_destination(
     transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
 ) -> Mapping[QueueName, list[MessageState]]:
+    """Group messages by the queue to move to.
+
+    Raises:
+        NoSource: a message has no source, and the task has no destination.
+    """
     if task.destination is not None:
         return {task.destination: list(rows)} if rows else {}
     sources: dict[int, Any] = {
@@ -316,9 +327,9 @@ def _by_destination(
             )
         )
     }
-    found: dict[str, list[MessageState]] = defaultdict(list)
+    found: dict[QueueName, list[MessageState]] = defaultdict(list)
     for row in rows:
         if sources[row.id] is None:
             raise NoSource
-        found[sources[row.id]].append(row)
-    return {QueueName.parse(source): its_rows for source, its_rows in found.items()}
+        found[QueueName.parse(sources[row.id])].append(row)
+    return found

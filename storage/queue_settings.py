@@ -36,9 +36,10 @@ class QueueName(NamedTuple):
 
 
 class Redrive(NamedTuple):
-    """Move a message to the queue `target` when it has been received `max_receive_count` times.
+    """When messages move to which dead-letter queue.
 
-    AWS: `maxReceiveCount` is 1 to 1,000. The target need not exist.
+    A receive that finds a message which was received `max_receive_count` times (AWS: 1 to 1,000)
+    moves it to `target` and does not return it. If there is no such queue, it returns the message.
     """
 
     target: QueueName

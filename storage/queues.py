@@ -278,7 +278,7 @@ def _drop(transaction: Transaction, queue_id: int) -> None:
     """Record that the rows of a queue id are to be freed, and wake its waiting receivers."""
     transaction.connection.execute(dropped_queues.insert(), {"queue_id": queue_id})
     queue_delays.discard(transaction, queue_id)
-    transaction.hints.forget(queue_id)
+    transaction.hints.drop(queue_id)
     transaction.notify_dropped(queue_id)
     transaction.notify_background_work()
 

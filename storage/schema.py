@@ -1,7 +1,7 @@
 """Tables and indexes of the current schema version.
 
-State and content are kept apart: `messages` holds the few numbers that every receive rewrites,
-`bodies` holds what the sender said and is written once. Every key begins with the queue.
+A message has two rows: `messages` has the few numbers that every receive rewrites, `bodies` has
+the content, which is written once. Every key begins with the queue id.
 
 To change the schema, see `storage.migrations`.
 """
@@ -13,9 +13,9 @@ from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Table, T
 
 metadata = sa.MetaData()
 
-# SQLite makes a column an alias of its fast row id only if it is declared INTEGER, to the letter.
+# SQLite makes a column an alias of its row id only if its type is exactly INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
-# Names sort by byte, as SQLite does anyway, whatever the language of the PostgreSQL database.
+# Names sort by byte in PostgreSQL too, whatever the locale of the database.
 _Name = Text().with_variant(Text(collation="C"), "postgresql")
 
 properties = Table(
@@ -24,8 +24,13 @@ properties = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""What the database knows of itself: `schema_version`, `secret`, `reserved_numbers`, and the latest
-moment, `reached_ms`."""
+"""Single values of the whole database, as text.
+
+- `schema_version`: the version of these tables.
+- `secret`: 32 random bytes in hexadecimal, which sign receipt handles and page tokens.
+- `reserved_numbers`: the first number that SQLite has not reserved for ids.
+- `reached_ms`: the time floor, in epoch milliseconds.
+"""
 
 queues = Table(
     "queues",
@@ -57,9 +62,17 @@ queues = Table(
     ),
     Index("queues_by_name", "account", "region", "name", unique=True),
 )
-"""A queue's `id` is new with every creation and every purge: what hangs on the old one is gone at
-once, whatever its size. `revision` changes with every change, so that a copy can be verified.
-`kind` is settled at creation: `standard`, `fifo`, or `fifo_by_group` (deduplication by group)."""
+"""The queues of all accounts and regions.
+
+A queue gets a new `id` with every creation and every purge, so that a purge or deletion takes the
+same time for any number of messages. `revision` increases with every change, so that a cached
+entry can be verified. `kind` never changes: `standard`, `fifo`, or `fifo_by_group` (deduplication
+within each message group).
+
+`attributes` and `tags` are JSON objects that only the rules read. `retention_ms` and the redrive
+(the `dead_letter_...` columns and `max_receive_count`, all null without one) follow from the
+attributes; storage applies them.
+"""
 
 deletions = Table(
     "deletions",
@@ -69,7 +82,7 @@ deletions = Table(
     Column("name", _Name, primary_key=True),
     Column("deleted_at_ms", _Number, nullable=False),
 )
-"""When a name was last deleted, for SQS's rule that it is blocked for 60 seconds."""
+"""When a queue of a name was last deleted. AWS: the name cannot be used again for 60 seconds."""
 
 messages = Table(
     "messages",
@@ -80,17 +93,23 @@ messages = Table(
     Column("sent_at_ms", _Number, nullable=False),
     Column("receive_count", Integer, nullable=False),
     Column("first_received_at_ms", _Number),
-    # A message's group is in one of two columns, by what it means for the queue's kind, so that
-    # each has an index of its own and messages without a group are in neither.
+    # The message group is in `group_id` in FIFO queues and in `tenant_id` in standard queues. Each
+    # column has a partial index of its own, and messages without a group are in neither.
     Column("group_id", Text),
     Column("tenant_id", Text),
-    # Set by a redrive that keeps the time of sending: only then is that not in the order of ids.
+    # Set when the message was moved to a dead-letter queue and kept its time of sending. Only then
+    # is `sent_at_ms` not in the order of ids.
     Column("redriven_at_ms", _Number),
-    # The receive count is there so that in flight and delayed are told apart without the table.
+    # With the receive count, in flight and delayed messages are counted from the index alone.
     Index("messages_by_visibility", "queue_id", "visible_at_ms", "id", "receive_count"),
     sqlite_with_rowid=False,
 )
-"""A message's state. It is visible when `visible_at_ms <= now`; nothing has to happen for it."""
+"""The state of each message.
+
+A message is visible when `visible_at_ms <= now`. Otherwise it is in flight, or delayed if it was
+never received. It has expired when `sent_at_ms <= now - retention_ms`, and its rows are deleted
+some time after that.
+"""
 
 _is_ordered = messages.c.group_id.is_not(None)
 Index(
@@ -131,8 +150,11 @@ groups = Table(
     Index("groups_by_availability", "queue_id", "available_at_ms", "head_id"),
     sqlite_with_rowid=False,
 )
-"""The message groups of FIFO queues that have messages: the first message of each, and from when
-on a receive may take from the group. A blocked group is one row, whatever waits behind it."""
+"""The message groups of FIFO queues that have messages.
+
+`head_id` is the group's first message. A receive may take from the group from `available_at_ms`
+on. A blocked group costs a receive at most one row, however many messages the group has.
+"""
 
 queue_delays = Table(
     "queue_delays",
@@ -141,15 +163,17 @@ queue_delays = Table(
     Column("delay_ms", _Number, nullable=False),
     Column("before_id", _Number, nullable=False),
 )
-"""New delays of FIFO queues that do not hold yet for what they have: for messages before that id.
+"""Changed delays of FIFO queues that are not applied to all messages yet.
 
-It comes to hold from the newest back, in steps, whatever the backlog."""
+They are applied in steps, from the newest message to the oldest: the messages before `before_id`
+are left to do.
+"""
 
 deduplications = Table(
     "deduplications",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
-    # The deduplication id, after the group and a space where each group has ids of its own.
+    # The deduplication id; in queues that deduplicate by group, the group, a space, and the id.
     Column("key", Text, primary_key=True),
     Column("message_id", LargeBinary, nullable=False),
     Column("number", _Number, nullable=False),
@@ -157,7 +181,10 @@ deduplications = Table(
     Index("deduplications_by_age", "sent_at_ms"),
     sqlite_with_rowid=False,
 )
-"""What FIFO queues were sent in the last five minutes, also if it is deleted since."""
+"""The deduplication ids that FIFO queues were sent in the last five minutes.
+
+A row stays when its message is deleted. `number` is the message's id at the time it was sent.
+"""
 
 receive_attempts = Table(
     "receive_attempts",
@@ -170,7 +197,11 @@ receive_attempts = Table(
     Index("receive_attempts_by_age", "made_at_ms"),
     sqlite_with_rowid=False,
 )
-"""Receives of FIFO queues that named themselves, and what they were given, to be given again."""
+"""Receives from FIFO queues with a ReceiveRequestAttemptId, and the messages they returned.
+
+A receive with the same id within five minutes returns the same messages. `claims` is a JSON list
+of [message id, receive count, visible_at_ms].
+"""
 
 move_tasks = Table(
     "move_tasks",
@@ -189,7 +220,12 @@ move_tasks = Table(
     Column("started_at_ms", _Number, nullable=False),
     Index("move_tasks_by_source", "account", "region", "source", "number"),
 )
-"""Message move tasks, as far as they have come; `number` is what was sent last when it began."""
+"""Message move tasks and their progress.
+
+`source` is the name of a queue of the same account and region. `destination` is a full name as
+`queue_settings.QueueName` writes it, or null to move each message to its own source. The task
+moves messages with ids up to `number`, the last id when it started.
+"""
 
 bodies = Table(
     "bodies",
@@ -201,12 +237,15 @@ bodies = Table(
     Column("envelope", LargeBinary, nullable=False),
     Column("dead_letter_source", Text),
 )
-"""A message's content, written once; `envelope` is the rules' own, opaque here.
+"""The content of each message. `envelope` is opaque: the rules write and read it.
 
-`dead_letter_source` is set when the message is moved to a dead-letter queue, and never before.
+`dead_letter_source` is the full name of the queue, as `queue_settings.QueueName` writes it, from
+which the message was moved to a dead-letter queue, or null.
 
-SQLite keys it by number alone: its row ids then keep large rows out of the inner pages, and
-appending touches one page whatever the number of queues. PostgreSQL keys it by queue as well."""
+On SQLite the id alone is the primary key. It is the row id, which keeps large rows out of the inner
+pages of the tree, and appending writes to one page for any number of queues. On PostgreSQL the key
+is the queue id and the id.
+"""
 
 _KEY_BY_QUEUE: sa.DDL = sa.DDL(  # type: ignore[no-untyped-call]
     "ALTER TABLE bodies DROP CONSTRAINT bodies_pkey, ADD PRIMARY KEY (queue_id, id)"
@@ -219,40 +258,41 @@ backlogs = Table(
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
     Column("messages", _Number, nullable=False),
 )
-"""How many rows of `messages` a queue has: counting them would cost what the backlog weighs."""
+"""The number of rows in `messages` of each queue id. Counting them would take too long."""
 
 dropped_queues = Table(
     "dropped_queues",
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
 )
-"""Ids of purged and deleted queues whose rows nobody can reach any more, to be freed in steps."""
+"""Ids of purged and deleted queues, whose rows in other tables are freed in steps."""
 
 
 def _without_statistics(table: sa.Table) -> sa.DDL:
-    """Keep PostgreSQL from taking statistics of a table, which would mislead its planner.
+    """Keep PostgreSQL from collecting statistics of a table, which would mislead its planner.
 
-    A queue fills and empties faster than they are taken, and every purge gives it an id that they
-    have never seen: it is then thought to be empty, and any plan seems as good as any other.
+    A queue fills and empties faster than statistics are collected, and every purge gives it an id
+    that they do not contain. The planner then takes the queue for empty, so that all plans seem
+    equally cheap.
     """
     columns = ", ".join(f"ALTER COLUMN {column.name} SET STATISTICS 0" for column in table.columns)
     return sa.DDL(f"ALTER TABLE {table.name} {columns}")  # type: ignore[no-untyped-call]
 
 
-# A queue's rows come and go: by the thousand, whatever is in the table, and not by its share. What
-# is dead is in the way of every claim, so it is cleared away as soon and as quickly as may be.
-_IS_BUSY = (
+# Dead rows slow down every claim, so vacuum often and without pauses: after a number of changed
+# rows, not after a share of the table.
+_VACUUM_OFTEN = (
     "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, "
     "autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 50000, "
     "autovacuum_vacuum_cost_delay = 0"
 )
-# One row of a few bytes that is rewritten by every transaction: with room on its page, no index and
-# no vacuum has anything to do with it.
-_IS_COUNTER = "fillfactor = 10, autovacuum_vacuum_scale_factor = 0"
+# Every transaction rewrites a small row here. With free space on its page, PostgreSQL writes the
+# new version there (HOT): it changes no index, and removes the old version without vacuum.
+_REWRITE_IN_PLACE = "fillfactor = 10, autovacuum_vacuum_scale_factor = 0"
 
 
 def _set(table: sa.Table, parameters: str) -> None:
-    """Let PostgreSQL keep a table as its use demands."""
+    """Give a table storage parameters on PostgreSQL."""
     statement = sa.DDL(  # type: ignore[no-untyped-call]
         f"ALTER TABLE {table.name} SET ({parameters})"
     )
@@ -260,8 +300,8 @@ def _set(table: sa.Table, parameters: str) -> None:
 
 
 for _table in (messages, bodies, groups, deduplications, receive_attempts):
-    _set(_table, _IS_BUSY)
-_set(backlogs, _IS_COUNTER)
+    _set(_table, _VACUUM_OFTEN)
+_set(backlogs, _REWRITE_IN_PLACE)
 
 for _table in (messages, bodies, groups, deduplications, receive_attempts):
     sa.event.listen(
@@ -269,4 +309,4 @@ for _table in (messages, bodies, groups, deduplications, receive_attempts):
     )
 
 numbers = sa.Sequence("numbers", metadata=metadata)
-"""PostgreSQL's source of ids; SQLite, with one process, reserves blocks in `properties`."""
+"""PostgreSQL's source of ids. On SQLite, the one process reserves blocks in `properties`."""

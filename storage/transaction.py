@@ -119,4 +119,4 @@ class Transaction:
             if change
         ]
         if changes:
-            _ADD_TO_BACKLOG.change_at_last(self.connection, changes)
+            _ADD_TO_BACKLOG.change_with_commit(self.connection, changes)

@@ -7,20 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.postgresql import connection, listener
 from tests import postgresql as a_postgresql
-
-
-@pytest.fixture(scope="session", autouse=True)
-def patience() -> Iterator[None]:
-    """Let a PostgreSQL on a machine that does something else for seconds be there all the same.
-
-    Tests of how long somebody waits say themselves how long that is.
-    """
-    with pytest.MonkeyPatch.context() as patient:
-        patient.setattr(connection, "CONNECT_SECONDS", 30.0)
-        patient.setattr(listener, "ANSWER_SECONDS", 30.0)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ DIALECT_PLACES = (
     "storage/postgresql/",
     "storage/sqlite/",
     "storage/database.py",  # chooses
+    "storage/settings.py",  # timeouts and limits of each
     "storage/schema.py",  # DDL
     "storage/migrations.py",  # DDL
     "storage/sql/arrays.py",  # what the two write differently

@@ -17,16 +17,14 @@ from math import inf
 from typing import Any, TypeVar, cast
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
 from storage.clock import Clock
 from storage.commits.write_queue import Batch, Work, WriteQueue
 from storage.engine import Engine
 from storage.errors import (
     DatabaseUnavailable,
-    is_write_conflict,
+    WriteConflict,
     summarize,
-    translate,
 )
 from storage.hints import Hints
 from storage.messages import batch as message_batch
@@ -164,8 +162,8 @@ class Writer:
         for _ in range(self._settings.conflict_retries):
             try:
                 return await self._commit_once(batch)
-            except DBAPIError as error:
-                if not is_write_conflict(error):
+            except Exception as error:
+                if not isinstance(self._engine.classify(error), WriteConflict):
                     raise
                 log.debug("write conflict: retrying the batch error=%s", summarize(error))
                 self.contended_until = self._loop.time() + self._settings.contended_seconds
@@ -174,12 +172,14 @@ class Writer:
     async def _commit_once(self, batch: Batch) -> Sequence[object]:
         try:
             transaction, results = await self._engine.transact(
-                partial(self._execute, batch), batch.is_small, self._queue.__bool__
+                partial(self._execute, batch), batch.is_small
             )
         except Exception as error:
-            if translated := translate(error):
-                raise translated from error
-            raise
+            classified = self._engine.classify(error)
+            # A write conflict is retried, and raised as it is in the end.
+            if classified is None or isinstance(classified, WriteConflict):
+                raise
+            raise classified from error
         # Only after COMMIT: a transaction that failed wakes nobody.
         self._handler.handle(transaction.notifications)
         for queue_id, visible_at_ms, count in transaction.local_wakeups:

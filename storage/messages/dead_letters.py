@@ -24,5 +24,5 @@ def dead_letter(
     target = queues.lock(transaction, *source.redrive.target)
     if target is None or target.id == source.id:
         return False
-    transitions.dead_letter(transaction, source.id, target.id, rows, str(source.name))
+    transitions.dead_letter(transaction, source.id, target.id, rows, source.name)
     return True

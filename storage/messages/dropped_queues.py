@@ -1,4 +1,4 @@
-"""Freeing the rows of dropped queues: those that were purged or deleted."""
+"""Free the rows of dropped queues: those that were purged or deleted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from storage.transaction import Transaction
 
 
 def free_dropped(transaction: Transaction, limit: int) -> bool:
-    """Free up to `limit` messages that purges and deletions left; False when nothing was left."""
+    """Free up to `limit` messages of one dropped queue; return False if there was none.
+
+    With its last messages, the queue's rows in other tables are freed, up to `limit` of each.
+    """
     connection = transaction.connection
     queue_id = connection.scalar(
         sa.select(dropped_queues.c.queue_id).order_by(dropped_queues.c.queue_id).limit(1)
@@ -33,22 +36,24 @@ def free_dropped(transaction: Transaction, limit: int) -> bool:
         .limit(limit)
     ).all()
     free_rows(transaction, queue_id, found)
-    if len(found) < limit and all(_free_keys(connection, queue_id, limit)):
+    if len(found) < limit and all(_free_fifo_rows(connection, queue_id, limit)):
         for table in (dropped_queues, backlogs):
             connection.execute(table.delete().where(table.c.queue_id == queue_id))
     return True
 
 
-def _free_keys(connection: sa.Connection, queue_id: int, limit: int) -> Iterator[bool]:
-    """Free what a FIFO queue's id leaves beside messages; tell of each table if that was all."""
+def _free_fifo_rows(connection: sa.Connection, queue_id: int, limit: int) -> Iterator[bool]:
+    """Free up to `limit` rows in each table of FIFO queues; yield whether none is left there."""
     for table in (groups, deduplications, receive_attempts):
         (key,) = (column for column in table.primary_key.columns if column.name != "queue_id")
-        is_its = table.c.queue_id == queue_id
-        found = connection.scalars(sa.select(key).where(is_its).order_by(key).limit(limit)).all()
+        is_of_queue = table.c.queue_id == queue_id
+        found = connection.scalars(
+            sa.select(key).where(is_of_queue).order_by(key).limit(limit)
+        ).all()
         if found:
-            # By one key at a time: PostgreSQL would hold every key against all that were found.
+            # One key per statement: PostgreSQL would compare every row of the queue with a list.
             connection.execute(
-                table.delete().where(is_its, key == sa.bindparam("found")),
+                table.delete().where(is_of_queue, key == sa.bindparam("found")),
                 [{"found": value} for value in found],
             )
         yield len(found) < limit

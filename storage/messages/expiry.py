@@ -1,4 +1,9 @@
-"""Expired messages: which queues have some, and freeing them."""
+"""Expired messages: find the queues that have some, and delete them.
+
+No request returns an expired message; deleting it only frees space. AWS: MessageRetentionPeriod
+counts from when a message was sent. In a standard dead-letter queue it counts from the original
+sending, in a FIFO one from the move.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import sqlalchemy as sa
 
 from storage import locking
 from storage.messages import transitions
-from storage.messages.counts import expired_redriven
+from storage.messages.counts import expired_dead_letters
 from storage.queues import Queue
 from storage.schema import messages
 from storage.schema import queues as queue_table
@@ -18,12 +23,15 @@ from storage.transaction import Transaction
 def queues_with_expired(
     connection: sa.Connection, queues: Iterable[Queue], now_ms: int
 ) -> Sequence[int]:
-    """Return the ids of those of the queues that have expired messages to be freed."""
-    is_its = messages.c.queue_id == sa.bindparam("queue")
-    oldest = sa.select(messages.c.sent_at_ms).where(is_its).order_by(messages.c.id).limit(1)
-    oldest_redriven = (
+    """Return the ids of those of the queues that have expired messages, in the given order.
+
+    `now_ms` is in epoch milliseconds.
+    """
+    is_of_queue = messages.c.queue_id == sa.bindparam("queue")
+    oldest = sa.select(messages.c.sent_at_ms).where(is_of_queue).order_by(messages.c.id).limit(1)
+    oldest_dead_letter = (
         sa.select(messages.c.sent_at_ms)
-        .where(is_its, messages.c.redriven_at_ms.is_not(None))
+        .where(is_of_queue, messages.c.redriven_at_ms.is_not(None))
         .order_by(messages.c.sent_at_ms, messages.c.id)
         .limit(1)
     )
@@ -32,7 +40,7 @@ def queues_with_expired(
         expired_ms = now_ms - queue.retention_ms
         sent_at_ms = connection.scalar(oldest, {"queue": queue.id})
         if sent_at_ms is not None and sent_at_ms > expired_ms:
-            sent_at_ms = connection.scalar(oldest_redriven, {"queue": queue.id})
+            sent_at_ms = connection.scalar(oldest_dead_letter, {"queue": queue.id})
         if sent_at_ms is not None and sent_at_ms <= expired_ms:
             found.append(queue.id)
     return found
@@ -42,10 +50,10 @@ _RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.
 
 
 def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
-    """Delete up to `limit` of a queue's expired messages; return how many there were.
+    """Delete up to `limit` of a queue's expired messages; return how many were deleted.
 
-    It locks the groups before their messages, as a receive does, so that the two cannot deadlock.
-    A queue id that was dropped meanwhile has nothing to be freed here.
+    The groups are locked before their messages, as in a receive, so that the two cannot deadlock.
+    Return 0 for a queue id that has been dropped: `dropped_queues` frees its rows.
     """
     retention_ms = transaction.connection.scalar(_RETENTION, {"queue": queue_id})
     if retention_ms is None:
@@ -56,14 +64,14 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
     freed = 0
     for statement in (
         rows.order_by(state.id).limit(limit),
-        rows.where(*expired_redriven(expired_ms)).order_by(state.sent_at_ms).limit(limit),
+        rows.where(*expired_dead_letters(expired_ms)).order_by(state.sent_at_ms).limit(limit),
     ):
         expired = [
             row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
         ][: limit - freed]
         transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
         numbers = [row.id for row in expired]
-        # Messages that another server deletes at the same time must not be counted twice.
+        # A message that another server is deleting must not be subtracted from the count twice.
         locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
         transitions.expire(transaction, queue_id, locked)
         freed += len(locked)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 from storage import queues
@@ -26,20 +26,17 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
 
 
 def send(
-    transaction: Transaction,
-    commands: Collection[Send],
-    groups: GroupsToSend,
-    numbers: Sequence[int],
+    transaction: Transaction, commands: Collection[Send], groups: GroupsToSend
 ) -> list[list[SentMessage]]:
     """Send messages; return for each command the number and id of each of its messages.
 
     A duplicate has those of the message that was sent first. `groups` are the groups of
-    `groups_sent_to`, and `numbers` those that were taken already for messages of standard queues.
+    `groups_sent_to`.
     """
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     results: list[list[SentMessage]] = []
-    numbered = iter(_number(transaction, commands, numbers))
+    numbered = iter(_number(transaction, commands))
     for command in commands:
         sent: list[SentMessage] = []
         for message in command.messages:
@@ -54,13 +51,11 @@ def send(
     return results
 
 
-def _number(
-    transaction: Transaction, commands: Collection[Send], numbers: Sequence[int]
-) -> list[tuple[SentMessage, bool]]:
+def _number(transaction: Transaction, commands: Collection[Send]) -> list[tuple[SentMessage, bool]]:
     """Return the number and id of each message, and whether the message is new.
 
-    The numbers of a FIFO queue are taken here, when its groups are locked: so the numbers of a
-    group have the order of COMMITs.
+    The numbers of a FIFO queue are taken when its groups are locked: so the numbers of a group have
+    the order of COMMITs.
     """
     messages = [(command, message) for command in commands for message in command.messages]
     candidates = [
@@ -70,7 +65,7 @@ def _number(
     ]
     deduplicated = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
     others = len(messages) - len(candidates)
-    own = iter(numbers or (transaction.take_numbers(others) if others else ()))
+    own = iter(transaction.take_numbers(others) if others else ())
     return [
         (SentMessage(next(own), message.message_id), True)
         if message.deduplication_id is None

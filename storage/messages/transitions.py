@@ -22,16 +22,17 @@ from sqlalchemy import bindparam
 
 from storage.messages.fifo_groups import GroupsToSend, NewInGroup
 from storage.messages.rows import MessageKey, MessageState
+from storage.queue_settings import QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
-from storage.sql.statement import Both, Statement
+from storage.sql.statement import Statement, StatementPair
 from storage.transaction import Transaction
 
 _is_the_message = sa.and_(
     messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number")
 )
 
-_INSERT = Both(
+_INSERT = StatementPair(
     Statement(
         messages.insert(),
         ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
@@ -210,13 +211,13 @@ def dead_letter(
     queue_id: int,
     target_id: int,
     rows: Sequence[MessageState],
-    source: str,
+    source: QueueName,
 ) -> None:
     """Move messages to the dead-letter queue `target_id`, visible at once.
 
     A message keeps its id, its receive count, and on a standard queue the time it was sent, so that
     its retention goes on. In a FIFO queue it counts as sent now, and becomes the last of its group
-    (AWS: retention starts again). `source` is the queue it comes from, as the rules name it.
+    (AWS: retention starts again). `source` is the queue it comes from.
 
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
     target queue.
@@ -230,7 +231,7 @@ def dead_letter(
         }
         for row in rows
     ]
-    contents = [{"source": source} for _ in rows]
+    contents = [{"source": str(source)} for _ in rows]
     _move(transaction, queue_id, target_id, rows, states, contents)
 
 
@@ -315,7 +316,7 @@ def _deletion(table: sa.Table) -> Statement:
 
 
 # The state first: a claim locks the state's row first, too, so there is no deadlock.
-_DELETE = Both(_deletion(messages), _deletion(bodies))
+_DELETE = StatementPair(_deletion(messages), _deletion(bodies))
 
 
 def delete(

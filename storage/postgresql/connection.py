@@ -1,7 +1,7 @@
-"""How PostgreSQL is reached: its URL as libpq writes it, several hosts, timeouts everywhere.
+"""PostgreSQL connections: libpq URLs, several hosts, session settings and timeouts.
 
-What a URL may say is asyncpg's to know: hosts, `target_session_attrs`, TLS, and server settings.
-Refuses to wait for ever: every host has a few seconds to answer, and so has every statement.
+asyncpg reads the URL: hosts, `target_session_attrs`, TLS options and server settings. Every connect
+and every statement has a timeout.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from storage.errors import DatabaseUnusable, mask_password
+from storage.settings import PostgresqlTimeouts
 
 AsyncpgConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -24,40 +25,32 @@ FAILURES = (
     OSError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a host that does not take writes, for one
+    asyncpg.InternalClientError,  # a host that rejects writes, among others
 )
-"""What may go wrong with a connection, and may be right the next time."""
-
-CONNECT_SECONDS = 3.0
-"""How long each host has to let us in."""
-
-STATEMENT_SECONDS = 10.0
-"""How long a statement may take, waiting for others included, before it is given up here.
-
-PostgreSQL itself gives it up a little earlier, and then the connection is still of use."""
+"""What a connect or a statement raises when a retry may succeed."""
 
 _SESSION = {
-    # The tables' statistics are always out of date, because a queue fills and empties faster than
-    # they are taken. Every hot statement is to walk an index from its head; judging by statistics,
-    # the planner would now and then sort a whole backlog.
+    # A queue fills and empties faster than statistics are collected, so they are always wrong.
+    # Every hot statement must walk an index from its head; going by the statistics, the planner
+    # would now and then sort a whole backlog.
     **{
         f"enable_{what}": "off"
         for what in ("sort", "seqscan", "bitmapscan", "hashjoin", "mergejoin", "material")
     },
-    # For the same reason one plan is as good as another for all that may be asked for, and a plan
-    # that is made for a long list may be to read all of a queue.
+    # For the same reason, a plan for the actual parameters is no better than the generic plan, and
+    # a plan for a long list may be to read the whole queue.
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
-    # What is said with the COMMIT has its texts written into it.
+    # Statements that run with COMMIT contain quoted literals.
     "standard_conforming_strings": "on",
     "application_name": "queueserver",
     "statement_timeout": "8s",
-    # A server that freezes in mid-transaction must not keep its rows from the others for long.
+    # A server that freezes inside a transaction must not keep its locks for long.
     "idle_in_transaction_session_timeout": "10s",
 }
 
 _NETWORK = {
-    # PostgreSQL is to notice as well when this server's machine is gone.
+    # PostgreSQL must notice, too, when this server's machine is gone.
     "client_connection_check_interval": "5s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
@@ -75,38 +68,42 @@ _SOCKET_OPTIONS = {
 PER_TRANSACTION = "SELECT " + ", ".join(
     f"set_config('{name}', '{value}', true)" for name, value in _SESSION.items()
 )
-"""The session's settings for one transaction, where a pooler gives each to another session."""
+"""Set the session's settings for one transaction, behind a pooler that shares sessions."""
 
 
 class Address:
-    """A PostgreSQL, on one host or one of several, of which that is used that takes writes.
+    """The hosts of one PostgreSQL database, of which one accepts writes.
 
-    Behind a pooler of transactions nothing is settled for a session, which lasts for none.
+    With `is_pooled`, the database is behind a transaction pooler: sessions are shared, so `connect`
+    changes no session settings.
     """
 
-    def __init__(self, url: str, *, is_pooled: bool) -> None:
+    def __init__(self, url: str, timeouts: PostgresqlTimeouts, *, is_pooled: bool) -> None:
+        self.timeouts = timeouts
         self._url = url
         self._is_pooled = is_pooled
-        self._hosts = _one_by_one(url)
-        self._asks_for_kind = "target_session_attrs" in parse_qs(urlsplit(url).query)
+        self._hosts = _urls_by_host(url)
+        self._has_target = "target_session_attrs" in parse_qs(urlsplit(url).query)
 
     async def connect(
-        self, settings: Mapping[str, str], *, is_patient: bool = False
+        self, settings: Mapping[str, str], *, has_timeouts: bool = True
     ) -> AsyncpgConnection:
-        """Connect to the host that was of use the last time, else to the first that is.
+        """Connect to the host that worked last time, else to the first one that works.
 
-        `settings` hold for this session beside those that hold for all; on one that `is_patient`,
-        statements take as long as they take.
+        Args:
+            settings: session settings, besides those that every session has.
+            has_timeouts: false for a session whose statements may take any time.
 
         Raises:
-            FAILURES: there is none; it is the last host's answer.
-            ValueError: the URL cannot be read.
+            FAILURES: no host works; the error is the last host's.
+            ValueError: the URL cannot be parsed.
         """
-        patience = {"statement_timeout": "0"} if is_patient else {}
+        untimed = {} if has_timeouts else {"statement_timeout": "0"}
+        statement_seconds = self.timeouts.statement_seconds if has_timeouts else None
         last = len(self._hosts) - 1
         for place, url in enumerate(list(self._hosts)):
             try:
-                connection = await self._connect(url, None if is_patient else STATEMENT_SECONDS)
+                connection = await self._connect(url, statement_seconds)
             except FAILURES:
                 if place == last:
                     raise
@@ -116,9 +113,9 @@ class Address:
             break
         try:
             if not self._is_pooled:
-                await connection.execute(_set({**_SESSION, **patience, **settings}))
+                await connection.execute(_set({**_SESSION, **untimed, **settings}))
                 with contextlib.suppress(asyncpg.PostgresError):
-                    # Not every system that PostgreSQL runs on has all of them.
+                    # Some operating systems lack some of these.
                     await connection.execute(_set(_NETWORK))
         except BaseException:
             connection.terminate()
@@ -126,19 +123,19 @@ class Address:
         return connection
 
     async def _connect(self, url: str, statement_seconds: float | None) -> AsyncpgConnection:
-        # Where a standby may be met, a connection that cannot write is of no use.
-        is_told = self._asks_for_kind or len(self._hosts) == 1
+        # One of several hosts may be a standby; a connection to it could not write.
+        is_any_host = self._has_target or len(self._hosts) == 1
         connection: AsyncpgConnection = await asyncpg.connect(
             url,
-            timeout=CONNECT_SECONDS,
+            timeout=self.timeouts.connect_seconds,
             command_timeout=statement_seconds,
-            target_session_attrs=None if is_told else SessionAttribute.read_write,
+            target_session_attrs=None if is_any_host else SessionAttribute.read_write,
         )
-        _watch_over(connection)
+        _enable_keepalive(connection)
         return connection
 
-    def where(self) -> str:
-        """Name the database in an error, without its password."""
+    def display_url(self) -> str:
+        """Return the URL for an error message, without its password."""
         return mask_password(self._url)
 
 
@@ -146,10 +143,13 @@ def _set(settings: Mapping[str, str]) -> str:
     return "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
 
-def _one_by_one(url: str) -> list[str]:
-    """Give a URL for each of a URL's hosts.
+def _urls_by_host(url: str) -> list[str]:
+    """Return one URL for each host of a URL.
 
-    The driver has one timeout for all of them: one that does not answer would use it up.
+    asyncpg has one timeout for all hosts, and a host that does not answer would use it up.
+
+    Raises:
+        DatabaseUnusable: the URL cannot be parsed.
     """
     try:
         parts = urlsplit(url)
@@ -159,13 +159,13 @@ def _one_by_one(url: str) -> list[str]:
     return [parts._replace(netloc=f"{user}{at}{host}").geturl() for host in hosts.split(",")]
 
 
-def _watch_over(connection: AsyncpgConnection) -> None:
-    """Let the system notice when nobody is at the other end any more."""
+def _enable_keepalive(connection: AsyncpgConnection) -> None:
+    """Let the operating system detect that the other end is gone."""
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     stream: socket.socket | None = transport.get_extra_info("socket")
     if stream is None or stream.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     stream.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _SOCKET_OPTIONS.items():
-        if hasattr(socket, name):  # not all systems have all of them
+        if hasattr(socket, name):  # depends on the operating system
             stream.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -1,4 +1,4 @@
-"""PostgreSQL: any number of processes, through asyncpg."""
+"""The PostgreSQL engine, through asyncpg; any number of servers may use the database."""
 
 from __future__ import annotations
 
@@ -14,71 +14,73 @@ from sqlalchemy.pool import NullPool
 
 from storage import migrations
 from storage.clock import Clock
-from storage.errors import is_connection_loss, is_transient
+from storage.errors import ClassifiedError
 from storage.notifications import NotificationHandler, Notifications
+from storage.postgresql import errors
 from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
 from storage.postgresql.listener import Listener
-from storage.postgresql.session import install_sessions, session_of
+from storage.postgresql.session import install_sessions
 from storage.postgresql.statements import CAPABILITIES, NEXT_NUMBERS
-from storage.sql.driver import report_rollback
+from storage.settings import EngineSettings
+from storage.sql.driver import driver_of
 
 T = TypeVar("T")
 
 _MIGRATION_LOCK = 0x7175657565  # "queue"
 
-_POOL_SECONDS = 5.0
-"""How long a read waits for a connection while all are in use."""
-
 
 class PostgresqlEngine:
-    """A PostgreSQL database, by its URL, on so many connections and one for the link to others.
+    """A PostgreSQL database, by its URL, on `connections` connections and one for the listener.
 
-    `poll_seconds` is for where sessions are pooled, so that nobody can be told of news: it is how
-    often those who wait look.
+    With `poll_seconds`, the database is behind a transaction pooler. Servers cannot notify each
+    other there, and waiting receivers check for messages at this interval.
     """
 
     capabilities = CAPABILITIES
 
-    def __init__(self, url: str, connections: int, poll_seconds: float | None) -> None:
-        self._is_pooled = is_pooled = poll_seconds is not None
-        self._address = Address(url, is_pooled=is_pooled)
+    def __init__(
+        self, url: str, connections: int, poll_seconds: float | None, settings: EngineSettings
+    ) -> None:
+        is_pooled = poll_seconds is not None
+        self._timeouts = settings.postgresql
+        self._address = Address(url, settings.postgresql, is_pooled=is_pooled)
         self._listener = Listener(self._address, poll_seconds)
         self._engine = create_async_engine(
             _DIALECT,
             async_creator=self._connect,
             pool_size=connections,
             max_overflow=0,
-            pool_timeout=_POOL_SECONDS,
+            pool_timeout=settings.postgresql.pool_seconds,
             # Errors end in the log, and message bodies must not.
             hide_parameters=True,
-            # Transactions are begun and ended here, in fewer words.
+            # The drivers begin and end transactions, in fewer statements than SQLAlchemy.
             isolation_level="AUTOCOMMIT",
         )
-        install_sessions(self._engine.sync_engine)
+        install_sessions(self._engine.sync_engine, settings.wrap_driver)
         settle = f"; {PER_TRANSACTION}" if is_pooled else ""
         self._begin = f"BEGIN{settle}"
-        # A read of several statements sees one moment, as it does on SQLite.
-        self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ{settle}"
-        # One connection for all writes: PostgreSQL commits transactions that notify one after the
-        # other, so that drains on several would be smaller, and stand in the same line.
+        # All statements of a read see one snapshot, as on SQLite.
+        self._begin_read = f"BEGIN ISOLATION LEVEL REPEATABLE READ{settle}"
+        # One connection for all writes: PostgreSQL commits transactions that notify one at a time,
+        # so several connections would have smaller batches and wait for the same lock.
         self._writer: AsyncConnection | None = None
-        self._writers_own: AsyncpgConnection | None = None
-        # The others are for reads, in the order in which they are asked for: the pool itself would
-        # let one wait while others are served again and again.
-        self._for_reads = asyncio.Semaphore(connections - 1)
+        self._writer_connection: AsyncpgConnection | None = None
+        # Reads get the other connections in the order in which they ask; SQLAlchemy's pool is not
+        # fair, and some reads would wait for ever.
+        self._read_slots = asyncio.Semaphore(connections - 1)
 
     async def _connect(self) -> AsyncpgConnection:
         return await self._address.connect({})
 
     async def open(self, clock: Clock) -> bytes:
-        """Make or migrate the tables, and set the clock; give the database's secret."""
-        # A change of the schema, or another server's, takes as long as it takes.
-        patient = partial(self._address.connect, {}, is_patient=True)
+        """Create or migrate the tables, set the clock, and return the database's secret."""
+        # A migration may take any time, and so may another server's.
+        connect = partial(self._address.connect, {}, has_timeouts=False)
         engine: AsyncEngine = create_async_engine(
-            _DIALECT, async_creator=patient, poolclass=NullPool, hide_parameters=True
+            _DIALECT, async_creator=connect, poolclass=NullPool, hide_parameters=True
         )
         async with engine.begin() as connection:
-            # Several servers may start at once; the first makes the tables.
+            # Several servers may start at once: the first one creates the tables.
             await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
             await connection.run_sync(migrations.migrate)
             secret = await connection.run_sync(migrations.secret)
@@ -86,157 +88,155 @@ class PostgresqlEngine:
         return secret
 
     def listen(self, handler: NotificationHandler) -> None:
-        """Tell what comes from other servers from now on."""
+        """Pass the notifications of other servers, and changes of leadership, to a handler."""
         self._listener.listen(handler)
 
-    async def transact(
-        self,
-        function: Callable[[sa.Connection], T],
-        _is_light: bool,
-        goes_on: Callable[[], bool],
-    ) -> T:
+    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
+        """Notify the other servers when this transaction commits."""
+        self._listener.notify(connection, sent, now_ms)
+
+    def classify(self, error: BaseException) -> ClassifiedError | None:
+        """Return what an error means for the process, or None if the work itself is at fault."""
+        return errors.classify(error)
+
+    async def transact(self, function: Callable[[sa.Connection], T], _is_small: bool) -> T:
         """Run a function in a transaction of the writer's connection, and commit.
 
-        If the connection is lost before the COMMIT is on its way, nothing was done: then it is run
-        again, once, on a new one.
+        If the connection is lost before COMMIT is sent, nothing was done: the engine reconnects and
+        runs the function once more.
         """
-        for is_second in (False, True):
-            attempt = _Attempt(self._begin, lambda: not self._is_pooled and goes_on())
+        for is_retry in (False, True):
+            attempt = _Attempt(self._begin)
             writer = await self._connected_writer()
             try:
                 return await writer.run_sync(attempt.run, function)
             except Exception as error:
-                if not is_transient(error):
+                if not errors.is_transient(error):
                     raise
-                is_lost = is_connection_loss(error) or self._has_lost_writer()
+                is_lost = errors.is_connection_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-                if is_second or attempt.is_committing or attempt.is_unanswered or not is_lost:
+                if is_retry or attempt.is_committing or attempt.has_timed_out or not is_lost:
                     raise
-        raise AssertionError("the last attempt has ended one way or the other")
+        raise AssertionError("the retry returns or raises")
 
     async def _connected_writer(self) -> AsyncConnection:
         if self._writer is not None and self._has_lost_writer():
             await self._disconnect()
         if self._writer is None:
             writer = await self._engine.connect()
-            own: AsyncpgConnection | None = (await writer.get_raw_connection()).driver_connection
-            self._writer, self._writers_own = writer, own
+            connection: AsyncpgConnection | None = (
+                await writer.get_raw_connection()
+            ).driver_connection
+            self._writer, self._writer_connection = writer, connection
         return self._writer
 
     def _has_lost_writer(self) -> bool:
-        return self._writers_own is None or self._writers_own.is_closed()
+        return self._writer_connection is None or self._writer_connection.is_closed()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function that only reads, on a connection of its own; again, if that was lost."""
+        """Run a function that only reads on another connection; once more, if that was lost."""
         try:
-            async with asyncio.timeout(_POOL_SECONDS):
-                await self._for_reads.acquire()
+            async with asyncio.timeout(self._timeouts.pool_seconds):
+                await self._read_slots.acquire()
         except TimeoutError:
             raise TimeoutError("all connections for reads are in use") from None
         try:
-            return await self._read_anew(function)
+            return await self._read_with_retry(function)
         finally:
-            self._for_reads.release()
+            self._read_slots.release()
 
-    async def _read_anew(self, function: Callable[[sa.Connection], T]) -> T:
+    async def _read_with_retry(self, function: Callable[[sa.Connection], T]) -> T:
         try:
             return await self._read(function)
         except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated and not is_connection_loss(error):
+            if not error.connection_invalidated and not errors.is_connection_loss(error):
                 raise
         return await self._read(function)
 
     async def _read(self, function: Callable[[sa.Connection], T]) -> T:
         def read(connection: sa.Connection) -> T:
-            session_of(connection).begin(self._begin_reading)
+            driver_of(connection).begin(self._begin_read)
             return function(connection)
 
         async with self._engine.connect() as connection:
             return await connection.run_sync(_run, read)
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
-        """Take the next numbers: increasing, and never given again, to no server."""
+        """Return the next message numbers: increasing, and never given to another server."""
         return [number for (number,) in NEXT_NUMBERS.rows(connection, {"count": count})]
 
-    def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
-        """Tell the other servers, with the COMMIT of this transaction."""
-        self._listener.notify(connection, sent, now_ms)
-
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections; a second call does nothing."""
         await self._listener.close()
         await self._disconnect()
         await self._engine.dispose()
 
     async def _disconnect(self) -> None:
-        """Drop the writer's connection, whatever state it is in; the next write makes another."""
+        """Drop the writer's connection in any state; the next write reconnects."""
         if self._writer is not None:
             connection, self._writer = self._writer, None
-            if self._writers_own is not None:
-                # Else we would be polite to who does not answer.
-                self._writers_own.terminate()
+            if self._writer_connection is not None:
+                # A graceful close would wait for a server that does not answer.
+                self._writer_connection.terminate()
             with contextlib.suppress(Exception):
                 await connection.invalidate()
             with contextlib.suppress(Exception):
                 await connection.close()
 
     def display_url(self) -> str:
-        """Name the database in an error, without its password."""
-        return self._address.where()
+        """Return the database's URL for an error message, without its password."""
+        return self._address.display_url()
 
 
 _DIALECT = "postgresql+asyncpg://"
 
 
 class _Attempt:
-    """One transaction, and what is to be known when it fails.
-
-    When it comes to the COMMIT, `goes_on` tells whether the next one is about to begin.
+    """One run of a transaction, and what must be known if it fails.
 
     Attributes:
-        is_committing: whether it has come so far that nobody can tell if it was done.
-        is_unanswered: whether the database said nothing for so long that it will not say anything.
+        is_committing: whether COMMIT was sent: then nobody can tell whether it was done.
+        has_timed_out: whether PostgreSQL did not answer a statement within the timeout.
     """
 
-    def __init__(self, begin: str, goes_on: Callable[[], bool]) -> None:
+    def __init__(self, begin: str) -> None:
         self._begin = begin
-        self._goes_on = goes_on
         self.is_committing = False
-        self.is_unanswered = False
+        self.has_timed_out = False
 
     def run(self, connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function in a transaction, and commit; what goes wrong rolls back."""
+        """Run a function in a transaction, and commit; roll back if it raises."""
         try:
             return _run(connection, partial(self._transact, function))
         except TimeoutError:
-            self.is_unanswered = True
+            self.has_timed_out = True
             raise
         except Exception:
             with contextlib.suppress(sa.exc.SQLAlchemyError):
-                session_of(connection).roll_back()
-                report_rollback(connection)
+                driver_of(connection).roll_back()
+                # SQLAlchemy has a transaction, too, if it ran a statement itself.
+                connection.rollback()
             raise
 
     def _transact(self, function: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
-        session = session_of(connection)
-        session.begin(self._begin)
+        driver = driver_of(connection)
+        driver.begin(self._begin)
         result = function(connection)
         self.is_committing = True
-        connection.dispatch.commit(connection)
-        session.commit(goes_on=self._goes_on())
+        driver.commit()
         return result
 
 
 def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
-    """Run a function; if the database does not answer it, or nobody waits for it, hang up at once.
+    """Run a function; if PostgreSQL times out, or the caller is cancelled, drop the connection.
 
-    A rollback would wait once more for an answer that does not come; and what was said last, a
-    BEGIN perhaps, might be heard only when the connection has other work already.
+    A rollback would wait for one more answer that does not come. After a cancel, the statement sent
+    last, perhaps a BEGIN, might take effect when the connection is already used again.
     """
-    own: AsyncpgConnection | None = connection.connection.driver_connection
+    asyncpg_connection: AsyncpgConnection | None = connection.connection.driver_connection
     try:
         return function(connection)
     except (TimeoutError, asyncio.CancelledError):
-        if own is not None:
-            own.terminate()
+        if asyncpg_connection is not None:
+            asyncpg_connection.terminate()
         raise

@@ -29,9 +29,6 @@ from storage.sql.statement import Statement
 
 log = logging.getLogger(__name__)
 
-ANSWER_SECONDS = 3.0
-"""How long PostgreSQL may take to answer the listener; after that its connection is lost."""
-
 _CHANNEL = "queueserver"
 
 # Servers of all versions must use the same channel and the same lock.
@@ -98,7 +95,7 @@ class Listener:
         """Notify the other servers when this transaction commits."""
         if self._poll_seconds is None and sent:
             payloads = notifications.encode(self._sender, sent, now_ms)
-            _NOTIFY.change_at_last(connection, [{"payloads": payloads}])
+            _NOTIFY.rows(connection, {"payloads": payloads})
 
     async def close(self) -> None:
         """Stop listening, give up leadership, and close the connection."""
@@ -110,7 +107,7 @@ class Listener:
         if connection is not None:
             # Not `terminate`: the lock must be free when this returns.
             with contextlib.suppress(*FAILURES):
-                await connection.close(timeout=ANSWER_SECONDS)
+                await connection.close(timeout=self._address.timeouts.listener_seconds)
 
     async def _run(self) -> None:
         is_logged = False
@@ -175,7 +172,7 @@ class Listener:
     async def _measure_clock(self, connection: AsyncpgConnection) -> None:
         """Read PostgreSQL's clock; it was read at some time between the query and its answer."""
         started = perf_counter()
-        time_ms, floor_ms = await _fetch_row(connection, _TIME)
+        time_ms, floor_ms = await self._fetch_row(connection, _TIME)
         error_ms = (perf_counter() - started) * 500
         self._clock.adjust(time_ms + error_ms, error_ms)
         self._clock.raise_floor(floor_ms or 0)
@@ -183,12 +180,26 @@ class Listener:
     async def _try_to_lead(self, connection: AsyncpgConnection) -> bool:
         """Return whether this server has got the leader's lock."""
         if self._poll_seconds is None:
-            return bool((await _fetch_row(connection, _LOCK))[0])
+            return bool((await self._fetch_row(connection, _LOCK))[0])
         await connection.execute("BEGIN; SET LOCAL idle_in_transaction_session_timeout = 0")
-        (is_leader,) = await _fetch_row(connection, _LOCK_IN_TRANSACTION)
+        (is_leader,) = await self._fetch_row(connection, _LOCK_IN_TRANSACTION)
         if not is_leader:
             await connection.execute("ROLLBACK")
         return bool(is_leader)
+
+    async def _fetch_row(self, connection: AsyncpgConnection, query: str) -> Sequence[Any]:
+        """Return the only row of a query.
+
+        In a transaction, PostgreSQL keeps the snapshot of a statement until the next statement, and
+        meanwhile frees no dead rows of any table. An empty SELECT makes it drop the snapshot.
+        """
+        seconds = self._address.timeouts.listener_seconds
+        row = await connection.fetchrow(query, timeout=seconds)
+        if connection.is_in_transaction():
+            await connection.execute("SELECT", timeout=seconds)
+        if row is None:
+            raise ConnectionResetError("the query returned no row")
+        return tuple(row)
 
     def _disconnect(self) -> None:
         if self._is_leader:
@@ -197,17 +208,3 @@ class Listener:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
-
-
-async def _fetch_row(connection: AsyncpgConnection, query: str) -> Sequence[Any]:
-    """Return the only row of a query.
-
-    In a transaction, PostgreSQL keeps the snapshot of a statement until the next statement, and
-    meanwhile frees no dead rows of any table. An empty SELECT makes it drop the snapshot.
-    """
-    row = await connection.fetchrow(query, timeout=ANSWER_SECONDS)
-    if connection.is_in_transaction():
-        await connection.execute("SELECT", timeout=ANSWER_SECONDS)
-    if row is None:
-        raise ConnectionResetError("the query returned no row")
-    return tuple(row)

@@ -1,147 +1,122 @@
-"""A session of PostgreSQL: what is said in it, and how its transactions begin and end.
+"""The driver on a PostgreSQL connection.
 
-SQLAlchemy's cursor on asyncpg costs several times what asyncpg does; here, each statement costs one
-wait. Refuses to be used outside of the greenlet that SQLAlchemy runs functions in.
+Statements go to asyncpg directly: SQLAlchemy's cursor on asyncpg costs several times as much as
+asyncpg itself. The engine begins and ends transactions here, and SQLAlchemy has the connection in
+autocommit. Everything here runs inside the greenlet in which SQLAlchemy runs functions.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Coroutine, Sequence
-from time import perf_counter
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 from sqlalchemy.util import await_only
 
+from storage.postgresql import bulk
 from storage.postgresql.connection import AsyncpgConnection
-from storage.sql.driver import as_sqlalchemy, driver_of, use_driver
+from storage.sql.driver import Change, Driver, RunWithCommit, as_sqlalchemy, use_driver
 
 T = TypeVar("T")
 
-_LONGEST_CHAIN_SECONDS = 1.0
-"""How long there may be no moment between transactions; PostgreSQL counts no more often."""
 
+def install_sessions(engine: sa.Engine, wrap_driver: Callable[[Driver], Driver]) -> None:
+    """Set the driver of every connection of an engine in autocommit."""
 
-def install_sessions(engine: sa.Engine) -> None:
-    """Speak by a session on every connection of an engine that is in autocommit."""
+    def connect(adapted: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 (it has no type)
+        use_driver(wrap_driver(Session(engine.dialect, adapted)), record.info)
 
-    def begin(adapted: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 (it has no type)
-        use_driver(Session(engine.dialect, adapted), record.info)
-
-    sa.event.listen(engine, "connect", begin)
-    sa.event.listen(engine, "checkout", _refuse_closed)
+    sa.event.listen(engine, "connect", connect)
+    sa.event.listen(engine, "checkout", _reject_closed)
     sa.event.listen(engine, "reset", _end_transaction)
 
 
-def session_of(connection: sa.Connection) -> Session:
-    """Give the session of a connection of such an engine."""
-    return cast("Session", driver_of(connection))
-
-
-def _refuse_closed(adapted: Any, *_: object) -> None:  # noqa: ANN401
-    """Let the pool connect anew instead of giving a connection that was lost."""
+def _reject_closed(adapted: Any, *_: object) -> None:  # noqa: ANN401
+    """Make the pool reconnect if a pooled connection was lost."""
     if adapted.driver_connection.is_closed():
         raise sa.exc.DisconnectionError
 
 
 def _end_transaction(adapted: Any, _: object, state: PoolResetState) -> None:  # noqa: ANN401
-    """Leave no transaction behind in the pool, however a read has ended."""
-    own: AsyncpgConnection = adapted.driver_connection
-    if state.asyncio_safe and not own.is_closed() and own.is_in_transaction():
-        await_only(own.execute("ROLLBACK"))
+    """Roll back a read's transaction when its connection returns to the pool."""
+    connection: AsyncpgConnection = adapted.driver_connection
+    if state.asyncio_safe and not connection.is_closed() and connection.is_in_transaction():
+        await_only(connection.execute("ROLLBACK"))
 
 
 class Session:
-    """A connection of asyncpg, by the one that SQLAlchemy has made of it.
-
-    Transactions are begun and ended here: SQLAlchemy has the connection in autocommit. What is to
-    be done at last is said together with the COMMIT, so that rows which every transaction changes
-    are held for no longer than that takes.
-    """
+    """A driver on a connection of asyncpg, given as SQLAlchemy adapts it."""
 
     def __init__(self, dialect: sa.Dialect, adapted: Any) -> None:  # noqa: ANN401 (it has no type)
         self._dialect = dialect
         self._adapted = adapted
-        self._own: AsyncpgConnection = adapted.driver_connection
-        self._last_words: list[str] = []
-        self._is_begun = False
-        self._rested_at = 0.0
+        self._connection: AsyncpgConnection = adapted.driver_connection
+        self._with_commit: list[str] = []
+        self._written: dict[Change, Callable[[Mapping[str, int]], str]] = {}
 
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
-        """Give all rows."""
-        rows: Sequence[Any] = self._await(text, self._own.fetch(text, *parameters))
+        """Run a statement and return all its rows."""
+        rows: Sequence[Any] = self._await(text, self._connection.fetch(text, *parameters))
         return rows
 
     def change(self, text: str, parameters: Sequence[Any]) -> int:
-        """Change rows, and tell how many."""
-        status = self._await(text, self._own.execute(text, *parameters))
-        return int(status.rpartition(" ")[2])  # of "DELETE 5", say
+        """Run a statement and return how many rows it changed."""
+        status = self._await(text, self._connection.execute(text, *parameters))
+        return int(status.rpartition(" ")[2])  # "DELETE 5"
 
     def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Do it for each set of parameters, in their order."""
-        self._await(text, self._own.executemany(text, parameters))
+        """Run a statement once for each set of parameters, in order."""
+        self._await(text, self._connection.executemany(text, parameters))
 
-    def change_at_last(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Do it for each set of parameters together with the COMMIT."""
-        self._last_words.extend(_in_words(text, values) for values in parameters)
+    def for_lists(self, change: Change, columns: Sequence[str]) -> Change:
+        """Return a statement so that it takes a list for each parameter and runs once for all."""
+        return bulk.for_lists(change, columns, self._dialect)
+
+    def as_one(self, first: Change, second: Change) -> Change:
+        """Return a statement that runs both, and counts the first one's rows."""
+        return bulk.as_one(first, second)
+
+    def with_commit(self, change: Change) -> RunWithCommit:
+        """Return a function that runs a statement in the same message as COMMIT.
+
+        So PostgreSQL does not keep the changed rows locked while the server's event loop does
+        something else before it sends COMMIT. Gain: two servers that share a queue do 5 to 10 %
+        more sends, receives and deletes per second (medians of 30 pairs of turns of 1 s, two runs,
+        32 concurrent commands on each server).
+        """
+        write = self._written.get(change)
+        if write is None:
+            write = self._written[change] = bulk.with_integers(change, self._dialect)
+        return lambda parameters: self._with_commit.extend(map(write, parameters))
 
     def begin(self, text: str) -> None:
-        """Begin a transaction, in the words given, unless the last COMMIT has begun it."""
-        self._last_words.clear()
-        if self._is_begun:
-            self._is_begun = False
-        else:
-            self._await(text, self._own.execute(text))
+        """Begin a transaction with this statement."""
+        self._with_commit.clear()
+        self._await(text, self._connection.execute(text))
 
-    def commit(self, *, goes_on: bool) -> None:
-        """Do what is left to be done, and commit, in one go.
-
-        If it `goes_on`, the next transaction, which is like this one, is begun by the same word;
-        but not always, because PostgreSQL tells only between transactions how many rows were
-        changed, and vacuums by that.
-        """
-        now = perf_counter()
-        is_chained = goes_on and now - self._rested_at < _LONGEST_CHAIN_SECONDS
-        text = "; ".join([*self._last_words, "COMMIT AND CHAIN" if is_chained else "COMMIT"])
-        self._await(text, self._own.execute(text))
-        self._is_begun = is_chained
-        if not is_chained:
-            self._rested_at = now
+    def commit(self) -> None:
+        """Commit the transaction."""
+        text = "; ".join([*self._with_commit, "COMMIT"])
+        self._await(text, self._connection.execute(text))
 
     def roll_back(self) -> None:
-        """Undo a transaction, if there is one; one that was lost is undone already."""
-        if not self._own.is_closed() and self._own.is_in_transaction():
-            self._await("ROLLBACK", self._own.execute("ROLLBACK"))
+        """Roll back the transaction, if there is one; a lost connection has none."""
+        if not self._connection.is_closed() and self._connection.is_in_transaction():
+            self._await("ROLLBACK", self._connection.execute("ROLLBACK"))
 
-    def _await(self, text: str, asked: Coroutine[Any, Any, T]) -> T:
+    def _await(self, text: str, running: Coroutine[Any, Any, T]) -> T:
         try:
-            return await_only(asked)
+            return await_only(running)
         except Exception as error:
             raise as_sqlalchemy(
                 self._dialect, self._adapted, text, self._as_dbapi(error)
             ) from error
 
     def _as_dbapi(self, error: Exception) -> Exception:
-        """Give an error the kind that it has in the DBAPI, as SQLAlchemy's own cursor does."""
+        """Return an error of asyncpg as the DBAPI error that SQLAlchemy's adapter makes of it."""
         try:
             self._adapted._handle_exception(error)
         except Exception as translated:
             return translated
         return error
-
-
-def _in_words(text: str, parameters: Sequence[Any]) -> str:
-    """Write parameters into a statement, since those that are said together cannot have any."""
-    return re.sub(r"\$([0-9]+)", lambda found: _literal(parameters[int(found[1]) - 1]), text)
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, int):
-        return f"({value})"
-    if isinstance(value, str):
-        return "'" + value.replace("'", "''") + "'"
-    if isinstance(value, list):
-        return f"ARRAY[{', '.join(map(_literal, value))}]"
-    raise TypeError(f"{type(value).__name__} cannot be written into a statement")

@@ -1,4 +1,4 @@
-"""Statements that only PostgreSQL can execute. Each saves a round trip or a write conflict."""
+"""Statements that only PostgreSQL can execute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import insert
 
-from storage import locking, schema
+from storage import schema
 from storage.engine import Capabilities
 from storage.messages.claim import visible_messages
 from storage.messages.transitions import in_flight_update
@@ -14,18 +14,12 @@ from storage.schema import groups, messages
 from storage.sql.arrays import ValueList, in_order
 from storage.sql.statement import Statement
 
-_next_numbers = sa.select(schema.numbers.next_value()).select_from(
-    sa.func.generate_series(1, bindparam("count", type_=sa.Integer)).table_valued("n")
+NEXT_NUMBERS = Statement(
+    sa.select(schema.numbers.next_value()).select_from(
+        sa.func.generate_series(1, bindparam("count", type_=sa.Integer)).table_valued("n")
+    )
 )
-
-NEXT_NUMBERS = Statement(_next_numbers)
 """Take `count` numbers from the sequence."""
-
-
-def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
-    locked = locking.queues_by_id.cte()
-    nulls = (sa.null() for _ in list(locked.columns)[1:])
-    return sa.union_all(sa.select(locked), _next_numbers.add_columns(*nulls))
 
 
 def _insert_or_lock_groups() -> sa.Insert:
@@ -58,7 +52,12 @@ def _insert_or_lock_groups() -> sa.Insert:
 
 
 def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
-    """Claim messages; make them in flight if all may be delivered, and fairness does not matter."""
+    """Claim messages; make them in flight if all may be delivered, and fairness does not matter.
+
+    Gain over two statements: 3.3 to 6.3 % of a server's CPU time per send, receive and delete at 64
+    concurrent commands (PostgreSQL 18 with fsync on, medians of 60 to 80 pairs of turns, four
+    runs).
+    """
     claimed = visible_messages.cte("head")
     may_be_delivered = sa.and_(
         claimed.c.sent_at_ms > bindparam("expired"),
@@ -75,7 +74,6 @@ def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
 
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True,
-    lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),
     claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
 )

@@ -1,9 +1,9 @@
-"""SQL that is said all the time: compiled once for each kind of database, then the driver's.
+"""SQL statements that are compiled once per database and run on the driver directly.
 
-SQLAlchemy looks at every statement and every row of parameters anew, which costs more than SQLite
-needs to do the work. What is said seldom goes SQLAlchemy's way; errors are its own in either case,
-and whoever listens to its events hears of both. Refuses types that a driver does not take as they
-are: there is no conversion of parameters or results, but for lists of numbers.
+SQLAlchemy's own execution inspects the statement and each set of parameters every time, which costs
+more CPU than SQLite needs for the work. Hot statements use this module; rare ones use SQLAlchemy's
+`connection.execute`. Errors are SQLAlchemy's either way. Parameters and results are not converted,
+except lists (`storage.sql.arrays.ValueList`), so use only types that the driver takes as they are.
 """
 
 from __future__ import annotations
@@ -11,131 +11,166 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
-from storage.sql import arrays
-from storage.sql.driver import driver_of
-
-T = TypeVar("T")
+from storage.sql.arrays import ValueList
+from storage.sql.driver import Change, Driver, driver_of
 
 Parameters: TypeAlias = Mapping[str, Any]
-Core: TypeAlias = (
-    sa.Select[*tuple[Any, ...]]
-    | sa.CompoundSelect[*tuple[Any, ...]]
-    | sa.Insert
-    | sa.Update
-    | sa.Delete
-)
+Core: TypeAlias = sa.Select[*tuple[Any, ...]] | sa.CompoundSelect[*tuple[Any, ...]] | Change
 
 
 class _Compiled(NamedTuple):
-    """A statement for one kind of database: its text, and how its parameters are put in order.
+    """A statement for one database.
 
-    `is_for_all` tells that it is said once for all sets of parameters, given as a list for each.
+    Attributes:
+        text: its SQL.
+        places: the names of its parameters, in the order in which the driver takes them.
+        constants: values of the parameters that the statement itself contains.
+        in_order: puts a set of parameters in that order.
     """
 
     text: str
-    places: int
+    places: Sequence[str]
+    constants: Parameters
     in_order: Callable[[Parameters], Sequence[Any]]
-    is_for_all: bool = False
 
-    def in_lists(self, parameters: Iterable[Parameters]) -> tuple[Sequence[Any], ...]:
-        """Put many sets of parameters in order: a list for each place."""
-        return tuple(zip(*map(self.in_order, parameters), strict=True))
+    def in_lists(self, parameters: Iterable[Parameters]) -> Sequence[Any]:
+        """Put many sets of parameters in that order, as one list for each place."""
+        lists = _lists([place for place in self.places if place not in self.constants], parameters)
+        lists.update(self.constants)
+        return [lists[place] for place in self.places]
 
 
 class Statement:
-    """A statement, with the parameters that it names.
+    """A statement; a set of parameters is a mapping of the names that its `bindparam`s have.
 
-    `columns` are those that an INSERT or UPDATE is given values of, where those are not all.
+    `columns` names the columns that an INSERT sets, if it does not set all; its parameters are
+    named after them.
     """
 
     def __init__(self, core: Core, columns: Sequence[str] | None = None) -> None:
         self._core = core
-        self._columns = columns
+        self.columns: Sequence[str] = columns or ()
+        if columns is None and isinstance(core, sa.Insert) and core.select is None:
+            self.columns = core.table.columns.keys()
         self._compiled: dict[str, _Compiled] = {}
-        self._texts_for_all: dict[str, str | None] = {}
+        self._compiled_for_lists: dict[str, _Compiled | None] = {}
         self._row: Callable[[Iterable[Any]], Any] = tuple
         if isinstance(core, sa.Select):
-            self._row = _rows_of(core.selected_columns.keys())
+            self._row = _row_type(core.selected_columns.keys())
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Any]:
-        """Give all rows, whose columns are attributes by their names."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        rows = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
+        """Return all rows of a SELECT, as named tuples."""
+        compiled = self._for(connection)
+        rows = driver_of(connection).rows(compiled.text, compiled.in_order(parameters))
         return list(map(self._row, rows))
 
     def value(self, connection: sa.Connection, parameters: Parameters) -> Any:  # noqa: ANN401
-        """Give the first column of the first row, or None if there is no row."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        found = _say(connection, driver.rows, compiled.text, compiled.in_order(parameters))
-        return found[0][0] if found else None
+        """Return the first column of the first row, or None if there is no row."""
+        compiled = self._for(connection)
+        rows = driver_of(connection).rows(compiled.text, compiled.in_order(parameters))
+        return rows[0][0] if rows else None
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
-        """Change what is to be changed, and tell how many rows that were."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        return _say(connection, driver.change, compiled.text, compiled.in_order(parameters))
+        """Run an UPDATE or DELETE once, and return how many rows it changed."""
+        compiled = self._for(connection)
+        return driver_of(connection).change(compiled.text, compiled.in_order(parameters))
 
     def change_each(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
-        """Do it for each set of parameters, in their order."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        if compiled.is_for_all:
-            _say(connection, driver.change, compiled.text, compiled.in_lists(parameters))
+        """Insert, update or delete for each set of parameters, in order."""
+        if isinstance(self._core, sa.Insert):
+            self.change_all(connection, parameters)  # which keeps the order of an INSERT
         else:
-            each = list(map(compiled.in_order, parameters))
-            _say(connection, driver.change_each, compiled.text, each, many=True)
+            self._change_one_by_one(connection, parameters)
 
     def change_all(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
-        """Do it for all sets of parameters, no two of which are about the same row."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        text = self._text_for_all(connection.dialect)
-        if text is None:
-            self.change_each(connection, parameters)
-        else:
-            _say(connection, driver.change, text, compiled.in_lists(parameters))
+        """Insert, update or delete for all sets of parameters, no two of which meet the same row.
 
-    def change_at_last(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
-        """Do it for each set of parameters before the COMMIT; whole numbers and texts only."""
-        compiled, driver = self.compiled(connection.dialect), driver_of(connection)
-        each = list(map(compiled.in_order, parameters))
-        _say(connection, driver.change_at_last, compiled.text, each, many=True)
-
-    def _text_for_all(self, dialect: sa.Dialect) -> str | None:
-        if dialect.name not in self._texts_for_all:
-            text = arrays.for_all(self.compiled(dialect).text, dialect)
-            self._texts_for_all[dialect.name] = text
-        return self._texts_for_all[dialect.name]
-
-    def compiled(self, dialect: sa.Dialect) -> _Compiled:
-        """Give what is said to this kind of database."""
-        compiled = self._compiled.get(dialect.name)
+        PostgreSQL runs one statement for all of them.
+        """
+        driver = driver_of(connection)
+        compiled = self._for_lists(connection, driver)
         if compiled is None:
-            compiled = self._compiled[dialect.name] = _compile(self._core, self._columns, dialect)
+            self._change_one_by_one(connection, parameters)
+        else:
+            driver.change(compiled.text, compiled.in_lists(parameters))
+
+    def change_with_commit(
+        self, connection: sa.Connection, parameters: Sequence[Mapping[str, int]]
+    ) -> None:
+        """Update or delete for each set of integers, together with COMMIT where that is faster.
+
+        For rows that many transactions change: they stay locked for a shorter time.
+        """
+        run = driver_of(connection).with_commit(self.change_core())
+        if run is None:
+            self.change_all(connection, parameters)
+        else:
+            run(parameters)
+
+    def _change_one_by_one(
+        self, connection: sa.Connection, parameters: Iterable[Parameters]
+    ) -> None:
+        compiled = self._for(connection)
+        each = list(map(compiled.in_order, parameters))
+        driver_of(connection).change_each(compiled.text, each)
+
+    def _for(self, connection: sa.Connection) -> _Compiled:
+        name = connection.dialect.name
+        compiled = self._compiled.get(name)
+        if compiled is None:
+            compiled = self._compiled[name] = _compile(
+                self._core, connection.dialect, self.columns or None
+            )
         return compiled
 
+    def _for_lists(self, connection: sa.Connection, driver: Driver) -> _Compiled | None:
+        name = connection.dialect.name
+        if name not in self._compiled_for_lists:
+            core = self.for_lists(driver)
+            self._compiled_for_lists[name] = (
+                None if core is None else _compile(core, connection.dialect)
+            )
+        return self._compiled_for_lists[name]
 
-class Both:
-    """Two statements that change rows of two tables, the first first, each as `Statement` has it.
+    def for_lists(self, driver: Driver) -> Change | None:
+        """Return the statement so that it takes a list for each parameter, if the driver can."""
+        return driver.for_lists(self.change_core(), self.columns)
 
-    Both are INSERTs, or neither is.
+    def change_core(self) -> Change:
+        """Return the INSERT, UPDATE or DELETE as SQLAlchemy has it."""
+        if isinstance(self._core, Change):
+            return self._core
+        raise TypeError("a SELECT changes no rows")
+
+
+class StatementPair:
+    """Two statements that change two tables, which PostgreSQL runs as one.
+
+    Both are INSERTs, or neither is. Parameters of the same name have the same values.
     """
 
     def __init__(self, first: Statement, second: Statement) -> None:
         self._first = first
         self._second = second
-        self._texts: dict[str, str | None] = {}
+        self._compiled: dict[str, _Compiled | None] = {}
 
     def change(self, connection: sa.Connection, parameters: Parameters) -> int:
-        """Do both with the same parameters; tell how many rows the first has changed."""
-        text, first, second = self._for(connection.dialect)
-        if text is None:
-            changed = self._first.change(connection, parameters)
-            self._second.change(connection, parameters)
-            return changed
-        every = (*first.in_order(parameters), *second.in_order(parameters))
-        return _say(connection, driver_of(connection).change, text, every)
+        """Run two DELETEs or UPDATEs, and return how many rows the first changed."""
+        driver = driver_of(connection)
+        name = connection.dialect.name
+        if name not in self._compiled:
+            pair = driver.as_one(self._first.change_core(), self._second.change_core())
+            self._compiled[name] = None if pair is None else _compile(pair, connection.dialect)
+        compiled = self._compiled[name]
+        if compiled is not None:
+            return driver.change(compiled.text, compiled.in_order(parameters))
+        changed = self._first.change(connection, parameters)
+        self._second.change(connection, parameters)
+        return changed
 
     def change_each(
         self,
@@ -143,36 +178,50 @@ class Both:
         firsts: Sequence[Parameters],
         seconds: Sequence[Parameters],
     ) -> None:
-        """Do the first for each of its sets of parameters, then the second for its own."""
-        text, first, second = self._for(connection.dialect)
-        if text is None:
+        """Run the first INSERT for all its sets of parameters, and the second for all of its own.
+
+        Where both have a parameter of one name, the sets must agree in it, one by one.
+        """
+        driver = driver_of(connection)
+        name = connection.dialect.name
+        if name not in self._compiled:
+            self._compiled[name] = self._compile_for_lists(connection.dialect, driver)
+        compiled = self._compiled[name]
+        if compiled is None:
             self._first.change_each(connection, firsts)
             self._second.change_each(connection, seconds)
-            return
-        every = (*first.in_lists(firsts), *second.in_lists(seconds))
-        _say(connection, driver_of(connection).change, text, every)
+        else:
+            lists = _lists(self._second.columns, seconds) | _lists(self._first.columns, firsts)
+            driver.change(compiled.text, [lists[place] for place in compiled.places])
 
-    def _for(self, dialect: sa.Dialect) -> tuple[str | None, _Compiled, _Compiled]:
-        first, second = self._first.compiled(dialect), self._second.compiled(dialect)
-        if dialect.name not in self._texts:
-            self._texts[dialect.name] = arrays.together(
-                first.text, first.places, second.text, dialect
-            )
-        return self._texts[dialect.name], first, second
+    def _compile_for_lists(self, dialect: sa.Dialect, driver: Driver) -> _Compiled | None:
+        first, second = self._first.for_lists(driver), self._second.for_lists(driver)
+        if first is None or second is None:
+            return None
+        pair = driver.as_one(first, second)
+        return None if pair is None else _compile(pair, dialect)
 
 
-def _rows_of(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
-    row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # known when it runs
+def _lists(names: Sequence[str], parameters: Iterable[Parameters]) -> dict[str, Sequence[Any]]:
+    """Turn sets of parameters into one list for each name."""
+    return dict(zip(names, zip(*map(_getter(names), parameters), strict=True), strict=True))
+
+
+def _getter(names: Sequence[str]) -> Callable[[Parameters], Sequence[Any]]:
+    """Return a function that picks the values of these names, always as a tuple."""
+    if len(names) == 1:
+        (only,) = names
+        return lambda parameters: (parameters[only],)
+    return itemgetter(*names) if names else lambda _: ()
+
+
+def _row_type(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
+    row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # names known at run time
     make: Callable[[Iterable[Any]], Any] = row._make
     return make
 
 
-def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> _Compiled:
-    if isinstance(core, sa.Insert) and core.select is None:
-        names = columns or core.table.columns.keys()
-        text = arrays.insertion(core.table, names, dialect)
-        if text is not None:
-            return _Compiled(text, len(names), itemgetter(*names), is_for_all=True)
+def _compile(core: Core, dialect: sa.Dialect, columns: Sequence[str] | None = None) -> _Compiled:
     compiled = core.compile(dialect=dialect, column_keys=columns)
     places: Sequence[str] = compiled.positiontup or ()
     constants = {
@@ -181,37 +230,17 @@ def _compile(core: Core, columns: Sequence[str] | None, dialect: sa.Dialect) -> 
         if not bound.required and bound.effective_value is not None
     }
     converters = {
-        name: bound.type.dialect_impl(dialect).bind_processor(dialect)
+        name: converter
         for name, bound in compiled.binds.items()
-        if isinstance(bound.type, arrays.ValueList)
+        if isinstance(bound.type, ValueList)
+        and (converter := bound.type.dialect_impl(dialect).bind_processor(dialect)) is not None
     }
-    pick: Callable[[Parameters], Sequence[Any]] = itemgetter(*places)
-    if len(places) == 1:
-        (only,) = places
-
-        def pick(parameters: Parameters) -> Sequence[Any]:
-            return (parameters[only],)
+    pick = _getter(places)
 
     def convert(parameters: Parameters) -> Sequence[Any]:
-        every = {**constants, **parameters}
+        values = {**constants, **parameters}
         for name, converter in converters.items():
-            if converter is not None:
-                every[name] = converter(every[name])
-        return pick(every)
+            values[name] = converter(values[name])
+        return pick(values)
 
-    in_order = convert if constants or converters else pick
-    return _Compiled(str(compiled), len(places), in_order)
-
-
-def _say(
-    connection: sa.Connection,
-    way: Callable[[str, Sequence[Any]], T],
-    text: str,
-    parameters: Sequence[Any],
-    *,
-    many: bool = False,
-) -> T:
-    """Say it to the driver, and to those who listen to what SQLAlchemy says to databases."""
-    for listener in connection.dispatch.before_cursor_execute:
-        listener(connection, None, text, parameters, None, many)
-    return way(text, parameters)
+    return _Compiled(str(compiled), places, constants, convert if constants or converters else pick)

@@ -1,7 +1,7 @@
-"""A copy of a SQLite database while a server uses it, as one file that a server can start with.
+"""Online backup of a SQLite database into one file that a server can start with.
 
-The copy is what was committed at one moment. Refuses a file that is not queueserver's, and to write
-over anything. PostgreSQL has tools of its own for this.
+The backup holds what was committed at one moment. The command never overwrites a file, and rejects
+a file that is not queueserver's. For PostgreSQL, use pg_dump or pg_basebackup.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from storage import migrations, schema
-from storage.errors import DatabaseUnusable, explain
+from storage.errors import DatabaseUnusable, ForeignDatabase, explain
+from storage.sqlite.errors import classify
 
 _SKIPPED_NUMBERS = 10**12
-"""Numbers that a restored database leaves out: those that its original has given since the copy.
+"""Message numbers that a restored database skips.
 
-A receipt of then must not name a message of now.
-"""
+The original database goes on numbering after the backup. A receipt handle that it gave for one of
+those messages must not match a message of the restored database."""
 
 
 def back_up(url: str, file: Path) -> int:
-    """Copy the database at a URL into a new file; give its size in bytes.
+    """Copy the database at a URL into a new file, and return the file's size in bytes.
 
     Raises:
-        DatabaseUnusable: it cannot be read, or the file cannot be written or is there already.
+        DatabaseUnusable: the database cannot be read, or the file exists or cannot be written.
     """
     address = sa.make_url(url)
     if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
-        raise DatabaseUnusable("only a SQLite file is backed up so; PostgreSQL has pg_dump")
+        raise DatabaseUnusable("only a SQLite file can be backed up; for PostgreSQL use pg_dump")
     source = Path(str(address.database))
     if not source.is_file():
         raise DatabaseUnusable(f"there is no file {source}")
@@ -44,13 +45,13 @@ def back_up(url: str, file: Path) -> int:
         _copy(source, unfinished)
         _prepare(unfinished)
         _sync(unfinished)
-        # Whoever sees the file sees all of it.
+        # The file appears only when it is complete.
         os.link(unfinished, file)
         _sync(file.parent)
-    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, migrations.ForeignDatabase) as error:
+    except (OSError, sqlite3.Error, sa.exc.SQLAlchemyError, ForeignDatabase) as error:
         if isinstance(error, OSError):
             raise DatabaseUnusable(f"cannot write {file}: {error.strerror}") from error
-        raise DatabaseUnusable(explain(error, str(source))) from error
+        raise DatabaseUnusable(explain(error, str(source), classify(error))) from error
     finally:
         unfinished.unlink(missing_ok=True)
     return file.stat().st_size
@@ -62,17 +63,17 @@ def _copy(source: Path, target: Path) -> None:
         contextlib.closing(sqlite3.connect(source)) as reader,
         contextlib.closing(sqlite3.connect(target)) as writer,
     ):
-        # In one step: a copy in several begins anew whenever the server commits in between.
+        # All pages in one step: a copy in several steps restarts after each COMMIT of the server.
         reader.backup(writer, pages=-1)
 
 
 def _prepare(copy: Path) -> None:
-    """Make one file of it, without a log beside it, that goes on with numbers never given."""
+    """Turn the copy into a single file without a log, and skip the original's later numbers."""
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(copy)))
     try:
         with engine.begin() as connection:
             if not migrations.version(connection):
-                raise migrations.ForeignDatabase
+                raise ForeignDatabase
             connection.exec_driver_sql("PRAGMA journal_mode=DELETE")
             value = schema.properties.c.value
             skipped = sa.cast(sa.cast(value, sa.Integer) + _SKIPPED_NUMBERS, sa.Text)

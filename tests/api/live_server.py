@@ -14,10 +14,15 @@ from queueserver.app import App
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
+from storage.settings import EngineSettings
 from tests.clock import ManualClock
+from tests.postgresql import PATIENT
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must happen at once: only a failure ever takes so long."""
+
+_LONGEST_POLL_MS = 20_000
+"""The longest long poll (AWS: WaitTimeSeconds 0 to 20)."""
 
 
 def config(
@@ -51,11 +56,11 @@ def config(
 
 
 class SleepersClock(ManualClock):
-    """A manual clock that counts the alarms that are set, by the time at which they ring.
+    """A manual clock that counts the short alarms that are set, by the time at which they ring.
 
     A waiting receiver sets one alarm, at its deadline, and cancels it when it wakes up. A move task
     does the same between two steps. So a test that lets nothing else happen at that time knows how
-    many of them sleep.
+    many of them sleep. Upkeep sets longer alarms.
     """
 
     def __init__(self) -> None:
@@ -64,7 +69,10 @@ class SleepersClock(ManualClock):
         self._alarm_counts: Counter[int] = Counter()
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
+        is_short = when_ms - self.now_ms() <= _LONGEST_POLL_MS
         cancel_alarm = super().call_at(when_ms, callback)
+        if not is_short:
+            return cancel_alarm
         self._count(when_ms, 1)
 
         def cancel() -> None:
@@ -74,7 +82,7 @@ class SleepersClock(ManualClock):
         return cancel
 
     def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
-        """Block until exactly `count` alarms are set to ring `seconds` from now."""
+        """Block until exactly `count` short alarms are set to ring `seconds` from now."""
         when_ms = self.now_ms() + round(seconds * 1_000)
         with self._changed:
             came_about = self._changed.wait_for(
@@ -93,7 +101,7 @@ class LiveServer:
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._server = App(settings, clock)
+        self._server = App(settings, clock, EngineSettings(postgresql=PATIENT))
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:

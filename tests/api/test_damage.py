@@ -16,7 +16,9 @@ import pytest
 
 from queueserver.background.upkeep import Upkeep
 from storage.database import Database
-from storage.errors import is_damage
+from storage.errors import DatabaseDamaged
+from storage.postgresql.errors import classify as classify_postgresql
+from storage.sqlite.errors import classify as classify_sqlite
 from tests.api.raw_http import Answer, exchange, json_headers, told
 from tests.api.server_process import ServerProcess, command, environment
 from tests.clock import ManualClock
@@ -205,7 +207,8 @@ async def test_upkeep_frees_what_is_not_damaged(
     ],
 )
 def test_damage_is_told_from_other_failures(error: Exception, is_it: bool) -> None:
-    assert is_damage(error) is is_it
+    classify = classify_postgresql if isinstance(error, asyncpg.PostgresError) else classify_sqlite
+    assert isinstance(classify(error), DatabaseDamaged) is is_it
 
 
 # The command that looks for it

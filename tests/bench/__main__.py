@@ -37,13 +37,15 @@ _ECHO = "echo, 64 connections"
 
 
 def main() -> None:
-    """Read the arguments, run, and write the results."""
+    """Parse the arguments, run the benchmark, and write the results."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--size", choices=SIZES, default="quick", help="how much is done")
-    parser.add_argument("--only", choices=WHAT, nargs="+", help="which scenarios")
+    parser.add_argument(
+        "--size", choices=SIZES, default="quick", help="how many messages, queues and receivers"
+    )
+    parser.add_argument("--only", choices=WHAT, nargs="+", help="run only these scenarios")
     parser.add_argument("--database", help="database of the server (default: a new SQLite file)")
-    parser.add_argument("--endpoint", help="measure the server at this URL instead")
-    parser.add_argument("--json", type=Path, help="write the results to this file, too")
+    parser.add_argument("--endpoint", help="measure the server at this URL; start none")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
     results, found = asyncio.run(measure(arguments))
     for line in table(results):
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fact]]:
-    """Measure the ceilings and then each scenario, on a server of its own."""
+    """Measure the ceilings, then each scenario on a new server."""
     size = SIZES[arguments.size]
     results: list[Result] = []
     found: list[Fact] = []
@@ -65,7 +67,7 @@ async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fac
         progress("ceilings")
         results += await ceilings.echo(size.messages)
         if (arguments.database or "").startswith("postgresql:"):
-            # In a thread, so that it has a loop of its own, the one that servers run on.
+            # In a thread, so that it runs on uvloop, as servers do.
             results += await asyncio.to_thread(
                 ceilings.postgresql, arguments.database, size.messages
             )
@@ -92,7 +94,7 @@ async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fac
 
 
 def table(results: Iterable[Result]) -> Iterable[str]:
-    """Lay the results out; ratios are to the echo's CPU and rate, and the database's."""
+    """Return the lines of a table; ratios are to the echo's CPU and rate, and the database's."""
     found = list(results)
     by_name = {result.name: result for result in found}
     echo = by_name[_ECHO]
@@ -112,13 +114,13 @@ def table(results: Iterable[Result]) -> Iterable[str]:
 
 
 def say(line: str) -> None:
-    """Write a line of the result."""
+    """Print a line of the result."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def progress(line: str) -> None:
-    """Tell what is being done."""
+    """Print to stderr which part is running."""
     sys.stderr.write(f"... {line}\n")
 
 

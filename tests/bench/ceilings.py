@@ -1,4 +1,4 @@
-"""What the machine can do at all: an echo of JSON over HTTP, and databases without a server."""
+"""Ceilings: an echo of JSON over HTTP, and databases without a server."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PER_TRANSACTION = 64
 
 
 async def echo(messages: int) -> list[Result]:
-    """Measure the bare handler with the client's own request for a send."""
+    """Measure the bare handler with the request of a send."""
     results = []
     request = json_request("Echo", QueueUrl="http://bench/000000000000/q", MessageBody=BODY)
     with started("tests.bench.echo") as server:
@@ -98,9 +98,9 @@ def sqlite(directory: Path, messages: int) -> list[Result]:
 
 
 def postgresql(url: str, messages: int) -> list[Result]:
-    """Measure the server's own statements, said by asyncpg alone, 64 messages at once or 1.
+    """Measure the server's own statements, run by asyncpg alone, for 64 messages at once or 1.
 
-    And, by pgbench, what they come to where 64 clients say them, each for itself.
+    Also measure pgbench, with 64 clients that each run the statements for one message.
     """
     by_64 = replay(url, messages // _PER_TRANSACTION, _PER_TRANSACTION)
     results = [
@@ -127,7 +127,7 @@ def _result(name: str, measured: Measured, count: int) -> Result:
 
 
 def _together(parts: Sequence[Result]) -> Result:
-    """Say what follows for work that does each part as often, per operation."""
+    """Return the result, per operation, of work that does each part equally often."""
     return Result(
         CYCLES,
         len(parts) / sum(1 / part.per_second for part in parts),

@@ -1,4 +1,4 @@
-"""The load: raw keep-alive connections in a closed loop, and the requests they send."""
+"""The load: keep-alive connections in a closed loop, and the requests that they send."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _LENGTH = b"content-length:"
 
 
 class Answer(NamedTuple):
-    """What came back: the HTTP status and the body as it was."""
+    """A response: the HTTP status and the raw body."""
 
     status: int
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """Read a body that is JSON; an empty one is an empty object."""
+        """Parse the body as JSON; an empty body is an empty object."""
         found: dict[str, Any] = json.loads(self.body or b"{}")
         return found
 
 
 class Connection:
-    """One keep-alive connection, one request at a time."""
+    """A keep-alive connection, for one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -40,7 +40,7 @@ class Connection:
         return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=limit))
 
     async def ask(self, request: bytes) -> Answer:
-        """Send a request and read its answer, which must have a Content-Length."""
+        """Send a request and return the response, which must have a Content-Length."""
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])
@@ -49,14 +49,18 @@ class Connection:
         return Answer(status, await self._reader.readexactly(length) if length else b"")
 
     async def call(self, action: str, **parameters: object) -> dict[str, Any]:
-        """Do an action that must succeed."""
+        """Call an action and return its result.
+
+        Raises:
+            RuntimeError: the action failed.
+        """
         answer = await self.ask(json_request(action, **parameters))
         if answer.status != 200:
             raise RuntimeError(f"{action}: {answer.status} {answer.body[:500]!r}")
         return answer.json()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
 
 
@@ -66,7 +70,7 @@ def _request(headers: str, body: bytes) -> bytes:
 
 
 def json_request(action: str, **parameters: object) -> bytes:
-    """Write a request in the JSON protocol, with the headers that an SDK sends."""
+    """Return a request in the JSON protocol, with the headers that an SDK sends."""
     headers = (
         f"X-Amz-Target: AmazonSQS.{action}\r\nContent-Type: application/x-amz-json-1.0\r\n"
         "Authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/sqs/"
@@ -76,35 +80,35 @@ def json_request(action: str, **parameters: object) -> bytes:
 
 
 def query_request(action: str, **parameters: str) -> bytes:
-    """Write a request in the Query protocol."""
+    """Return a request in the Query protocol."""
     headers = "Content-Type: application/x-www-form-urlencoded\r\n"
     return _request(headers, urlencode({"Action": action, **parameters}).encode())
 
 
 def queue_url(name: str) -> str:
-    """Name a queue as every SQS-compatible server understands it."""
+    """Return a queue's URL, in the form that every SQS-compatible server accepts."""
     return f"http://bench/{ACCOUNT}/{name}"
 
 
 class Load(NamedTuple):
-    """What a closed loop did: how many requests in how many seconds, and each one's latency."""
+    """The requests of a closed loop, their duration in seconds, and each one's latency."""
 
     requests: int
     seconds: float
     latencies: Sequence[float]
 
     def percentile(self, share: float) -> float:
-        """Give a latency in milliseconds that so great a share of requests did not exceed."""
+        """Return the latency in milliseconds that this share of the requests did not exceed."""
         ordered = sorted(self.latencies)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
 
 
 Step = Callable[[Connection, int], Awaitable[int]]
-"""One turn of a worker: given its connection and number, do some requests and say how many."""
+"""One turn of a worker: takes its connection and number, and returns how many requests it made."""
 
 
 async def run(url: str, connections: int, turns: int, step: Step) -> Load:
-    """Let so many connections take so many turns each, one after the other."""
+    """Run a step `turns` times on each of `connections` connections."""
     opened = [await Connection.open(url) for _ in range(connections)]
     latencies: list[float] = []
 

@@ -1,7 +1,6 @@
-"""What is no throughput: start, memory, waiting receivers, and what a large queue costs others.
+"""Figures besides throughput: start, memory, waiting receivers, and effects of a large queue.
 
-Each is a figure with its unit. Needs a server of our own in a SQLite file: it is started anew, and
-its files and its memory are looked at.
+They need a server with a SQLite file, because they restart it and measure its files and memory.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from tests.bench.scenarios import BODY, Bench, Size, plain
 
 
 class Fact(NamedTuple):
-    """One figure."""
+    """One figure with its unit."""
 
     name: str
     value: float
@@ -27,7 +26,7 @@ class Fact(NamedTuple):
 
 
 async def facts(directory: Path, size: Size) -> list[Fact]:
-    """Measure all of them, on a database that is filled in between."""
+    """Measure all figures, first on an empty database and then with a backlog."""
     database = directory / "facts.db"
     arguments = ("queueserver", "--port", "0", "--database", f"sqlite:///{database}")
     found = _starts("empty", arguments)
@@ -48,7 +47,7 @@ async def facts(directory: Path, size: Size) -> list[Fact]:
 
 
 def _starts(what: str, arguments: tuple[str, ...]) -> list[Fact]:
-    """Start a few times; tell the shortest time until it listens, and the memory it then has."""
+    """Start a server three times; return the shortest start, and the memory after it."""
     seconds, bytes_ = [], 0
     for _ in range(3):
         began = time.perf_counter()
@@ -62,7 +61,7 @@ def _starts(what: str, arguments: tuple[str, ...]) -> list[Fact]:
 
 
 async def _receivers(server: Server, size: Size) -> list[Fact]:
-    """Let receivers wait, and watch the server do nothing."""
+    """Measure CPU and memory of a server on which receivers wait."""
     connection = await Connection.open(server.url)
     names = [f"waited-for-{number}" for number in range(max(size.receivers // 10, 1))]
     for name in names:
@@ -72,7 +71,7 @@ async def _receivers(server: Server, size: Size) -> list[Fact]:
         asyncio.ensure_future(_wait(server.url, names[number % len(names)]))
         for number in range(size.receivers)
     ]
-    # They connect, ask and are looked after within that time; then nothing is left to do.
+    # Within this time all have connected and wait; then the server has nothing to do.
     await asyncio.sleep(size.watched_seconds + size.receivers / 1000)
     grown, usage = server.resident_bytes() - before, server.usage()
     await asyncio.sleep(size.watched_seconds)
@@ -98,7 +97,7 @@ async def _wait(url: str, name: str) -> None:
 
 
 async def _large_message(server: Server, size: Size, database: Path) -> list[Fact]:
-    """Receive a message of 256 KiB, and see what that adds to the log."""
+    """Measure how much the receive of a message of 256 KiB adds to the write-ahead log."""
     url = await Bench(server, size).queue()
     connection = await Connection.open(server.url)
     await connection.call("SendMessage", QueueUrl=url, MessageBody="x" * 262_144)
@@ -106,13 +105,13 @@ async def _large_message(server: Server, size: Size, database: Path) -> list[Fac
     await connection.call("ReceiveMessage", QueueUrl=url)
     after = logged_bytes(database)
     connection.close()
-    # The log may just have begun anew.
+    # SQLite may have restarted the log.
     written = after - before if after >= before else after
     return [Fact("written to the log by the receive of 256 KiB", written / 1024, "KiB")]
 
 
 async def _counts(server: Server, url: str, waiting: str) -> list[Fact]:
-    """Ask for all attributes, while others send."""
+    """Measure GetQueueAttributes while others send."""
     async with _sending(server, url):
         connection = await Connection.open(server.url)
         took = []
@@ -125,7 +124,7 @@ async def _counts(server: Server, url: str, waiting: str) -> list[Fact]:
 
 
 async def _disposal(server: Server, size: Size, action: str, url: str, waiting: str) -> list[Fact]:
-    """Empty or delete a large queue, and see what other queues' senders notice of it."""
+    """Measure the purge or deletion of a large queue, and its effect on senders to others."""
     other = await Bench(server, size).queue()
     connection = await Connection.open(server.url)
     async with _sending(server, other) as latencies:
@@ -146,7 +145,7 @@ async def _disposal(server: Server, size: Size, action: str, url: str, waiting: 
 
 @asynccontextmanager
 async def _sending(server: Server, url: str) -> AsyncIterator[list[float]]:
-    """Let four senders go on one after the other's answer; what each send took is gathered."""
+    """Run four senders in a closed loop; yield the list of their latencies in seconds."""
     latencies: list[float] = []
     request = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     is_over = False

@@ -1,7 +1,7 @@
-"""What PostgreSQL does for clients that share nothing: pgbench, with each operation by itself.
+"""pgbench: PostgreSQL's throughput for clients that share nothing.
 
-That is what an application reaches that keeps its queue in a table, with as many connections as our
-clients have. Nothing is gathered: each operation waits for a COMMIT of its own.
+An application that keeps a queue in a table of its own reaches this, with as many connections as
+the benchmark has clients. There is no group commit: each operation waits for its own COMMIT.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ WITH body AS (DELETE FROM bodies WHERE queue_id = 1 AND id = :id)
 
 
 def cycles_per_second(url: str, clients: int, cycles: int) -> float:
-    """Run so many cycles on a new database with the server's own tables; give their rate.
+    """Run cycles on a new database with the server's own tables; return cycles per second.
 
     Raises:
-        subprocess.CalledProcessError: pgbench has failed.
+        subprocess.CalledProcessError: pgbench fails.
     """
     with database(url) as emptied, tempfile.TemporaryDirectory() as made:
         asyncio.run(_make_tables(emptied))

@@ -1,4 +1,4 @@
-"""The processes that are measured, and what they use. Linux only: it reads /proc."""
+"""The measured processes, and their CPU time and memory. Linux only: it reads /proc."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-_PATIENCE_SECONDS = 60
+_STOP_SECONDS = 60
 
 
 class Usage(NamedTuple):
-    """CPU seconds, user and system, of all threads, and the most memory ever used in bytes."""
+    """CPU seconds (user and system) of all threads, and peak memory in bytes."""
 
     cpu_seconds: float
     peak_bytes: int
 
 
 class Server(NamedTuple):
-    """A server that runs: its base URL, and its process if it is ours."""
+    """A running server: its base URL, and its process id if this process started it."""
 
     url: str
     pid: int | None
 
     def usage(self) -> Usage:
-        """Tell what the process has used so far; nothing is known of a foreign one."""
+        """Return the usage so far; zeros for a server that this process did not start."""
         if self.pid is None:
             return Usage(0.0, 0)
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
@@ -37,7 +37,7 @@ class Server(NamedTuple):
         return Usage((int(fields[11]) + int(fields[12])) / _TICKS, peak * 1024)
 
     def resident_bytes(self) -> int:
-        """Tell how much memory the process has now; nothing is known of a foreign one."""
+        """Return the memory now; 0 for a server that this process did not start."""
         if self.pid is None:
             return 0
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -46,7 +46,11 @@ class Server(NamedTuple):
 
 @contextmanager
 def started(*arguments: str) -> Iterator[Server]:
-    """Run a Python module that prints a line with its URL when it listens."""
+    """Run a Python module that prints a line with its URL when it listens.
+
+    Raises:
+        RuntimeError: the module ended, or printed something else.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, text=True
     )
@@ -59,15 +63,15 @@ def started(*arguments: str) -> Iterator[Server]:
         yield Server(url, process.pid)
     finally:
         process.terminate()
-        process.communicate(timeout=_PATIENCE_SECONDS)
+        process.communicate(timeout=_STOP_SECONDS)
 
 
 def logged_bytes(database: Path) -> int:
-    """Tell how far a SQLite database's log is written, by its index's count of frames."""
+    """Return the used length of a SQLite log, by the frame count in its index (`-shm`)."""
     header = database.with_name(database.name + "-shm").read_bytes()[:20]
     return int.from_bytes(header[16:20], sys.byteorder) * (4096 + 24)
 
 
 def stored_bytes(database: Path) -> int:
-    """Give the size of a SQLite database with its log."""
+    """Return the size of a SQLite database with its log."""
     return sum(path.stat().st_size for path in database.parent.glob(database.name + "*"))

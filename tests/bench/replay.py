@@ -1,8 +1,8 @@
-"""What PostgreSQL can do at all: the server's own statements, said again by asyncpg alone.
+"""The ceiling of PostgreSQL: the server's own statements, replayed by asyncpg alone.
 
-The engine does its work on one database, and all that it says there is noted; then a new database
-is told the same, word for word, in the same transactions and on one connection. Both begin alike,
-so that the same rows are met. What is left out is all but the driver and PostgreSQL.
+The engine works on one database, and its statements are recorded; then they run again on a new
+database, in the same transactions and on one connection. Both databases start alike, so that the
+statements meet the same rows. What remains is the cost of the driver and of PostgreSQL.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-import sqlalchemy as sa
 import uvloop
 
 from storage.messages.commands import NewMessage
 from storage.postgresql.connection import Address, AsyncpgConnection
+from storage.settings import PostgresqlTimeouts
+from storage.sql.driver import Driver
 from tests.bench.scenarios import BODY
+from tests.engine.recorder import Watcher, watching
 from tests.engine.stage import Stage
 from tests.postgresql import database
 
@@ -26,78 +28,66 @@ ENVELOPE = bytes(24)
 _WARM_UP_CYCLES = 5
 
 
-class Said(NamedTuple):
-    """A statement with its parameters: with many sets of them, if it is for each of those."""
+class Recorded(NamedTuple):
+    """A statement with its parameters, or with many sets of parameters."""
 
     text: str
     parameters: Sequence[Any]
-    many: bool
+    is_many: bool
 
 
-Transactions = list[list[Said]]
+Transactions = list[list[Recorded]]
 
 
 class Measured(NamedTuple):
-    """What one kind of transaction took: seconds for each, and CPU seconds for all."""
+    """The cost of one kind of transaction: seconds for each, and CPU seconds for all."""
 
     latencies: list[float]
     cpu_seconds: float
 
 
 def replay(url: str, cycles: int, count: int) -> list[Measured]:
-    """Send, receive and delete so many messages so many times; measure these three apart."""
+    """Send, receive and delete `count` messages `cycles` times; measure the three separately."""
     with database(url) as first, database(url) as second:
         return uvloop.run(_replay(first, second, cycles + _WARM_UP_CYCLES, count))
 
 
 async def _replay(first: str, second: str, cycles: int, count: int) -> list[Measured]:
-    with _noting() as transactions:
+    with _recording() as transactions:
         stage = await Stage.open(first)
         transactions.clear()
         for _ in range(cycles):
             await _cycle(stage, count)
-        said = list(transactions)
+        recorded = list(transactions)
         await stage.database.close()
-        # Only the tables and the queue, whose id is the same.
+        # Create the tables and the queue, which gets the same id.
         await (await Stage.open(second)).database.close()
-    connection = await Address(second, is_pooled=False).connect({})
+    connection = await Address(second, PostgresqlTimeouts(), is_pooled=False).connect({})
     try:
-        return await _say_again(connection, said)
+        return await _run_again(connection, recorded)
     finally:
         await connection.close()
 
 
 @contextmanager
-def _noting() -> Iterator[Transactions]:
-    """Note what the engine says, transaction by transaction."""
+def _recording() -> Iterator[Transactions]:
+    """Record the engine's statements, transaction by transaction."""
     transactions: Transactions = []
-    begun: list[Said] = []
+    running: list[Recorded] = []
 
-    def note(
-        _connection: object,
-        _cursor: object,
-        text: str,
-        values: Sequence[Any],
-        _context: object,
-        many: bool,
-    ) -> None:
-        begun.append(Said(text, values, many))
+    def record(_driver: Driver, text: str, parameters: Sequence[Any], is_many: bool) -> None:
+        running.append(Recorded(text, parameters, is_many))
 
-    def commit(_connection: object) -> None:
-        transactions.append(list(begun))
-        begun.clear()
+    def commit() -> None:
+        transactions.append(list(running))
+        running.clear()
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    sa.event.listen(sa.Engine, "commit", commit)
-    try:
+    with watching(Watcher(statement=record, commit=commit)):
         yield transactions
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
-        sa.event.remove(sa.Engine, "commit", commit)
 
 
 async def _cycle(stage: Stage, count: int) -> None:
-    """Let each kind of command, so many of it, share a transaction."""
+    """Run a transaction of `count` commands of each kind."""
     message = NewMessage(bytes(16), BODY, ENVELOPE, None, 0)
     submit = stage.database.submit
     await asyncio.gather(*(submit(stage.sending(message)) for _ in range(count)))
@@ -105,16 +95,16 @@ async def _cycle(stage: Stage, count: int) -> None:
     await asyncio.gather(*(submit(stage.deleting(one.receipt)) for (one,) in received))
 
 
-async def _say_again(connection: AsyncpgConnection, transactions: Transactions) -> list[Measured]:
+async def _run_again(connection: AsyncpgConnection, transactions: Transactions) -> list[Measured]:
     measured = [Measured([], 0.0) for _ in range(3)]
     for turn, transaction in enumerate(transactions):
         began, cpu = time.perf_counter(), time.process_time()
         async with connection.transaction():
-            for said in transaction:
-                if said.many:
-                    await connection.executemany(said.text, said.parameters)
+            for statement in transaction:
+                if statement.is_many:
+                    await connection.executemany(statement.text, statement.parameters)
                 else:
-                    await connection.fetch(said.text, *said.parameters)
+                    await connection.fetch(statement.text, *statement.parameters)
         if turn >= 3 * _WARM_UP_CYCLES:
             latencies, spent = measured[turn % 3]
             latencies.append(time.perf_counter() - began)

@@ -1,7 +1,7 @@
-"""What is measured: each scenario prepares its queues, then lets a closed loop run.
+"""The scenarios: each prepares its queues, then runs a closed loop.
 
-A step is one request after the other on one connection; what is counted are messages, or requests
-where a scenario says so.
+A step makes one request after the other on one connection. Results count messages, or requests
+where the name says so.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CYCLES_BY_PGBENCH = "pgbench, all three by 1, 64 clients"
 
 
 class Size(NamedTuple):
-    """How much is done: messages of a scenario, queues of the one with many, and so on."""
+    """The size of a run: messages of each scenario, queues of `many-queues`, and so on."""
 
     messages: int
     queues: int
@@ -37,9 +37,9 @@ class Size(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a scenario reached; CPU is the server's, for each message, and so is the disk.
+    """The result of a scenario; CPU and disk are the server's, per message.
 
-    `ceiling` names what the database alone does of the same work.
+    `ceiling` names the result of the database alone for the same work.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Bench:
         self._queues = 0
 
     async def queue(self, *, fifo: bool = False, **attributes: str) -> str:
-        """Make a queue for one scenario; give its URL."""
+        """Create a queue for one scenario, and return its URL."""
         self._queues += 1
         name = f"bench-{time.time_ns()}-{self._queues}"
         if fifo:
@@ -83,7 +83,7 @@ class Bench:
         each: int = 1,
         ceiling: str = "",
     ) -> Result:
-        """Run a closed loop; `each` is how many messages one turn of it moves."""
+        """Run a closed loop; `each` is how many messages one turn moves."""
         turns = max((messages or self.size.messages) // connections // each, 1)
         before, stored = self.server.usage(), self._stored()
         load = await run(self.server.url, connections, turns, step)
@@ -95,7 +95,7 @@ class Bench:
         return stored_bytes(self._database) if self._database else 0
 
     async def fill(self, url: str, messages: int, entry: Callable[[int], dict[str, Any]]) -> None:
-        """Send messages in batches of ten; `entry` gives what is particular to each."""
+        """Send messages in batches of ten; `entry` returns further parameters of a message."""
         connections = min(32, max(messages // 10, 1))
 
         async def send(connection: Connection, first: int, last: int) -> None:
@@ -131,12 +131,12 @@ def _result(name: str, load: Load, before: Usage, after: Usage) -> Result:
 
 
 def plain(_: int) -> dict[str, Any]:
-    """Give nothing particular to a message."""
+    """Return no further parameters of a message."""
     return {}
 
 
 def repeat(request: bytes, each: int = 1) -> Step:
-    """Make a step of one request that moves so many messages and must succeed."""
+    """Return a step of one request that moves `each` messages and must succeed."""
 
     async def step(connection: Connection, _: int) -> int:
         answer = await connection.ask(request)
@@ -148,7 +148,7 @@ def repeat(request: bytes, each: int = 1) -> Step:
 
 
 def cycle(url: str, group: Callable[[int], dict[str, Any]] = plain, body: str = BODY) -> Step:
-    """Make a step that sends a message, receives one, and deletes it: three requests."""
+    """Return a step that sends a message, receives one, and deletes it: three requests."""
     sent = 0
 
     async def step(connection: Connection, worker: int) -> int:
@@ -173,8 +173,8 @@ async def _receive_and_delete(connection: Connection, url: str) -> int:
     return requests
 
 
-def drain_in_tens(url: str) -> Step:
-    """Make a step that receives ten messages and deletes them together."""
+def receive_in_tens(url: str) -> Step:
+    """Return a step that receives ten messages and deletes them in one request."""
 
     async def step(connection: Connection, _: int) -> int:
         received = await connection.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)
@@ -191,7 +191,7 @@ def drain_in_tens(url: str) -> Step:
 
 
 async def sends(bench: Bench) -> list[Result]:
-    """Single sends over one connection and 64, in batches, and in the Query protocol."""
+    """Measure single sends on 1, 64 and 256 connections, batches, and the Query protocol."""
     url = await bench.queue()
     one = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     entries = [{"Id": str(number), "MessageBody": BODY} for number in range(10)]
@@ -209,8 +209,8 @@ async def sends(bench: Bench) -> list[Result]:
     ]
 
 
-async def drains(bench: Bench) -> list[Result]:
-    """Receives and deletes, singly and in tens."""
+async def receives(bench: Bench) -> list[Result]:
+    """Measure receives and deletes, one at a time and in tens."""
     singly, in_tens = await bench.queue(), await bench.queue()
     await bench.fill(singly, bench.size.messages // 2, plain)
     await bench.fill(in_tens, bench.size.messages, plain)
@@ -221,13 +221,13 @@ async def drains(bench: Bench) -> list[Result]:
     return [
         await bench.measure("receive and delete, per request", one, each=2, ceiling=CYCLES),
         await bench.measure(
-            "receive and delete in tens", drain_in_tens(in_tens), each=10, ceiling=CYCLES
+            "receive and delete in tens", receive_in_tens(in_tens), each=10, ceiling=CYCLES
         ),
     ]
 
 
 async def cycles(bench: Bench) -> list[Result]:
-    """The whole life of messages: standard, FIFO, and large ones."""
+    """Measure send, receive and delete of standard, FIFO and large messages."""
     standard, fifo, large = await bench.queue(), await bench.queue(fifo=True), await bench.queue()
 
     def group(worker: int) -> dict[str, Any]:
@@ -257,7 +257,7 @@ async def cycles(bench: Bench) -> list[Result]:
 
 
 async def wake_ups(bench: Bench) -> list[Result]:
-    """How long a waiting receiver waits for what has been sent, beside a plain receive."""
+    """Measure the delay from a send to a waiting receiver, and a receive of nothing."""
     url = await bench.queue()
     receiver = await Connection.open(bench.server.url)
 
@@ -291,7 +291,7 @@ async def wake_ups(bench: Bench) -> list[Result]:
 
 
 async def many_queues(bench: Bench) -> list[Result]:
-    """Sends spread over many queues."""
+    """Measure sends to many queues in turn."""
     urls = [await bench.queue() for _ in range(bench.size.queues)]
     requests = [json_request("SendMessage", QueueUrl=url, MessageBody=BODY) for url in urls]
     turn = 0
@@ -306,7 +306,7 @@ async def many_queues(bench: Bench) -> list[Result]:
 
 
 async def backlogs(bench: Bench) -> list[Result]:
-    """The cycle with ever more messages waiting: standard, FIFO, and behind a blocked group."""
+    """Measure the cycle with growing backlogs: standard, FIFO, and behind a blocked group."""
     results = []
     for backlog in bench.size.backlogs:
         standard, fifo, blocked = (
@@ -340,7 +340,7 @@ def _in_group(group: str, number: int) -> dict[str, Any]:
 
 SCENARIOS: dict[str, Callable[[Bench], Awaitable[list[Result]]]] = {
     "sends": sends,
-    "drains": drains,
+    "receives": receives,
     "cycles": cycles,
     "wake-ups": wake_ups,
     "many-queues": many_queues,

@@ -1,4 +1,4 @@
-"""The benchmark runs, in its smallest size: what it measures is not looked at here."""
+"""The benchmark runs, in its smallest size; its figures are not checked."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage.postgresql.connection import CONNECT_SECONDS, STATEMENT_SECONDS
+from storage.settings import PostgresqlTimeouts
 from tests.cluster.load import Load, Size, run_disturbed
 from tests.cluster.postgres import Postgres
 from tests.cluster.servers import RECOVERY_SECONDS, SERVERS, Servers, cluster
@@ -126,13 +126,14 @@ async def test_answers_come_within_the_timeouts_while_postgresql_is_frozen(
             await asyncio.sleep(1)
             primary.freeze()
             try:
-                await asyncio.sleep(3 * STATEMENT_SECONDS)
+                await asyncio.sleep(3 * PostgresqlTimeouts().statement_seconds)
             finally:
                 primary.thaw()
             recoveries.append(await servers.recover())
 
         # A request may wait for another's statement, and then for its own.
-        limit = 2 * (STATEMENT_SECONDS + CONNECT_SECONDS)
+        timeouts = PostgresqlTimeouts()
+        limit = 2 * (timeouts.statement_seconds + timeouts.connect_seconds)
         await examine("frozen", standard_and_fifo(servers, is_long), freeze, limit)
     sys.stdout.write(f"recovered after {recoveries[0]:.2f} s\n")
     assert recoveries[0] < RECOVERY_SECONDS

@@ -1,4 +1,4 @@
-"""A database with one queue in it and a clock that tests move, and what was said to the database.
+"""A database with one queue in it and a clock that tests move.
 
 The actions here are the engine's commands with the queue's id and revision filled in, so that a
 test reads as what happens to messages. Times are in seconds, as in SQS; the engine's are not.
@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -34,7 +30,9 @@ from storage.messages.commands import (
 )
 from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import STANDARD, Queue
+from storage.settings import EngineSettings
 from tests.clock import ManualClock
+from tests.engine.recorder import recorded
 from tests.looks import PATIENCE_SECONDS
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
@@ -78,13 +76,18 @@ async def turn(times: int = 10) -> None:
 
 
 async def open_database(
-    url: str, clock: ManualClock, settings: WriterSettings | None = None
+    url: str,
+    clock: ManualClock,
+    settings: WriterSettings | None = None,
+    engine_settings: EngineSettings | None = None,
 ) -> Database:
     """Open a database; on PostgreSQL, wait for the first resync of its listener.
 
     A resync wakes one receiver of each queue, and a test counts the claims of its receivers.
     """
-    database = await Database.open(url, clock, settings=settings)
+    database = await Database.open(
+        url, clock, settings=settings, engine_settings=engine_settings or recorded()
+    )
     if url.startswith("postgresql:"):
         with database.waiters.register(_NO_QUEUE) as receiver:
             sleep = receiver.sleep_until(clock.now_ms() + 1_000_000_000)
@@ -109,9 +112,11 @@ class Stage:
         clock: ManualClock | None = None,
         kind: str = STANDARD,
         settings: WriterSettings | None = None,
+        engine_settings: EngineSettings | None = None,
     ) -> Stage:
         clock = clock or ManualClock()
-        stage = cls(url, clock, await open_database(url, clock, settings))
+        database = await open_database(url, clock, settings, engine_settings)
+        stage = cls(url, clock, database)
         stage.queue = await stage.create("orders", kind)
         return stage
 
@@ -258,55 +263,3 @@ class Stage:
             }
 
         return await self.database.read(count)
-
-
-@dataclass
-class Said:
-    """What was said to databases: statements with their parameters, and ends of transactions."""
-
-    statements: list[tuple[str, Any]] = field(default_factory=list)
-    commits: int = 0
-    rollbacks: int = 0
-
-    def texts(self) -> list[str]:
-        return [text for text, _ in self.statements]
-
-
-_listeners: list[Said] = []
-
-
-@contextmanager
-def listening() -> Iterator[Said]:
-    """Gather what is said to any database meanwhile."""
-    said = Said()
-    _listeners.append(said)
-    try:
-        yield said
-    finally:
-        _listeners.remove(said)
-
-
-# A connection remembers whether anybody listened when it was made: so listen from the beginning.
-@sa.event.listens_for(sa.Engine, "before_cursor_execute")
-def _statement(
-    _connection: sa.Connection,
-    _cursor: object,
-    text: str,
-    parameters: Sequence[Any],
-    _context: object,
-    many: bool,
-) -> None:
-    for said in _listeners:
-        said.statements.append((text, parameters[0] if many else parameters))
-
-
-@sa.event.listens_for(sa.Engine, "commit")
-def _commit(_connection: sa.Connection) -> None:
-    for said in _listeners:
-        said.commits += 1
-
-
-@sa.event.listens_for(sa.Engine, "rollback")
-def _rollback(_connection: sa.Connection) -> None:
-    for said in _listeners:
-        said.rollbacks += 1

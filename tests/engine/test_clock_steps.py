@@ -15,6 +15,7 @@ from storage import time_floor
 from storage.database import Database
 from storage.transaction import Transaction
 from tests.clock import MachineClocks, ManualClock
+from tests.engine.recorder import recorded
 from tests.engine.stage import Stage
 
 HOUR_SECONDS = 3_600
@@ -97,7 +98,8 @@ class Room:
         """Start a server, with a clock of its own."""
         clock = HeardClock()
         # What a stage asks its own clock for is not asked here.
-        stage = Stage(self._url, ManualClock(), await Database.open(self._url, clock))
+        database = await Database.open(self._url, clock, engine_settings=recorded())
+        stage = Stage(self._url, ManualClock(), database)
         stage.queue = await stage.find() or await stage.create("orders")
         self._clocks.append(clock)
         self._stages.append(stage)

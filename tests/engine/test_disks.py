@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from storage import time_floor
 from storage.commits.writer import WriterSettings
 from storage.errors import DatabaseUnavailable
-from storage.sqlite import engine as engine_module
+from storage.settings import SqliteLimits, WalLimits
+from tests.engine.recorder import Watcher, recorded, watching
 from tests.engine.stage import Stage, new_message
 
 
@@ -41,54 +42,49 @@ async def test_a_sync_that_hangs_keeps_only_writers_waiting(on_disk: Stage) -> N
     engine._is_quick = False
     begun, done = threading.Event(), threading.Event()
 
-    @sa.event.listens_for(engine._engine, "commit")
-    def hang(_connection: sa.Connection) -> None:
+    def hang() -> None:
         begun.set()
         done.wait(10)
 
-    sending = asyncio.create_task(on_disk.send("a"))
-    assert await asyncio.to_thread(begun.wait, 10)
-    assert await on_disk.counts() == (0, 0, 0)
-    assert not sending.done()
-    done.set()
-    await sending
+    with watching(Watcher(commit=hang)):
+        sending = asyncio.create_task(on_disk.send("a"))
+        assert await asyncio.to_thread(begun.wait, 10)
+        assert await on_disk.counts() == (0, 0, 0)
+        assert not sending.done()
+        done.set()
+        await sending
     assert await on_disk.counts() == (1, 0, 0)
 
 
 async def test_a_slow_commit_sends_the_next_ones_off_the_loop(on_disk: Stage) -> None:
-    engine: Any = on_disk.database._engine
     threads: list[int] = []
 
-    @sa.event.listens_for(engine._engine, "commit")
-    def be_slow(_connection: sa.Connection) -> None:
+    def be_slow() -> None:
         threads.append(threading.get_ident())
         threading.Event().wait(0.01)
 
-    for _ in range(3):
-        await on_disk.send("a")
+    with watching(Watcher(commit=be_slow)):
+        for _ in range(3):
+            await on_disk.send("a")
     assert threading.get_ident() not in threads[1:]
 
 
 @contextlib.contextmanager
-def failing_commits(stage: Stage, *first: Exception) -> Iterator[list[Exception]]:
+def failing_commits(*first: Exception) -> Iterator[list[Exception]]:
     """Let every COMMIT fail, with these errors and then as on a bad disk; they are noted."""
-    engine: Any = stage.database._engine
     errors = chain(first, repeat(sa.exc.OperationalError("COMMIT", {}, OSError("disk I/O error"))))
     failed: list[Exception] = []
 
-    def fail(_connection: sa.Connection) -> None:
+    def fail() -> None:
         failed.append(next(errors))
         raise failed[-1]
 
-    sa.event.listen(engine._engine, "commit", fail)
-    try:
+    with watching(Watcher(commit=fail)):
         yield failed
-    finally:
-        sa.event.remove(engine._engine, "commit", fail)
 
 
 async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
-    with failing_commits(on_disk):
+    with failing_commits():
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable):
                 await on_disk.send("lost")
@@ -107,7 +103,7 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
         write(time_floor.record),
         silent.send("b"),
     ]
-    with failing_commits(silent) as failed:
+    with failing_commits() as failed:
         ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 4
     assert len(failed) == 1
@@ -119,7 +115,7 @@ async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
     silent: Stage,
 ) -> None:
     sends = [silent.send(body) for body in "abc"]
-    with failing_commits(silent, RuntimeError("one of them is bad")) as failed:
+    with failing_commits(RuntimeError("one of them is bad")) as failed:
         ends = await asyncio.gather(*sends, return_exceptions=True)
     assert [type(end) for end in ends] == [DatabaseUnavailable] * 3
     assert len(failed) == 2
@@ -127,23 +123,30 @@ async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
     assert await silent.bodies() == ["d"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "is_kept"),
+    [
+        # A log of this size may stay, to be written over.
+        pytest.param(WalLimits(), True, id="short"),
+        pytest.param(WalLimits(largest_bytes=1_000_000), False, id="long"),
+    ],
+)
 async def test_a_log_that_has_grown_is_cut_down(
-    on_disk: Stage, sqlite: str, monkeypatch: pytest.MonkeyPatch
+    sqlite: str, limits: WalLimits, is_kept: bool
 ) -> None:
     def log_bytes() -> int:
         return Path(sqlite.removeprefix("sqlite:///") + "-wal").stat().st_size
 
+    on_disk = await Stage.open(sqlite, engine_settings=recorded(sqlite=SqliteLimits(wal=limits)))
     await on_disk.database.submit(on_disk.sending(new_message("x" * 1_000_000)))
     grown = log_bytes()
     assert grown > 1_000_000
     engine: Any = on_disk.database._engine
-    await engine._log.finish()
-    assert log_bytes() == grown, "a log of this size may stay, to be written over"
-    monkeypatch.setattr(engine_module, "_LARGEST_LOG_BYTES", 1_000_000)
-    await engine._log.finish()
-    assert log_bytes() == 0
+    await engine._wal.checkpoint_fully()
+    assert log_bytes() == (grown if is_kept else 0)
     await on_disk.send("after")
     assert await on_disk.counts() == (2, 0, 0)
+    await on_disk.database.close()
 
 
 async def test_a_second_close_does_no_harm(sqlite: str) -> None:

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
-from tests.engine.stage import Stage, listening, new_message, tenant_message
+from tests.engine.recorder import listening
+from tests.engine.stage import Stage, new_message, tenant_message
 
 BACKLOG = 20_000
 

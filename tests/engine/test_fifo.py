@@ -12,7 +12,8 @@ from storage import queues
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome, Received
 from tests.engine.receivers import Receivers
-from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message, listening
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message
 
 
 @pytest_asyncio.fixture
@@ -310,6 +311,18 @@ async def test_longer_retention_lets_a_head_in_flight_block_on_without_waking_an
     assert room.polls[0].claims <= 2
     stage.clock.advance(500)
     assert await room.answers() == [["a"]]
+
+
+async def test_an_expired_head_in_flight_blocks_nothing_after_a_restart(fifo: Stage) -> None:
+    await fifo.set_retention(60)
+    await fifo.send_to("g", "a", "b")
+    fifo.clock.advance(10)
+    await fifo.send_to("g", "c")
+    _, second = await fifo.receive(2, timeout_s=1_000)
+    await fifo.reopen()
+    await fifo.delete(second.receipt)
+    fifo.clock.advance(50)
+    assert await fifo.bodies() == ["c"]
 
 
 async def test_deleting_what_is_in_flight_wakes_one(room: Receivers) -> None:

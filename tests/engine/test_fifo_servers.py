@@ -16,7 +16,8 @@ from storage.messages import expiry
 from storage.messages.commands import Outcome
 from storage.queues import FIFO
 from storage.transaction import Transaction
-from tests.engine.stage import Stage, fifo_message, listening
+from tests.engine.recorder import listening
+from tests.engine.stage import Stage, fifo_message
 from tests.engine.test_fifo import named
 from tests.engine.test_outages import done_or_waiting
 

@@ -13,7 +13,8 @@ from storage import schema
 from storage.errors import DatabaseUnavailable
 from storage.messages.commands import Command, NewMessage, Outcome, Receipt
 from storage.transaction import Transaction
-from tests.engine.stage import Stage, listening, new_message, turn
+from tests.engine.recorder import listening
+from tests.engine.stage import Stage, new_message, turn
 
 
 def bad_message(body: object = None) -> NewMessage:

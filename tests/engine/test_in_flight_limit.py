@@ -10,7 +10,8 @@ import pytest
 from storage.messages.commands import InFlightLimit, Received
 from storage.queues import FIFO
 from tests.engine.receivers import LongPoll, Receivers
-from tests.engine.stage import Stage, listening, new_message
+from tests.engine.recorder import listening
+from tests.engine.stage import Stage, new_message
 
 
 async def limited(stage: Stage, kind: str, limit: int) -> Stage:

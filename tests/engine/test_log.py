@@ -8,15 +8,16 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 
-from storage.sqlite import engine as sqlite_module
+from storage.settings import SqliteLimits, WalLimits
 from storage.sqlite.engine import SqliteEngine
 from tests.bench.processes import logged_bytes
+from tests.engine.recorder import Watcher, recorded, watching
 from tests.engine.stage import Stage, new_message, turn
 
 FRAME = 4_096 + 24
@@ -30,20 +31,25 @@ async def copied(stage: Stage) -> None:
     """Wait until what was written so far has been copied."""
     engine = stage.database._engine
     assert isinstance(engine, SqliteEngine)
-    assert engine._log is not None
-    while engine._log._copying is not None:
-        await asyncio.gather(engine._log._copying)
+    assert engine._wal is not None
+    while engine._wal._task is not None:
+        await asyncio.gather(engine._wal._task)
 
 
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_SECONDS", 0)
+AT_ONCE = WalLimits(checkpoint_seconds=0)
+
+
+async def open_stage(sqlite: str, limits: SqliteLimits | WalLimits = AT_ONCE) -> Stage:
+    """Open a database whose log is copied at once, if nothing else is said."""
+    if isinstance(limits, WalLimits):
+        limits = SqliteLimits(wal=limits)
+    return await Stage.open(sqlite, engine_settings=recorded(sqlite=limits))
 
 
 async def test_what_is_committed_is_copied_from_the_log_to_the_file(
     sqlite: str, tmp_path: Path
 ) -> None:
-    stage = await Stage.open(sqlite)
+    stage = await open_stage(sqlite)
     await stage.send("a", "b", "c")
     await copied(stage)
     alone = shutil.copy(file_of(sqlite), tmp_path / "alone.db")
@@ -54,7 +60,7 @@ async def test_what_is_committed_is_copied_from_the_log_to_the_file(
 
 
 async def test_a_log_that_is_copied_begins_anew(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
+    stage = await open_stage(sqlite)
     await stage.send(*["x" * 10_000] * 100)
     assert logged_bytes(file_of(sqlite)) > 100 * FRAME
     await copied(stage)
@@ -63,11 +69,8 @@ async def test_a_log_that_is_copied_begins_anew(sqlite: str) -> None:
     await stage.database.close()
 
 
-async def test_a_long_log_is_finished_while_the_writer_waits(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_module, "_LONG_LOG_PAGES", 10)
-    stage = await Stage.open(sqlite)
+async def test_a_long_log_is_finished_while_the_writer_waits(sqlite: str) -> None:
+    stage = await open_stage(sqlite, replace(AT_ONCE, long_pages=10))
     reader = sqlite3.connect(file_of(sqlite), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM bodies").fetchone()
@@ -83,12 +86,8 @@ async def test_a_long_log_is_finished_while_the_writer_waits(
     await stage.database.close()
 
 
-async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_module, "_LONG_LOG_PAGES", 50)
-    monkeypatch.setattr(sqlite_module, "_CHECKPOINT_SECONDS", 0.01)
-    stage = await Stage.open(sqlite)
+async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(sqlite: str) -> None:
+    stage = await open_stage(sqlite, WalLimits(long_pages=50, checkpoint_seconds=0.01))
     longest = 0
     for _ in range(2_000):
         await stage.send("x" * 1_000)
@@ -101,13 +100,9 @@ async def threads_of(*work: Awaitable[Any]) -> list[int]:
     """Tell where the transactions of some work ran."""
     found: list[int] = []
 
-    @sa.event.listens_for(sa.Engine, "commit")
-    def note(_connection: sa.Connection) -> None:
-        found.append(threading.get_ident())
-
-    for one in work:
-        await one
-    sa.event.remove(sa.Engine, "commit", note)
+    with watching(Watcher(commit=lambda: found.append(threading.get_ident()))):
+        for one in work:
+            await one
     assert found
     return found
 
@@ -117,22 +112,20 @@ async def threads_of(*work: Awaitable[Any]) -> list[int]:
     [pytest.param(-1, 60, id="slow-disk"), pytest.param(60, -1, id="long-transactions")],
 )
 async def test_what_takes_long_stops_the_writer_alone(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch, quick_seconds: int, long_seconds: int
+    sqlite: str, quick_seconds: int, long_seconds: int
 ) -> None:
-    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", quick_seconds)
-    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", long_seconds)
-    stage = await Stage.open(sqlite)
+    limits = SqliteLimits(
+        quick_commit_seconds=quick_seconds, quick_transaction_seconds=long_seconds, wal=AT_ONCE
+    )
+    stage = await open_stage(sqlite, limits)
     await stage.send("first")
     assert threading.get_ident() not in await threads_of(stage.send("a"), stage.send("b"))
     await stage.database.close()
 
 
-async def test_on_a_quick_disk_the_loop_commits_what_is_light(
-    sqlite: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_module, "_QUICK_SECONDS", 60)
-    monkeypatch.setattr(sqlite_module, "_LONG_SECONDS", 60)
-    stage = await Stage.open(sqlite)
+async def test_on_a_quick_disk_the_loop_commits_what_is_light(sqlite: str) -> None:
+    limits = SqliteLimits(quick_commit_seconds=60, quick_transaction_seconds=60, wal=AT_ONCE)
+    stage = await open_stage(sqlite, limits)
     await stage.send("first")
     here = threading.get_ident()
     assert set(await threads_of(stage.send("a"), stage.send("b"))) == {here}
@@ -143,7 +136,7 @@ async def test_on_a_quick_disk_the_loop_commits_what_is_light(
 
 
 async def test_another_program_that_holds_the_file_stops_the_writer_alone(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
+    stage = await open_stage(sqlite)
     await stage.send("first")
     other = sqlite3.connect(file_of(sqlite), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -159,10 +152,10 @@ async def test_another_program_that_holds_the_file_stops_the_writer_alone(sqlite
 
 
 async def test_a_start_waits_for_another_program_that_holds_the_file(sqlite: str) -> None:
-    await (await Stage.open(sqlite)).database.close()
+    await (await open_stage(sqlite)).database.close()
     other = sqlite3.connect(file_of(sqlite), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    starting = asyncio.ensure_future(Stage.open(sqlite))
+    starting = asyncio.ensure_future(open_stage(sqlite))
     done, _ = await asyncio.wait([starting], timeout=0.2)
     assert not done
     other.execute("COMMIT")
@@ -173,7 +166,7 @@ async def test_a_start_waits_for_another_program_that_holds_the_file(sqlite: str
 
 
 async def test_in_memory_reads_and_writes_take_turns() -> None:
-    stage = await Stage.open("sqlite://")
+    stage = await open_stage("sqlite://")
 
     async def meddle(number: int) -> None:
         for turn_ in range(20):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
 from storage import queues
-from storage.messages.commands import Release
+from storage.messages.commands import ReceiveAttempt, Release
+from storage.polling import short_poll
 from tests.engine.receivers import Receivers
-from tests.engine.stage import RETENTION_S, Stage, listening, new_message, turn
+from tests.engine.recorder import listening
+from tests.engine.stage import RETENTION_S, Stage, new_message, turn
 
 
 @pytest_asyncio.fixture
@@ -207,6 +210,29 @@ async def test_message_released_for_cancelled_receiver_goes_to_the_next(
     await receivers.enter(1)
     receivers.stage.database.submit(Release(await claim))
     assert await receivers.answers() == [["a"]]
+
+
+async def test_receiver_whose_claim_fails_leaves_message_to_the_next(stage: Stage) -> None:
+    stale = Receivers(await stage.beside("stale"))
+    current = Receivers(stage)
+    stale.stage.queue = stage.queue
+    await stale.enter(1)
+    # From its next claim on, this receiver has another revision of the queue than the database.
+    stale.stage.queue = replace(stage.queue, revision=stage.queue.revision + 1)
+    await current.enter(1)
+    await current.stage.send("a")
+    assert await current.answers() == [["a"]]
+    assert isinstance(stale.polls[0].task.exception(), queues.QueueChanged)
+
+
+async def test_receiver_cancelled_before_its_claim_runs_claims_nothing(fifo: Stage) -> None:
+    await fifo.send_to("g", "a")
+    attempt = ReceiveAttempt("attempt", [])
+    poll = asyncio.create_task(short_poll(fifo.database, fifo.receiving(attempt=attempt)))
+    await turn(1)
+    poll.cancel()
+    assert await fifo.bodies() == ["a"]
+    assert poll.cancelled()
 
 
 async def test_expired_messages_do_not_end_long_poll(receivers: Receivers) -> None:

@@ -18,7 +18,8 @@ from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
 from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.stage import Stage, listening, turn
+from tests.engine.recorder import listening, recorded
+from tests.engine.stage import Stage, turn
 from tests.looks import PATIENCE_SECONDS
 
 NOW_MS = 1_000
@@ -217,11 +218,11 @@ async def test_another_server_becomes_leader_when_the_leader_goes(
     postgresql: str,
 ) -> None:
     clock = ManualClock()
-    one = await Database.open(postgresql, clock)
+    one = await Database.open(postgresql, clock, engine_settings=recorded())
     first, second = RecordedWork(), RecordedWork()
     one.run_on_leader(first)
     assert await first.next_call() == "start"
-    other = await Database.open(postgresql, clock)
+    other = await Database.open(postgresql, clock, engine_settings=recorded())
     other.run_on_leader(second)
     await one.close()
     assert await second.next_call() == "start"
@@ -246,7 +247,10 @@ async def polling(
 ) -> AsyncIterator[tuple[Database, Database, Stage]]:
     """Give two servers on one database that pass on no notifications."""
     clock = ManualClock()
-    one, other = [await Database.open(postgresql, clock, poll_seconds=0.05) for _ in range(2)]
+    one, other = [
+        await Database.open(postgresql, clock, poll_seconds=0.05, engine_settings=recorded())
+        for _ in range(2)
+    ]
     stage = Stage(postgresql, clock, one)
     stage.queue = await stage.create("orders")
     yield one, other, stage

@@ -17,13 +17,14 @@ from storage import migrations, schema
 from storage.database import Database
 from storage.errors import DatabaseUnusable
 from tests.clock import ManualClock
+from tests.engine.recorder import recorded
 from tests.engine.stage import Stage
 
 
 async def refusal(url: str) -> str:
     """Open what must not be opened; give the reason, which must be fit for a terminal."""
     with pytest.raises(DatabaseUnusable) as refused:
-        await Database.open(url, ManualClock())
+        await Database.open(url, ManualClock(), engine_settings=recorded())
     text = str(refused.value)
     assert text
     assert "\n" not in text
@@ -240,6 +241,9 @@ async def test_a_postgresql_of_a_newer_schema_is_refused(postgresql: str) -> Non
 
 async def test_servers_that_start_at_once_on_one_postgresql_all_start(postgresql: str) -> None:
     clock = ManualClock()
-    opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(10)))
+    settings = recorded()
+    opened = await asyncio.gather(
+        *(Database.open(postgresql, clock, engine_settings=settings) for _ in range(10))
+    )
     assert len({database.secret for database in opened}) == 1
     await asyncio.gather(*(database.close() for database in opened))

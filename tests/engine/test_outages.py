@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from sqlalchemy.util import await_only
 
 from storage.errors import DatabaseUnavailable
 from storage.messages import dropped_queues
-from storage.postgresql import engine as postgresql_module
 from storage.queues import QueueChanged
+from storage.sql.driver import Driver
 from storage.transaction import Transaction
-from tests.engine.stage import Said, Stage, new_message
+from tests.engine.recorder import Said, Watcher, recorded, watching
+from tests.engine.stage import Stage, new_message
 from tests.engine.test_plans import act, act_on_groups
+from tests.postgresql import PATIENT
 
 _KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
@@ -73,16 +76,13 @@ def losing(words: str, times: int) -> Iterator[list[str]]:
     """Let a connection be lost, so many times, when it is about to say certain words."""
     lost: list[str] = []
 
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
-    def lose(connection: sa.Connection, _cursor: object, text: str, *_: object) -> None:
+    def lose(driver: Driver, text: str, *_: object) -> None:
         if words in text and len(lost) < times:
             lost.append(text)
-            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+            driver.rows("SELECT pg_terminate_backend(pg_backend_pid())", ())
 
-    try:
+    with watching(Watcher(statement=lose)):
         yield lost
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", lose)
 
 
 async def test_a_drain_that_loses_its_connection_before_it_commits_is_run_again_once(
@@ -266,16 +266,13 @@ async def test_nothing_is_sent_to_a_queue_id_that_another_server_has_purged(
         while await other.database.write(dropped_queues.free_dropped, 10):
             pass
 
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
-    def purge_in_between(_connection: object, _cursor: object, text: str, *_: object) -> None:
+    def purge_in_between(_driver: Driver, text: str, *_: object) -> None:
         if "INSERT INTO messages" in text and not tasks:
             tasks.append(asyncio.create_task(purge_and_free()))
             await_only(done_or_waiting(tasks[0], one.url))
 
-    try:
+    with watching(Watcher(statement=purge_in_between)):
         await one.send("a")
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", purge_in_between)
     await tasks[0]
     assert (await one.rows())["messages"] == 0
 
@@ -324,14 +321,13 @@ class Readers:
 
 
 async def test_a_read_that_gets_no_connection_is_told_to_try_again(
-    emptied_postgresql: str, monkeypatch: pytest.MonkeyPatch
+    emptied_postgresql: str,
 ) -> None:
-    stage = await Stage.open(emptied_postgresql)
+    timeouts = replace(PATIENT, pool_seconds=0.01)
+    stage = await Stage.open(emptied_postgresql, engine_settings=recorded(timeouts))
     async with Readers(stage):
-        with monkeypatch.context() as impatient:
-            impatient.setattr(postgresql_module, "_POOL_SECONDS", 0.01)
-            with pytest.raises(DatabaseUnavailable):
-                await stage.counts()
+        with pytest.raises(DatabaseUnavailable):
+            await stage.counts()
         await stage.send("a")  # the writer has a connection of its own
     assert await stage.counts() == (1, 0, 0)
     await stage.database.close()

@@ -18,16 +18,8 @@ from storage.messages.commands import ReceiveAttempt
 from storage.queue_settings import QueueName, QueueSettings
 from storage.queues import FIFO
 from storage.transaction import Transaction
-from tests.engine.stage import (
-    ACCOUNT,
-    REGION,
-    Said,
-    Stage,
-    fifo_message,
-    listening,
-    new_message,
-    tenant_message,
-)
+from tests.engine.recorder import Said, listening
+from tests.engine.stage import ACCOUNT, REGION, Stage, fifo_message, new_message, tenant_message
 
 MESSAGES = 20_000
 QUEUES = 4

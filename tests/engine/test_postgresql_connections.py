@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -14,12 +15,13 @@ import sqlalchemy as sa
 
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.postgresql import connection as postgresql_connection
 from storage.postgresql.connection import Address
 from storage.transaction import Transaction
 from tests.clock import ManualClock
+from tests.engine.recorder import recorded
 from tests.engine.stage import Stage
 from tests.engine.test_opening import refusal
+from tests.postgresql import PATIENT
 
 PATIENCE_SECONDS = 4
 """Less than the 5 seconds that a read waits for a connection."""
@@ -98,18 +100,19 @@ class Relay:
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
 async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch, is_silent: bool
+    postgres_url: str, is_silent: bool
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(postgresql_connection, "CONNECT_SECONDS", 2.0)
+    timeouts = replace(PATIENT, connect_seconds=2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
     bad.is_silent = True
     if not is_silent:
         await bad.close()
-    address = Address(f"postgresql://postgres@{bad.host},{good.host}/postgres", is_pooled=False)
+    url = f"postgresql://postgres@{bad.host},{good.host}/postgres"
+    address = Address(url, timeouts, is_pooled=False)
     first = await address.connect({})
     tried = len(bad._writers)
     second = await address.connect({})
@@ -123,24 +126,23 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
 
 
 async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
-    postgres_url: str, postgresql: str, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, postgresql: str
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    monkeypatch.setattr(postgresql_connection, "STATEMENT_SECONDS", 2.0)
+    timeouts = replace(PATIENT, connect_seconds=2.0, statement_seconds=2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
-    stage = await Stage.open(f"postgresql://postgres@{relay.host}{name}")
+    url = f"postgresql://postgres@{relay.host}{name}"
+    stage = await Stage.open(url, engine_settings=recorded(timeouts))
     await stage.send("a")
     await stage.counts()
     relay.flows.clear()
-    with monkeypatch.context() as impatient:
-        impatient.setattr(postgresql_connection, "CONNECT_SECONDS", 0.3)
-        for _ in range(2):
-            asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
-            answers = await asyncio.wait_for(asked, 20)
-            assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
+    for _ in range(2):
+        asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
+        answers = await asyncio.wait_for(asked, 20)
+        assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
     relay.flows.set()
     assert await stage.counts() == (1, 0, 0)
     await stage.send("b")
@@ -176,7 +178,9 @@ async def test_a_statement_that_takes_too_long_is_given_up_and_the_next_is_done(
 async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_listener(
     postgresql: str,
 ) -> None:
-    database = await Database.open(postgresql, ManualClock(), connections=3)
+    database = await Database.open(
+        postgresql, ManualClock(), connections=3, engine_settings=recorded()
+    )
     done = asyncio.Event()
 
     def stay(_connection: sa.Connection) -> None:

@@ -14,7 +14,8 @@ from storage import queues
 from storage.messages import dropped_queues
 from storage.messages.commands import Command, Receipt
 from storage.queues import QueueChanged
-from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, listening, new_message, turn
+from tests.engine.recorder import listening
+from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
 

@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from storage import queues
 from storage.messages.commands import Received
 from storage.schema import bodies, messages
+from storage.sql.driver import Driver
 from tests.engine.receivers import Receivers
-from tests.engine.stage import Stage, fifo_message, listening, new_message, tenant_message
+from tests.engine.recorder import Watcher, listening, watching
+from tests.engine.stage import Stage, fifo_message, new_message, tenant_message
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
@@ -85,16 +87,12 @@ async def test_a_receive_that_fails_moves_nothing(stage: Stage, kind: str) -> No
     await send(source, "a")
     await exhaust(source)
 
-    def break_off(_connection: object, _cursor: object, text: str, *_: object) -> None:
+    def break_off(_driver: Driver, text: str, *_: object) -> None:
         if text.startswith("UPDATE bodies"):
             raise RuntimeError
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", break_off)
-    try:
-        with pytest.raises(RuntimeError):
-            await source.receive()
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", break_off)
+    with watching(Watcher(statement=break_off)), pytest.raises(RuntimeError):
+        await source.receive()
     assert await places(stage) == {"a": [source.queue.id]}
     assert (await source.counts(), await target.counts()) == ((1, 0, 0), (0, 0, 0))
     assert await source.bodies() == []

@@ -1,4 +1,4 @@
-"""What is said with the COMMIT, and what becomes of sessions in the pool."""
+"""How transactions begin and end on PostgreSQL, and what becomes of sessions in the pool."""
 
 from __future__ import annotations
 
@@ -6,41 +6,22 @@ import asyncio
 import contextlib
 import re
 from types import NoneType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import queues
 from storage.database import Database
-from storage.postgresql import session
 from storage.schema import deletions
-from storage.sql.arrays import ValueList
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 from tests.clock import ManualClock
+from tests.engine.recorder import recorded
 from tests.engine.stage import Stage
 
 PATIENCE_SECONDS = 9
 """Less than the 10 seconds for which PostgreSQL itself lets a transaction be idle."""
-
-_RENAME = Statement(
-    deletions.update()
-    .where(deletions.c.deleted_at_ms == bindparam("at"))
-    .values(name=bindparam("new"))
-)
-_TELL = Statement(
-    sa.select(sa.func.pg_notify("nobody", sa.column("payload"))).select_from(
-        sa.func.unnest(bindparam("payloads", type_=ValueList(sa.Text()))).alias("payload")
-    )
-)
-
-
-@pytest.fixture(autouse=True)
-def a_long_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no chain of transactions end because the machine does something else for a second."""
-    monkeypatch.setattr(session, "_LONGEST_CHAIN_SECONDS", 60.0)
 
 
 async def names(stage: Stage) -> list[tuple[str, int]]:
@@ -59,55 +40,65 @@ def note(transaction: Transaction, *moments: int) -> None:
     transaction.connection.execute(deletions.insert(), rows)
 
 
-@pytest.mark.parametrize(
-    "name", ["it's", "''", "a\\'; DROP TABLE messages; --", "$1", "\u00e9\U0001f600"]
+_RENUMBER = Statement(
+    deletions.update()
+    .where(deletions.c.deleted_at_ms == bindparam("at"))
+    .values(deleted_at_ms=bindparam("new"))
 )
-async def test_what_is_to_be_done_at_last_is_done_as_it_was_given(stage: Stage, name: str) -> None:
+
+
+async def test_statement_that_runs_with_commit_takes_any_integers(stage: Stage) -> None:
     await stage.database.write(note, -5, 7)
 
-    def rename(transaction: Transaction) -> None:
-        each = [{"at": -5, "new": name}, {"at": 7, "new": "other"}]
-        _RENAME.change_at_last(transaction.connection, each)
+    def renumber(transaction: Transaction) -> None:
+        each = [{"at": -5, "new": -(2**63)}, {"at": 7, "new": 2**63 - 1}]
+        _RENUMBER.change_with_commit(transaction.connection, each)
 
-    await stage.database.write(rename)
-    assert await names(stage) == [(name, -5), ("other", 7)]
+    await stage.database.write(renumber)
+    assert await names(stage) == [("-5", -(2**63)), ("7", 2**63 - 1)]
 
 
-async def test_what_was_to_be_done_at_last_is_not_done_when_something_fails(stage: Stage) -> None:
+async def test_statement_that_runs_with_commit_does_not_run_after_a_failure(stage: Stage) -> None:
     await stage.database.write(note, 1)
 
-    def rename_and_fail(transaction: Transaction) -> None:
-        _RENAME.change_at_last(transaction.connection, [{"at": 1, "new": "never"}])
+    def renumber_and_fail(transaction: Transaction) -> None:
+        _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2}])
         raise LookupError
 
     with pytest.raises(LookupError):
-        await stage.database.write(rename_and_fail)
+        await stage.database.write(renumber_and_fail)
     await stage.send("x")
     assert await names(stage) == [("1", 1)]
 
 
-async def test_what_fails_at_last_undoes_the_transaction(two_servers: tuple[Stage, Stage]) -> None:
+async def test_statement_that_fails_with_commit_rolls_back_the_transaction(
+    two_servers: tuple[Stage, Stage],
+) -> None:
     stage, _ = two_servers
 
-    def tell_too_much(transaction: Transaction) -> None:
+    def renumber_too_high(transaction: Transaction) -> None:
         note(transaction, 1)
-        _TELL.change_at_last(transaction.connection, [{"payloads": ["x" * 8_000]}])
+        _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2**63}])
 
     with pytest.raises(sa.exc.DBAPIError):
-        await stage.database.write(tell_too_much)
+        await stage.database.write(renumber_too_high)
     assert await names(stage) == []
     await stage.send("x")
     assert await stage.bodies() == ["x"]
 
 
-async def test_what_has_no_words_is_refused(two_servers: tuple[Stage, Stage]) -> None:
+@pytest.mark.parametrize("value", ["1", "1); DROP TABLE messages; --", 1.5, b"1", None])
+async def test_statement_that_runs_with_commit_takes_nothing_but_integers(
+    two_servers: tuple[Stage, Stage], value: object
+) -> None:
     stage, _ = two_servers
 
-    def rename(transaction: Transaction) -> None:
-        _RENAME.change_at_last(transaction.connection, [{"at": 1, "new": b"bytes"}])
+    def renumber(transaction: Transaction) -> None:
+        each = [{"at": 1, "new": cast("int", value)}]
+        _RENUMBER.change_with_commit(transaction.connection, each)
 
-    with pytest.raises(TypeError):
-        await stage.database.write(rename)
+    with pytest.raises((TypeError, ValueError)):
+        await stage.database.write(renumber)
 
 
 def listen_to_writer(stage: Stage) -> list[str]:
@@ -119,7 +110,7 @@ def listen_to_writer(stage: Stage) -> list[str]:
             said.append(record.query.partition(";")[0])
 
     engine: Any = stage.database._engine
-    engine._writers_own.add_query_logger(note_words)
+    engine._writer_connection.add_query_logger(note_words)
     return said
 
 
@@ -131,29 +122,22 @@ async def words_of_works(stage: Stage, works: int) -> list[str]:
     return said
 
 
-async def test_there_are_moments_between_transactions(
-    two_servers: tuple[Stage, Stage], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Only then does PostgreSQL say how much there is to vacuum.
+async def test_each_transaction_is_begun_and_ended(two_servers: tuple[Stage, Stage]) -> None:
     stage, _ = two_servers
-    chained = "COMMIT AND CHAIN"
-    assert await words_of_works(stage, 4) == ["BEGIN", chained, chained, chained, "COMMIT"]
-    monkeypatch.setattr(session, "_LONGEST_CHAIN_SECONDS", 0)
-    await stage.database.write(queues.free_old_deletions, 10)
-    assert await words_of_works(stage, 2) == ["BEGIN", "COMMIT"] * 2
+    assert await words_of_works(stage, 4) == ["BEGIN", "COMMIT"] * 4
 
 
 async def test_where_sessions_are_pooled_each_transaction_is_begun_and_ended(
     postgresql: str,
 ) -> None:
     clock = ManualClock()
-    database = await Database.open(postgresql, clock, poll_seconds=10)
+    database = await Database.open(postgresql, clock, poll_seconds=10, engine_settings=recorded())
     stage = Stage(postgresql, clock, database)
     assert await words_of_works(stage, 2) == ["BEGIN", "COMMIT"] * 2
     await database.close()
 
 
-async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
+async def test_a_transaction_that_fails_leaves_nothing_begun(
     two_servers: tuple[Stage, Stage],
 ) -> None:
     stage, other = two_servers
@@ -169,8 +153,8 @@ async def test_the_last_commit_begins_what_waits_and_leaves_nothing_begun(
     ends = await asyncio.gather(*works, return_exceptions=True)
     assert [type(end) for end in ends] == [NoneType, LookupError, NoneType, NoneType]
     assert await names(other) == [("0", 0), ("1", 1), ("3", 3), ("4", 4)]
-    chained = "COMMIT AND CHAIN"
-    assert said == ["BEGIN", chained, "ROLLBACK", "BEGIN", chained, "COMMIT"]
+    done = ["BEGIN", "COMMIT"]
+    assert said == [*done, "BEGIN", "ROLLBACK", *done, *done]
     assert await other.database.read(idle_in_transaction) == 0
 
 

@@ -13,7 +13,8 @@ from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, Task
 from storage.queue_settings import QueueName
 from storage.transaction import Transaction
 from tests.engine.receivers import Receivers
-from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, listening, named
+from tests.engine.recorder import listening
+from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, named
 from tests.engine.test_redrive import places, send
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])

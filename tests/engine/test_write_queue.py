@@ -10,7 +10,8 @@ from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
-from tests.engine.stage import Stage, listening, new_message
+from tests.engine.recorder import listening, recorded
+from tests.engine.stage import Stage, new_message
 
 MIB = 1024 * 1024
 
@@ -18,7 +19,7 @@ MIB = 1024 * 1024
 async def reopen(stage: Stage, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES) -> None:
     await stage.database.close()
     stage.database = await Database.open(
-        stage.url, stage.clock, limit=limit, limit_bytes=limit_bytes
+        stage.url, stage.clock, limit=limit, limit_bytes=limit_bytes, engine_settings=recorded()
     )
 
 

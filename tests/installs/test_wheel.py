@@ -84,9 +84,11 @@ assert not {"protocol", "storage"} & set(sys.modules)
 
 SHOW_NAMES = """
 import importlib.util
-names = "queueserver", "protocol", "storage", "hatch_build"
+names = "queueserver", "protocol", "storage"
 print(*(name for name in names if importlib.util.find_spec(name)))
 """
+
+SHOW_PATH = "import sys; print(*sys.path, sep='\\n')"
 
 
 @pytest.fixture(scope="session")
@@ -302,6 +304,8 @@ def test_editable_install_exposes_only_queueserver(
     environment.install("--editable", ROOT)
     assert not (environment.site_packages / "queueserver").exists()
     assert importable(environment, tmp_path) == {"queueserver"}
+    searched = run(environment.program("python"), "-c", SHOW_PATH, directory=tmp_path)
+    assert str(ROOT) not in searched.splitlines()
     editable_by_a_finder(environment, tmp_path / "project")
     serves_both_ways(environment, tmp_path)
     assert owners(environment, tmp_path) == {"user"}

@@ -1,0 +1,88 @@
+"""SQLite connections: their pragmas, and the driver that runs statements on them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from storage.sql.driver import Change, Driver, as_sqlalchemy, use_driver
+
+BUSY_TIMEOUT = "PRAGMA busy_timeout=5000"
+NO_BUSY_TIMEOUT = "PRAGMA busy_timeout=0"
+"""How long a thread waits for another program's lock on the file, in ms; the event loop does not
+wait."""
+
+
+class SqliteConnection:
+    """A driver on a connection of sqlite3, which is in autocommit mode."""
+
+    def __init__(self, dialect: sa.Dialect, connection: sqlite3.Connection) -> None:
+        self._dialect = dialect
+        self._connection = connection
+
+    def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        """Run a statement and return all its rows."""
+        return self._execute(text, parameters).fetchall()
+
+    def change(self, text: str, parameters: Sequence[Any]) -> int:
+        """Run a statement and return how many rows it changed."""
+        return self._execute(text, parameters).rowcount
+
+    def _execute(self, text: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(text, parameters)
+        except Exception as error:
+            raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
+
+    def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
+        """Run a statement once for each set of parameters, in order."""
+        try:
+            self._connection.executemany(text, parameters)
+        except Exception as error:
+            raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
+
+    def for_lists(self, _change: Change, _columns: Sequence[str]) -> None:
+        """Return None: SQLite runs a statement for many rows no faster than once for each."""
+
+    def as_one(self, _first: Change, _second: Change) -> None:
+        """Return None: SQLite has no CTE that changes rows."""
+
+    def with_commit(self, _change: Change) -> None:
+        """Return None: SQLite's writer waits for no answers before COMMIT."""
+
+    def begin(self, text: str) -> None:
+        """Begin a transaction with this statement."""
+        self._execute(text, ())
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        self._execute("COMMIT", ())
+
+    def roll_back(self) -> None:
+        """Roll back the transaction, if there is one."""
+        if self._connection.in_transaction:
+            self._execute("ROLLBACK", ())
+
+
+def prepare_connections(
+    engine: sa.Engine, wrap_driver: Callable[[Driver], Driver], *pragmas: str
+) -> None:
+    """Set the driver and the pragmas of every connection that an engine makes.
+
+    Each connection has a small cache (a negative `cache_size` counts KiB), because the file is in
+    the operating system's page cache anyway.
+    """
+
+    def prepare(connection: Any, record: ConnectionPoolEntry) -> None:  # noqa: ANN401 (the DBAPI's)
+        for pragma in (
+            BUSY_TIMEOUT,
+            *(f"PRAGMA {each}" for each in ("synchronous=FULL", "cache_size=-8192", *pragmas)),
+        ):
+            connection.execute(pragma)
+        use_driver(wrap_driver(SqliteConnection(engine.dialect, connection)), record.info)
+
+    sa.event.listen(engine, "connect", prepare)

@@ -1,0 +1,171 @@
+"""What an open database is asked: statements, commits and rollbacks, as its drivers see them.
+
+`EngineSettings.wrap_driver` puts a `RecordedDriver` before the driver of each connection. A
+statement that SQLAlchemy runs itself does not pass a driver; SQLAlchemy's own events report it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from storage.settings import EngineSettings, PostgresqlTimeouts, SqliteLimits
+from storage.sql.driver import Change, Driver, RunWithCommit
+from tests.postgresql import PATIENT
+
+T = TypeVar("T")
+
+
+def recorded(
+    postgresql: PostgresqlTimeouts = PATIENT, sqlite: SqliteLimits | None = None
+) -> EngineSettings:
+    """Return settings for a database whose statements tests can record."""
+    return EngineSettings(
+        postgresql=postgresql, sqlite=sqlite or SqliteLimits(), wrap_driver=RecordedDriver
+    )
+
+
+def ignore(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Watcher:
+    """Functions that are called before each statement, COMMIT and ROLLBACK, and after each error.
+
+    `statement` gets the driver, the text, the parameters, and whether these are many sets.
+    """
+
+    statement: Callable[[Driver, str, Sequence[Any], bool], None] = ignore
+    commit: Callable[[], None] = ignore
+    rollback: Callable[[], None] = ignore
+    error: Callable[[Exception], None] = ignore
+
+
+_watchers: list[Watcher] = []
+
+
+@contextmanager
+def watching(watcher: Watcher) -> Iterator[None]:
+    """Call a watcher's functions for every database meanwhile."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
+
+
+class RecordedDriver:
+    """A driver that tells the watchers of what it does."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        return self._run(self._driver.rows, text, parameters)
+
+    def change(self, text: str, parameters: Sequence[Any]) -> int:
+        return self._run(self._driver.change, text, parameters)
+
+    def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
+        self._run(self._driver.change_each, text, parameters, is_many=True)
+
+    def for_lists(self, change: Change, columns: Sequence[str]) -> Change | None:
+        return self._driver.for_lists(change, columns)
+
+    def as_one(self, first: Change, second: Change) -> Change | None:
+        return self._driver.as_one(first, second)
+
+    def with_commit(self, change: Change) -> RunWithCommit | None:
+        inner = self._driver.with_commit(change)
+        if inner is None:
+            return None
+        run = inner
+        compiled = change.compile(dialect=sa.make_url("postgresql+asyncpg://").get_dialect()())
+
+        def run_recorded(parameters: Sequence[Mapping[str, int]]) -> None:
+            each = [[one[name] for name in compiled.positiontup or ()] for one in parameters]
+            for watcher in tuple(_watchers):
+                watcher.statement(self._driver, str(compiled), each, True)
+            run(parameters)
+
+        return run_recorded
+
+    def begin(self, text: str) -> None:
+        self._driver.begin(text)
+
+    def commit(self) -> None:
+        for watcher in tuple(_watchers):
+            watcher.commit()
+        self._driver.commit()
+
+    def roll_back(self) -> None:
+        for watcher in tuple(_watchers):
+            watcher.rollback()
+        self._driver.roll_back()
+
+    def _run(
+        self,
+        run: Callable[[str, Sequence[Any]], T],
+        text: str,
+        parameters: Sequence[Any],
+        *,
+        is_many: bool = False,
+    ) -> T:
+        for watcher in tuple(_watchers):
+            watcher.statement(self._driver, text, parameters, is_many)
+        try:
+            return run(text, parameters)
+        except Exception as error:
+            for watcher in tuple(_watchers):
+                watcher.error(error)
+            raise
+
+
+@sa.event.listens_for(sa.Engine, "before_cursor_execute")
+def _statement(
+    connection: sa.Connection,
+    _cursor: object,
+    text: str,
+    parameters: Sequence[Any],
+    _context: object,
+    is_many: bool,
+) -> None:
+    driver = connection.info.get("driver")
+    if isinstance(driver, RecordedDriver):
+        for watcher in tuple(_watchers):
+            watcher.statement(driver._driver, text, parameters, is_many)
+
+
+@dataclass
+class Said:
+    """Statements with their parameters, and ends of transactions."""
+
+    statements: list[tuple[str, Any]] = field(default_factory=list)
+    commits: int = 0
+    rollbacks: int = 0
+
+    def texts(self) -> list[str]:
+        return [text for text, _ in self.statements]
+
+
+@contextmanager
+def listening() -> Iterator[Said]:
+    """Record what is said to any database meanwhile; of many sets of parameters, the first."""
+    said = Said()
+
+    def note(_driver: Driver, text: str, parameters: Sequence[Any], is_many: bool) -> None:
+        said.statements.append((text, parameters[0] if is_many else parameters))
+
+    def commit() -> None:
+        said.commits += 1
+
+    def roll_back() -> None:
+        said.rollbacks += 1
+
+    with watching(Watcher(statement=note, commit=commit, rollback=roll_back)):
+        yield said

@@ -1,0 +1,418 @@
+"""Databases of earlier schema versions: what opening migrates, and that nothing is lost by it.
+
+`schema_versions/` has one dump for each kind of database. A script made both with the code of the
+last commit with that version: it did the requests below through the actions, on a manual clock,
+without background work, and dumped what was there (`iterdump` of SQLite; `pg_dump --inserts
+--no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.
+
+Version 1: queues of every kind, in two accounts and regions, with a policy, tags and redrive
+policies of one receive; messages that are visible, in flight, delayed, expired, of a tenant, and
+moved to dead-letter queues; a named receive attempt; deduplications for a queue and for a group;
+the delay of a FIFO queue, changed for the newest message only, because the script lowered the size
+of the first step; one purged and two deleted queues whose rows are not freed; a completed task, a
+running one that has moved one of three messages, and one back to the sources that has moved none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from protocol import actions
+from protocol.actions import Message
+from protocol.names import queue_arn
+from queueserver.actions.messages import Messages
+from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.queue_cache import QueueCache
+from queueserver.actions.queues import Queues
+from queueserver.context import RequestContext
+from storage import migrations, move_tasks, queue_delays, queues
+from storage.database import Database
+from storage.errors import DatabaseUnusable
+from storage.messages import dropped_queues, expiry
+from storage.queue_settings import QueueName, Redrive
+from storage.queues import Queue
+from tests.clock import ManualClock
+
+DUMPS = Path(__file__).parent / "schema_versions"
+HOME = RequestContext("000000000000", "us-east-1", "http://localhost")
+AWAY = RequestContext("111111111111", "eu-west-1", "http://localhost")
+DUMPED_AT_MS = 1_700_000_063_001
+DAYS_MS = 86_400_000
+
+
+def arn(name: str, context: RequestContext = HOME) -> str:
+    return queue_arn(context.region, context.account, name)
+
+
+def path_of(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+async def restore(url: str, version: int) -> dict[str, str]:
+    """Make an empty database what the dump says; return the receipt handles."""
+    kind = url.partition(":")[0]
+    dump = (DUMPS / f"version_{version}.{kind}.sql").read_text()
+    handles: dict[str, str] = json.loads(dump.partition("\n")[0].removeprefix("-- "))
+    if kind == "sqlite":
+        connection = sqlite3.connect(path_of(url))
+        connection.executescript(dump)
+        connection.close()
+    else:
+        session = await asyncpg.connect(url)
+        await session.execute(dump)
+        await session.close()
+    return handles
+
+
+class Server:
+    """The actions on a migrated database, at the time of its dump."""
+
+    def __init__(self, database: Database, clock: ManualClock, handles: dict[str, str]) -> None:
+        self.database = database
+        self.clock = clock
+        self.handles = handles
+        cache = QueueCache(database)
+        self.queues = Queues(database, cache, clock, cooldowns=True)
+        self.messages = Messages(database, cache, clock, in_flight_limit=120_000)
+        self.tasks = MoveTasks(database, clock)
+
+    async def queue(self, name: str, context: RequestContext = HOME) -> Queue:
+        found = await self.database.read(queues.find, context.account, context.region, name)
+        assert found is not None
+        return found
+
+    async def receive(
+        self, name: str, timeout_s: int = 30, attempt: str | None = None
+    ) -> list[Message]:
+        received = await self.messages.receive_message(
+            HOME,
+            actions.ReceiveMessage(
+                name,
+                message_system_attribute_names=["All"],
+                max_number_of_messages=1 if attempt else 10,
+                visibility_timeout=timeout_s,
+                wait_time_seconds=0,
+                receive_request_attempt_id=attempt,
+            ),
+        )
+        return list(received.messages or [])
+
+    async def bodies(self, name: str, timeout_s: int = 30) -> list[str]:
+        return [message.body for message in await self.receive(name, timeout_s)]
+
+    async def send(
+        self, name: str, body: str, group_id: str, deduplication_id: str
+    ) -> actions.SendMessageResult:
+        message = actions.SendMessage(
+            name, body, message_group_id=group_id, message_deduplication_id=deduplication_id
+        )
+        return await self.messages.send_message(HOME, message)
+
+    async def show(self, name: str, handle: str) -> None:
+        await self.messages.change_message_visibility(
+            HOME, actions.ChangeMessageVisibility(name, handle, 0)
+        )
+
+    async def counts(self, name: str) -> list[str]:
+        names = ["", "NotVisible", "Delayed"]
+        wanted = [f"ApproximateNumberOfMessages{end}" for end in names]
+        found = await self.queues.get_queue_attributes(
+            HOME, actions.GetQueueAttributes(name, wanted)
+        )
+        return [(found.attributes or {})[name] for name in wanted]
+
+    async def rows(self, *tables: str) -> list[int]:
+        def count(connection: sa.Connection) -> list[int]:
+            return [
+                connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
+                for table in tables
+            ]
+
+        return await self.database.read(count)
+
+    async def run_task(self, source: str) -> None:
+        """Take steps of the latest task of a queue until it ends."""
+        latest = (HOME.account, HOME.region, source, 1)
+        (task,) = await self.database.read(move_tasks.latest, *latest)
+        while await self.database.write(move_tasks.step, task.id, 1) is not None:
+            pass
+
+
+@pytest_asyncio.fixture
+async def server(database_url: str) -> AsyncIterator[Server]:
+    """Give a server on a migrated database, once for each kind of database."""
+    handles = await restore(database_url, 1)
+    clock = ManualClock(DUMPED_AT_MS)
+    database = await Database.open(database_url, clock)
+    yield Server(database, clock, handles)
+    await database.close()
+
+
+async def test_settings_become_columns(server: Server) -> None:
+    found = await server.queue("orders")
+    dead = QueueName(HOME.account, HOME.region, "orders-dlq")
+    assert (found.retention_ms, found.redrive) == (3_600_000, Redrive(dead, 1))
+    assert (await server.queue("orders-dlq")).redrive is None
+    assert (await server.queue("orders-dlq")).retention_ms == 4 * DAYS_MS
+    assert (await server.queue("short")).retention_ms == 60_000
+    abroad = await server.queue("abroad", AWAY)
+    dead = QueueName(AWAY.account, AWAY.region, "abroad-dlq")
+    assert (abroad.retention_ms, abroad.redrive) == (4 * DAYS_MS, Redrive(dead, 1))
+
+
+async def test_queues_show_what_they_were_given(server: Server) -> None:
+    listed = await server.queues.list_queues(HOME, actions.ListQueues())
+    names = [url.rpartition("/")[2] for url in listed.queue_urls or []]
+    assert names == [
+        *("by-group.fifo", "delays.fifo", "events-dlq.fifo", "events.fifo", "orders"),
+        *("orders-dlq", "purged", "short", "target"),
+    ]
+    shown = await server.queues.get_queue_attributes(
+        HOME, actions.GetQueueAttributes("orders", ["All"])
+    )
+    found = shown.attributes or {}
+    assert json.loads(found["RedrivePolicy"]) == {
+        "deadLetterTargetArn": arn("orders-dlq"),
+        "maxReceiveCount": 1,
+    }
+    assert (found["MessageRetentionPeriod"], found["VisibilityTimeout"]) == ("3600", "7")
+    assert '"Sid":"label"' in found["Policy"]
+    assert found["CreatedTimestamp"] == found["LastModifiedTimestamp"] == "1700000000"
+    tags = await server.queues.list_queue_tags(HOME, actions.ListQueueTags("orders"))
+    assert tags.tags == {"team": "sales"}
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "context"),
+    [("orders-dlq", "orders", HOME), ("abroad-dlq", "abroad", AWAY)],
+    ids=["home", "abroad"],
+)
+async def test_dead_letter_queues_list_their_sources(
+    server: Server, name: str, source: str, context: RequestContext
+) -> None:
+    listed = await server.queues.list_dead_letter_source_queues(
+        context, actions.ListDeadLetterSourceQueues(name)
+    )
+    assert listed.queue_urls == [f"http://localhost/{context.account}/{source}"]
+
+
+async def test_counts_of_a_standard_queue_and_of_one_with_expired_messages(server: Server) -> None:
+    assert await server.counts("orders") == ["2", "1", "1"]
+    assert await server.counts("short") == ["1", "0", "0"]
+
+
+async def test_messages_come_in_their_order_and_at_their_time(server: Server) -> None:
+    received = await server.receive("orders", timeout_s=3_000)
+    assert [message.body for message in received] == ["visible", "of a tenant"]
+    attributes = [message.attributes or {} for message in received]
+    assert [found.get("MessageGroupId") for found in attributes] == [None, "tenant"]
+    server.clock.advance(900)
+    # What was in flight is visible again, and was received once before: it moves.
+    assert await server.bodies("orders") == ["delayed"]
+    assert "in flight" in await server.bodies("orders-dlq")
+
+
+async def test_receipt_handles_and_redrive_go_on(server: Server) -> None:
+    await server.show("orders", server.handles["in flight"])
+    assert await server.bodies("orders") == ["visible", "of a tenant"]
+    received = await server.receive("orders-dlq")
+    assert [message.body for message in received] == ["dead 2", "dead 3", "in flight"]
+    sources = [(found.attributes or {})["DeadLetterQueueSourceArn"] for found in received]
+    assert sources == [arn("orders")] * 3
+
+
+async def test_message_groups_go_on(server: Server) -> None:
+    assert await server.bodies("events.fifo") == ["h 1"]
+    (again,) = await server.receive("events.fifo", 300, attempt="attempt")
+    assert (again.body, again.receipt_handle) == ("g 1", server.handles["g 1"])
+    await server.messages.delete_message(
+        HOME, actions.DeleteMessage("events.fifo", again.receipt_handle)
+    )
+    assert await server.bodies("events.fifo") == ["g 2"]
+    received = await server.receive("events-dlq.fifo")
+    assert [message.body for message in received] == ["fifo dead 1", "fifo dead 2"]
+    sources = [(found.attributes or {})["DeadLetterQueueSourceArn"] for found in received]
+    assert sources == [arn("events.fifo")] * 2
+
+
+async def test_duplicates_are_known(server: Server) -> None:
+    before = await server.rows("messages")
+    await server.send("events.fifo", "other", "g", "g-2")
+    assert await server.rows("messages") == before
+    for group_id in "xz":
+        await server.send("by-group.fifo", f"{group_id} 2", group_id, "same")
+    assert sorted(await server.bodies("by-group.fifo")) == ["x 1", "y 1", "z 2"]
+
+
+async def test_a_changed_delay_goes_on_to_be_applied(server: Server) -> None:
+    assert await server.counts("delays.fifo") == ["2", "0", "1"]
+    while await server.database.write(queue_delays.apply_pending, 1):
+        pass
+    assert await server.counts("delays.fifo") == ["0", "0", "3"]
+    server.clock.advance(900)
+    assert await server.bodies("delays.fifo") == ["a", "b", "c"]
+
+
+async def test_expired_messages_are_freed(server: Server) -> None:
+    short = await server.queue("short")
+    everything = await server.database.read(queues.list_after, 0, 100)
+    found = await server.database.read(
+        expiry.queues_with_expired, everything, server.clock.now_ms()
+    )
+    assert found == [short.id]
+    assert await server.database.write(expiry.free_expired, short.id, 100) == 2
+    assert await server.bodies("short") == ["alive"]
+
+
+async def test_tasks_are_listed_and_go_on(server: Server) -> None:
+    listed = await server.tasks.list_message_move_tasks(
+        HOME, actions.ListMessageMoveTasks(arn("orders-dlq"), 10)
+    )
+    shown = [
+        (task.status, task.destination_arn, task.approximate_number_of_messages_moved)
+        for task in listed.results or []
+    ]
+    assert shown == [("RUNNING", arn("target"), 1), ("COMPLETED", arn("target"), 0)]
+    await server.run_task("orders-dlq")
+    assert await server.bodies("target") == ["dead 1", "dead 2", "dead 3"]
+    await server.run_task("events-dlq.fifo")
+    assert await server.bodies("events.fifo") == ["h 1"]
+    await server.show("events.fifo", server.handles["g 1"])
+    assert await server.bodies("events.fifo") == ["g 2", "fifo dead 1", "fifo dead 2"]
+    assert await server.bodies("events-dlq.fifo") == ["g 1"]
+
+
+async def test_rows_of_dropped_queues_are_freed(server: Server) -> None:
+    assert await server.bodies("purged") == ["after the purge"]
+    before = await server.rows("messages", "bodies", "backlogs")
+    while await server.database.write(dropped_queues.free_dropped, 1):
+        pass
+    assert await server.rows("messages", "bodies", "backlogs") == [
+        before[0] - 4,
+        before[1] - 4,
+        before[2] - 3,
+    ]
+    assert await server.rows("dropped_queues") == [0]
+    assert await server.rows("receive_attempts") == [1]
+
+
+async def test_deletions_are_remembered(server: Server) -> None:
+    deleted = (HOME.account, HOME.region, "deleted")
+    assert await server.database.read(queues.deleted_at_ms, *deleted) == 1_700_000_002_001
+
+
+async def test_queues_are_created_and_changed_afterwards(server: Server) -> None:
+    await server.queues.create_queue(HOME, actions.CreateQueue("new", {}))
+    policy = {"deadLetterTargetArn": arn("orders-dlq"), "maxReceiveCount": 2}
+    changed = {"RedrivePolicy": json.dumps(policy)}
+    await server.queues.set_queue_attributes(HOME, actions.SetQueueAttributes("new", changed))
+    listed = await server.queues.list_dead_letter_source_queues(
+        HOME, actions.ListDeadLetterSourceQueues("orders-dlq")
+    )
+    names = [url.rpartition("/")[2] for url in listed.queue_urls or []]
+    assert names == ["new", "orders"]
+    await server.queues.set_queue_attributes(
+        HOME, actions.SetQueueAttributes("orders", {"RedrivePolicy": ""})
+    )
+    assert (await server.queue("orders")).redrive is None
+
+
+_POSTGRESQL_CATALOGUE = {
+    "columns": "SELECT attrelid::regclass::text, attnum - (SELECT count(*) FROM pg_attribute gone "
+    "WHERE gone.attrelid = a.attrelid AND gone.attisdropped AND gone.attnum < a.attnum), attname, "
+    "format_type(atttypid, atttypmod), attnotnull, attstattarget, collname, "
+    "pg_get_expr(adbin, adrelid) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid "
+    "LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum "
+    "LEFT JOIN pg_collation o ON o.oid = attcollation "
+    "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i', 'S') "
+    "AND attnum > 0 AND NOT attisdropped ORDER BY 1, 2",
+    "tables": "SELECT relname, relkind, reloptions, relpersistence FROM pg_class "
+    "WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+    "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) "
+    "FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 'n' "
+    "ORDER BY 1, 2",
+}
+
+
+def schema_of(connection: sa.Connection) -> dict[str, object]:
+    """Read everything that makes a schema, in a form that can be compared."""
+    if connection.dialect.name == "postgresql":
+        return {
+            name: [tuple(row) for row in connection.exec_driver_sql(text)]
+            for name, text in _POSTGRESQL_CATALOGUE.items()
+        }
+    found: dict[str, object] = {}
+    for name, kind, table in connection.exec_driver_sql(
+        "SELECT name, type, tbl_name FROM sqlite_schema ORDER BY name"
+    ).all():
+        columns = f"PRAGMA {'table_xinfo' if kind == 'table' else 'index_xinfo'}({name})"
+        rows = connection.exec_driver_sql(columns).all()
+        found[name] = (kind, table, [tuple(row) for row in rows])
+    tables = sorted(map(tuple, connection.exec_driver_sql("PRAGMA table_list")))
+    found["tables"] = tables
+    for name in [row[1] for row in tables]:
+        rows = connection.exec_driver_sql(f"PRAGMA index_list({name})").all()
+        found[f"indexes of {name}"] = sorted(tuple(row[1:]) for row in rows)
+    partial = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql LIKE '% WHERE %'"
+    found["partial indexes"] = sorted(map(tuple, connection.exec_driver_sql(partial)))
+    return found
+
+
+async def empty(url: str) -> None:
+    if url.startswith("sqlite"):
+        path_of(url).unlink()
+        return
+    session = await asyncpg.connect(url)
+    await session.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await session.close()
+
+
+async def test_a_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
+    schemas = []
+    for is_migrated in (False, True):
+        if is_migrated:
+            await empty(database_url)
+            await restore(database_url, 1)
+        database = await Database.open(database_url, ManualClock(DUMPED_AT_MS))
+        schemas.append(await database.read(schema_of))
+        await database.close()
+    new, migrated = schemas
+    assert migrated == new
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await restore(database_url, 1)
+
+    def fail(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM messages")
+        raise LookupError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, fail))
+        with pytest.raises(DatabaseUnusable):
+            await Database.open(database_url, ManualClock())
+    clock = ManualClock(DUMPED_AT_MS)
+    database = await Database.open(database_url, clock)
+    assert await Server(database, clock, {}).counts("orders") == ["2", "1", "1"]
+    await database.close()
+
+
+async def test_servers_that_start_at_once_migrate_once(postgresql: str) -> None:
+    await restore(postgresql, 1)
+    clock = ManualClock(DUMPED_AT_MS)
+    opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(5)))
+    for database in opened:
+        assert await Server(database, clock, {}).counts("orders") == ["2", "1", "1"]
+    await asyncio.gather(*(database.close() for database in opened))
