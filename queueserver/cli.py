@@ -87,7 +87,7 @@ def parse(argv: Sequence[str]) -> dict[str, str]:
     parser = _Parser(
         prog="queueserver",
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
-        epilog="`queueserver backup --help` tells how to copy a SQLite database while it serves, "
+        epilog="`queueserver backup --help` explains how to copy a SQLite database in use, "
         "`queueserver check --help` how to look for damage in it.",
         allow_abbrev=False,
     )

@@ -262,7 +262,7 @@ class ClientConnection(RequestHandler):
         return response
 
     def log_exception(self, *args: object, **details: object) -> None:
-        """Log nothing about a body that cannot be read: the response has told its sender."""
+        """Log nothing about a body that cannot be read: the response says so to its sender."""
         if not isinstance(details.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **details)
 

@@ -72,10 +72,10 @@ class SqsEndpoint:
         """Answer what is not HTTP (`status` below 500), or a request whose handling failed."""
         request_id = as_text(new_identifier())
         if status < 500:
-            told = malformed_http(error, request_id)
+            failure = malformed_http(error, request_id)
         else:
-            told = sqs_error(error or RuntimeError(f"status {status}"), request_id)
-        answer = codec_for(_UNREADABLE).write_error(told, request_id)
+            failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
+        answer = codec_for(_UNREADABLE).write_error(failure, request_id)
         return SqsResponse(answer, request_id, formatdate(usegmt=True))
 
     def _context(

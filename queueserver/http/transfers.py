@@ -1,4 +1,4 @@
-"""Bounds on slow clients: how long a transfer may take, and how much memory all of them may hold.
+"""Bounds on slow clients: how long a transfer may take, and how much memory they may use.
 
 A transfer is one request body that is being received, or one response that is being sent, and that
 did not go through in one piece.
@@ -50,7 +50,7 @@ class Transfer:
             raise self.error from None
 
     def grow(self, count: int) -> None:
-        """Record progress: the transfer holds `count` bytes more, and its deadline moves.
+        """Record progress: the transfer keeps `count` bytes more, and its deadline moves.
 
         The deadline is the timeout from now at most, and earlier for a client that is slower than
         the minimum rate.
@@ -60,7 +60,7 @@ class Transfer:
             timeout = self._transfers.timeout_seconds
             deadline = self._started_at + timeout + self._bytes / _MINIMUM_BYTES_PER_SECOND
             self._timeout.reschedule(min(deadline, self._loop.time() + timeout))
-        self._transfers.hold(count)
+        self._transfers.add_bytes(count)
 
     def end_within(self, seconds: float, error: type[Exception]) -> None:
         """Move the deadline forward to `seconds` from now; progress no longer moves it.
@@ -74,15 +74,15 @@ class Transfer:
         self._is_ending = True
 
     def release(self) -> int:
-        """Stop counting the bytes that the transfer holds; return how many they were."""
-        held, self._bytes = self._bytes, 0
-        return held
+        """Stop counting the bytes of the transfer; return how many they were."""
+        count, self._bytes = self._bytes, 0
+        return count
 
 
 class Transfers:
-    """The transfers of one direction, and the bytes that they hold in memory.
+    """The transfers of one direction, and the bytes that they keep in memory.
 
-    A transfer without progress ends after `timeout_seconds`. When all transfers hold more than
+    A transfer without progress ends after `timeout_seconds`. When all transfers keep more than
     `limit_bytes`, those that have taken the longest end with the error `over_limit`.
     """
 
@@ -93,7 +93,7 @@ class Transfers:
         self._is_stopping = False
         self._limit_bytes = limit_bytes
         self._over_limit = over_limit
-        self._held_bytes = 0
+        self._buffered_bytes = 0
         # A dict keeps the order in which they began: the first one has taken the longest.
         self._running: dict[Transfer, None] = {}
 
@@ -104,14 +104,14 @@ class Transfers:
             transfer.end_within(self.timeout_seconds, transfer.error)
 
     def remove(self, transfer: Transfer) -> None:
-        """Remove a transfer that has ended, and the bytes that it held."""
+        """Remove a transfer that has ended, and its bytes."""
         self._running.pop(transfer, None)
-        self._held_bytes -= transfer.release()
+        self._buffered_bytes -= transfer.release()
 
-    def hold(self, count: int) -> None:
+    def add_bytes(self, count: int) -> None:
         """Count `count` bytes more; end the longest transfers while there are too many bytes."""
-        self._held_bytes += count
-        while self._held_bytes > self._limit_bytes and self._running:
+        self._buffered_bytes += count
+        while self._buffered_bytes > self._limit_bytes and self._running:
             longest = next(iter(self._running))
             self.remove(longest)
             longest.end_within(0, self._over_limit)
