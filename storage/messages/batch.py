@@ -36,6 +36,8 @@ _QUEUES_LIMIT = 10_000
 class _Results:
     """The result of each command of a batch, in the order of the commands."""
 
+    __slots__ = ("values",)
+
     def __init__(self, commands: Sequence[Command[Any]]) -> None:
         self.values: list[object] = [None] * len(commands)
 
@@ -47,6 +49,8 @@ class _Results:
 
 class _Kinds:
     """The commands of a batch by kind, and each kind by the commands' places in the batch."""
+
+    __slots__ = ("changes", "deletes", "receives", "releases", "sends")
 
     def __init__(self) -> None:
         self.sends: dict[int, Send] = {}

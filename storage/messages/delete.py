@@ -86,26 +86,26 @@ def delete(
     by_queue: dict[int, set[int]] = defaultdict(set)
     results = []
     for command in commands:
-        outcomes = _outcomes_of_delete(transaction, command, states)
+        if command.kind == queues.STANDARD:
+            results.append([Outcome.DONE] * len(command.receipts))
+            for queue_id, number, _ in command.receipts:
+                # A purge gives the queue a new id: messages of the old one are gone.
+                if queue_id == command.queue_id:
+                    by_queue[queue_id].add(number)
+            continue
+        outcomes = [
+            _outcome(command, receipt, states.get(receipt[:2]), transaction.now_ms)
+            for receipt in command.receipts
+        ]
         results.append(outcomes)
         for receipt, outcome in zip(command.receipts, outcomes, strict=True):
-            # A purge gives the queue a new id: messages of the old one are gone.
-            if outcome is Outcome.DONE and receipt.queue_id == command.queue_id:
+            if outcome is Outcome.DONE:
                 by_queue[receipt.queue_id].add(receipt.number)
     for queue_id, numbers in sorted(by_queue.items()):
         deleted = [states.pop((queue_id, number), None) for number in numbers] if states else ()
         group_ids = {state.group_id for state in deleted if state is not None}
         transitions.delete(transaction, queue_id, sorted(numbers), group_ids)
     return results
-
-
-def _outcomes_of_delete(transaction: Transaction, command: Delete, states: States) -> list[Outcome]:
-    if command.kind == queues.STANDARD:
-        return [Outcome.DONE] * len(command.receipts)
-    return [
-        _outcome(command, receipt, states.get(receipt[:2]), transaction.now_ms)
-        for receipt in command.receipts
-    ]
 
 
 def change_visibility(

@@ -86,27 +86,25 @@ def _serve(transaction: Transaction, commands: Sequence[Receive]) -> _Served:
     if any(maxima):
         claimed = _claim(transaction, queue, commands, maxima)
     results: list[Result] = []
-    added = 0
+    added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
         received = _received(transaction, command, found)
         results.append(received)
-        if received:
-            added += len(received) if command.visibility_timeout_ms else 0
+        if command.visibility_timeout_ms:
+            added += len(received)
+        else:
+            still_visible += len(received)
+        if received and command.attempt is not None:
             _record(transaction, command, received, transaction.now_ms)
     if not claimed.is_in_flight:
         _make_in_flight(transaction, queue, commands, claimed)
-    _note_claim(transaction, queue, claimed, added)
-    hint = transaction.hints.of(queue.id)
-    hint.is_full = added >= remaining
-    for place, (command, maximum) in enumerate(zip(commands, maxima, strict=True)):
-        if hint.is_full and not maximum and command.maximum:
-            results[place] = InFlightLimit()
-    stays_visible = any(
-        found and not command.visibility_timeout_ms
-        for command, found in zip(commands, claimed.shares, strict=True)
-    )
-    is_all_wanted = sum(map(len, claimed.shares)) == sum(maxima)
-    return _Served(results, not claimed.is_complete or stays_visible or is_all_wanted)
+    _note_claim(transaction, queue, claimed, added, is_full=added >= remaining)
+    if added >= remaining:
+        for place, (command, maximum) in enumerate(zip(commands, maxima, strict=True)):
+            if command.maximum and not maximum:
+                results[place] = InFlightLimit()
+    is_all_wanted = added + still_visible == sum(maxima)
+    return _Served(results, not claimed.is_complete or still_visible > 0 or is_all_wanted)
 
 
 def _limit(transaction: Transaction, commands: Sequence[Receive]) -> tuple[list[int], int]:
@@ -150,10 +148,13 @@ def _make_in_flight(
             transitions.make_in_flight(transaction, queue.id, rows, until_ms)
 
 
-def _note_claim(transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int) -> None:
+def _note_claim(
+    transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int, *, is_full: bool
+) -> None:
     """Note in the queue's hints that `added` more messages are in flight, and how long they are."""
     hint = transaction.hints.of(queue.id)
     hint.in_flight += added
+    hint.is_full = is_full
     if added:
         bodies = (content.body for found in claimed.shares for _, content in found)
         hint.note_bodies(max(map(len, bodies)))

@@ -83,7 +83,10 @@ class ClusterServer:
 
 
 class Servers:
-    """Several servers on one database; leaving the block kills those that still run."""
+    """Several servers on one database; leaving the block kills those that still run.
+
+    If the block fails, it prints the first traceback of each server's log.
+    """
 
     def __init__(
         self, directory: Path, database: str, count: int, *arguments: str, ahead_seconds: int = 0
@@ -104,11 +107,18 @@ class Servers:
         try:
             await asyncio.gather(*(server.start() for server in self.all))
         except BaseException:
-            await self.__aexit__()
+            await self._end()
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, failure: object, *_: object) -> None:
+        await self._end()
+        for server in self.all if failure else ():
+            before, found, traceback = server.errors().partition("Traceback")
+            if found:
+                sys.stdout.write(f"{server.url}:\n{before[-500:]}{found}{traceback[:5_000]}\n")
+
+    async def _end(self) -> None:
         await asyncio.gather(*(server.kill() for server in self.all), return_exceptions=True)
 
     async def recover(self) -> float:
