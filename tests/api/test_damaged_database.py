@@ -148,7 +148,7 @@ def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
         status, _, log = server.stop()
     assert status == 0
     (line,) = log.splitlines()
-    assert re.search(r" message \d+ of queue damaged is damaged: ", line)
+    assert re.search(r" a message is damaged, .* queue=damaged message=\d+ reason=\S", line)
 
 
 def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Path) -> None:
@@ -160,7 +160,8 @@ def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Pa
         assert (answer.status, parse_error(answer).code) == (500, "InternalFailure")
         _, _, log = server.stop()
     assert re.search(
-        r" message \d+ of queue damaged .*\n.*: the database is damaged, .* request_id=\S+ reason=",
+        r" a message .* queue=damaged message=\d+ .*\n"
+        r".*: the database is damaged, .* request_id=\S+ reason=",
         log,
     )
     assert len(log.splitlines()) == 2
@@ -182,7 +183,7 @@ async def test_upkeep_frees_undamaged_expired_messages(
     damage(file, "messages", None, b"\xff")
     in_a_century = ManualClock(4_000_000_000_000)
     database = await Database.open(f"sqlite:///{file}", in_a_century)
-    await Upkeep(database, in_a_century).round()
+    await Upkeep(database, in_a_century).run_round()
     await database.close()
     connection = sqlite3.connect(file)
     remaining = connection.execute("SELECT messages FROM backlogs ORDER BY queue_id").fetchall()
@@ -190,7 +191,7 @@ async def test_upkeep_frees_undamaged_expired_messages(
     assert remaining[0][0] > 0
     assert remaining[1] == (0,)
     (line,) = caplog.messages
-    assert line.startswith("queue damaged is damaged in the database: ")
+    assert re.match(r"a queue is damaged, .* queue=damaged reason=\S", line)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ async def test_empty_receive_sends_no_notification(two_servers: tuple[Stage, Sta
     with recording() as said, one.database.waiters.register(one.queue.id):
         await one.receive()
         await one.send("b")
-    notified = [text for text in said.texts() if "pg_notify" in text]
+    notified = [text for text in said.texts() if "NOTIFY" in text]
     assert len(notified) == 1
 
 
