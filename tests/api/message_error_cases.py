@@ -78,6 +78,11 @@ def _send_cases() -> dict[str, ErrorCase]:
             "Message attribute list values in SendMessage operation are not supported.",
         ),
     }
+    return {f"SendMessage: {name}": case for name, case in cases.items()}
+
+
+def _send_character_cases() -> dict[str, ErrorCase]:
+    cases: dict[str, ErrorCase] = {}
     forbidden = ("\x00", "\x08", "\x0b", "\x0c", "\x1f", "\ud800", "\udfff", "\ufffe", "\uffff")
     for character in forbidden:
         given = _send(MessageBody=f"a{character}b")
@@ -337,6 +342,7 @@ def _change_cases() -> dict[str, ErrorCase]:
 
 MESSAGE_CASES = {
     **_send_cases(),
+    **_send_character_cases(),
     **_batch_cases(),
     **_send_batch_cases(),
     **_receive_cases(),
