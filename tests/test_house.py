@@ -150,7 +150,7 @@ def no_lock_outside_locking(path: str, tree: ast.Module, _: str) -> Offences:
 
 
 def no_meaningless_module_name(path: str, tree: ast.Module, _: str) -> Offences:
-    """Name a module by its subject: a module such as `utils` collects unrelated code."""
+    """Call a module by its subject: a module such as `utils` collects unrelated code."""
     for word in Path(path).stem.lower().split("_"):
         if word.removesuffix("s") in MEANINGLESS:
             yield f"{path} is named {word!r}"
