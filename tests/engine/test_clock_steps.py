@@ -185,7 +185,7 @@ async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> 
 
 async def test_upkeep_notes_the_time(stage: Stage) -> None:
     stage.clock.advance(HOUR_SECONDS)
-    await Upkeep(stage.database, stage.clock).round()
+    await Upkeep(stage.database, stage.clock).run_round()
     assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
 
 

@@ -18,19 +18,20 @@ from protocol.errors import ReceiptHandleIsInvalid, SQSError
 from protocol.wire import WireRequest
 from queueserver.rules import (
     attributes,
-    limits,
     message_attributes,
     policy_documents,
+    queue_parameters,
     redrive_policies,
 )
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
+from queueserver.rules.signed_tokens import TokenSigner
 from storage.messages.commands import Receipt, Received
 from tests.fuzz import inputs
 from tests.fuzz.time_limit import time_limit
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-SEAL = Seal(bytes(32))
+SIGNER = TokenSigner(bytes(32))
 ARN, OTHER_ARN = "arn:aws:sqs:us-east-1:1:q", "arn:aws:sqs:us-east-1:1:r"
 
 
@@ -219,7 +220,7 @@ def test_random_policy_statement_is_parsed_or_rejected(statements: object) -> No
 def test_random_attributes_are_parsed_or_rejected(
     requested: dict[str, str], creating: bool
 ) -> None:
-    parse_or_reject(lambda: attributes.parse(requested, {}, creating=creating))
+    parse_or_reject(lambda: attributes.parse_requested(requested, {}, creating=creating))
 
 
 @given(st.one_of(inputs.texts, st.text(), st.text("/:.aA0-", max_size=2_000)))
@@ -227,8 +228,8 @@ def test_random_attributes_are_parsed_or_rejected(
 def test_random_queue_url_and_arn_are_parsed_or_rejected(text: str) -> None:
     parse_or_reject(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
-    parse_or_reject(lambda: limits.queue_name(text, fifo=False))
-    parse_or_reject(lambda: message_attributes.system_attributes([text]))
+    parse_or_reject(lambda: queue_parameters.check_queue_name(text, is_fifo=False))
+    parse_or_reject(lambda: message_attributes.parse_system_attribute_names([text]))
 
 
 @pytest.mark.parametrize("text", ["/" * 100_000, "a:" * 100_000, "sqs." * 50_000, "-" * 200_000])
@@ -244,14 +245,15 @@ def test_longest_queue_url_and_arn_are_parsed_within_the_time_limit(text: str) -
 
 def receipt_handle(number: int) -> str:
     receipt = Receipt(1, number, 1)
-    return SEAL.receipt_handle(ARN, Received(receipt, b"", "", b"", None, False, 0, 0, 0, None))
+    received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
+    return encode_receipt_handle(SIGNER, ARN, received)
 
 
-@given(st.one_of(st.text(), st.binary().map(lambda content: SEAL.close("other", content))))
+@given(st.one_of(st.text(), st.binary().map(lambda content: SIGNER.sign("other", content))))
 @time_limit()
 def test_forged_receipt_handle_is_rejected(text: str) -> None:
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, text)
+        decode_receipt_handle(SIGNER, ARN, text)
 
 
 @given(st.integers(0, 2**63), st.data())
@@ -260,12 +262,12 @@ def test_changed_receipt_handle_or_one_of_another_queue_is_rejected(
     number: int, data: st.DataObject
 ) -> None:
     issued = receipt_handle(number)
-    assert SEAL.receipt(ARN, issued)[0] == (1, number, 1)
+    assert decode_receipt_handle(SIGNER, ARN, issued)[0] == (1, number, 1)
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(OTHER_ARN, issued)
+        decode_receipt_handle(SIGNER, OTHER_ARN, issued)
     position = data.draw(st.integers(0, len(issued) - 1))
     other = data.draw(st.characters().filter(lambda character: character != issued[position]))
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, issued[:position] + other + issued[position + 1 :])
+        decode_receipt_handle(SIGNER, ARN, issued[:position] + other + issued[position + 1 :])
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, issued[:position])
+        decode_receipt_handle(SIGNER, ARN, issued[:position])
