@@ -18,7 +18,13 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 NOT_COVERED = (
-    "queueserver/",
+    "queueserver/actions/",
+    "queueserver/clock.py",
+    "queueserver/context.py",
+    "queueserver/entry_point.py",
+    "queueserver/http/health.py",
+    "queueserver/http/open_files.py",
+    "queueserver/rules/message_parameters.py",
     "storage/",
     "tests/api/",
     "tests/bench/",

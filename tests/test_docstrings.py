@@ -15,6 +15,7 @@ from tests.sources import (
     Function,
     Offences,
     Rule,
+    dotted_name,
     functions,
     offences,
     offences_of_file,
@@ -25,7 +26,7 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _VERBS = """
 Accept Acquire Add Advance Allow Answer Append Apply Assert Authenticate Await Back Begin Bind
 Block Build Call Cancel Change Check Checkpoint Choose Claim Clean Clear Close Collect Combine
-Commit Compare Complete Compute Configure Connect Convert Copy Count Crash Create Cut Decode
+Commit Compare Complete Compute Configure Connect Convert Copy Count Crash Create Cut Decide Decode
 Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do Document Drop
 Enable Encode End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit Expire Fail
 Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle Import Include
@@ -50,15 +51,22 @@ purpose: Give, Let, Be, Have, Say, Ask, Note, Word, Hold, See.
 def docstring_begins_with_a_verb(path: str, tree: ast.Module, _: str) -> Offences:
     """Begin the docstring of a function with an imperative verb of IMPERATIVE_VERBS.
 
-    A reader then learns first what the function does.
+    A reader then learns first what the function does. Properties are excepted: their docstrings
+    describe a value, like those of attributes.
     """
     for function in functions(tree):
         text = ast.get_docstring(function)
-        if text is None:
+        if text is None or is_property(function):
             continue
         word = text.split()[0].rstrip(",;:.") if text.strip() else ""
         if word not in IMPERATIVE_VERBS:
             yield f"{path}:{function.lineno} docstring of {function.name} begins with {word!r}"
+
+
+def is_property(function: Function) -> bool:
+    """Return whether a function is a property or a cached property."""
+    names = {dotted_name(decorator) for decorator in function.decorator_list}
+    return bool(names & {"property", "cached_property", "functools.cached_property"})
 
 
 def public_function_documents_its_errors(path: str, tree: ast.Module, _: str) -> Offences:
@@ -146,6 +154,9 @@ ALLOWED = [
     pytest.param('def f():\n    """Begin, and end."""', id="verb and comma"),
     pytest.param("def f(): ...", id="no docstring"),
     pytest.param('class A:\n    """The sum."""', id="class"),
+    pytest.param(
+        'class A:\n    @property\n    def f(self):\n        """The sum."""', id="property"
+    ),
     pytest.param("def _f():\n    raise ValueError", id="private function"),
     pytest.param("class _A:\n    def f(self):\n        raise ValueError", id="private class"),
     pytest.param("def f():\n    def g():\n        raise ValueError\n    return g", id="nested"),

@@ -105,8 +105,13 @@ def no_banned_word(path: str, tree: ast.Module, source: str) -> Offences:
 def no_riddle(path: str, tree: ast.Module, source: str) -> Offences:
     """Begin a sentence with its subject, not with a clause such as `What is left`."""
     for line, text in texts(tree, source):
-        if found := _RIDDLE.search(" ".join(text.split())):
-            yield f"{path}:{line} {found[0].strip()!r}"
+        yield from riddles(f"{path}:{line}", " ".join(text.split()))
+
+
+def riddles(place: str, text: str) -> Iterator[str]:
+    """Yield the place and the text of a sentence that begins with a clause as its subject."""
+    if found := _RIDDLE.search(text):
+        yield f"{place} {found[0].strip(' .:;')!r}"
 
 
 def banned_words(words: list[tuple[re.Pattern[str], str]], place: str, text: str) -> Iterator[str]:
@@ -163,17 +168,20 @@ SCRIPTS += [ROOT / "Dockerfile", ROOT / "pyproject.toml"]
 
 
 @pytest.mark.parametrize("module", [*COVERED_MODULES, *COVERED_TESTS], ids=relative_path)
-def test_module_has_no_banned_words(module: Path) -> None:
+def test_module_has_no_banned_words_and_no_riddles(module: Path) -> None:
     found = offences_of_file(RULES, module)
     assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_page_has_no_banned_words(page: str) -> None:
+def test_page_has_no_banned_words_and_no_riddles(page: str) -> None:
     found = [
         offence
         for number, line in prose_lines((ROOT / page).read_text(encoding="utf-8"))
-        for offence in banned_words(_IN_TEXT, f"{page}:{number}", line)
+        for offence in (
+            *banned_words(_IN_TEXT, f"{page}:{number}", line),
+            *riddles(f"{page}:{number}", line),
+        )
     ]
     assert not found, "\n".join(found)
 
