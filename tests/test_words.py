@@ -163,7 +163,7 @@ def messages(node: ast.AST) -> list[ast.expr]:
 
 
 RULES: tuple[Rule, ...] = (no_banned_word, no_riddle)
-SCRIPTS = [path for path in sorted((ROOT / ".ci").iterdir()) if path.suffix != ".py"]
+SCRIPTS = [path for path in sorted((ROOT / ".ci").iterdir()) if path.is_file()]
 SCRIPTS += [ROOT / "Dockerfile", ROOT / "pyproject.toml"]
 
 
