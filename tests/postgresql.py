@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from storage.settings import PostgresqlTimeouts
 from tests.api.databases import execute
 
-PATIENT = PostgresqlTimeouts(connect_seconds=30.0, listener_seconds=30.0)
+PATIENT_TIMEOUTS = PostgresqlTimeouts(connect_seconds=30.0, listener_seconds=30.0)
 """Timeouts for a machine that may do something else for seconds.
 
 Tests of timeouts have their own."""

@@ -195,7 +195,7 @@ class _Attempt:
     """One run of a transaction, and what must be known if it fails.
 
     Attributes:
-        is_committing: whether COMMIT was sent: then nobody can tell whether it was done.
+        is_committing: whether COMMIT was sent, and may have been done.
         has_timed_out: whether PostgreSQL did not answer a statement within the timeout.
     """
 

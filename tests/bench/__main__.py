@@ -49,9 +49,9 @@ def main() -> None:
     arguments = parser.parse_args()
     results, found = asyncio.run(measure(arguments))
     for line in table(results):
-        say(line)
+        write_line(line)
     for fact in found:
-        say(f"{fact.name:<80}{fact.value:>12,.2f} {fact.unit}")
+        write_line(f"{fact.name:<80}{fact.value:>12,.2f} {fact.unit}")
     if arguments.json:
         rows = [result._asdict() for result in results] + [fact._asdict() for fact in found]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
@@ -64,7 +64,7 @@ async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fac
     found: list[Fact] = []
     with tempfile.TemporaryDirectory(prefix="queueserver-bench-") as made:
         directory = Path(made)
-        progress("ceilings")
+        show_progress("ceilings")
         results += await ceilings.echo(size.messages)
         if (arguments.database or "").startswith("postgresql:"):
             # In a thread, so that it runs on uvloop, as servers do.
@@ -74,7 +74,7 @@ async def measure(arguments: argparse.Namespace) -> tuple[list[Result], list[Fac
         else:
             results += ceilings.sqlite(directory, size.messages)
         for name in arguments.only or WHAT:
-            progress(name)
+            show_progress(name)
             if name == FACTS:
                 if not arguments.endpoint and not arguments.database:
                     found = await facts(directory, size)
@@ -113,13 +113,13 @@ def table(results: Iterable[Result]) -> Iterable[str]:
         )
 
 
-def say(line: str) -> None:
+def write_line(line: str) -> None:
     """Print a line of the result."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
-def progress(line: str) -> None:
+def show_progress(line: str) -> None:
     """Print to stderr which part is running."""
     sys.stderr.write(f"... {line}\n")
 

@@ -65,7 +65,7 @@ def cycles_per_second(url: str, clients: int, cycles: int) -> float:
         )
     found = re.search(r"tps = ([0-9.]+)", ran.stdout)
     if found is None:
-        raise RuntimeError(f"pgbench said {ran.stdout!r} and {ran.stderr!r}")
+        raise RuntimeError(f"cannot read the output of pgbench: {ran.stdout!r} {ran.stderr!r}")
     return float(found[1])
 
 

@@ -1,4 +1,4 @@
-"""What an open database is asked: statements, commits and rollbacks, as its drivers see them.
+"""The recorder: statements, commits and rollbacks of open databases, as their drivers see them.
 
 `EngineSettings.wrap_driver` puts a `RecordedDriver` before the driver of each connection. A
 statement that SQLAlchemy runs itself does not pass a driver; SQLAlchemy's own events report it.
@@ -15,13 +15,13 @@ import sqlalchemy as sa
 
 from storage.settings import EngineSettings, PostgresqlTimeouts, SqliteLimits
 from storage.sql.driver import Change, Driver, RunWithCommit
-from tests.postgresql import PATIENT
+from tests.postgresql import PATIENT_TIMEOUTS
 
 T = TypeVar("T")
 
 
 def recorded(
-    postgresql: PostgresqlTimeouts = PATIENT, sqlite: SqliteLimits | None = None
+    postgresql: PostgresqlTimeouts = PATIENT_TIMEOUTS, sqlite: SqliteLimits | None = None
 ) -> EngineSettings:
     """Return settings for a database whose statements tests can record."""
     return EngineSettings(
@@ -35,7 +35,7 @@ def ignore(*_: object) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Watcher:
-    """Functions that are called before each statement, COMMIT and ROLLBACK, and after each error.
+    """Functions that are called before each statement, COMMIT and ROLLBACK.
 
     `statement` gets the driver, the text, the parameters, and whether these are many sets.
     """
@@ -43,7 +43,6 @@ class Watcher:
     statement: Callable[[Driver, str, Sequence[Any], bool], None] = ignore
     commit: Callable[[], None] = ignore
     rollback: Callable[[], None] = ignore
-    error: Callable[[Exception], None] = ignore
 
 
 _watchers: list[Watcher] = []
@@ -60,7 +59,7 @@ def watching(watcher: Watcher) -> Iterator[None]:
 
 
 class RecordedDriver:
-    """A driver that tells the watchers of what it does."""
+    """A driver that calls the watchers."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -118,12 +117,7 @@ class RecordedDriver:
     ) -> T:
         for watcher in tuple(_watchers):
             watcher.statement(self._driver, text, parameters, is_many)
-        try:
-            return run(text, parameters)
-        except Exception as error:
-            for watcher in tuple(_watchers):
-                watcher.error(error)
-            raise
+        return run(text, parameters)
 
 
 @sa.event.listens_for(sa.Engine, "before_cursor_execute")
@@ -142,7 +136,7 @@ def _statement(
 
 
 @dataclass
-class Said:
+class Recording:
     """Statements with their parameters, and ends of transactions."""
 
     statements: list[tuple[str, Any]] = field(default_factory=list)
@@ -154,18 +148,18 @@ class Said:
 
 
 @contextmanager
-def listening() -> Iterator[Said]:
-    """Record what is said to any database meanwhile; of many sets of parameters, the first."""
-    said = Said()
+def recording() -> Iterator[Recording]:
+    """Record the statements of all databases meanwhile; of many sets of parameters, the first."""
+    found = Recording()
 
     def note(_driver: Driver, text: str, parameters: Sequence[Any], is_many: bool) -> None:
-        said.statements.append((text, parameters[0] if is_many else parameters))
+        found.statements.append((text, parameters[0] if is_many else parameters))
 
     def commit() -> None:
-        said.commits += 1
+        found.commits += 1
 
     def roll_back() -> None:
-        said.rollbacks += 1
+        found.rollbacks += 1
 
     with watching(Watcher(statement=note, commit=commit, rollback=roll_back)):
-        yield said
+        yield found

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from storage.transaction import Transaction
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import Stage, new_message, tenant_message
 
 BACKLOG = 20_000
@@ -143,7 +143,7 @@ async def test_messages_without_a_tenant_never_make_noise(stage: Stage) -> None:
 async def test_queues_whose_messages_have_no_tenant_count_nothing(stage: Stage) -> None:
     await stage.send(*["x"] * 100)
     await stage.receive()
-    with listening() as heard:
+    with recording() as heard:
         await take(stage, 50)
     assert not [text for text in heard.texts() if "tenant_id" in text and "GROUP BY" in text]
 
@@ -215,7 +215,7 @@ async def test_the_cost_does_not_depend_on_the_backlog(stage: Stage, seed_messag
     await flood(stage, "noisy", seed_messages)
     await take(stage, 40)
     await send(stage, "quiet")
-    with listening() as heard:
+    with recording() as heard:
         assert await stage.bodies(2) == ["quiet", "noisy"]
     assert len(heard.statements) <= 11
 
@@ -238,7 +238,7 @@ async def surround(stage: Stage) -> None:
 
 async def test_a_look_is_at_so_many_rows_whatever_the_tenants(stage: Stage) -> None:
     await surround(stage)
-    with listening() as heard:
+    with recording() as heard:
         assert await stage.bodies(1) == ["noisy"]
 
     def found(connection: sa.Connection) -> list[int]:

@@ -12,7 +12,7 @@ from storage import queues
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Outcome, Received
 from tests.engine.receivers import Receivers
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import RETENTION_S, SETTINGS, Stage, fifo_message
 
 
@@ -291,7 +291,7 @@ async def test_thousands_of_expired_messages_do_not_hide_one_that_has_not(fifo: 
     await fifo.send_to("g", *["old"] * 1_000)
     fifo.clock.advance(RETENTION_S)
     await fifo.send_to("g", "young")
-    with listening() as heard:
+    with recording() as heard:
         assert await fifo.bodies(1) == ["young"]
     assert len(heard.statements) < 200
 
@@ -396,7 +396,7 @@ async def test_a_changed_delay_wakes_who_waits(room: Receivers) -> None:
 
 
 async def statements_of_a_receive(stage: Stage) -> int:
-    with listening() as heard:
+    with recording() as heard:
         assert await stage.bodies(1) == ["free"]
     return len(heard.statements)
 
@@ -423,7 +423,7 @@ async def test_what_is_blocked_costs_a_receive_no_statement(
 
 async def test_many_small_groups_cost_a_receive_few_statements(fifo: Stage) -> None:
     await send_each(fifo, *[f"g{number}-m" for number in range(10)])
-    with listening() as heard:
+    with recording() as heard:
         assert len(await fifo.receive()) == 10
     assert len(heard.statements) <= 14
 

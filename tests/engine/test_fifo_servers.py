@@ -16,7 +16,7 @@ from storage.messages import expiry
 from storage.messages.commands import Outcome
 from storage.queues import FIFO
 from storage.transaction import Transaction
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import Stage, fifo_message
 from tests.engine.test_fifo import named
 from tests.engine.test_outages import done_or_waiting
@@ -106,7 +106,7 @@ async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_
     one = await Stage.open(emptied_postgresql, kind=FIFO, settings=settings)
     other = await Stage.open(emptied_postgresql, one.clock, FIFO, settings)
     await asyncio.gather(one.receive(), other.receive())
-    with listening() as said:
+    with recording() as said:
         for _ in range(20):
             await send_crosswise(one, other, "abc")
             received = [message for _ in "abc" for message in await one.receive(10)]

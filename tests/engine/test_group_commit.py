@@ -13,7 +13,7 @@ from storage import schema
 from storage.errors import DatabaseUnavailable
 from storage.messages.commands import Command, NewMessage, Outcome, Receipt
 from storage.transaction import Transaction
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import Stage, new_message, turn
 
 
@@ -35,7 +35,7 @@ async def deletions(stage: Stage) -> list[str]:
 
 
 async def test_commands_of_one_turn_are_committed_together(stage: Stage) -> None:
-    with listening() as heard:
+    with recording() as heard:
         await asyncio.gather(*(stage.send("x") for _ in range(50)))
     assert (heard.commits, heard.rollbacks) == (1, 0)
 
@@ -47,7 +47,7 @@ async def test_commands_of_all_kinds_and_queues_are_committed_together(stage: St
     commands: list[Command[Any]] = [stage.sending(new_message("x")), stage.receiving()]
     stage.queue = orders
     commands += [stage.deleting(a.receipt), stage.changing((b.receipt, 0)), stage.receiving()]
-    with listening() as heard:
+    with recording() as heard:
         results = await asyncio.gather(*map(stage.database.submit, commands))
     assert heard.commits == 1
     sent, others, deleted, changed, received = results
@@ -61,7 +61,7 @@ async def test_statements_do_not_grow_with_the_commands_of_a_drain(stage: Stage)
     counted = []
     for size in (2, 40):
         await stage.send(*"x" * 10)
-        with listening() as heard:
+        with recording() as heard:
             await asyncio.gather(*(stage.send("x") for _ in range(size)))
         counted.append(len(heard.statements))
     assert counted[0] == counted[1]
@@ -115,7 +115,7 @@ async def test_a_send_fails_as_a_whole(stage: Stage) -> None:
 
 
 async def test_a_write_is_a_transaction_of_its_own(stage: Stage) -> None:
-    with listening() as heard:
+    with recording() as heard:
         await asyncio.gather(
             stage.send("a"),
             stage.database.write(insert_deletion, "1"),
@@ -133,7 +133,7 @@ async def test_what_a_write_raises_rolls_it_back_and_reaches_its_caller_only(sta
         insert_deletion(transaction, "never")
         raise LookupError("mine")
 
-    with listening() as heard:
+    with recording() as heard:
         results = await asyncio.gather(
             stage.send("a"),
             stage.database.write(fail),
@@ -171,7 +171,7 @@ async def test_a_caller_that_gives_up_does_not_undo_its_command(stage: Stage) ->
 
 
 async def test_more_commands_than_one_drain_takes_are_all_answered(stage: Stage) -> None:
-    with listening() as heard:
+    with recording() as heard:
         results = await asyncio.gather(*(stage.send("x") for _ in range(1_001)))
     assert heard.commits == 2
     assert len({number for (number,) in results}) == 1_001
@@ -227,10 +227,10 @@ async def test_a_ping_is_answered(stage: Stage) -> None:
 async def test_counts_are_written_once_for_each_queue_of_a_drain(stage: Stage) -> None:
     await stage.send(*"ab")
     received = await stage.receive_one()
-    with listening() as heard:
+    with recording() as heard:
         await asyncio.gather(stage.send("x"), stage.delete(received.receipt))
     assert not [text for text in heard.texts() if text.startswith("UPDATE backlogs")]
-    with listening() as heard:
+    with recording() as heard:
         await asyncio.gather(stage.send("x"), stage.send("y"))
     assert len([text for text in heard.texts() if text.startswith("UPDATE backlogs")]) == 1
     assert await stage.counts() == (4, 0, 0)

@@ -10,7 +10,7 @@ import pytest
 from storage.messages.commands import InFlightLimit, Received
 from storage.queues import FIFO
 from tests.engine.receivers import LongPoll, Receivers
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import Stage, new_message
 
 
@@ -189,7 +189,7 @@ async def test_the_count_is_made_only_when_claims_come_near_the_limit(stage: Sta
     if stage.url.startswith("postgresql:"):
         queue.in_flight_limit = 1_600  # there may be other servers, for which room is left
     await queue.receive(1)
-    with listening() as heard:
+    with recording() as heard:
         for _ in range(9):
             await queue.receive(10)
     assert not [text for text in heard.texts() if "count(*)" in text]

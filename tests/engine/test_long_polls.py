@@ -14,7 +14,7 @@ from storage import queues
 from storage.messages.commands import ReceiveAttempt, Release
 from storage.polling import short_poll
 from tests.engine.receivers import Receivers
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import RETENTION_S, Stage, new_message, turn
 
 
@@ -159,7 +159,7 @@ async def test_claim_reads_next_visible_time_only_if_another_receiver_waits(stag
             for _ in range(others):
                 rest.enter_context(waiters.register(stage.queue.id))
             first.clear()
-            with listening() as heard:
+            with recording() as heard:
                 await stage.database.submit(stage.receiving(1, is_waiting=True))
             statements.append(len(heard.statements))
     assert statements[1] == statements[0] + 1

@@ -18,7 +18,7 @@ from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
 from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.recorder import listening, recorded
+from tests.engine.recorder import recorded, recording
 from tests.engine.stage import Stage, turn
 from tests.looks import PATIENCE_SECONDS
 
@@ -136,7 +136,7 @@ async def test_purge_on_another_server_wakes_all_receivers(
 async def test_empty_receive_sends_no_notification(two_servers: tuple[Stage, Stage]) -> None:
     one, _ = two_servers
     await one.send("a", delay_s=9)
-    with listening() as said, one.database.waiters.register(one.queue.id):
+    with recording() as said, one.database.waiters.register(one.queue.id):
         await one.receive()
         await one.send("b")
     notified = [text for text in said.texts() if "pg_notify" in text]
@@ -262,7 +262,7 @@ async def test_without_notifications_receivers_wake_at_the_poll_interval(
     polling: tuple[Database, Database, Stage],
 ) -> None:
     _, other, stage = polling
-    with listening() as said, other.waiters.register(stage.queue.id) as receiver:
+    with recording() as said, other.waiters.register(stage.queue.id) as receiver:
         for body in "ab":
             receiver.clear()
             await stage.send(body)

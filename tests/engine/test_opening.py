@@ -196,7 +196,7 @@ async def test_a_refused_opening_leaves_the_file_free(sqlite: str) -> None:
 
 async def test_a_port_where_nobody_listens_is_refused() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not recording: nobody else can be there
         port = taken.getsockname()[1]
         text = await refusal(f"postgresql://user:sekret@127.0.0.1:{port}/queues")
     assert f"127.0.0.1:{port}" in text

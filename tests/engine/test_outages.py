@@ -21,10 +21,10 @@ from storage.messages import dropped_queues
 from storage.queues import QueueChanged
 from storage.sql.driver import Driver
 from storage.transaction import Transaction
-from tests.engine.recorder import Said, Watcher, recorded, watching
+from tests.engine.recorder import Recording, Watcher, recorded, watching
 from tests.engine.stage import Stage, new_message
 from tests.engine.test_plans import act, act_on_groups
-from tests.postgresql import PATIENT
+from tests.postgresql import PATIENT_TIMEOUTS
 
 _KILL = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()"""
@@ -323,7 +323,7 @@ class Readers:
 async def test_a_read_that_gets_no_connection_is_told_to_try_again(
     emptied_postgresql: str,
 ) -> None:
-    timeouts = replace(PATIENT, pool_seconds=0.01)
+    timeouts = replace(PATIENT_TIMEOUTS, pool_seconds=0.01)
     stage = await Stage.open(emptied_postgresql, engine_settings=recorded(timeouts))
     async with Readers(stage):
         with pytest.raises(DatabaseUnavailable):
@@ -363,7 +363,7 @@ ACTS = [pytest.param(act, id="standard"), pytest.param(act_on_groups, id="fifo")
 
 @pytest.mark.parametrize("act", ACTS)
 async def test_servers_wait_for_several_rows_in_one_order(
-    emptied_postgresql: str, act: Callable[[Stage], Awaitable[Said]]
+    emptied_postgresql: str, act: Callable[[Stage], Awaitable[Recording]]
 ) -> None:
     stage = await Stage.open(emptied_postgresql)
     heard = await act(stage)

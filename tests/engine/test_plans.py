@@ -18,7 +18,7 @@ from storage.messages.commands import ReceiveAttempt
 from storage.queue_settings import QueueName, QueueSettings
 from storage.queues import FIFO
 from storage.transaction import Transaction
-from tests.engine.recorder import Said, listening
+from tests.engine.recorder import Recording, recording
 from tests.engine.stage import ACCOUNT, REGION, Stage, fifo_message, new_message, tenant_message
 
 MESSAGES = 20_000
@@ -41,14 +41,14 @@ async def fill(stage: Stage) -> None:
             stage.clock.advance(0.3 if age_s == 10 else age_s - 10)
 
 
-async def act(stage: Stage) -> Said:
+async def act(stage: Stage) -> Recording:
     """Do everything once that requests and the freeing of space do, in the last of the queues."""
     database = stage.database
     other = Stage(stage.url, stage.clock, database)
     other.queue = await other.create("other")
     await other.send(*"x" * 10)
     elsewhere = [received.receipt for received in await other.receive()]
-    with listening() as heard:
+    with recording() as heard:
         await stage.send("x", "y")
         received = await stage.receive(10)
         here = [message.receipt for message in received]
@@ -80,7 +80,7 @@ async def act(stage: Stage) -> Said:
     return heard
 
 
-async def act_on_groups(stage: Stage) -> Said:
+async def act_on_groups(stage: Stage) -> Recording:
     """Do everything that only FIFO queues do, with blocked groups, wide and deep, all around."""
     for name in ("groups-0", "groups-1"):
         stage.queue = await stage.create(name, FIFO)
@@ -92,7 +92,7 @@ async def act_on_groups(stage: Stage) -> Said:
     dead = await stage.beside("dead")
     await stage.redrive_to("dead", 1)
     again = stage.receiving(2, 20, attempt=ReceiveAttempt("again", []))
-    with listening() as heard:
+    with recording() as heard:
         message = fifo_message("x", "deep")
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await stage.database.submit(stage.sending(message, message, *new))
@@ -139,7 +139,7 @@ async def act_on_tasks(stage: Stage, dead: Stage, destination: QueueName | None 
     await stage.database.read(move_tasks.latest, ACCOUNT, REGION, dead.queue.name, 10)
 
 
-async def act_on_tenants(stage: Stage) -> Said:
+async def act_on_tenants(stage: Stage) -> Recording:
     """Receive from a queue with noisy tenants and quiet ones."""
     for name in ("tenants-0", "tenants-1"):
         stage.queue = await stage.create(name)
@@ -149,7 +149,7 @@ async def act_on_tenants(stage: Stage) -> Said:
             stage.clock.advance(0.001)
         await stage.receive(60, timeout_s=60)
         stage.clock.advance(2)
-    with listening() as heard:
+    with recording() as heard:
         await stage.send("x")
         await stage.receive()
         stage.in_flight_limit = 70
@@ -158,7 +158,7 @@ async def act_on_tenants(stage: Stage) -> Said:
     return heard
 
 
-Act = Callable[[Stage], Awaitable[Said]]
+Act = Callable[[Stage], Awaitable[Recording]]
 ACTS = [
     pytest.param(act, 20, id="everything"),
     pytest.param(act_on_groups, 30, id="groups"),
@@ -170,7 +170,7 @@ Values = tuple[Any, ...]
 Explain = Callable[[sa.Connection, str, Values], sa.CursorResult[Any]]
 
 
-def hot(heard: Said) -> dict[str, Values]:
+def hot(heard: Recording) -> dict[str, Values]:
     """Give each statement that looks for rows once, with parameters that it really had."""
     return {
         text: parameters

@@ -21,7 +21,7 @@ from tests.clock import ManualClock
 from tests.engine.recorder import recorded
 from tests.engine.stage import Stage
 from tests.engine.test_opening import refusal
-from tests.postgresql import PATIENT
+from tests.postgresql import PATIENT_TIMEOUTS
 
 PATIENCE_SECONDS = 4
 """Less than the 5 seconds that a read waits for a connection."""
@@ -104,7 +104,7 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT, connect_seconds=2.0)
+    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
@@ -130,7 +130,7 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT, connect_seconds=2.0, statement_seconds=2.0)
+    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
@@ -153,7 +153,7 @@ async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
 
 async def test_no_host_of_several_is_told(postgres_url: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not recording: nobody else can be there
         host = f"127.0.0.1:{taken.getsockname()[1]}"
         text = await refusal(f"postgresql://u:sekret@{host},{host}/q")
     assert host in text

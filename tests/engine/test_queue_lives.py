@@ -14,7 +14,7 @@ from storage import queues
 from storage.messages import dropped_queues
 from storage.messages.commands import Command, Receipt
 from storage.queues import QueueChanged
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import ACCOUNT, REGION, SETTINGS, Stage, new_message, turn
 
 PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
@@ -194,7 +194,7 @@ async def test_the_end_of_a_backlog_takes_as_many_statements_as_of_a_few_message
         await stage.database.submit(stage.sending(*[new_message("x")] * size))
         # A first write may reserve numbers, which has nothing to do with the size.
         await stage.database.write(lambda transaction: transaction.take_numbers(1))
-        with listening() as heard:
+        with recording() as heard:
             await stage.database.write(end, stage.queue)
         said[size] = heard.texts()
     assert len(said[10]) > 1

@@ -12,7 +12,7 @@ from storage.messages.commands import Received
 from storage.schema import bodies, messages
 from storage.sql.driver import Driver
 from tests.engine.receivers import Receivers
-from tests.engine.recorder import Watcher, listening, watching
+from tests.engine.recorder import Watcher, recording, watching
 from tests.engine.stage import Stage, fifo_message, new_message, tenant_message
 
 KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
@@ -75,7 +75,7 @@ async def test_a_move_is_part_of_the_receives_transaction(stage: Stage, kind: st
     source, target = await pair(stage, kind)
     await send(source, *"abc")
     await exhaust(source)
-    with listening() as heard:
+    with recording() as heard:
         await source.receive()
     assert (heard.commits, heard.rollbacks) == (1, 0)
     assert await places(stage) == {body: [target.queue.id] for body in "abc"}

@@ -13,7 +13,7 @@ from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, Task
 from storage.queue_settings import QueueName
 from storage.transaction import Transaction
 from tests.engine.receivers import Receivers
-from tests.engine.recorder import listening
+from tests.engine.recorder import recording
 from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, named
 from tests.engine.test_redrive import places, send
 
@@ -339,7 +339,7 @@ async def test_a_steps_statements_do_not_grow_with_its_messages(stage: Stage) ->
     task_id = await play.start()
     counted = []
     for limit in (1, 8):
-        with listening() as heard:
+        with recording() as heard:
             await play.step(task_id, limit)
         counted.append(len(heard.statements))
     assert counted[0] == counted[1]

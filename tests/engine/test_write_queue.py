@@ -10,7 +10,7 @@ from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
-from tests.engine.recorder import listening, recorded
+from tests.engine.recorder import recorded, recording
 from tests.engine.stage import Stage, new_message
 
 MIB = 1024 * 1024
@@ -61,7 +61,7 @@ async def test_claims_are_given_back_however_much_waits(stage: Stage) -> None:
 
 async def test_a_drain_takes_so_many_bytes_and_the_next_one_the_rest(stage: Stage) -> None:
     big = stage.sending(*[new_message("x" * MIB)] * 8)
-    with listening() as heard:
+    with recording() as heard:
         await asyncio.gather(*(stage.database.submit(big) for _ in range(8)))
     assert heard.commits == 2
 
