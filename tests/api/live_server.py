@@ -16,7 +16,7 @@ from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.clock import ManualClock
-from tests.postgresql import PATIENT_TIMEOUTS
+from tests.databases import LONG_TIMEOUTS
 
 PATIENCE_SECONDS = 20.0
 """How long a test waits for what must happen at once: only a failure ever takes so long."""
@@ -101,7 +101,7 @@ class LiveServer:
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._server = App(settings, clock, EngineSettings(postgresql=PATIENT_TIMEOUTS))
+        self._server = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS))
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.api.databases import NewDatabase
 from tests.api.dead_letters import create
 from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.databases import NewDatabase
 
 LIMIT = 3
 TOO_MANY = (

@@ -25,8 +25,8 @@ from storage.queue_settings import QueueSettings, Redrive
 from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION, Stage, named, turn
-from tests.looks import looks
+from tests.engine.queue_client import ACCOUNT, REGION, QueueClient, queue_name, run_event_loop
+from tests.waiting import poll_until_timeout
 
 HOURS_S = 3_600
 TASK = "task"
@@ -49,7 +49,7 @@ class SleepsClock(ManualClock):
 class Work:
     """A task that moves three messages from a queue to another, and the runner that does it."""
 
-    def __init__(self, stage: Stage, clock: SleepsClock) -> None:
+    def __init__(self, stage: QueueClient, clock: SleepsClock) -> None:
         self.stage = stage
         self.clock = clock
         self.runner = MoveTaskRunner(stage.database, clock)
@@ -61,14 +61,14 @@ class Work:
     @classmethod
     async def prepare(cls, url: str) -> Work:
         clock = SleepsClock()
-        stage = await Stage.open(url, clock)
-        await stage.beside("home")
+        stage = await QueueClient.open(url, clock)
+        await stage.another_queue("home")
         for body in "abc":
             await stage.send(body)
         return cls(stage, clock)
 
     async def begin(self, per_second: int | None) -> None:
-        home = named("home")
+        home = queue_name("home")
         queue = self.stage.queue
         await self.database.write(move_tasks.start, TASK, queue, home, per_second, 3)
         self.runner.take_up(TASK, per_second, self.clock.now_ms())
@@ -86,7 +86,7 @@ class Work:
         return found
 
     async def until(self, happened: Happened) -> Task:
-        for _ in looks():
+        for _ in poll_until_timeout():
             task = await self.task()
             if happened(task):
                 return task
@@ -94,7 +94,7 @@ class Work:
 
     async def sleeps(self, count: int) -> list[float]:
         """Wait until the runner has gone to sleep so many times, and tell for how long each."""
-        for _ in looks():
+        for _ in poll_until_timeout():
             if len(self.clock.sleeps_s) >= count:
                 break
             await self.database.ping()
@@ -104,7 +104,7 @@ class Work:
         """Let the runner sleep no longer than it wants to."""
         slept = len(self.clock.sleeps_s)
         self.clock.advance(self.clock.sleeps_s[-1])
-        for _ in looks():
+        for _ in poll_until_timeout():
             if len(self.clock.sleeps_s) > slept or await self.has_ended():
                 return
 
@@ -124,8 +124,8 @@ async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None
     moves = MoveTasks(work.database, work.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
-    settings = QueueSettings(60_000, Redrive(named("dead"), 1))
-    await work.stage.beside("dead")
+    settings = QueueSettings(60_000, Redrive(queue_name("dead"), 1))
+    await work.stage.another_queue("dead")
     for number in range(100):
         key = (ACCOUNT, REGION, f"source-{number}")
         source = await work.database.write(queues.create, *key, STANDARD, {}, {}, settings)
@@ -154,7 +154,7 @@ async def test_a_task_that_is_taken_up_twice_is_worked_on_once(work: Work) -> No
     await work.begin(1)
     work.runner.start()
     await work.sleeps(1)
-    await turn()
+    await run_event_loop()
     await work.execute()  # behind whatever step was on its way
     assert (await work.task()).moved == 1
     assert work.clock.sleeps_s == [1]
@@ -166,10 +166,10 @@ async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queu
     await work.begin(None)
     await work.until(lambda task: task.status == move_tasks.COMPLETED)
     await work.stage.send("d")
-    arguments = (work.stage.queue, named("home"), None, 1)
+    arguments = (work.stage.queue, queue_name("home"), None, 1)
     await work.database.write(move_tasks.start, "second", *arguments)
     work.runner.start()
-    for _ in looks():
+    for _ in poll_until_timeout():
         found = await work.database.read(move_tasks.find, "second")
         if found is not None and found.status == move_tasks.COMPLETED:
             return

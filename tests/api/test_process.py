@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.api.databases import execute
 from tests.api.live_server import PATIENCE_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
 from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.databases import execute
 
 SENT = 1_000
 

@@ -15,31 +15,31 @@ from storage import time_floor
 from storage.database import Database
 from storage.transaction import Transaction
 from tests.clock import MachineClocks, ManualClock
-from tests.engine.recorder import recorded
-from tests.engine.stage import Stage
+from tests.engine.queue_client import QueueClient
+from tests.engine.recorder import recording_settings
 
 HOUR_SECONDS = 3_600
 HOUR_MS = HOUR_SECONDS * 1_000
 NOW_MS = 1_700_000_000_000
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
 @pytest.mark.parametrize("steps", [(-1, 2), (1, -1, 1), (-1, -1, 3)], ids=str)
-async def test_a_clock_that_steps_loses_nothing(stage: Stage, steps: tuple[int, ...]) -> None:
+async def test_clock_steps_lose_no_message(client: QueueClient, steps: tuple[int, ...]) -> None:
     sent = ["before", "in flight"]
-    await stage.send(*sent)
-    await stage.receive(1)
+    await client.send(*sent)
+    await client.receive(1)
     for step in steps:
-        stage.clock.advance(step * HOUR_SECONDS)
-        await stage.send(f"{step}")
+        client.clock.advance(step * HOUR_SECONDS)
+        await client.send(f"{step}")
         sent.append(f"{step}")
-        assert sum(await stage.counts()) == len(sent)
-    stage.clock.advance(HOUR_SECONDS)
-    assert sorted(await stage.bodies(10)) == sorted(sent)
+        assert sum(await client.counts()) == len(sent)
+    client.clock.advance(HOUR_SECONDS)
+    assert sorted(await client.bodies(10)) == sorted(sent)
 
 
 @pytest.mark.parametrize("step", [-1, 1])
-async def test_order_is_kept_though_the_clock_steps(fifo: Stage, step: int) -> None:
+async def test_clock_steps_do_not_reorder_a_message_group(fifo: QueueClient, step: int) -> None:
     sent = []
     for number in range(6):
         await fifo.send_to("g", f"{number}")
@@ -53,7 +53,7 @@ async def test_order_is_kept_though_the_clock_steps(fifo: Stage, step: int) -> N
 
 
 class HeardClock(SystemClock):
-    """The process's clock; a test can wait until it has heard what another says."""
+    """The process's clock; a test can wait until it has record what another says."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,14 +71,14 @@ class HeardClock(SystemClock):
 
     async def wait_until(self, now_ms: int) -> None:
         """Wait until it is as late as that, by what others tell."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while self.now_ms() < now_ms:
                 self._is_heard.clear()
                 await self._is_heard.wait()
 
     async def wait_until_heard(self, now_ms: int) -> None:
         """Wait for a correction to `now_ms`, which takes a few milliseconds to arrive."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while abs(self._heard_ms - now_ms) > 1_000:
                 self._is_heard.clear()
                 await self._is_heard.wait()
@@ -92,23 +92,23 @@ class Room:
         self.machine = machine
         self._is_shared = url.startswith("postgresql:")
         self._clocks: list[HeardClock] = []
-        self._stages: list[Stage] = []
+        self._stages: list[QueueClient] = []
 
-    async def enter(self) -> tuple[Stage, HeardClock]:
+    async def enter(self) -> tuple[QueueClient, HeardClock]:
         """Start a server, with a clock of its own."""
         clock = HeardClock()
-        # What a stage asks its own clock for is not asked here.
-        database = await Database.open(self._url, clock, engine_settings=recorded())
-        stage = Stage(self._url, ManualClock(), database)
-        stage.queue = await stage.find() or await stage.create("orders")
+        # What a client asks its own clock for is not asked here.
+        database = await Database.open(self._url, clock, engine_settings=recording_settings())
+        client = QueueClient(self._url, ManualClock(), database)
+        client.queue = await client.find() or await client.create("orders")
         self._clocks.append(clock)
-        self._stages.append(stage)
-        return stage, clock
+        self._stages.append(client)
+        return client, clock
 
     async def leave(self) -> None:
         """Stop all servers."""
-        for stage in self._stages:
-            await stage.database.close()
+        for client in self._stages:
+            await client.database.close()
         self._clocks.clear()
         self._stages.clear()
 
@@ -140,72 +140,72 @@ async def room(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     await room.leave()
 
 
-async def test_what_was_visible_stays_so_when_the_clock_is_set_back(room: Room) -> None:
-    stage, clock = await room.enter()
-    await stage.send("before")
+async def test_visible_message_stays_visible_when_the_clock_is_set_back(room: Room) -> None:
+    client, clock = await room.start()
+    await client.send("before")
     await room.set_clock(-HOUR_MS)
     assert abs(clock.now_ms() - NOW_MS) < 1_000
-    assert await stage.bodies() == ["before"]
+    assert await client.bodies() == ["before"]
 
 
-async def test_what_is_hidden_comes_back_though_the_clock_is_set_back(room: Room) -> None:
-    stage, _ = await room.enter()
-    await stage.send("before")
-    await stage.receive(1, timeout_s=30)
+async def test_visibility_timeout_ends_on_time_after_the_clock_is_set_back(room: Room) -> None:
+    client, _ = await room.start()
+    await client.send("before")
+    await client.receive(1, timeout_s=30)
     await room.set_clock(-HOUR_MS)
     room.machine.pass_ms(33_000)
-    assert await stage.bodies() == []
+    assert await client.bodies() == []
     room.machine.pass_ms(1_000)
-    assert await stage.bodies() == ["before"]
+    assert await client.bodies() == ["before"]
 
 
-async def test_a_restart_goes_on_from_where_it_was_though_the_clock_is_behind(room: Room) -> None:
-    stage, _ = await room.enter()
-    await stage.send("before")
-    await stage.database.write(time_floor.record)
+async def test_restart_continues_from_the_time_floor_when_the_clock_is_behind(room: Room) -> None:
+    client, _ = await room.start()
+    await client.send("before")
+    await client.database.write(time_floor.record)
     await room.leave()
     await room.set_clock(-HOUR_MS)
-    stage, clock = await room.enter()
+    client, clock = await room.start()
     assert abs(clock.now_ms() - NOW_MS) < 1_000
-    assert await stage.bodies() == ["before"]
+    assert await client.bodies() == ["before"]
     await room.set_clock(2 * HOUR_MS)
     assert abs(clock.now_ms() - (NOW_MS + HOUR_MS)) < 1_000
 
 
-async def test_an_earlier_moment_is_not_noted_over_a_later_one(stage: Stage) -> None:
+async def test_recorded_time_floor_never_decreases(client: QueueClient) -> None:
     for step in (0, -HOUR_SECONDS, 2 * HOUR_SECONDS):
-        stage.clock.advance(step)
-        await stage.database.write(time_floor.record)
-    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
-    stage.clock.advance(-2 * HOUR_SECONDS)
-    await stage.database.write(time_floor.record)
-    expected_ms = stage.clock.now_ms() + 2 * HOUR_MS
-    assert await stage.database.read(time_floor.floor_ms) == expected_ms
+        client.clock.advance(step)
+        await client.database.write(time_floor.record)
+    assert await client.database.read(time_floor.floor_ms) == client.clock.now_ms()
+    client.clock.advance(-2 * HOUR_SECONDS)
+    await client.database.write(time_floor.record)
+    expected_ms = client.clock.now_ms() + 2 * HOUR_MS
+    assert await client.database.read(time_floor.floor_ms) == expected_ms
 
 
-async def test_upkeep_notes_the_time(stage: Stage) -> None:
-    stage.clock.advance(HOUR_SECONDS)
-    await Upkeep(stage.database, stage.clock).round()
-    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
+async def test_upkeep_records_the_time_floor(client: QueueClient) -> None:
+    client.clock.advance(HOUR_SECONDS)
+    await Upkeep(client.database, client.clock).round()
+    assert await client.database.read(time_floor.floor_ms) == client.clock.now_ms()
 
 
-async def test_a_stop_notes_the_time(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
-    stage.clock.advance(HOUR_SECONDS)
-    await stage.reopen()
-    assert await stage.database.read(time_floor.floor_ms) == stage.clock.now_ms()
-    await stage.database.close()
+async def test_close_records_the_time_floor(sqlite: str) -> None:
+    client = await QueueClient.open(sqlite)
+    client.clock.advance(HOUR_SECONDS)
+    await client.reopen()
+    assert await client.database.read(time_floor.floor_ms) == client.clock.now_ms()
+    await client.database.close()
 
 
-async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
-    await stage.database.write(time_floor.record)
-    other = await stage.beside("other")
-    for one in (stage, other, stage):
-        stage.clock.advance(1)
+async def test_newest_message_raises_the_time_floor_after_a_crash(sqlite: str) -> None:
+    client = await QueueClient.open(sqlite)
+    await client.database.write(time_floor.record)
+    other = await client.another_queue("other")
+    for one in (client, other, client):
+        client.clock.advance(1)
         await one.send("x")
-        assert await stage.database.read(time_floor.floor_by_messages_ms) == stage.clock.now_ms()
-    await stage.database.close()
+        assert await client.database.read(time_floor.floor_by_messages_ms) == client.clock.now_ms()
+    await client.database.close()
 
 
 @pytest.mark.parametrize(
@@ -216,39 +216,39 @@ async def test_the_last_message_tells_the_time_that_was_not_noted(sqlite: str) -
         pytest.param("properties", "value", "'1e3'", None, id="no-note"),
     ],
 )
-async def test_a_moment_that_cannot_be_is_not_gone_on_from(
+async def test_damaged_time_floor_is_limited_or_ignored(
     sqlite: str, table: str, column: str, value: object, expected_ms: int | None
 ) -> None:
-    stage = await Stage.open(sqlite)
-    await stage.database.write(time_floor.record)
-    await stage.send("x")
+    client = await QueueClient.open(sqlite)
+    await client.database.write(time_floor.record)
+    await client.send("x")
 
     def damage(transaction: Transaction) -> None:
         where = "" if table == "messages" else " WHERE name = 'reached_ms'"
         transaction.connection.exec_driver_sql(f"UPDATE {table} SET {column} = {value}{where}")
 
-    await stage.database.write(damage)
-    found_ms = await stage.database.read(time_floor.floor_by_messages_ms)
+    await client.database.write(damage)
+    found_ms = await client.database.read(time_floor.floor_by_messages_ms)
     if expected_ms is None:
         assert found_ms <= 300_000
     else:
-        assert found_ms == stage.clock.now_ms() + expected_ms
-    await stage.database.close()
+        assert found_ms == client.clock.now_ms() + expected_ms
+    await client.database.close()
 
 
-async def test_servers_agree_on_the_time_also_when_their_clock_is_set_back(
+async def test_servers_agree_on_the_time_after_postgresqls_clock_is_set_back(
     postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = Room(postgresql, MachineClocks(monkeypatch, NOW_MS * 1_000_000))
     await room.set_clock(0)
-    one, clock = await room.enter()
-    _, other_clock = await room.enter()
+    one, clock = await room.start()
+    _, other_clock = await room.start()
     # Only who has told somebody what time it is has to stay with it.
     assert abs(other_clock.now_ms() - NOW_MS) < 1_000
     await room.set_clock(-HOUR_MS)
     await one.database.write(time_floor.record)
     # Who comes later hears of it, too.
-    _, late_clock = await room.enter()
+    _, late_clock = await room.start()
     times_ms = [each.now_ms() for each in (clock, other_clock, late_clock)]
     assert max(times_ms) - min(times_ms) < 1_000
     assert abs(times_ms[0] - NOW_MS) < 1_000

@@ -9,7 +9,7 @@ import pytest
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from storage import queues
-from tests.engine.stage import ACCOUNT, REGION, Stage
+from tests.engine.queue_client import ACCOUNT, REGION, QueueClient
 
 CONTEXT = RequestContext(ACCOUNT, REGION, "http://localhost")
 URL = f"http://localhost/{ACCOUNT}/orders"
@@ -20,9 +20,11 @@ async def act(queue: CachedQueue) -> int:
 
 
 @pytest.mark.parametrize("end", [queues.purge, queues.delete])
-async def test_no_copy_is_kept_of_what_a_queue_was(stage: Stage, end: Callable[..., None]) -> None:
-    directory = QueueCache(stage.database)
-    assert await directory.on_queue(CONTEXT, URL, act) == stage.queue.id
+async def test_no_copy_is_kept_of_what_a_queue_was(
+    client: QueueClient, end: Callable[..., None]
+) -> None:
+    directory = QueueCache(client.database)
+    assert await directory.on_queue(CONTEXT, URL, act) == client.queue.id
     assert len(directory._copies) == 1
-    await directory.change(CONTEXT, URL, lambda queue: stage.database.write(end, queue))
+    await directory.change(CONTEXT, URL, lambda queue: client.database.write(end, queue))
     assert directory._copies == {}

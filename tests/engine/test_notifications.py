@@ -18,9 +18,9 @@ from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
 from storage.waiters import WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.recorder import recorded, recording
-from tests.engine.stage import Stage, turn
-from tests.looks import PATIENCE_SECONDS
+from tests.engine.queue_client import QueueClient, TwoServers, run_event_loop
+from tests.engine.recorder import recording, recording_settings
+from tests.waiting import TIMEOUT_SECONDS
 
 NOW_MS = 1_000
 
@@ -74,13 +74,13 @@ def test_words_of_later_versions_are_skipped() -> None:
     assert received == Notifications([(7, 1_000, 1)])
 
 
-async def woken(receiver: WaitingReceiver, stage: Stage) -> None:
-    sleep = receiver.sleep_until(stage.clock.now_ms() + 1_000_000)
-    await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+async def woken(receiver: WaitingReceiver, client: QueueClient) -> None:
+    sleep = receiver.sleep_until(client.clock.now_ms() + 1_000_000)
+    await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_message_sent_to_another_server_wakes_receiver(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
@@ -90,7 +90,7 @@ async def test_message_sent_to_another_server_wakes_receiver(
 
 
 async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_visible(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with (
@@ -101,16 +101,16 @@ async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_
         await one.send("now")
         await woken(receiver, other)
         sleep = asyncio.create_task(second.sleep_until(one.clock.now_ms() + 1_000_000))
-        await turn()
+        await run_event_loop()
         one.clock.advance(4.999)
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         one.clock.advance(0.001)
-        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
     one, other = two_fifo_servers
     await one.send_to("g", "a", "b")
@@ -124,7 +124,7 @@ async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
 
 
 async def test_purge_on_another_server_wakes_all_receivers(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     waiters = other.database.waiters
@@ -133,13 +133,15 @@ async def test_purge_on_another_server_wakes_all_receivers(
         await asyncio.gather(woken(first, other), woken(second, other))
 
 
-async def test_empty_receive_sends_no_notification(two_servers: tuple[Stage, Stage]) -> None:
+async def test_empty_receive_sends_no_notification(
+    two_servers: TwoServers,
+) -> None:
     one, _ = two_servers
     await one.send("a", delay_s=9)
-    with recording() as said, one.database.waiters.register(one.queue.id):
+    with recording() as record, one.database.waiters.register(one.queue.id):
         await one.receive()
         await one.send("b")
-    notified = [text for text in said.texts() if "pg_notify" in text]
+    notified = [text for text in record.texts() if "pg_notify" in text]
     assert len(notified) == 1
 
 
@@ -153,10 +155,10 @@ async def end_listener_connections(url: str) -> None:
 
 
 async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
-    beside = await other.beside("beside")
+    beside = await other.another_queue("beside")
     waiters = other.database.waiters
     with waiters.register(other.queue.id) as first, waiters.register(beside.queue.id) as second:
         await end_listener_connections(one.url)
@@ -167,26 +169,26 @@ async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
 
 
 async def test_receiver_waits_before_it_claims_messages_again_that_another_server_has_locked(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
         await one.send("a")
         await woken(receiver, other)
-        await turn(100)
+        await run_event_loop(100)
 
         def lock_while_the_other_claims(transaction: Transaction) -> None:
             transaction.connection.execute(sa.text("SELECT 1 FROM messages FOR UPDATE"))
             receiver.clear()
-            claim = other.database.submit(other.receiving(is_waiting=True))
+            claim = other.database.submit(other.receive_command(is_waiting=True))
             assert await_only(claim) == []
 
         await one.database.write(lock_while_the_other_claims)
         sleep = asyncio.create_task(receiver.sleep_until(other.clock.now_ms() + 1_000_000))
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         other.clock.advance(0.02)
-        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
         assert await other.bodies() == ["a"]
 
 
@@ -211,18 +213,18 @@ class RecordedWork:
         self.has_resynced.set()
 
     async def next_call(self) -> str:
-        return await asyncio.wait_for(self.calls.get(), PATIENCE_SECONDS)
+        return await asyncio.wait_for(self.calls.get(), TIMEOUT_SECONDS)
 
 
 async def test_another_server_becomes_leader_when_the_leader_goes(
     postgresql: str,
 ) -> None:
     clock = ManualClock()
-    one = await Database.open(postgresql, clock, engine_settings=recorded())
+    one = await Database.open(postgresql, clock, engine_settings=recording_settings())
     first, second = RecordedWork(), RecordedWork()
     one.run_on_leader(first)
     assert await first.next_call() == "start"
-    other = await Database.open(postgresql, clock, engine_settings=recorded())
+    other = await Database.open(postgresql, clock, engine_settings=recording_settings())
     other.run_on_leader(second)
     await one.close()
     assert await second.next_call() == "start"
@@ -232,47 +234,49 @@ async def test_another_server_becomes_leader_when_the_leader_goes(
 
 
 async def test_background_work_of_another_server_is_run_soon_by_the_leader(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     work = RecordedWork()
     one.database.run_on_leader(work)
     await other.purge()
-    await asyncio.wait_for(work.has_run_soon.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(work.has_run_soon.wait(), TIMEOUT_SECONDS)
 
 
 @pytest_asyncio.fixture
 async def polling(
     postgresql: str,
-) -> AsyncIterator[tuple[Database, Database, Stage]]:
+) -> AsyncIterator[tuple[Database, Database, QueueClient]]:
     """Give two servers on one database that pass on no notifications."""
     clock = ManualClock()
     one, other = [
-        await Database.open(postgresql, clock, poll_seconds=0.05, engine_settings=recorded())
+        await Database.open(
+            postgresql, clock, poll_seconds=0.05, engine_settings=recording_settings()
+        )
         for _ in range(2)
     ]
-    stage = Stage(postgresql, clock, one)
-    stage.queue = await stage.create("orders")
-    yield one, other, stage
+    client = QueueClient(postgresql, clock, one)
+    client.queue = await client.create("orders")
+    yield one, other, client
     await other.close()
     await one.close()
 
 
 async def test_without_notifications_receivers_wake_at_the_poll_interval(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
-    _, other, stage = polling
-    with recording() as said, other.waiters.register(stage.queue.id) as receiver:
+    _, other, client = polling
+    with recording() as record, other.waiters.register(client.queue.id) as receiver:
         for body in "ab":
             receiver.clear()
-            await stage.send(body)
-            await woken(receiver, stage)
-            assert await stage.bodies() == [body]
-    assert not [text for text in said.texts() if "NOTIFY" in text.upper()]
+            await client.send(body)
+            await woken(receiver, client)
+            assert await client.bodies() == [body]
+    assert not [text for text in record.texts() if "NOTIFY" in text.upper()]
 
 
 async def test_without_notifications_one_server_leads_and_resyncs(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
     one, other, _ = polling
     first, second = RecordedWork(), RecordedWork()
@@ -282,7 +286,7 @@ async def test_without_notifications_one_server_leads_and_resyncs(
     (task,), (rest,) = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
     assert task.result() == "start"
     started[task].has_resynced.clear()
-    await asyncio.wait_for(started[task].has_resynced.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(started[task].has_resynced.wait(), TIMEOUT_SECONDS)
     assert not rest.done()
     await end_leader_connection(one)
     assert await rest == "start"
@@ -300,12 +304,12 @@ async def end_leader_connection(database: Database) -> None:
 
 
 async def test_leader_without_notifications_keeps_no_snapshot(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
-    one, _, stage = polling
+    one, _, client = polling
     work = RecordedWork()
     one.run_on_leader(work)
-    await stage.send("a")
+    await client.send("a")
 
     def horizons(connection: sa.Connection) -> list[str | None]:
         statement = (
@@ -315,7 +319,7 @@ async def test_leader_without_notifications_keeps_no_snapshot(
         return [row[0] for row in connection.exec_driver_sql(statement)]
 
     assert await work.next_call() == "start"
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         # While it measures the clock, it has a snapshot.
         while await one.read(horizons) != [None]:
             pass

@@ -18,12 +18,12 @@ from storage.errors import DatabaseUnavailable
 from storage.postgresql.connection import Address
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.recorder import recorded
-from tests.engine.stage import Stage
-from tests.engine.test_opening import refusal
-from tests.postgresql import PATIENT_TIMEOUTS
+from tests.databases import LONG_TIMEOUTS
+from tests.engine.queue_client import QueueClient, TwoServers
+from tests.engine.recorder import recording_settings
+from tests.engine.rejections import rejection
 
-PATIENCE_SECONDS = 4
+TIMEOUT_SECONDS = 4
 """Less than the 5 seconds that a read waits for a connection."""
 
 
@@ -38,10 +38,10 @@ PATIENCE_SECONDS = 4
         pytest.param("shiny", "bad query field", id="no option at all"),
     ],
 )
-async def test_an_option_that_is_of_no_use_is_told_in_one_line(
+async def test_invalid_url_option_is_reported_in_one_line(
     tcp_postgres: str, options: str, words: str
 ) -> None:
-    assert words in await refusal(f"{tcp_postgres}?{options}")
+    assert words in await rejection(f"{tcp_postgres}?{options}")
 
 
 @pytest.fixture(scope="session")
@@ -55,8 +55,8 @@ def tcp_postgres(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:sekret@[::1/q", "postgresql://u:sekret@h:x/q"])
-async def test_a_url_that_cannot_be_read_is_told_in_one_line(url: str) -> None:
-    assert "sekret" not in await refusal(url)
+async def test_invalid_url_is_reported_in_one_line_without_the_password(url: str) -> None:
+    assert "sekret" not in await rejection(url)
 
 
 class Relay:
@@ -99,12 +99,12 @@ class Relay:
 
 
 @pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
-async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
+async def test_host_that_does_not_answer_is_tried_last_from_then_on(
     postgres_url: str, is_silent: bool
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0)
+    timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
@@ -125,61 +125,61 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
     await good.close()
 
 
-async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
+async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     postgres_url: str, postgresql: str
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
         pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
+    timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
     url = f"postgresql://postgres@{relay.host}{name}"
-    stage = await Stage.open(url, engine_settings=recorded(timeouts))
-    await stage.send("a")
-    await stage.counts()
+    client = await QueueClient.open(url, engine_settings=recording_settings(timeouts))
+    await client.send("a")
+    await client.counts()
     relay.flows.clear()
     for _ in range(2):
-        asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
+        asked = asyncio.gather(client.send("lost"), client.counts(), return_exceptions=True)
         answers = await asyncio.wait_for(asked, 20)
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
     relay.flows.set()
-    assert await stage.counts() == (1, 0, 0)
-    await stage.send("b")
-    assert await stage.bodies() == ["a", "b"]
-    await stage.database.close()
+    assert await client.counts() == (1, 0, 0)
+    await client.send("b")
+    assert await client.bodies() == ["a", "b"]
+    await client.database.close()
     await relay.close()
 
 
-async def test_no_host_of_several_is_told(postgres_url: str) -> None:
+async def test_hosts_that_all_fail_are_reported_without_the_password(postgres_url: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not recording: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
         host = f"127.0.0.1:{taken.getsockname()[1]}"
-        text = await refusal(f"postgresql://u:sekret@{host},{host}/q")
+        text = await rejection(f"postgresql://u:sekret@{host},{host}/q")
     assert host in text
     assert "sekret" not in text
 
 
-async def test_a_statement_that_takes_too_long_is_given_up_and_the_next_is_done(
-    two_servers: tuple[Stage, Stage],
+async def test_statement_after_a_statement_timeout_succeeds(
+    two_servers: TwoServers,
 ) -> None:
-    stage, _ = two_servers
+    client, _ = two_servers
 
     def dawdle(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SET LOCAL statement_timeout = '20ms'"))
         transaction.connection.execute(sa.text("SELECT pg_sleep(20)"))
 
     with pytest.raises(DatabaseUnavailable):
-        await stage.database.write(dawdle)
-    await stage.send("a")
-    assert await stage.bodies() == ["a"]
+        await client.database.write(dawdle)
+    await client.send("a")
+    assert await client.bodies() == ["a"]
 
 
-async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_listener(
+async def test_server_opens_its_maximum_of_connections_and_one_for_the_listener(
     postgresql: str,
 ) -> None:
     database = await Database.open(
-        postgresql, ManualClock(), connections=3, engine_settings=recorded()
+        postgresql, ManualClock(), connections=3, engine_settings=recording_settings()
     )
     done = asyncio.Event()
 
@@ -195,7 +195,7 @@ async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_listen
     )
     wanted = ["queueserver"] * 3 + ["queueserver listener"]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while (found := await watch.fetchval(counting)) != wanted:
                 pass
     done.set()

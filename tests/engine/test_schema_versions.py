@@ -157,7 +157,7 @@ async def server(database_url: str) -> AsyncIterator[Server]:
     await database.close()
 
 
-async def test_settings_become_columns(server: Server) -> None:
+async def test_migration_fills_the_columns_of_queue_settings(server: Server) -> None:
     found = await server.queue("orders")
     dead = QueueName(HOME.account, HOME.region, "orders-dlq")
     assert (found.retention_ms, found.redrive) == (3_600_000, Redrive(dead, 1))
@@ -169,7 +169,7 @@ async def test_settings_become_columns(server: Server) -> None:
     assert (abroad.retention_ms, abroad.redrive) == (4 * DAYS_MS, Redrive(dead, 1))
 
 
-async def test_queues_show_what_they_were_given(server: Server) -> None:
+async def test_migrated_queues_keep_attributes_and_tags(server: Server) -> None:
     listed = await server.queues.list_queues(HOME, actions.ListQueues())
     names = [url.rpartition("/")[2] for url in listed.queue_urls or []]
     assert names == [
@@ -196,7 +196,7 @@ async def test_queues_show_what_they_were_given(server: Server) -> None:
     [("orders-dlq", "orders", HOME), ("abroad-dlq", "abroad", AWAY)],
     ids=["home", "abroad"],
 )
-async def test_dead_letter_queues_list_their_sources(
+async def test_migrated_dead_letter_queue_lists_its_sources(
     server: Server, name: str, source: str, context: RequestContext
 ) -> None:
     listed = await server.queues.list_dead_letter_source_queues(
@@ -205,12 +205,12 @@ async def test_dead_letter_queues_list_their_sources(
     assert listed.queue_urls == [f"http://localhost/{context.account}/{source}"]
 
 
-async def test_counts_of_a_standard_queue_and_of_one_with_expired_messages(server: Server) -> None:
+async def test_migrated_queues_have_exact_counts(server: Server) -> None:
     assert await server.counts("orders") == ["2", "1", "1"]
     assert await server.counts("short") == ["1", "0", "0"]
 
 
-async def test_messages_come_in_their_order_and_at_their_time(server: Server) -> None:
+async def test_migrated_messages_keep_order_and_visibility(server: Server) -> None:
     received = await server.receive("orders", timeout_s=3_000)
     assert [message.body for message in received] == ["visible", "of a tenant"]
     attributes = [message.attributes or {} for message in received]
@@ -221,7 +221,7 @@ async def test_messages_come_in_their_order_and_at_their_time(server: Server) ->
     assert "in flight" in await server.bodies("orders-dlq")
 
 
-async def test_receipt_handles_and_redrive_go_on(server: Server) -> None:
+async def test_migrated_receipt_handles_and_redrive_policies_work(server: Server) -> None:
     await server.show("orders", server.handles["in flight"])
     assert await server.bodies("orders") == ["visible", "of a tenant"]
     received = await server.receive("orders-dlq")
@@ -230,7 +230,7 @@ async def test_receipt_handles_and_redrive_go_on(server: Server) -> None:
     assert sources == [arn("orders")] * 3
 
 
-async def test_message_groups_go_on(server: Server) -> None:
+async def test_migrated_message_groups_keep_order_and_receive_attempts(server: Server) -> None:
     assert await server.bodies("events.fifo") == ["h 1"]
     (again,) = await server.receive("events.fifo", 300, attempt="attempt")
     assert (again.body, again.receipt_handle) == ("g 1", server.handles["g 1"])
@@ -244,7 +244,7 @@ async def test_message_groups_go_on(server: Server) -> None:
     assert sources == [arn("events.fifo")] * 2
 
 
-async def test_duplicates_are_known(server: Server) -> None:
+async def test_migrated_deduplication_ids_are_used(server: Server) -> None:
     before = await server.rows("messages")
     await server.send("events.fifo", "other", "g", "g-2")
     assert await server.rows("messages") == before
@@ -253,7 +253,7 @@ async def test_duplicates_are_known(server: Server) -> None:
     assert sorted(await server.bodies("by-group.fifo")) == ["x 1", "y 1", "z 2"]
 
 
-async def test_a_changed_delay_goes_on_to_be_applied(server: Server) -> None:
+async def test_migrated_change_of_a_delay_is_completed(server: Server) -> None:
     assert await server.counts("delays.fifo") == ["2", "0", "1"]
     while await server.database.write(queue_delays.apply_pending, 1):
         pass
@@ -262,7 +262,7 @@ async def test_a_changed_delay_goes_on_to_be_applied(server: Server) -> None:
     assert await server.bodies("delays.fifo") == ["a", "b", "c"]
 
 
-async def test_expired_messages_are_freed(server: Server) -> None:
+async def test_migrated_expired_messages_are_freed(server: Server) -> None:
     short = await server.queue("short")
     everything = await server.database.read(queues.list_after, 0, 100)
     found = await server.database.read(
@@ -273,7 +273,7 @@ async def test_expired_messages_are_freed(server: Server) -> None:
     assert await server.bodies("short") == ["alive"]
 
 
-async def test_tasks_are_listed_and_go_on(server: Server) -> None:
+async def test_migrated_move_tasks_are_listed_and_completed(server: Server) -> None:
     listed = await server.tasks.list_message_move_tasks(
         HOME, actions.ListMessageMoveTasks(arn("orders-dlq"), 10)
     )
@@ -291,7 +291,7 @@ async def test_tasks_are_listed_and_go_on(server: Server) -> None:
     assert await server.bodies("events-dlq.fifo") == ["g 1"]
 
 
-async def test_rows_of_dropped_queues_are_freed(server: Server) -> None:
+async def test_migrated_rows_of_dropped_queues_are_freed(server: Server) -> None:
     assert await server.bodies("purged") == ["after the purge"]
     before = await server.rows("messages", "bodies", "backlogs")
     while await server.database.write(dropped_queues.free_dropped, 1):
@@ -305,12 +305,12 @@ async def test_rows_of_dropped_queues_are_freed(server: Server) -> None:
     assert await server.rows("receive_attempts") == [1]
 
 
-async def test_deletions_are_remembered(server: Server) -> None:
+async def test_migrated_deletion_times_are_kept(server: Server) -> None:
     deleted = (HOME.account, HOME.region, "deleted")
     assert await server.database.read(queues.deleted_at_ms, *deleted) == 1_700_000_002_001
 
 
-async def test_queues_are_created_and_changed_afterwards(server: Server) -> None:
+async def test_queues_are_created_and_changed_after_migration(server: Server) -> None:
     await server.queues.create_queue(HOME, actions.CreateQueue("new", {}))
     policy = {"deadLetterTargetArn": arn("orders-dlq"), "maxReceiveCount": 2}
     changed = {"RedrivePolicy": json.dumps(policy)}
@@ -377,7 +377,7 @@ async def empty(url: str) -> None:
     await session.close()
 
 
-async def test_a_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
+async def test_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
     schemas = []
     for is_migrated in (False, True):
         if is_migrated:
@@ -390,7 +390,7 @@ async def test_a_migrated_database_has_the_schema_of_a_new_one(database_url: str
     assert migrated == new
 
 
-async def test_a_migration_that_fails_leaves_the_database_as_it_was(
+async def test_failed_migration_is_rolled_back(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await restore(database_url, 1)
@@ -409,7 +409,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     await database.close()
 
 
-async def test_servers_that_start_at_once_migrate_once(postgresql: str) -> None:
+async def test_servers_that_start_together_migrate_once(postgresql: str) -> None:
     await restore(postgresql, 1)
     clock = ManualClock(DUMPED_AT_MS)
     opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(5)))

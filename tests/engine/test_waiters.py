@@ -9,7 +9,7 @@ import pytest
 
 from storage.waiters import Waiters, WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.stage import turn
+from tests.engine.queue_client import run_event_loop
 
 QUEUE, OTHER = 1, 2
 
@@ -49,10 +49,10 @@ class Registry:
     async def register(self, count: int, queue_id: int = QUEUE) -> None:
         for _ in range(count):
             self.sleepers.append(Sleeper(self.waiters, self.clock, queue_id))
-        await turn()
+        await run_event_loop()
 
     async def awake(self) -> list[int]:
-        await turn()
+        await run_event_loop()
         return [position for position, sleeper in enumerate(self.sleepers) if sleeper.awake]
 
     def leave(self) -> None:
@@ -107,7 +107,7 @@ async def test_wake_up_before_a_claim_is_cleared(registry: Registry) -> None:
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
         receiver.clear()
         sleep = asyncio.create_task(receiver.sleep_until(registry.clock.now_ms() + 20_000))
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
         await asyncio.wait_for(sleep, timeout=5)
@@ -195,7 +195,7 @@ async def test_woken_receiver_that_is_cancelled_wakes_the_next(registry: Registr
             await receiver.sleep_until(registry.clock.now_ms() + 20_000)
 
     first = asyncio.create_task(wait())
-    await turn()
+    await run_event_loop()
     await registry.register(1)
     registry.waiters.wake(QUEUE, registry.clock.now_ms())
     first.cancel()
@@ -295,7 +295,7 @@ async def test_no_memory_and_no_alarm_remain_after_last_receiver(registry: Regis
         registry.waiters.wake(queue_id, registry.clock.now_ms() + 60_000)
     assert registry.clock.alarms == 300
     registry.leave()
-    await turn()
+    await run_event_loop()
     assert registry.waiters.queue_count == 0
     assert registry.clock.alarms == 0
 
@@ -311,10 +311,10 @@ async def test_wake_without_receivers_uses_no_memory_and_no_alarm(registry: Regi
 async def test_cancelled_receiver_leaves_no_alarm(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
         sleep = asyncio.create_task(receiver.sleep_until(registry.clock.now_ms() + 20_000))
-        await turn()
+        await run_event_loop()
         assert registry.clock.alarms == 1
         sleep.cancel()
-        await turn()
+        await run_event_loop()
         assert sleep.cancelled()
         assert registry.clock.alarms == 0
 

@@ -17,8 +17,8 @@ import pytest
 from storage.settings import SqliteLimits, WalLimits
 from storage.sqlite.engine import SqliteEngine
 from tests.bench.processes import logged_bytes
-from tests.engine.recorder import Watcher, recorded, watching
-from tests.engine.stage import Stage, new_message, turn
+from tests.engine.queue_client import QueueClient, new_message, run_event_loop
+from tests.engine.recorder import Watcher, recording_settings, watching
 
 FRAME = 4_096 + 24
 
@@ -27,9 +27,9 @@ def file_of(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-async def copied(stage: Stage) -> None:
+async def copied(client: QueueClient) -> None:
     """Wait until what was written so far has been copied."""
-    engine = stage.database._engine
+    engine = client.database._engine
     assert isinstance(engine, SqliteEngine)
     assert engine._wal is not None
     while engine._wal._task is not None:
@@ -39,60 +39,60 @@ async def copied(stage: Stage) -> None:
 AT_ONCE = WalLimits(checkpoint_seconds=0)
 
 
-async def open_stage(sqlite: str, limits: SqliteLimits | WalLimits = AT_ONCE) -> Stage:
+async def open_stage(sqlite: str, limits: SqliteLimits | WalLimits = AT_ONCE) -> QueueClient:
     """Open a database whose log is copied at once, if nothing else is said."""
     if isinstance(limits, WalLimits):
         limits = SqliteLimits(wal=limits)
-    return await Stage.open(sqlite, engine_settings=recorded(sqlite=limits))
+    return await QueueClient.open(sqlite, engine_settings=recording_settings(sqlite=limits))
 
 
-async def test_what_is_committed_is_copied_from_the_log_to_the_file(
+async def test_checkpoint_copies_committed_pages_to_the_database_file(
     sqlite: str, tmp_path: Path
 ) -> None:
-    stage = await open_stage(sqlite)
-    await stage.send("a", "b", "c")
-    await copied(stage)
+    client = await open_stage(sqlite)
+    await client.send("a", "b", "c")
+    await copied(client)
     alone = shutil.copy(file_of(sqlite), tmp_path / "alone.db")
     with contextlib.closing(sqlite3.connect(alone)) as connection:
         found = connection.execute("SELECT body FROM bodies ORDER BY id").fetchall()
-    await stage.database.close()
+    await client.database.close()
     assert found == [("a",), ("b",), ("c",)]
 
 
-async def test_a_log_that_is_copied_begins_anew(sqlite: str) -> None:
-    stage = await open_stage(sqlite)
-    await stage.send(*["x" * 10_000] * 100)
+async def test_wal_is_overwritten_from_its_start_after_a_checkpoint(sqlite: str) -> None:
+    client = await open_stage(sqlite)
+    await client.send(*["x" * 10_000] * 100)
     assert logged_bytes(file_of(sqlite)) > 100 * FRAME
-    await copied(stage)
-    await stage.send("y")
+    await copied(client)
+    await client.send("y")
     assert logged_bytes(file_of(sqlite)) < 20 * FRAME
-    await stage.database.close()
+    await client.database.close()
 
 
-async def test_a_long_log_is_finished_while_the_writer_waits(sqlite: str) -> None:
-    stage = await open_stage(sqlite, replace(AT_ONCE, long_pages=10))
+async def test_writer_waits_for_the_checkpoint_of_a_long_wal(sqlite: str) -> None:
+    client = await open_stage(sqlite, replace(AT_ONCE, long_pages=10))
     reader = sqlite3.connect(file_of(sqlite), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM bodies").fetchone()
-    await stage.send(*["x" * 10_000] * 100)
+    await client.send(*["x" * 10_000] * 100)
     # What somebody still reads cannot be copied over.
-    await copied(stage)
+    await copied(client)
     grown = logged_bytes(file_of(sqlite))
     assert grown > 100 * FRAME
     reader.close()
-    await stage.send("y")
-    await stage.send("z")
+    await client.send("y")
+    await client.send("z")
     assert logged_bytes(file_of(sqlite)) < 20 * FRAME
-    await stage.database.close()
+    await client.database.close()
 
 
-async def test_a_log_does_not_grow_beside_a_writer_that_never_rests(sqlite: str) -> None:
-    stage = await open_stage(sqlite, WalLimits(long_pages=50, checkpoint_seconds=0.01))
+async def test_wal_stays_short_under_continuous_writes(sqlite: str) -> None:
+    client = await open_stage(sqlite, WalLimits(long_pages=50, checkpoint_seconds=0.01))
     longest = 0
     for _ in range(2_000):
-        await stage.send("x" * 1_000)
+        await client.send("x" * 1_000)
         longest = max(longest, logged_bytes(file_of(sqlite)))
-    await stage.database.close()
+    await client.database.close()
     assert longest < 1_000 * FRAME
 
 
@@ -111,47 +111,51 @@ async def threads_of(*work: Awaitable[Any]) -> list[int]:
     ("quick_seconds", "long_seconds"),
     [pytest.param(-1, 60, id="slow-disk"), pytest.param(60, -1, id="long-transactions")],
 )
-async def test_what_takes_long_stops_the_writer_alone(
+async def test_slow_transactions_run_off_the_event_loop(
     sqlite: str, quick_seconds: int, long_seconds: int
 ) -> None:
     limits = SqliteLimits(
         quick_commit_seconds=quick_seconds, quick_transaction_seconds=long_seconds, wal=AT_ONCE
     )
-    stage = await open_stage(sqlite, limits)
-    await stage.send("first")
-    assert threading.get_ident() not in await threads_of(stage.send("a"), stage.send("b"))
-    await stage.database.close()
+    client = await open_stage(sqlite, limits)
+    await client.send("first")
+    assert threading.get_ident() not in await threads_of(client.send("a"), client.send("b"))
+    await client.database.close()
 
 
-async def test_on_a_quick_disk_the_loop_commits_what_is_light(sqlite: str) -> None:
+async def test_small_transactions_on_a_fast_disk_run_on_the_event_loop(sqlite: str) -> None:
     limits = SqliteLimits(quick_commit_seconds=60, quick_transaction_seconds=60, wal=AT_ONCE)
-    stage = await open_stage(sqlite, limits)
-    await stage.send("first")
+    client = await open_stage(sqlite, limits)
+    await client.send("first")
     here = threading.get_ident()
-    assert set(await threads_of(stage.send("a"), stage.send("b"))) == {here}
-    assert await stage.database.write(lambda _: threading.get_ident()) != here
+    assert set(await threads_of(client.send("a"), client.send("b"))) == {here}
+    assert await client.database.write(lambda _: threading.get_ident()) != here
     heavy = new_message("x" * 1_000_000)
-    assert here not in await threads_of(stage.database.submit(stage.sending(heavy, heavy, heavy)))
-    await stage.database.close()
+    assert here not in await threads_of(
+        client.database.submit(client.send_command(heavy, heavy, heavy))
+    )
+    await client.database.close()
 
 
-async def test_another_program_that_holds_the_file_stops_the_writer_alone(sqlite: str) -> None:
-    stage = await open_stage(sqlite)
-    await stage.send("first")
+async def test_lock_of_another_program_blocks_the_writer_but_not_the_event_loop(
+    sqlite: str,
+) -> None:
+    client = await open_stage(sqlite)
+    await client.send("first")
     other = sqlite3.connect(file_of(sqlite), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    sending = asyncio.ensure_future(stage.send("b"))
+    sending = asyncio.ensure_future(client.send("b"))
     # The loop is free meanwhile: else this would not come to an end before the other does.
-    await turn(1_000)
+    await run_event_loop(1_000)
     assert not sending.done()
     other.execute("COMMIT")
     other.close()
     await sending
-    assert await stage.bodies() == ["first", "b"]
-    await stage.database.close()
+    assert await client.bodies() == ["first", "b"]
+    await client.database.close()
 
 
-async def test_a_start_waits_for_another_program_that_holds_the_file(sqlite: str) -> None:
+async def test_open_waits_for_the_lock_of_another_program(sqlite: str) -> None:
     await (await open_stage(sqlite)).database.close()
     other = sqlite3.connect(file_of(sqlite), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -160,25 +164,25 @@ async def test_a_start_waits_for_another_program_that_holds_the_file(sqlite: str
     assert not done
     other.execute("COMMIT")
     other.close()
-    stage = await starting
-    await stage.send("first")
-    await stage.database.close()
+    client = await starting
+    await client.send("first")
+    await client.database.close()
 
 
-async def test_in_memory_reads_and_writes_take_turns() -> None:
-    stage = await open_stage("sqlite://")
+async def test_failed_writes_in_memory_do_not_affect_concurrent_reads() -> None:
+    client = await open_stage("sqlite://")
 
     async def meddle(number: int) -> None:
         for turn_ in range(20):
-            await stage.send(f"{number} {turn_}")
-            await stage.counts()
+            await client.send(f"{number} {turn_}")
+            await client.counts()
             with pytest.raises(ValueError, match="not this time"):
-                await stage.database.write(fail)
-            await stage.counts()
+                await client.database.write(fail)
+            await client.counts()
 
     def fail(_transaction: object) -> None:
         raise ValueError("not this time")
 
     await asyncio.gather(*(meddle(number) for number in range(8)))
-    assert await stage.counts() == (160, 0, 0)
-    await stage.database.close()
+    assert await client.counts() == (160, 0, 0)
+    await client.database.close()

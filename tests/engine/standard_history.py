@@ -1,8 +1,4 @@
-"""Random histories of many queues at once, held against a small model of what SQS says.
-
-All commands of a round are submitted in one turn, so that queues share transactions as they do in
-a busy server. A history that fails is repeated by its seed.
-"""
+"""Random histories of standard queues, compared with a model of what SQS specifies."""
 
 from __future__ import annotations
 
@@ -12,16 +8,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from storage import queues
-from storage.messages import dropped_queues
 from storage.messages.commands import Outcome, Received, Release
-from tests.engine.stage import Stage, new_message
-
-HISTORIES = 60
-ROUNDS = 60
-COUNTED_IN_A_ROUND = 6
+from tests.engine.queue_client import QueueClient, new_message
 
 
 @dataclass
@@ -82,8 +71,8 @@ class Model:
 class History:
     """One queue, its model, and every claim that was ever made on it."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
-        self.stage = stage
+    def __init__(self, client: QueueClient, seed: int) -> None:
+        self.client = client
         self.chances = random.Random(seed)
         self.model = Model()
         self.claims: list[Received] = []
@@ -101,8 +90,8 @@ class History:
         bodies = [f"{self.model.sent + position}" for position in range(len(delays_s))]
         self.model.sent += len(bodies)
         messages = [new_message(*parts) for parts in zip(bodies, delays_s, strict=True)]
-        now_ms = self.stage.clock.now_ms()
-        sent = await self.stage.database.submit(self.stage.sending(*messages))
+        now_ms = self.client.clock.now_ms()
+        sent = await self.client.database.submit(self.client.send_command(*messages))
         numbers = [one.number for one in sent]
         assert list(numbers) == sorted(set(numbers))
         assert min(numbers) > max(self.model.messages, default=0)
@@ -111,10 +100,10 @@ class History:
 
     async def receive(self) -> None:
         maximum, timeout_s = self.chances.randint(1, 10), self.chances.choice((0, 1, 3, 30))
-        received = await self.stage.receive(maximum, timeout_s)
-        self.model.expire(self.stage.expired_ms())
+        received = await self.client.receive(maximum, timeout_s)
+        self.model.expire(self.client.expired_ms())
         await self.bury(maximum)
-        now_ms = self.stage.clock.now_ms()
+        now_ms = self.client.clock.now_ms()
         assert self.model.claim(maximum, timeout_s * 1000, now_ms) == [
             (r.receipt.number, r.receipt.receive_count, r.body, r.first_received_at_ms)
             for r in received
@@ -132,57 +121,48 @@ class History:
         claims = self.some_claims()
         for claim in claims:
             self.model.messages.pop(claim.receipt.number, None)
-        await self.stage.delete(*[claim.receipt for claim in claims])
+        await self.client.delete(*[claim.receipt for claim in claims])
 
     async def change(self) -> None:
-        self.model.expire(self.stage.expired_ms())
-        now_ms = self.stage.clock.now_ms()
+        self.model.expire(self.client.expired_ms())
+        now_ms = self.client.clock.now_ms()
         changes = [(c.receipt, self.chances.choice((0, 2, 20))) for c in self.some_claims()]
         expected = [receipt.number in self.model.messages for receipt, _ in changes]
         for receipt, timeout_s in changes:
             if message := self.model.messages.get(receipt.number):
                 message.visible_at_ms = now_ms + timeout_s * 1000
-        answer = await self.stage.database.submit(self.stage.changing(*changes))
+        answer = await self.client.database.submit(self.client.change_command(*changes))
         assert [outcome is Outcome.DONE for outcome in answer] == expected
 
     async def release(self) -> None:
         claims = sorted(self.some_claims())
         for claim in claims:
-            self.model.release(claim, self.stage.clock.now_ms())
-        await self.stage.database.submit(Release(claims))
+            self.model.release(claim, self.client.clock.now_ms())
+        await self.client.database.submit(Release(claims))
 
     async def purge(self) -> None:
         self.model.messages.clear()
-        await self.stage.database.write(queues.purge, self.stage.queue)
-        found = await self.stage.find(self.stage.queue.name)
+        await self.client.database.write(queues.purge, self.client.queue)
+        found = await self.client.find(self.client.queue.name)
         assert found is not None
-        self.stage.queue = found
+        self.client.queue = found
 
     async def check_counts(self) -> None:
-        self.model.expire(self.stage.expired_ms())
-        assert await self.stage.counts() == self.model.counts(self.stage.clock.now_ms())
+        self.model.expire(self.client.expired_ms())
+        assert await self.client.counts() == self.model.counts(self.client.clock.now_ms())
 
     async def drain(self) -> None:
         """Receive and delete all that is left: what the model has, and nothing else."""
-        self.model.expire(self.stage.expired_ms())
+        self.model.expire(self.client.expired_ms())
         left: list[str] = []
-        while received := await self.stage.receive():
+        while received := await self.client.receive():
             left += [message.body for message in received]
-            await self.stage.delete(*[message.receipt for message in received])
+            await self.client.delete(*[message.receipt for message in received])
         assert sorted(left) == sorted(m.body for m in self.model.messages.values())
-        assert await self.stage.counts() == (0, 0, 0)
+        assert await self.client.counts() == (0, 0, 0)
 
 
-async def begin(stage: Stage, seed: int) -> list[History]:
-    histories = []
-    for position in range(HISTORIES):
-        actor = Stage(stage.url, stage.clock, stage.database)
-        actor.queue = await stage.create(f"queue-{position}")
-        histories.append(History(actor, seed * HISTORIES + position))
-    return histories
-
-
-async def at_once(steps: list[Awaitable[None]]) -> None:
+async def run_together(steps: list[Awaitable[None]]) -> None:
     """Let all steps begin in one turn, and wait for the last even if one fails."""
     results = await asyncio.gather(*steps, return_exceptions=True)
     for result in results:
@@ -190,33 +170,11 @@ async def at_once(steps: list[Awaitable[None]]) -> None:
             raise result
 
 
-@pytest.mark.parametrize("seed", [1])
-async def test_random_histories_agree_with_the_model(stage: Stage, seed: int) -> None:
-    chances = random.Random(seed)
-    histories = await begin(stage, seed)
-    for number in range(ROUNDS):
-        await at_once([history.step() for history in histories])
-        counted = chances.sample(histories, COUNTED_IN_A_ROUND)
-        await at_once([history.check_counts() for history in counted])
-        stage.clock.advance(chances.choice((0, 0.5, 1, 5)))
-        if number % 20 == 19:
-            await stage.reopen()
-            for history in histories:
-                history.stage.database = stage.database
-    await at_once([history.check_counts() for history in histories])
-    while await stage.database.write(dropped_queues.free_dropped, 100):
-        pass
-    stage.clock.advance(60)
-    await at_once([history.drain() for history in histories])
-    rows = await stage.rows()
-    assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "dropped_queues": 0}
-
-
 class Crowd:
     """Consumers that take, lose and delete, and what must hold of all of them together."""
 
-    def __init__(self, stage: Stage, messages: int) -> None:
-        self.stage = stage
+    def __init__(self, client: QueueClient, messages: int) -> None:
+        self.client = client
         self.chances = random.Random(messages)
         self.messages = messages
         self.left: set[int] = set()
@@ -224,34 +182,25 @@ class Crowd:
 
     async def fill(self) -> None:
         while len(self.left) < self.messages:
-            self.left.update(await self.stage.send(*["x"] * 1_000))
+            self.left.update(await self.client.send(*["x"] * 1_000))
 
     async def consume(self) -> None:
         while self.left:
-            received = await self.stage.receive(10, timeout_s=30)
+            received = await self.client.receive(10, timeout_s=30)
             for message in received:
                 number = message.receipt.number
                 assert self.hidden_until_ms.get(number, 0) <= message.received_at_ms, "in two hands"
                 self.hidden_until_ms[number] = message.received_at_ms + 30_000
             if not received:
                 # All are in flight: time passes, and some hands lose what they have.
-                self.stage.clock.advance(0.02)
+                self.client.clock.advance(0.02)
             elif self.chances.random() < 0.05:
-                self.stage.clock.advance(self.chances.choice((1, 15, 31)))
+                self.client.clock.advance(self.chances.choice((1, 15, 31)))
             kept = self.chances.choice((len(received),) * 4 + (len(received) // 2, 0))
             await self.delete(received[:kept])
 
     async def delete(self, received: list[Received]) -> None:
-        outcomes = await self.stage.delete(*[message.receipt for message in received])
+        outcomes = await self.client.delete(*[message.receipt for message in received])
         for message, outcome in zip(received, outcomes, strict=True):
             if outcome is Outcome.DONE:
                 self.left.discard(message.receipt.number)
-
-
-async def test_a_crowd_loses_nothing_and_shares_nothing(stage: Stage) -> None:
-    crowd = Crowd(stage, 20_000 if stage.url.startswith("sqlite") else 4_000)
-    await crowd.fill()
-    await asyncio.gather(*(crowd.consume() for _ in range(50)))
-    assert await stage.counts() == (0, 0, 0)
-    rows = await stage.rows()
-    assert (rows["messages"], rows["bodies"]) == (0, 0)

@@ -18,26 +18,26 @@ from storage import time_floor
 from storage.commits.writer import WriterSettings
 from storage.errors import DatabaseUnavailable
 from storage.settings import SqliteLimits, WalLimits
-from tests.engine.recorder import Watcher, recorded, watching
-from tests.engine.stage import Stage, new_message
+from tests.engine.queue_client import QueueClient, new_message
+from tests.engine.recorder import Watcher, recording_settings, watching
 
 
 @pytest_asyncio.fixture
-async def on_disk(sqlite: str) -> AsyncIterator[Stage]:
-    stage = await Stage.open(sqlite)
-    yield stage
-    await stage.database.close()
+async def on_disk(sqlite: str) -> AsyncIterator[QueueClient]:
+    client = await QueueClient.open(sqlite)
+    yield client
+    await client.database.close()
 
 
 @pytest_asyncio.fixture
-async def silent(sqlite: str) -> AsyncIterator[Stage]:
+async def silent(sqlite: str) -> AsyncIterator[QueueClient]:
     """Give a database that counts as silent as soon as a transaction fails."""
-    stage = await Stage.open(sqlite, settings=WriterSettings(silent_seconds=-1.0))
-    yield stage
-    await stage.database.close()
+    client = await QueueClient.open(sqlite, settings=WriterSettings(silent_seconds=-1.0))
+    yield client
+    await client.database.close()
 
 
-async def test_a_sync_that_hangs_keeps_only_writers_waiting(on_disk: Stage) -> None:
+async def test_commit_that_hangs_blocks_writes_only(on_disk: QueueClient) -> None:
     engine: Any = on_disk.database._engine
     engine._is_quick = False
     begun, done = threading.Event(), threading.Event()
@@ -56,7 +56,7 @@ async def test_a_sync_that_hangs_keeps_only_writers_waiting(on_disk: Stage) -> N
     assert await on_disk.counts() == (1, 0, 0)
 
 
-async def test_a_slow_commit_sends_the_next_ones_off_the_loop(on_disk: Stage) -> None:
+async def test_commits_after_a_slow_commit_run_off_the_event_loop(on_disk: QueueClient) -> None:
     threads: list[int] = []
 
     def be_slow() -> None:
@@ -83,7 +83,7 @@ def failing_commits(*first: Exception) -> Iterator[list[Exception]]:
         yield failed
 
 
-async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
+async def test_failed_commit_is_rolled_back(on_disk: QueueClient) -> None:
     with failing_commits():
         for _ in range(2):
             with pytest.raises(DatabaseUnavailable):
@@ -92,8 +92,8 @@ async def test_a_commit_that_fails_is_over(on_disk: Stage) -> None:
     assert await on_disk.bodies() == ["kept"]
 
 
-async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
-    silent: Stage,
+async def test_queued_writes_of_a_database_that_does_not_answer_fail_after_one_attempt(
+    silent: QueueClient,
 ) -> None:
     # Functions are transactions of their own: without this, each would be tried.
     write = silent.database.write
@@ -111,8 +111,8 @@ async def test_who_waited_for_a_database_that_does_not_answer_waits_for_it_once(
     assert await silent.bodies() == ["c"]
 
 
-async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
-    silent: Stage,
+async def test_retry_one_by_one_stops_when_the_database_does_not_answer(
+    silent: QueueClient,
 ) -> None:
     sends = [silent.send(body) for body in "abc"]
     with failing_commits(RuntimeError("one of them is bad")) as failed:
@@ -131,14 +131,14 @@ async def test_what_is_tried_one_at_a_time_waits_for_a_silent_database_once(
         pytest.param(WalLimits(largest_bytes=1_000_000), False, id="long"),
     ],
 )
-async def test_a_log_that_has_grown_is_cut_down(
-    sqlite: str, limits: WalLimits, is_kept: bool
-) -> None:
+async def test_long_wal_file_is_truncated(sqlite: str, limits: WalLimits, is_kept: bool) -> None:
     def log_bytes() -> int:
         return Path(sqlite.removeprefix("sqlite:///") + "-wal").stat().st_size
 
-    on_disk = await Stage.open(sqlite, engine_settings=recorded(sqlite=SqliteLimits(wal=limits)))
-    await on_disk.database.submit(on_disk.sending(new_message("x" * 1_000_000)))
+    on_disk = await QueueClient.open(
+        sqlite, engine_settings=recording_settings(sqlite=SqliteLimits(wal=limits))
+    )
+    await on_disk.database.submit(on_disk.send_command(new_message("x" * 1_000_000)))
     grown = log_bytes()
     assert grown > 1_000_000
     engine: Any = on_disk.database._engine
@@ -149,7 +149,7 @@ async def test_a_log_that_has_grown_is_cut_down(
     await on_disk.database.close()
 
 
-async def test_a_second_close_does_no_harm(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
-    await stage.database.close()
-    await stage.database.close()
+async def test_second_close_has_no_effect(sqlite: str) -> None:
+    client = await QueueClient.open(sqlite)
+    await client.database.close()
+    await client.database.close()

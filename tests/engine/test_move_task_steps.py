@@ -12,35 +12,40 @@ from storage import move_tasks, queues
 from storage.move_tasks import NoDestination, NoSource, Task, TaskHasEnded, TaskIsRunning
 from storage.queue_settings import QueueName
 from storage.transaction import Transaction
+from tests.engine.dead_letters import KINDS, locations, send
+from tests.engine.queue_client import (
+    ACCOUNT,
+    REGION,
+    RETENTION_S,
+    QueueClient,
+    TwoServers,
+    queue_name,
+)
 from tests.engine.receivers import Receivers
 from tests.engine.recorder import recording
-from tests.engine.stage import ACCOUNT, REGION, RETENTION_S, Stage, named
-from tests.engine.test_redrive import places, send
-
-KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 
 
 class Play:
     """A dead-letter queue with what came from its sources, and its tasks."""
 
-    def __init__(self, stage: Stage, dead: Stage, sources: list[Stage]) -> None:
-        self.stage = stage
+    def __init__(self, client: QueueClient, dead: QueueClient, sources: list[QueueClient]) -> None:
+        self.client = client
         self.dead = dead
         self.sources = sources
         self.started = 0
 
     @classmethod
-    async def begin(cls, stage: Stage, kind: str, **sent: str) -> Play:
+    async def begin(cls, client: QueueClient, kind: str, **sent: str) -> Play:
         """Make a source for each keyword and let what it says, letter by letter, die."""
-        dead = await stage.beside("dead", kind)
-        play = cls(stage, dead, [])
+        dead = await client.another_queue("dead", kind)
+        play = cls(client, dead, [])
         for name, letters in sent.items():
-            source = await stage.beside(name, kind)
+            source = await client.another_queue(name, kind)
             await source.redrive_to("dead", 1)
             play.sources.append(source)
             await send(source, *letters)
             await source.receive(timeout_s=0)
-            stage.clock.advance(0.001)
+            client.clock.advance(0.001)
             assert await source.receive() == []
         return play
 
@@ -49,13 +54,13 @@ class Play:
     ) -> str:
         self.started += 1
         task_id = f"task-{self.started}"
-        await self.stage.database.write(
+        await self.client.database.write(
             move_tasks.start, task_id, self.dead.queue, destination, per_second, 3
         )
         return task_id
 
     async def step(self, task_id: str, limit: int = 100) -> int | None:
-        return await self.stage.database.write(move_tasks.step, task_id, limit)
+        return await self.client.database.write(move_tasks.step, task_id, limit)
 
     async def run(self, task_id: str, limit: int = 100) -> int:
         steps = 0
@@ -65,21 +70,21 @@ class Play:
         return steps
 
     async def task(self, task_id: str) -> Task:
-        found = await self.stage.database.read(move_tasks.find, task_id)
+        found = await self.client.database.read(move_tasks.find, task_id)
         assert found is not None
         return found
 
     async def latest(self, limit: int = 10) -> list[str]:
         arguments = (ACCOUNT, REGION, "dead", limit)
-        return [task.id for task in await self.stage.database.read(move_tasks.latest, *arguments)]
+        return [task.id for task in await self.client.database.read(move_tasks.latest, *arguments)]
 
 
 @KINDS
 @pytest.mark.parametrize("limit", [1, 2, 100])
-async def test_messages_go_back_to_where_each_came_from(
-    stage: Stage, kind: str, limit: int
+async def test_move_task_moves_messages_back_to_their_sources(
+    client: QueueClient, kind: str, limit: int
 ) -> None:
-    play = await Play.begin(stage, kind, one="abc", two="de")
+    play = await Play.begin(client, kind, one="abc", two="de")
     task_id = await play.start()
     await play.run(task_id, limit)
     assert await play.sources[0].bodies() == ["a", "b", "c"]
@@ -90,20 +95,20 @@ async def test_messages_go_back_to_where_each_came_from(
 
 
 @KINDS
-async def test_messages_go_to_the_destination_that_is_given(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="abc", two="d")
-    other = await stage.beside("other", kind)
-    await play.run(await play.start(named("other")), 3)
+async def test_move_task_moves_messages_to_its_destination(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="abc", two="d")
+    other = await client.another_queue("other", kind)
+    await play.run(await play.start(queue_name("other")), 3)
     assert await other.bodies() == ["a", "b", "c", "d"] or kind == "fifo"
     assert await play.sources[0].counts() == (0, 0, 0)
     assert sum(await other.counts()) == 4
 
 
 @KINDS
-async def test_what_is_moved_arrives_as_new(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="a")
+async def test_message_moved_by_a_task_arrives_as_new(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="a")
     (dead,) = await play.dead.receive(timeout_s=0)
-    stage.clock.advance(100)
+    client.clock.advance(100)
     await play.run(await play.start())
     (back,) = await play.sources[0].receive()
     assert (back.body, back.envelope, back.group_id) == (dead.body, dead.envelope, dead.group_id)
@@ -111,12 +116,14 @@ async def test_what_is_moved_arrives_as_new(stage: Stage, kind: str) -> None:
     assert back.receipt.number > dead.receipt.number
     assert back.receipt.receive_count == 1
     assert back.dead_letter_source is None
-    assert back.first_received_at_ms == back.sent_at_ms == stage.clock.now_ms()
+    assert back.first_received_at_ms == back.sent_at_ms == client.clock.now_ms()
 
 
 @KINDS
-async def test_what_goes_back_can_die_again(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="a")
+async def test_message_moved_back_can_be_dead_lettered_again(
+    client: QueueClient, kind: str
+) -> None:
+    play = await Play.begin(client, kind, one="a")
     await play.run(await play.start())
     assert await play.sources[0].bodies(timeout_s=0) == ["a"]
     assert await play.sources[0].bodies() == []
@@ -124,8 +131,8 @@ async def test_what_goes_back_can_die_again(stage: Stage, kind: str) -> None:
 
 
 @KINDS
-async def test_a_step_moves_no_more_than_its_limit(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="abcde")
+async def test_step_moves_no_more_than_its_limit(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="abcde")
     task_id = await play.start()
     assert await play.step(task_id, 2) == 2
     assert (await play.task(task_id)).moved == 2
@@ -134,8 +141,10 @@ async def test_a_step_moves_no_more_than_its_limit(stage: Stage, kind: str) -> N
 
 
 @KINDS
-async def test_only_what_was_there_at_the_start_is_moved(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="ab")
+async def test_move_task_moves_only_messages_sent_before_its_start(
+    client: QueueClient, kind: str
+) -> None:
+    play = await Play.begin(client, kind, one="ab")
     task_id = await play.start()
     await send(play.dead, "late")
     await play.run(task_id, 1)
@@ -146,8 +155,8 @@ async def test_only_what_was_there_at_the_start_is_moved(stage: Stage, kind: str
 @pytest.mark.parametrize(
     ("groups", "each"), [pytest.param(30, 1, id="thirty"), pytest.param(250, 10, id="and-deep")]
 )
-async def test_groups_of_later_messages_do_not_end_a_task_early(
-    fifo: Stage, groups: int, each: int
+async def test_groups_of_later_messages_do_not_complete_a_task_early(
+    fifo: QueueClient, groups: int, each: int
 ) -> None:
     play = await Play.begin(fifo, "fifo", one="abc")
     task_id = await play.start()
@@ -160,89 +169,91 @@ async def test_groups_of_later_messages_do_not_end_a_task_early(
 
 
 @KINDS
-async def test_messages_in_flight_are_left(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="abc")
+async def test_move_task_leaves_messages_in_flight(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="abc")
     await play.dead.receive(1)
     task_id = await play.start()
     await play.run(task_id)
     moved = "bc" if kind == "standard" else ""
     assert await play.sources[0].bodies() == list(moved)
-    stage.clock.advance(30)
+    client.clock.advance(30)
     assert await play.dead.bodies() == (["a"] if kind == "standard" else ["a", "b", "c"])
 
 
-async def test_a_groups_order_is_kept(fifo: Stage) -> None:
+async def test_move_task_keeps_the_order_of_a_group(fifo: QueueClient) -> None:
     play = await Play.begin(fifo, "fifo", one="abcdefgh")
     await play.run(await play.start(), 3)
     assert await play.sources[0].bodies() == list("abcdefgh")
-    assert (await fifo.keys())["groups"] == 1
+    assert (await fifo.fifo_rows())["groups"] == 1
 
 
 @KINDS
-async def test_who_waits_for_the_destination_is_woken(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="a")
-    room = Receivers(play.sources[0])
-    await room.enter(2)
+async def test_move_task_wakes_receiver_of_the_destination(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="a")
+    receivers = Receivers(play.sources[0])
+    await receivers.start(2)
     await play.run(await play.start())
-    assert await room.answers() == [["a"], None]
-    await room.empty()
+    assert await receivers.answers() == [["a"], None]
+    await receivers.cancel_all()
 
 
 @KINDS
-async def test_what_has_expired_is_not_brought_back(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="a")
-    stage.clock.advance(RETENTION_S)
+async def test_move_task_does_not_move_expired_messages(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="a")
+    client.clock.advance(RETENTION_S)
     task_id = await play.start()
     await play.run(task_id)
     assert (await play.task(task_id)).moved == 0
-    assert (await stage.rows())["messages"] == (await stage.rows())["bodies"] == 0
+    assert (await client.rows())["messages"] == (await client.rows())["bodies"] == 0
 
 
 @KINDS
-@pytest.mark.parametrize("destination", [None, named("gone")], ids=["source-gone", "gone"])
-async def test_a_missing_destination_rolls_the_step_back(
-    stage: Stage, kind: str, destination: QueueName | None
+@pytest.mark.parametrize("destination", [None, queue_name("gone")], ids=["source-gone", "gone"])
+async def test_step_with_missing_destination_is_rolled_back(
+    client: QueueClient, kind: str, destination: QueueName | None
 ) -> None:
-    play = await Play.begin(stage, kind, one="a", two="b")
+    play = await Play.begin(client, kind, one="a", two="b")
     if destination is None:
-        await stage.database.write(queues.delete, play.sources[1].queue)
+        await client.database.write(queues.delete, play.sources[1].queue)
     task_id = await play.start(destination)
     with pytest.raises(NoDestination):
         await play.step(task_id)
     assert (await play.task(task_id)).moved == 0
     dead = play.dead.queue.id
-    assert await places(stage) == {"a": [dead], "b": [dead]}
+    assert await locations(client) == {"a": [dead], "b": [dead]}
     assert await play.dead.counts() == (2, 0, 0)
 
 
 @KINDS
-async def test_a_message_that_never_died_rolls_the_step_back(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="a")
+async def test_step_with_a_message_without_source_is_rolled_back(
+    client: QueueClient, kind: str
+) -> None:
+    play = await Play.begin(client, kind, one="a")
     await send(play.dead, "b")
     with pytest.raises(NoSource):
         await play.step(await play.start())
     dead = play.dead.queue.id
-    assert await places(stage) == {"a": [dead], "b": [dead]}
+    assert await locations(client) == {"a": [dead], "b": [dead]}
 
 
-async def test_a_task_can_fail_with_a_reason_and_is_over(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_failed_task_keeps_its_reason_and_moves_nothing_more(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="a")
     task_id = await play.start()
-    await stage.database.write(move_tasks.end, task_id, move_tasks.FAILED, "why")
+    await client.database.write(move_tasks.end, task_id, move_tasks.FAILED, "why")
     task = await play.task(task_id)
     assert (task.status, task.failure) == ("FAILED", "why")
     assert await play.step(task_id) is None
-    await stage.database.write(move_tasks.end, task_id, move_tasks.COMPLETED)
+    await client.database.write(move_tasks.end, task_id, move_tasks.COMPLETED)
     assert (await play.task(task_id)).status == "FAILED"
     await play.start()
 
 
 @KINDS
-async def test_a_cancelled_task_moves_no_more(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, one="abc")
+async def test_cancelled_task_moves_nothing_more(client: QueueClient, kind: str) -> None:
+    play = await Play.begin(client, kind, one="abc")
     task_id = await play.start()
     await play.step(task_id, 1)
-    assert await stage.database.write(move_tasks.cancel, task_id) == 1
+    assert await client.database.write(move_tasks.cancel, task_id) == 1
     assert (await play.task(task_id)).status == "CANCELLING"
     assert await play.step(task_id) is None
     task = await play.task(task_id)
@@ -251,25 +262,25 @@ async def test_a_cancelled_task_moves_no_more(stage: Stage, kind: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["cancelling", "cancelled", "completed", "unknown"])
-async def test_only_a_running_task_can_be_cancelled(stage: Stage, state: str) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_only_running_task_can_be_cancelled(client: QueueClient, state: str) -> None:
+    play = await Play.begin(client, "standard", one="a")
     task_id = await play.start()
     if state == "completed":
         await play.run(task_id)
     if state in {"cancelling", "cancelled"}:
-        await stage.database.write(move_tasks.cancel, task_id)
+        await client.database.write(move_tasks.cancel, task_id)
     if state == "cancelled":
         await play.run(task_id)
     with pytest.raises(TaskHasEnded):
-        await stage.database.write(move_tasks.cancel, "another" if state == "unknown" else task_id)
+        await client.database.write(move_tasks.cancel, "another" if state == "unknown" else task_id)
 
 
-async def test_a_queue_has_one_active_task(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_queue_has_at_most_one_active_task(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="a")
     first = await play.start()
     with pytest.raises(TaskIsRunning):
         await play.start()
-    await stage.database.write(move_tasks.cancel, first)
+    await client.database.write(move_tasks.cancel, first)
     with pytest.raises(TaskIsRunning):
         await play.start()
     await play.run(first)
@@ -277,51 +288,51 @@ async def test_a_queue_has_one_active_task(stage: Stage) -> None:
     assert await play.latest() == [second, first]
 
 
-async def test_queues_have_tasks_of_their_own(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_tasks_of_different_queues_run_together(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="a")
     first = await play.start()
-    play.dead = await stage.beside("elsewhere")
+    play.dead = await client.another_queue("elsewhere")
     second = await play.start()
-    active = await stage.database.read(move_tasks.active)
+    active = await client.database.read(move_tasks.active)
     assert [task.id for task in active] == [first, second]
     assert await play.latest() == [first]
 
 
-async def test_a_task_survives_reopening(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="abc")
-    task_id = await play.start(named("two"), 7)
-    two = await stage.beside("two")
+async def test_task_continues_after_a_restart(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="abc")
+    task_id = await play.start(queue_name("two"), 7)
+    two = await client.another_queue("two")
     await play.step(task_id, 1)
     before = await play.task(task_id)
-    await stage.reopen()
-    two.database = stage.database
-    assert await stage.database.read(move_tasks.active) == [before]
-    assert (before.per_second, before.destination, before.moved) == (7, named("two"), 1)
+    await client.reopen()
+    two.database = client.database
+    assert await client.database.read(move_tasks.active) == [before]
+    assert (before.per_second, before.destination, before.moved) == (7, queue_name("two"), 1)
     await play.run(task_id, 1)
     assert await two.bodies() == ["a", "b", "c"]
-    assert await stage.database.read(move_tasks.active) == []
+    assert await client.database.read(move_tasks.active) == []
 
 
-async def test_the_ten_latest_tasks_are_remembered(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard")
+async def test_ten_latest_tasks_of_a_queue_are_kept(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard")
     for _ in range(13):
         await play.run(await play.start())
     expected = [f"task-{number}" for number in range(13, 3, -1)]
     assert await play.latest(20) == expected
     assert await play.latest(3) == expected[:3]
-    assert await stage.database.read(move_tasks.find, "task-3") is None
+    assert await client.database.read(move_tasks.find, "task-3") is None
 
 
-async def test_a_task_of_a_queue_that_is_gone_completes(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_task_of_deleted_queue_completes(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="a")
     task_id = await play.start()
-    await stage.database.write(queues.delete, play.dead.queue)
+    await client.database.write(queues.delete, play.dead.queue)
     assert await play.step(task_id) is None
     assert (await play.task(task_id)).status == "COMPLETED"
 
 
-async def test_a_purged_queue_has_nothing_to_move(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="a")
+async def test_task_of_purged_queue_moves_nothing(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="a")
     task_id = await play.start()
     await play.dead.purge()
     await play.run(task_id)
@@ -329,26 +340,24 @@ async def test_a_purged_queue_has_nothing_to_move(stage: Stage) -> None:
     assert await play.sources[0].bodies() == []
 
 
-async def test_a_task_that_is_not_there_has_ended(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard")
+async def test_step_of_unknown_task_moves_nothing(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard")
     assert await play.step("never") is None
 
 
-async def test_a_steps_statements_do_not_grow_with_its_messages(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="abcdefghij")
+async def test_statements_of_a_step_do_not_grow_with_its_messages(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="abcdefghij")
     task_id = await play.start()
     counted = []
     for limit in (1, 8):
-        with recording() as heard:
+        with recording() as record:
             await play.step(task_id, limit)
-        counted.append(len(heard.statements))
+        counted.append(len(record.statements))
     assert counted[0] == counted[1]
 
 
 @KINDS
-async def test_two_servers_move_each_message_once(
-    two_servers: tuple[Stage, Stage], kind: str
-) -> None:
+async def test_two_servers_move_each_message_once(two_servers: TwoServers, kind: str) -> None:
     one, other = two_servers
     play = await Play.begin(one, kind, one="abcdefghij")
     there = Play(other, play.dead, play.sources)
@@ -359,8 +368,8 @@ async def test_two_servers_move_each_message_once(
     assert await play.sources[0].bodies() == list("abcdefghij")
 
 
-async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) -> None:
-    play = await Play.begin(stage, "standard", one="ab")
+async def test_failed_step_does_not_change_the_task(client: QueueClient) -> None:
+    play = await Play.begin(client, "standard", one="ab")
     task_id = await play.start()
     before = await play.task(task_id)
 
@@ -369,12 +378,12 @@ async def test_what_fails_within_a_step_leaves_the_task_as_it_was(stage: Stage) 
         raise LookupError
 
     with pytest.raises(LookupError):
-        await stage.database.write(fail)
+        await client.database.write(fail)
     assert await play.task(task_id) == before
     assert (await play.dead.counts())[0] == 2
 
 
-async def step_beside(other: Stage, play: Play, task_id: str, rows: str) -> int | None:
+async def step_beside(other: QueueClient, play: Play, task_id: str, rows: str) -> int | None:
     """Take a step while another server holds the rows that a statement selects."""
 
     def step_meanwhile(transaction: Transaction) -> int | None:
@@ -390,8 +399,8 @@ async def step_beside(other: Stage, play: Play, task_id: str, rows: str) -> int 
 @pytest.mark.parametrize(
     ("kind", "rows"), [("standard", "messages"), ("fifo", "groups")], ids=["standard", "fifo"]
 )
-async def test_a_task_does_not_end_while_another_server_holds_what_is_left(
-    two_servers: tuple[Stage, Stage], kind: str, rows: str
+async def test_task_does_not_complete_while_another_server_locks_the_remaining_rows(
+    two_servers: TwoServers, kind: str, rows: str
 ) -> None:
     one, other = two_servers
     play = await Play.begin(one, kind, source="ab")
@@ -402,8 +411,8 @@ async def test_a_task_does_not_end_while_another_server_holds_what_is_left(
     assert (task.status, task.moved) == ("COMPLETED", 2)
 
 
-async def test_a_task_waits_for_no_group_that_another_server_holds(
-    two_servers: tuple[Stage, Stage],
+async def test_task_skips_group_that_another_server_has_locked(
+    two_servers: TwoServers,
 ) -> None:
     """A receive there may hold it and wait for the group that the task takes from."""
     one, other = two_servers
@@ -425,10 +434,12 @@ async def test_a_task_waits_for_no_group_that_another_server_holds(
 
 
 @KINDS
-async def test_a_task_does_not_wait_for_what_has_expired_in_flight(stage: Stage, kind: str) -> None:
-    play = await Play.begin(stage, kind, source="ab")
+async def test_task_does_not_wait_for_messages_that_expired_in_flight(
+    client: QueueClient, kind: str
+) -> None:
+    play = await Play.begin(client, kind, source="ab")
     assert len(await play.dead.receive(timeout_s=2 * RETENTION_S)) == 2
-    stage.clock.advance(RETENTION_S)
+    client.clock.advance(RETENTION_S)
     task_id = await play.start()
     assert await play.step(task_id) is None
     assert (await play.task(task_id)).status == "COMPLETED"

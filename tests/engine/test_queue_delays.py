@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from storage import queue_delays, queues
-from tests.engine.stage import SETTINGS, Stage, fifo_message
+from tests.engine.queue_client import SETTINGS, QueueClient, fifo_message
 
 MANY = 2_600
 
 
-async def delay(stage: Stage, delay_s: int) -> None:
+async def delay(client: QueueClient, delay_s: int) -> None:
     """Change the queue's delay, without what is done afterwards."""
     change = queues.change_attributes
-    await stage.database.write(change, stage.queue, {}, SETTINGS, delay_ms=delay_s * 1000)
-    await stage.refresh()
+    await client.database.write(change, client.queue, {}, SETTINGS, delay_ms=delay_s * 1000)
+    await client.refresh()
 
 
-async def delay_all(stage: Stage) -> int:
+async def delay_all(client: QueueClient) -> int:
     steps = 0
-    while await stage.database.write(queue_delays.apply_pending, 500):
+    while await client.database.write(queue_delays.apply_pending, 500):
         steps += 1
     return steps
 
 
-async def send_many(stage: Stage, delay_s: int = 0) -> None:
+async def send_many(client: QueueClient, delay_s: int = 0) -> None:
     messages = [fifo_message("x", f"g{number % 1_300}", delay_s=delay_s) for number in range(MANY)]
-    await stage.database.submit(stage.sending(*messages))
+    await client.database.submit(client.send_command(*messages))
 
 
-async def test_a_changed_delay_comes_to_hold_for_however_many(fifo: Stage) -> None:
+async def test_changed_delay_applies_to_all_messages_in_steps(fifo: QueueClient) -> None:
     await send_many(fifo)
     received = await fifo.receive(timeout_s=1_000)
     await delay(fifo, 60)
@@ -43,7 +43,7 @@ async def test_a_changed_delay_comes_to_hold_for_however_many(fifo: Stage) -> No
     assert len(await fifo.bodies()) == 10
 
 
-async def test_a_delay_taken_away_shows_however_many(fifo: Stage) -> None:
+async def test_removed_delay_makes_all_messages_visible(fifo: QueueClient) -> None:
     await send_many(fifo, delay_s=900)
     await delay(fifo, 0)
     await delay_all(fifo)
@@ -51,7 +51,9 @@ async def test_a_delay_taken_away_shows_however_many(fifo: Stage) -> None:
     assert [await fifo.bodies() for _ in range(130)] == [["x"] * 10] * 130
 
 
-async def test_a_step_of_a_changed_delay_is_at_so_many_messages(fifo: Stage) -> None:
+async def test_each_step_of_a_changed_delay_updates_a_limited_number_of_messages(
+    fifo: QueueClient,
+) -> None:
     await send_many(fifo)
     await delay(fifo, 60)
     delayed = []
@@ -61,7 +63,7 @@ async def test_a_step_of_a_changed_delay_is_at_so_many_messages(fifo: Stage) -> 
     assert delayed == [1_500, 2_000, 2_500, MANY]
 
 
-async def test_a_later_change_of_the_delay_holds_for_all(fifo: Stage) -> None:
+async def test_later_change_of_the_delay_applies_to_all_messages(fifo: QueueClient) -> None:
     await send_many(fifo)
     await delay(fifo, 60)
     await delay(fifo, 30)
@@ -70,7 +72,7 @@ async def test_a_later_change_of_the_delay_holds_for_all(fifo: Stage) -> None:
     assert await fifo.counts() == (MANY, 0, 0)
 
 
-async def test_what_is_sent_after_the_change_has_its_own_delay(fifo: Stage) -> None:
+async def test_message_sent_after_the_change_keeps_its_own_delay(fifo: QueueClient) -> None:
     await send_many(fifo)
     await delay(fifo, 60)
     await fifo.send_to("late", "late", delay_s=5)
@@ -79,7 +81,9 @@ async def test_what_is_sent_after_the_change_has_its_own_delay(fifo: Stage) -> N
     assert await fifo.bodies() == ["late"]
 
 
-async def test_messages_that_any_delay_leaves_visible_are_not_looked_through(fifo: Stage) -> None:
+async def test_messages_older_than_the_longest_delay_are_not_scanned(
+    fifo: QueueClient,
+) -> None:
     await send_many(fifo)
     fifo.clock.advance(900)
     await fifo.send_to("young", "young")
@@ -88,7 +92,7 @@ async def test_messages_that_any_delay_leaves_visible_are_not_looked_through(fif
     assert await fifo.counts() == (MANY, 0, 1)
 
 
-async def test_a_change_of_the_delay_outlives_a_restart(fifo: Stage) -> None:
+async def test_unfinished_change_of_the_delay_survives_a_restart(fifo: QueueClient) -> None:
     await send_many(fifo)
     await delay(fifo, 60)
     await fifo.reopen()
@@ -96,7 +100,7 @@ async def test_a_change_of_the_delay_outlives_a_restart(fifo: Stage) -> None:
     assert await fifo.counts() == (0, 0, MANY)
 
 
-async def test_a_purge_ends_a_change_of_the_delay(fifo: Stage) -> None:
+async def test_purge_ends_an_unfinished_change_of_the_delay(fifo: QueueClient) -> None:
     await send_many(fifo)
     await delay(fifo, 60)
     await fifo.purge()
