@@ -1,4 +1,4 @@
-"""The timeout of whatever a test waits for."""
+"""Timeouts of whatever a test waits for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 TIMEOUT_SECONDS = 30
 """How long a test waits for an event that must happen; only a failing test waits this long."""
+
+TRANSACTION_TIMEOUT_SECONDS = 9
+"""The same while a transaction stays open: PostgreSQL ends a transaction that is idle for 10 s."""
 
 
 def poll_until_timeout() -> Iterator[None]:

@@ -15,7 +15,7 @@ KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
 async def create_pair(
     client: QueueClient, kind: str, maximum_receives: int = 1
 ) -> tuple[QueueClient, QueueClient]:
-    """Give a queue and its dead-letter queue."""
+    """Create a queue and its dead-letter queue, and return clients of both."""
     source, target = (
         await client.another_queue("source", kind),
         await client.another_queue("target", kind),
@@ -25,11 +25,13 @@ async def create_pair(
 
 
 async def send(client: QueueClient, *names: str) -> None:
+    """Send messages, in a FIFO queue to one group."""
     group = client.send if client.queue.kind == "standard" else lambda *n: client.send_to("g", *n)
     await group(*names)
 
 
 async def exhaust(client: QueueClient, times: int = 1) -> list[Received]:
+    """Receive all messages with timeout 0; return those of the last receive."""
     for _ in range(times):
         received = await client.receive(timeout_s=0)
     client.clock.advance(0.001)
@@ -37,9 +39,9 @@ async def exhaust(client: QueueClient, times: int = 1) -> list[Received]:
 
 
 async def locations(client: QueueClient) -> dict[str, list[int]]:
-    """Tell in which queues the state and the content of each body are."""
+    """Return the ids of the queues that have each body; state and content must agree."""
 
-    def look(connection: sa.Connection) -> dict[str, list[int]]:
+    def read(connection: sa.Connection) -> dict[str, list[int]]:
         content = {row.id: row for row in connection.execute(sa.select(bodies))}
         found: dict[str, list[int]] = {row.body: [] for row in content.values()}
         for row in connection.execute(sa.select(messages)):
@@ -47,4 +49,4 @@ async def locations(client: QueueClient) -> dict[str, list[int]]:
             found[content[row.id].body].append(row.queue_id)
         return found
 
-    return await client.database.read(look)
+    return await client.database.read(read)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from storage import queues
@@ -15,7 +15,7 @@ from tests.engine.queue_client import QueueClient, new_message
 
 @dataclass
 class Message:
-    """One message as the model has it; numbers are learned from the engine."""
+    """A message of the model; the engine assigns its number."""
 
     body: str
     visible_at_ms: int
@@ -26,24 +26,24 @@ class Message:
 
 @dataclass
 class Model:
-    """What is true of one queue."""
+    """The messages of one queue, by number."""
 
     messages: dict[int, Message] = field(default_factory=dict)
     sent: int = 0
 
     def expire(self, expired_ms: int) -> None:
-        """Forget what was sent so long ago."""
+        """Remove the messages that were sent at `expired_ms` or earlier."""
         self.messages = {n: m for n, m in self.messages.items() if m.sent_at_ms > expired_ms}
 
     def visible(self, now_ms: int) -> list[int]:
-        """Give the numbers of what can be received, in the order in which it is."""
+        """Return the numbers of visible messages, in the order of delivery."""
         found = [n for n, message in self.messages.items() if message.visible_at_ms <= now_ms]
         return sorted(found, key=lambda number: (self.messages[number].visible_at_ms, number))
 
     def counts(self, now_ms: int) -> tuple[int, int, int]:
-        hidden = [m for m in self.messages.values() if m.visible_at_ms > now_ms]
-        delayed = sum(1 for message in hidden if not message.receive_count)
-        return len(self.messages) - len(hidden), len(hidden) - delayed, delayed
+        not_visible = [m for m in self.messages.values() if m.visible_at_ms > now_ms]
+        delayed = sum(1 for message in not_visible if not message.receive_count)
+        return len(self.messages) - len(not_visible), len(not_visible) - delayed, delayed
 
     def claim(self, maximum: int, timeout_ms: int, now_ms: int) -> list[tuple[Any, ...]]:
         claimed = []
@@ -69,24 +69,24 @@ class Model:
 
 
 class History:
-    """One queue, its model, and every claim that was ever made on it."""
+    """A random history of one queue, with its model and all claims."""
 
     def __init__(self, client: QueueClient, seed: int) -> None:
         self.client = client
-        self.chances = random.Random(seed)
+        self.random = Random(seed)
         self.model = Model()
         self.claims: list[Received] = []
 
     async def step(self) -> None:
-        """Do one thing, and hold its result against the model."""
+        """Run one random command, and compare its result with the model."""
         steps = [self.send, self.send, self.receive, self.receive, self.receive]
         if self.claims:
             steps += [self.delete, self.change, self.release]
-        step = self.purge if self.chances.random() < 0.01 else self.chances.choice(steps)
+        step = self.purge if self.random.random() < 0.01 else self.random.choice(steps)
         await step()
 
     async def send(self) -> None:
-        delays_s = [self.chances.choice((0, 0, 1, 7)) for _ in range(self.chances.randint(1, 4))]
+        delays_s = [self.random.choice((0, 0, 1, 7)) for _ in range(self.random.randint(1, 4))]
         bodies = [f"{self.model.sent + position}" for position in range(len(delays_s))]
         self.model.sent += len(bodies)
         messages = [new_message(*parts) for parts in zip(bodies, delays_s, strict=True)]
@@ -99,10 +99,10 @@ class History:
             self.model.messages[number] = Message(body, now_ms + delay_s * 1000, now_ms)
 
     async def receive(self) -> None:
-        maximum, timeout_s = self.chances.randint(1, 10), self.chances.choice((0, 1, 3, 30))
+        maximum, timeout_s = self.random.randint(1, 10), self.random.choice((0, 1, 3, 30))
         received = await self.client.receive(maximum, timeout_s)
         self.model.expire(self.client.expired_ms())
-        await self.bury(maximum)
+        await self.learn_moves(maximum)
         now_ms = self.client.clock.now_ms()
         assert self.model.claim(maximum, timeout_s * 1000, now_ms) == [
             (r.receipt.number, r.receipt.receive_count, r.body, r.first_received_at_ms)
@@ -110,12 +110,12 @@ class History:
         ]
         self.claims += received
 
-    async def bury(self, maximum: int) -> None:
-        """Learn what a receive of so many moved to a dead-letter queue: here there is none."""
+    async def learn_moves(self, maximum: int) -> None:
+        """Remove the messages that a receive moved to a dead-letter queue; this queue has none."""
 
     def some_claims(self) -> list[Received]:
-        count = min(len(self.claims), self.chances.randint(1, 5))
-        return self.chances.sample(self.claims, count)
+        count = min(len(self.claims), self.random.randint(1, 5))
+        return self.random.sample(self.claims, count)
 
     async def delete(self) -> None:
         claims = self.some_claims()
@@ -126,7 +126,7 @@ class History:
     async def change(self) -> None:
         self.model.expire(self.client.expired_ms())
         now_ms = self.client.clock.now_ms()
-        changes = [(c.receipt, self.chances.choice((0, 2, 20))) for c in self.some_claims()]
+        changes = [(c.receipt, self.random.choice((0, 2, 20))) for c in self.some_claims()]
         expected = [receipt.number in self.model.messages for receipt, _ in changes]
         for receipt, timeout_s in changes:
             if message := self.model.messages.get(receipt.number):
@@ -151,8 +151,8 @@ class History:
         self.model.expire(self.client.expired_ms())
         assert await self.client.counts() == self.model.counts(self.client.clock.now_ms())
 
-    async def drain(self) -> None:
-        """Receive and delete all that is left: what the model has, and nothing else."""
+    async def empty(self) -> None:
+        """Receive and delete the remaining messages: they are those of the model."""
         self.model.expire(self.client.expired_ms())
         left: list[str] = []
         while received := await self.client.receive():
@@ -163,7 +163,7 @@ class History:
 
 
 async def run_together(steps: list[Awaitable[None]]) -> None:
-    """Let all steps begin in one turn, and wait for the last even if one fails."""
+    """Start all steps together, and wait for all of them even if one fails."""
     results = await asyncio.gather(*steps, return_exceptions=True)
     for result in results:
         if result is not None:
@@ -171,14 +171,14 @@ async def run_together(steps: list[Awaitable[None]]) -> None:
 
 
 class Crowd:
-    """Consumers that take, lose and delete, and what must hold of all of them together."""
+    """Consumers that receive, miss timeouts and delete; they check that no message is shared."""
 
     def __init__(self, client: QueueClient, messages: int) -> None:
         self.client = client
-        self.chances = random.Random(messages)
+        self.random = Random(messages)
         self.messages = messages
         self.left: set[int] = set()
-        self.hidden_until_ms: dict[int, int] = {}
+        self.in_flight_until_ms: dict[int, int] = {}
 
     async def fill(self) -> None:
         while len(self.left) < self.messages:
@@ -189,14 +189,16 @@ class Crowd:
             received = await self.client.receive(10, timeout_s=30)
             for message in received:
                 number = message.receipt.number
-                assert self.hidden_until_ms.get(number, 0) <= message.received_at_ms, "in two hands"
-                self.hidden_until_ms[number] = message.received_at_ms + 30_000
+                assert self.in_flight_until_ms.get(number, 0) <= message.received_at_ms, (
+                    "received twice"
+                )
+                self.in_flight_until_ms[number] = message.received_at_ms + 30_000
             if not received:
-                # All are in flight: time passes, and some hands lose what they have.
+                # All messages are in flight: move the clock until some become visible.
                 self.client.clock.advance(0.02)
-            elif self.chances.random() < 0.05:
-                self.client.clock.advance(self.chances.choice((1, 15, 31)))
-            kept = self.chances.choice((len(received),) * 4 + (len(received) // 2, 0))
+            elif self.random.random() < 0.05:
+                self.client.clock.advance(self.random.choice((1, 15, 31)))
+            kept = self.random.choice((len(received),) * 4 + (len(received) // 2, 0))
             await self.delete(received[:kept])
 
     async def delete(self, received: list[Received]) -> None:

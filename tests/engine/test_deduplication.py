@@ -1,4 +1,4 @@
-"""Deduplication: what counts as sent before, for how long, and what the sender is told."""
+"""Deduplication: which messages are duplicates, for how long, and what their senders get."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from storage.messages.deduplication import DEDUPLICATION_MS
 from storage.queues import FIFO_BY_GROUP
 from tests.engine.queue_client import QueueClient, TwoServers, fifo_message
 
-WINDOW_S = DEDUPLICATION_MS / 1000
+INTERVAL_S = DEDUPLICATION_MS / 1000
 
 
 async def send(client: QueueClient, *names: str) -> list[SentMessage]:
-    """Send messages called `group:deduplication id:body` in one batch."""
+    """Send messages in one command; each is given as `group:deduplication id:body`."""
     messages = []
     for name in names:
         group, key, body = name.split(":")
@@ -66,12 +66,12 @@ async def test_deduplication_ids_of_one_queue_do_not_affect_another(fifo: QueueC
 @pytest.mark.parametrize(
     ("later_s", "is_new"),
     [
-        pytest.param(WINDOW_S - 0.001, False, id="a-millisecond-before"),
-        pytest.param(WINDOW_S, True, id="at-five-minutes"),
-        pytest.param(WINDOW_S + 60, True, id="at-six-minutes"),
+        pytest.param(INTERVAL_S - 0.001, False, id="a-millisecond-before"),
+        pytest.param(INTERVAL_S, True, id="at-five-minutes"),
+        pytest.param(INTERVAL_S + 60, True, id="at-six-minutes"),
     ],
 )
-@pytest.mark.parametrize("freed", [False, True], ids=["kept", "freed"])
+@pytest.mark.parametrize("freed", [False, True], ids=["stored", "freed"])
 async def test_deduplication_id_is_stored_for_five_minutes(
     fifo: QueueClient, later_s: float, is_new: bool, freed: bool
 ) -> None:
@@ -88,11 +88,11 @@ async def test_deduplication_interval_starts_at_the_first_send_and_restarts_afte
     fifo: QueueClient,
 ) -> None:
     await send(fifo, "g:d:a")
-    fifo.clock.advance(WINDOW_S - 1)
+    fifo.clock.advance(INTERVAL_S - 1)
     await send(fifo, "g:d:b")
     fifo.clock.advance(1)
     (second,) = await send(fifo, "g:d:c")
-    fifo.clock.advance(WINDOW_S - 1)
+    fifo.clock.advance(INTERVAL_S - 1)
     assert await send(fifo, "g:d:d") == [second]
     assert await fifo.bodies() == ["a", "c"]
 
@@ -143,13 +143,13 @@ async def test_deduplication_interval_of_delayed_message_starts_at_its_send(
     message = fifo_message("a", "g", "d", delay_s=900)
     (first,) = await fifo.database.submit(fifo.send_command(message))
     assert await send(fifo, "g:d:b") == [first]
-    fifo.clock.advance(WINDOW_S)
+    fifo.clock.advance(INTERVAL_S)
     assert await send(fifo, "g:d:c") != [first]
 
 
 async def test_expired_deduplication_ids_are_freed_in_steps(fifo: QueueClient) -> None:
     await send(fifo, *(f"g:{n}:x" for n in range(5)))
-    fifo.clock.advance(WINDOW_S)
+    fifo.clock.advance(INTERVAL_S)
     (kept,) = await send(fifo, "g:kept:x")
     freed = [await fifo.database.write(deduplication.free_expired, 2) for _ in range(4)]
     assert freed == [2, 2, 1, 0]

@@ -1,4 +1,4 @@
-"""Send, receive, delete, change visibility, release: what becomes of messages over time."""
+"""Messages of a standard queue: send, receive, delete, change of visibility, release."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ ODD_TEXTS = [
     pytest.param("", id="empty"),
     pytest.param("\t\n\r\r\n a \r", id="white-space"),
     pytest.param("\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467", id="emoji"),
-    pytest.param("\ufffd\ue000\ud7ff", id="edges-of-the-basic-plane"),
-    pytest.param("\U00010000\U0010fffd", id="edges-of-the-other-planes"),
-    pytest.param("'; DROP TABLE messages; -- :queue $1 ? %s", id="what-looks-like-sql"),
+    pytest.param("\ufffd\ue000\ud7ff", id="limits-of-the-basic-plane"),
+    pytest.param("\U00010000\U0010fffd", id="limits-of-the-other-planes"),
+    pytest.param("'; DROP TABLE messages; -- :queue $1 ? %s", id="sql"),
     pytest.param("x" * 1_048_576, id="1-mib"),
-    pytest.param("\u20ac" * 349_525, id="1-mib-of-three-bytes"),
+    pytest.param("\u20ac" * 349_525, id="1-mib-of-three-byte-characters"),
 ]
 
 
@@ -302,10 +302,10 @@ async def test_release_of_an_expired_claim_does_not_release_the_next_claim(
     client: QueueClient,
 ) -> None:
     await client.send("a")
-    lapsed = await client.receive_one(timeout_s=1)
+    expired = await client.receive_one(timeout_s=1)
     client.clock.advance(1)
     await client.receive_one(timeout_s=30)
-    await client.release(lapsed)
+    await client.release(expired)
     assert await client.counts() == (0, 1, 0)
     client.clock.advance(30)
     assert (await client.receive_one()).receipt.receive_count == 3

@@ -1,4 +1,4 @@
-"""Retention: an expired message is gone for everybody, long before its space is freed."""
+"""Retention: an expired message cannot be received, even before its rows are freed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from storage import move_tasks
 from storage.messages import expiry
 from storage.transaction import Transaction
 from tests.engine.queue_client import RETENTION_S, QueueClient, TwoServers, new_message, queue_name
+from tests.waiting import TRANSACTION_TIMEOUT_SECONDS
 
 
 async def free_all(client: QueueClient, limit: int = 500) -> int:
+    """Free all expired messages of the queue; return their number."""
     freed = 0
     while step := await client.database.write(expiry.free_expired, client.queue.id, limit):
         freed += step
@@ -146,7 +148,7 @@ async def test_only_queues_with_expired_messages_are_listed(client: QueueClient)
     old, young, empty = client.queue, await client.create("young"), await client.create("empty")
     await client.send("a")
     client.clock.advance(10)
-    await client.send("as young as the other queue's")
+    await client.send("as new as the other queue's")
     client.queue = young
     await client.send("b")
 
@@ -180,17 +182,17 @@ async def test_two_servers_that_free_the_same_messages_count_them_once(
     await one.send(*["young"] * 3)
     step = (one.queue.id, 500)
 
-    def free_while_the_other_tries(transaction: Transaction) -> tuple[int, int]:
+    def free_on_both_servers(transaction: Transaction) -> tuple[int, int]:
         freed = expiry.free_expired(transaction, *step)
-        others = other.database.write(expiry.free_expired, *step)
-        return freed, await_only(asyncio.wait_for(others, timeout=5))
+        second = other.database.write(expiry.free_expired, *step)
+        return freed, await_only(asyncio.wait_for(second, TRANSACTION_TIMEOUT_SECONDS))
 
-    assert await one.database.write(free_while_the_other_tries) == (5, 0)
+    assert await one.database.write(free_on_both_servers) == (5, 0)
     assert await one.counts() == (3, 0, 0)
 
 
-async def bury(client: QueueClient, *names: str) -> None:
-    """Let a redrive move messages to the queue that were sent just now."""
+async def dead_letter(client: QueueClient, *names: str) -> None:
+    """Send messages to another queue, and let its redrive policy move them to this one."""
     source = await client.another_queue("another-source")
     await source.redrive_to(client.queue.name, 1)
     await source.send(*names)
@@ -198,27 +200,27 @@ async def bury(client: QueueClient, *names: str) -> None:
     assert await source.receive() == []
 
 
-async def dead_letters_in_any_order(client: QueueClient) -> None:
-    """Move three old messages behind a younger one; hide one of them, and delay a new one."""
+async def dead_letter_out_of_order(client: QueueClient) -> None:
+    """Move three old messages behind a newer one; leave one of them in flight, and delay one."""
     source = await client.another_queue("source")
     await source.redrive_to(client.queue.name, 1)
-    await source.send("old", "older", "hidden")
+    await source.send("old", "older", "in flight")
     client.clock.advance(1_000)
-    await bury(client, "young")
+    await dead_letter(client, "young")
     await source.receive(timeout_s=0)
     assert await source.receive() == []
     await client.send("new")
     await client.send("delayed", delay_s=RETENTION_S)
     received = {message.body: message for message in await client.receive(timeout_s=0)}
-    assert set(received) == {"old", "older", "hidden", "young", "new"}
-    await client.change(received["hidden"].receipt, RETENTION_S * 2)
+    assert set(received) == {"old", "older", "in flight", "young", "new"}
+    await client.change(received["in flight"].receipt, RETENTION_S * 2)
     client.clock.advance(RETENTION_S - 1_001)
 
 
 async def test_counts_exclude_expired_dead_letters_behind_newer_ones(
     client: QueueClient,
 ) -> None:
-    await dead_letters_in_any_order(client)
+    await dead_letter_out_of_order(client)
     assert await client.counts() == (4, 1, 1)
     client.clock.advance(1)
     assert await client.counts() == (2, 0, 1)
@@ -232,7 +234,7 @@ async def test_counts_exclude_expired_dead_letters_behind_newer_ones(
 async def test_expired_dead_letters_behind_newer_ones_are_freed(
     client: QueueClient,
 ) -> None:
-    await dead_letters_in_any_order(client)
+    await dead_letter_out_of_order(client)
     queue_id = client.queue.id
 
     async def found(expired_ms: int) -> object:
@@ -253,7 +255,7 @@ async def test_expired_dead_letters_behind_newer_ones_are_freed(
 
 async def test_move_task_restarts_the_retention_of_dead_letters(client: QueueClient) -> None:
     home = await client.another_queue("home")
-    await bury(client, "a")
+    await dead_letter(client, "a")
     client.clock.advance(1_000)
     write = client.database.write
     await write(move_tasks.start, "task", client.queue, queue_name("home"), None, 1)

@@ -1,4 +1,4 @@
-"""Fair queues: whom a noisy tenant does not keep waiting, and what that costs."""
+"""Fair queues: a noisy tenant does not delay the others, and what this costs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKLOG = 20_000
 
 
 def insert(transaction: Transaction, queue_id: int, tenant_id: str, count: int) -> None:
-    """Put a tenant's backlog into a queue more quickly than by sending it."""
+    """Insert the rows of a tenant's backlog, which is faster than sending it."""
     now_ms = transaction.now_ms
     numbers = transaction.take_numbers(count)
     states: list[dict[str, Any]] = [
@@ -53,12 +53,13 @@ def insert(transaction: Transaction, queue_id: int, tenant_id: str, count: int) 
 
 
 async def flood(client: QueueClient, tenant_id: str, count: int) -> None:
+    """Add `count` messages of a tenant."""
     await client.database.write(insert, client.queue.id, tenant_id, count)
     client.clock.advance(0.001)
 
 
 async def send(client: QueueClient, *tenants: str) -> None:
-    """Send one message for each, which is called after its tenant."""
+    """Send one message for each tenant, with the tenant's name as its body."""
     await client.database.submit(
         client.send_command(*[tenant_message(one, one) for one in tenants])
     )
@@ -66,7 +67,7 @@ async def send(client: QueueClient, *tenants: str) -> None:
 
 
 async def take(client: QueueClient, count: int, timeout_s: float = 3_600) -> list[Received]:
-    """Receive so many, ten by ten, as consumers do, with time in between to be counted."""
+    """Receive `count` messages, ten at a time, and move the clock by a second."""
     received: list[Received] = []
     while len(received) < count:
         found = await client.receive(min(10, count - len(received)), timeout_s)
@@ -99,7 +100,7 @@ async def test_tenant_becomes_noisy_within_five_receives_of_one_millisecond(
     [
         pytest.param(29, 0, False, id="below-thirty"),
         pytest.param(30, 0, True, id="thirty"),
-        pytest.param(30, 270, False, id="a-tenth-and-no-more"),
+        pytest.param(30, 270, False, id="a-tenth"),
         pytest.param(31, 270, True, id="more-than-a-tenth"),
     ],
 )
@@ -134,9 +135,9 @@ async def test_messages_without_tenant_are_served_like_quiet_tenants(client: Que
     await flood(client, "noisy", 100)
     await take(client, 40)
     await send(client, "quiet")
-    await client.send("nobody's")
+    await client.send("without tenant")
     await send(client, "quiet")
-    assert await client.bodies(4) == ["quiet", "nobody's", "quiet", "noisy"]
+    assert await client.bodies(4) == ["quiet", "without tenant", "quiet", "noisy"]
 
 
 async def test_messages_without_tenant_never_become_noisy(client: QueueClient) -> None:
@@ -154,7 +155,7 @@ async def test_queue_without_tenants_counts_no_tenants(client: QueueClient) -> N
     assert not [text for text in record.texts() if "tenant_id" in text and "GROUP BY" in text]
 
 
-@pytest.mark.parametrize("end", ["deleted", "lapsed"])
+@pytest.mark.parametrize("end", ["deleted", "timeout-ended"])
 async def test_tenant_is_quiet_when_its_messages_are_no_longer_in_flight(
     client: QueueClient, end: str
 ) -> None:
@@ -241,8 +242,8 @@ async def test_statements_of_fair_receive_do_not_grow_with_the_backlog(
 TENANTS = 2_000
 
 
-async def surround(client: QueueClient) -> None:
-    """Put a quiet tenant's message in the middle of noise, and tenants around that have none."""
+async def add_quiet_tenant_among_many(client: QueueClient) -> None:
+    """Send a quiet tenant's message in the middle of a noisy backlog, among tenants without any."""
     late = [tenant_message("late", f"t{number}") for number in range(TENANTS)]
     await client.database.submit(
         client.send_command(*(message._replace(delay_ms=3_600_000) for message in late))
@@ -255,7 +256,7 @@ async def surround(client: QueueClient) -> None:
 
 
 async def test_search_for_quiet_tenants_reads_at_most_a_thousand_rows(client: QueueClient) -> None:
-    await surround(client)
+    await add_quiet_tenant_among_many(client)
     with recording() as record:
         assert await client.bodies(1) == ["noisy"]
 
@@ -272,13 +273,13 @@ async def test_search_for_quiet_tenants_reads_at_most_a_thousand_rows(client: Qu
 async def test_search_for_quiet_tenants_continues_where_the_last_one_ended(
     client: QueueClient,
 ) -> None:
-    await surround(client)
+    await add_quiet_tenant_among_many(client)
     bodies = [body for _ in range(TENANTS // 200 + 1) for body in await client.bodies(1)]
     assert bodies.count(f"t{TENANTS // 2}") == 1
 
 
 async def test_newest_message_of_quiet_tenant_is_found_at_once(client: QueueClient) -> None:
-    await surround(client)
+    await add_quiet_tenant_among_many(client)
     await send(client, "t7")
     assert await client.bodies(1) == ["t7"]
 
@@ -286,7 +287,7 @@ async def test_newest_message_of_quiet_tenant_is_found_at_once(client: QueueClie
 async def test_messages_of_many_quiet_tenants_are_served_before_noisy_ones(
     client: QueueClient,
 ) -> None:
-    await surround(client)
+    await add_quiet_tenant_among_many(client)
     await send(client, *(f"t{number}" for number in range(30)))
     await flood(client, "noisy", 100)
     bodies = [body for _ in range(3) for body in await client.bodies()]
@@ -298,7 +299,7 @@ async def test_each_message_is_received_once_while_tenants_change(client: QueueC
     seen: Counter[int] = Counter()
     for number in range(30):
         await send(client, f"tenant-{number % 7}")
-        await client.database.submit(client.send_command(new_message("nobody's")))
+        await client.database.submit(client.send_command(new_message("without tenant")))
         received = await client.receive(7)
         seen.update(message.receipt.number for message in received)
         await client.delete(*[message.receipt for message in received[::2]])

@@ -1,4 +1,4 @@
-"""Message groups: what a FIFO queue delivers, in which order, and what blocks it."""
+"""Message groups of FIFO queues: order of delivery, and what blocks a group."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def receivers(fifo: QueueClient) -> AsyncIterator[Receivers]:
 
 
 async def send_each(client: QueueClient, *names: str) -> None:
-    """Send messages called `group-body`, a millisecond apart."""
+    """Send messages a millisecond apart; the body `g1-m1` is sent to the group `g1`."""
     for name in names:
         await client.send_to(name.split("-")[0], name)
         client.clock.advance(0.001)
@@ -189,17 +189,17 @@ async def test_blocked_groups_stay_blocked_after_a_restart(fifo: QueueClient) ->
 
 
 @pytest.mark.parametrize("act", ["delete", "change"])
-@pytest.mark.parametrize("end", ["lapsed", "zero", "received-again", "shown"])
+@pytest.mark.parametrize("end", ["timeout-ended", "zero", "received-again", "changed-to-zero"])
 async def test_expired_receipt_cannot_delete_or_change(
     fifo: QueueClient, act: str, end: str
 ) -> None:
     await fifo.send_to("g", "a")
     (received,) = await fifo.receive(timeout_s=0 if end == "zero" else 30)
-    if end in {"lapsed", "received-again"}:
+    if end in {"timeout-ended", "received-again"}:
         fifo.clock.advance(30)
     if end == "received-again":
         await fifo.receive()
-    if end == "shown":
+    if end == "changed-to-zero":
         await fifo.change(received.receipt, 0)
     if act == "delete":
         assert await fifo.delete(received.receipt) == [Outcome.EXPIRED]
@@ -235,7 +235,7 @@ async def test_delayed_message_blocks_its_group_only(fifo: QueueClient) -> None:
         pytest.param(0, 20, 20, id="set"),
         pytest.param(60, 20, 20, id="shortened"),
         pytest.param(20, 60, 60, id="lengthened"),
-        pytest.param(60, 0, 0, id="taken-away"),
+        pytest.param(60, 0, 0, id="removed"),
     ],
 )
 async def test_changed_queue_delay_applies_to_messages_sent_before(
@@ -426,6 +426,7 @@ async def test_changed_queue_delay_wakes_receivers_at_the_new_time(receivers: Re
 
 
 async def statements_of_a_receive(client: QueueClient) -> int:
+    """Return the number of statements of a receive."""
     with recording() as record:
         assert await client.bodies(1) == ["free"]
     return len(record.statements)
@@ -437,7 +438,7 @@ async def statements_of_a_receive(client: QueueClient) -> int:
 async def test_statements_of_fifo_receive_do_not_grow_with_blocked_messages(
     fifo: QueueClient, groups: int, each: int
 ) -> None:
-    for group in ("first", "second"):  # the first receive of all counts what is in flight
+    for group in ("first", "second"):  # the first receive counts the messages in flight
         await fifo.send_to(group, "free")
         before = await statements_of_a_receive(fifo)
     messages = [fifo_message("x", f"g{group}") for group in range(groups) for _ in range(each)]

@@ -1,4 +1,4 @@
-"""FIFO queues against a small model of them: random histories, and a crowd of consumers."""
+"""FIFO queues compared with a model of them: random histories, and fifty consumers at once."""
 
 from __future__ import annotations
 

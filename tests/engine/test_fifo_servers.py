@@ -1,4 +1,4 @@
-"""FIFO queues that several servers of one database work on at once."""
+"""FIFO queues that two servers of one database use together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.engine.recorder import recording
 
 
 async def race(*servers: QueueClient) -> None:
-    """Let two servers meet in the same group in every way that they can, many times over."""
+    """Send to, receive from and delete from the same groups on two servers at once."""
     one, other = servers
     for number in range(40):
         group = f"g{number % 3}"
@@ -39,36 +39,36 @@ async def race(*servers: QueueClient) -> None:
 async def test_delete_locks_the_group_before_the_message(
     two_fifo_servers: TwoServers,
 ) -> None:
-    """A receive holds the group first, too: so the two never wait for each other."""
+    """A receive locks the group first too, so the two do not deadlock."""
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     received = await one.receive_one()
     deleting: list[asyncio.Task[list[Outcome]]] = []
 
-    def hold_the_group(transaction: Transaction) -> None:
+    def lock_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
         deleting.append(asyncio.create_task(other.delete(received.receipt)))
         await_only(wait_until_done_or_locked(deleting[0], one.url))
-        # What the other holds would not be waited for.
+        # SKIP LOCKED would leave out a message that the other server has locked.
         free = transaction.connection.execute(
             sa.text("SELECT id FROM messages FOR UPDATE SKIP LOCKED")
         )
         assert free.scalars().all() == [received.receipt.number]
 
-    await one.database.write(hold_the_group)
+    await one.database.write(lock_the_group)
     assert await deleting[0] == [Outcome.DONE]
 
 
 async def test_freeing_locks_the_group_before_its_expired_messages(
     two_fifo_servers: TwoServers,
 ) -> None:
-    """Upkeep that held messages first would wait for receives that wait for it, over and over."""
+    """In the reverse order, upkeep and receives would deadlock."""
     one, other = two_fifo_servers
     (number,) = await one.send_to("g", "a")
     one.clock.advance(one.retention_s)
     freeing: list[asyncio.Task[int]] = []
 
-    def hold_the_group(transaction: Transaction) -> None:
+    def lock_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
         free = other.database.write(expiry.free_expired, one.queue.id, 10)
         freeing.append(asyncio.create_task(free))
@@ -78,7 +78,7 @@ async def test_freeing_locks_the_group_before_its_expired_messages(
         )
         assert left.scalars().all() == [number]
 
-    await one.database.write(hold_the_group)
+    await one.database.write(lock_the_group)
     assert await freeing[0] == 1
     assert (await one.fifo_rows())["groups"] == 0
 
@@ -100,24 +100,24 @@ async def test_two_servers_lose_no_message_and_leave_no_empty_group(
 async def test_two_servers_that_create_the_same_groups_have_one_write_conflict_each(
     shared_postgresql: str,
 ) -> None:
-    """Where consumers keep up, groups begin with nearly every send."""
+    """Nearly every send creates its group if consumers keep up with the senders."""
     settings = WriterSettings(contended_seconds=60.0)
     one = await QueueClient.open(shared_postgresql, kind=FIFO, settings=settings)
     other = await QueueClient.open(shared_postgresql, one.clock, FIFO, settings)
     await asyncio.gather(one.receive(), other.receive())
     with recording() as record:
         for _ in range(20):
-            await send_crosswise(one, other, "abc")
+            await send_reversed(one, other, "abc")
             received = [message for _ in "abc" for message in await one.receive(10)]
             assert len(received) == 6
             await other.delete(*[message.receipt for message in received])
-    assert record.rollbacks <= 2  # one of each
+    assert record.rollbacks <= 2  # one on each server
     await other.database.close()
     await one.database.close()
 
 
-async def send_crosswise(one: QueueClient, other: QueueClient, groups: Sequence[str]) -> None:
-    """Let two servers send to the same groups at once, the other one in the reverse order."""
+async def send_reversed(one: QueueClient, other: QueueClient, groups: Sequence[str]) -> None:
+    """Send to the same groups on two servers at once, on the second in the reverse order."""
     sends = ((one, groups), (other, groups[::-1]))
     await asyncio.gather(
         *(
@@ -132,14 +132,14 @@ async def send_crosswise(one: QueueClient, other: QueueClient, groups: Sequence[
 async def test_sends_to_existing_and_new_groups_do_not_deadlock(
     two_fifo_servers: TwoServers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The one has just collided and the other has not; PostgreSQL ends one of two in a circle."""
+    """Only the first server has just had a write conflict; a deadlock would be logged."""
     one, other = two_fifo_servers
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
     one.database.writer.contended_until = inf
     with caplog.at_level(logging.DEBUG, "storage.commits.writer"):
         for number in range(40):
-            await send_crosswise(one, other, [f"new{number}", "old"])
+            await send_reversed(one, other, [f"new{number}", "old"])
             other.database.writer.contended_until = -inf
     conflicts = [record.getMessage() for record in caplog.records]
     assert all(conflict.startswith("write conflict: ") for conflict in conflicts)
@@ -177,9 +177,9 @@ async def test_message_numbers_of_a_group_increase_in_delivery_order_on_two_serv
     for _ in range(30):
         await one.send_to("g", "x")
         sends = [server.send_to("g", "x") for server in (one, other) for _ in range(3)]
-        looking = asyncio.ensure_future(other.receive())
+        receiving = asyncio.ensure_future(other.receive())
         await asyncio.gather(*sends)
-        received = await looking
+        received = await receiving
         while received := received or await other.receive():
             numbers = [message.receipt.number for message in received]
             assert [last, *numbers] == sorted({last, *numbers})

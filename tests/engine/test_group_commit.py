@@ -1,4 +1,4 @@
-"""Group commit: who shares a transaction, whom a failure harms, and when an answer is given."""
+"""Group commit: which commands share a transaction, and what a failure rolls back."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from storage.messages.commands import Command, NewMessage, Outcome, Receipt
 from storage.transaction import Transaction
 from tests.engine.queue_client import QueueClient, TwoServers, new_message, run_event_loop
 from tests.engine.recorder import recording
+from tests.waiting import TIMEOUT_SECONDS
 
 
 def bad_message(body: object = None) -> NewMessage:
-    """Give a message that no database takes."""
+    """Return a message that no database accepts."""
     return NewMessage(bytes(16), cast("str", body), b"", None, 0)
 
 
@@ -137,7 +138,7 @@ async def test_error_of_a_write_function_rolls_back_that_function_only(
 ) -> None:
     def fail(transaction: Transaction) -> None:
         insert_deletion(transaction, "never")
-        raise LookupError("mine")
+        raise LookupError("own error")
 
     with recording() as record:
         results = await asyncio.gather(
@@ -154,24 +155,24 @@ async def test_error_of_a_write_function_rolls_back_that_function_only(
 
 
 async def test_failed_transaction_sends_no_notification(client: QueueClient) -> None:
-    def announce_and_fail(transaction: Transaction) -> None:
+    def notify_and_fail(transaction: Transaction) -> None:
         transaction.notify_visible(client.queue.id, 0)
         transaction.notify_dropped(client.queue.id)
         raise LookupError
 
-    with client.database.waiters.register(client.queue.id) as place:
-        sleep = asyncio.create_task(place.sleep_until(client.clock.now_ms() + 1_000))
+    with client.database.waiters.register(client.queue.id) as receiver:
+        sleep = asyncio.create_task(receiver.sleep_until(client.clock.now_ms() + 1_000))
         with pytest.raises(LookupError):
-            await client.database.write(announce_and_fail)
+            await client.database.write(notify_and_fail)
         await run_event_loop()
         assert not sleep.done()
         client.clock.advance(1)
-        await asyncio.wait_for(sleep, timeout=5)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_cancelled_submit_does_not_undo_its_command(client: QueueClient) -> None:
-    given_up = client.database.submit(client.send_command(new_message("a")))
-    given_up.cancel()
+    cancelled = client.database.submit(client.send_command(new_message("a")))
+    cancelled.cancel()
     await client.send("b")
     assert await client.bodies() == ["a", "b"]
 
@@ -194,15 +195,15 @@ async def test_batch_of_ten_thousand_deletes_fits_into_its_statements(client: Qu
     assert await client.counts() == (0, 0, 0)
 
 
-@pytest.mark.parametrize("turns", [0, 1, 3], ids=["before", "at", "after"])
-async def test_close_commits_accepted_writes(client: QueueClient, turns: int) -> None:
+@pytest.mark.parametrize("iterations", [0, 1, 3], ids=["before", "at", "after"])
+async def test_close_commits_accepted_writes(client: QueueClient, iterations: int) -> None:
     accepted: list[asyncio.Future[Any]] = [
         client.database.submit(client.send_command(new_message("a"))) for _ in range(20)
     ]
     accepted.append(asyncio.ensure_future(client.database.write(insert_deletion, "kept")))
-    await run_event_loop(max(turns, 1))
+    await run_event_loop(max(iterations, 1))
     accepted += [client.database.submit(client.send_command(new_message("b"))) for _ in range(20)]
-    await run_event_loop(turns)
+    await run_event_loop(iterations)
     await client.database.close()
     assert all(future.done() for future in accepted[:20] + accepted[21:])
     await accepted[20]

@@ -1,4 +1,4 @@
-"""The database in memory, for test suites of others: one connection that does everything."""
+"""The database in memory: one connection for all reads and writes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from storage.messages import dropped_queues
 from tests.engine.queue_client import QueueClient, run_event_loop
+from tests.waiting import TIMEOUT_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -53,24 +54,24 @@ async def test_concurrent_reads_and_writes_in_memory_succeed(memory: QueueClient
 
 
 async def test_read_in_memory_sees_no_uncommitted_write(memory: QueueClient) -> None:
-    seen = await asyncio.gather(
-        *(memory.send(*"abc") if turn % 2 else memory.counts() for turn in range(40))
+    results = await asyncio.gather(
+        *(memory.send(*"abc") if number % 2 else memory.counts() for number in range(40))
     )
-    assert {sum(counts) % 3 for counts in seen[::2]} == {0}
+    assert {sum(counts) % 3 for counts in results[::2]} == {0}
 
 
 async def test_write_in_memory_waits_for_a_slow_read(memory: QueueClient) -> None:
     begun, done = threading.Event(), threading.Event()
 
-    def look(connection: sa.Connection) -> int | None:
+    def read_slowly(connection: sa.Connection) -> int | None:
         begun.set()
-        done.wait(5)
+        done.wait(TIMEOUT_SECONDS)
         return connection.scalar(sa.select(sa.literal(1)))
 
     engine: Any = memory.database._engine
     engine._is_quick = False
-    reading = asyncio.create_task(memory.database.read(look))
-    await asyncio.to_thread(begun.wait, 5)
+    reading = asyncio.create_task(memory.database.read(read_slowly))
+    await asyncio.to_thread(begun.wait, TIMEOUT_SECONDS)
     engine._is_quick = True
     sending = asyncio.create_task(memory.send("a"))
     await run_event_loop()

@@ -1,4 +1,4 @@
-"""Lock order: groups of FIFO queues are locked before their messages, whoever changes them."""
+"""Lock order: a transaction locks groups of FIFO queues before their messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long polls: which receiver is woken, when, and what a cancelled receiver leaves behind."""
+"""Long polls: which receiver is woken, when, and what happens when a receiver is cancelled."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from storage.polling import short_poll
 from tests.engine.queue_client import RETENTION_S, QueueClient, new_message, run_event_loop
 from tests.engine.receivers import Receivers
 from tests.engine.recorder import recording
+from tests.waiting import TIMEOUT_SECONDS
 
 
 @pytest_asyncio.fixture
@@ -129,7 +130,7 @@ async def test_claim_wakes_next_receiver_for_messages_it_leaves(client: QueueCli
         first.clear()
         received = await client.database.submit(client.receive_command(1, is_waiting=True))
         assert len(received) == 1
-        await asyncio.wait_for(sleep, timeout=5)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_claim_of_all_messages_wakes_no_receiver(client: QueueClient) -> None:
@@ -146,7 +147,7 @@ async def test_claim_of_all_messages_wakes_no_receiver(client: QueueClient) -> N
         await run_event_loop()
         assert not sleep.done()
         client.clock.advance(29)
-        await asyncio.wait_for(sleep, timeout=5)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_claim_reads_next_visible_time_only_if_another_receiver_waits(
@@ -189,19 +190,19 @@ async def test_short_poll_wakes_waiting_receiver_for_messages_it_leaves(
     assert sorted([*taken, *(answer or [])]) == ["a", "b"]
 
 
-@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("iterations", range(6))
 async def test_receiver_cancelled_after_wake_up_leaves_message_to_the_next(
-    receivers: Receivers, turns: int
+    receivers: Receivers, iterations: int
 ) -> None:
     await receivers.start(2)
     await receivers.client.send("a")
-    if turns:
-        await run_event_loop(turns - 1)
-    gone = receivers.polls.pop(0)
-    if not gone.task.cancel():
+    if iterations:
+        await run_event_loop(iterations - 1)
+    cancelled = receivers.polls.pop(0)
+    if not cancelled.task.cancel():
         return  # it has received the message already
     assert await receivers.answers() == [["a"]]
-    assert gone.task.cancelled()
+    assert cancelled.task.cancelled()
 
 
 async def test_message_released_for_cancelled_receiver_goes_to_the_next(

@@ -1,4 +1,4 @@
-"""Numbers of messages and ids of queues: strictly increasing, and never given twice."""
+"""Message numbers and queue ids: strictly increasing, and never reused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def copy_files(directory: Path, old: str, new: str) -> None:
 
 
 def increases(numbers: list[int]) -> bool:
+    """Return whether each number is greater than the one before."""
     return all(before < after for before, after in itertools.pairwise(numbers))
 
 
@@ -91,7 +92,7 @@ async def test_more_numbers_than_one_reserved_block_can_be_taken(client: QueueCl
 async def test_numbers_increase_after_a_crash(sqlite: str, tmp_path: Path) -> None:
     client = await QueueClient.open(sqlite)
     numbers = [number for _ in range(3) for number in await client.send("x", "y")]
-    # What is on the disk at this moment is what a killed process leaves behind.
+    # A killed process leaves the files as they are now.
     copy_files(tmp_path, "queueserver", "killed")
     await client.database.close()
     killed = await QueueClient.open(sqlite.replace("queueserver", "killed"), client.clock)
@@ -105,7 +106,7 @@ async def test_two_servers_never_take_the_same_number(
     two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
-    stages = [one, other] * 20
-    given = await asyncio.gather(*(client.send(*"abcde") for client in stages))
-    assert len(set(itertools.chain(*given))) == 200
-    assert all(increases(numbers) for numbers in given)
+    clients = [one, other] * 20
+    numbers_of_sends = await asyncio.gather(*(client.send(*"abcde") for client in clients))
+    assert len(set(itertools.chain(*numbers_of_sends))) == 200
+    assert all(increases(numbers) for numbers in numbers_of_sends)

@@ -69,12 +69,12 @@ def test_long_notifications_are_split_into_payloads_postgresql_accepts() -> None
     assert [each.has_background_work for each in received] == [True, False, False, False]
 
 
-def test_words_of_later_versions_are_skipped() -> None:
+def test_unknown_words_of_later_versions_are_skipped() -> None:
     _, received = notifications.decode("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
     assert received == Notifications([(7, 1_000, 1)])
 
 
-async def woken(receiver: WaitingReceiver, client: QueueClient) -> None:
+async def wait_until_woken(receiver: WaitingReceiver, client: QueueClient) -> None:
     sleep = receiver.sleep_until(client.clock.now_ms() + 1_000_000)
     await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
@@ -85,7 +85,7 @@ async def test_message_sent_to_another_server_wakes_receiver(
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
         await one.send("a")
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         assert await other.bodies() == ["a"]
 
 
@@ -99,7 +99,7 @@ async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_
     ):
         await one.send("later", delay_s=5)
         await one.send("now")
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         sleep = asyncio.create_task(second.sleep_until(one.clock.now_ms() + 1_000_000))
         await run_event_loop()
         one.clock.advance(4.999)
@@ -119,7 +119,7 @@ async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
         receiver.clear()
         assert await other.bodies() == []
         await one.delete(first.receipt)
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         assert await other.bodies() == ["b"]
 
 
@@ -130,7 +130,7 @@ async def test_purge_on_another_server_wakes_all_receivers(
     waiters = other.database.waiters
     with waiters.register(other.queue.id) as first, waiters.register(other.queue.id) as second:
         await one.purge()
-        await asyncio.gather(woken(first, other), woken(second, other))
+        await asyncio.gather(wait_until_woken(first, other), wait_until_woken(second, other))
 
 
 async def test_empty_receive_sends_no_notification(
@@ -146,6 +146,7 @@ async def test_empty_receive_sends_no_notification(
 
 
 async def end_listener_connections(url: str) -> None:
+    """End the LISTEN connections of all servers."""
     connection = await asyncpg.connect(url)
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -162,10 +163,10 @@ async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
     waiters = other.database.waiters
     with waiters.register(other.queue.id) as first, waiters.register(beside.queue.id) as second:
         await end_listener_connections(one.url)
-        await asyncio.gather(woken(first, other), woken(second, other))
+        await asyncio.gather(wait_until_woken(first, other), wait_until_woken(second, other))
         first.clear()
         await one.send("a")
-        await woken(first, other)
+        await wait_until_woken(first, other)
 
 
 async def test_receiver_waits_before_it_claims_messages_again_that_another_server_has_locked(
@@ -174,7 +175,7 @@ async def test_receiver_waits_before_it_claims_messages_again_that_another_serve
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
         await one.send("a")
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         await run_event_loop(100)
 
         def lock_while_the_other_claims(transaction: Transaction) -> None:
@@ -193,7 +194,7 @@ async def test_receiver_waits_before_it_claims_messages_again_that_another_serve
 
 
 class RecordedWork:
-    """Leader work that records when it is started and stopped, and what else it is told."""
+    """Leader work that records its calls."""
 
     def __init__(self) -> None:
         self.calls: asyncio.Queue[str] = asyncio.Queue()
@@ -216,7 +217,7 @@ class RecordedWork:
         return await asyncio.wait_for(self.calls.get(), TIMEOUT_SECONDS)
 
 
-async def test_another_server_becomes_leader_when_the_leader_goes(
+async def test_another_server_becomes_leader_when_the_leader_stops(
     postgresql: str,
 ) -> None:
     clock = ManualClock()
@@ -247,7 +248,7 @@ async def test_background_work_of_another_server_is_run_soon_by_the_leader(
 async def polling(
     postgresql: str,
 ) -> AsyncIterator[tuple[Database, Database, QueueClient]]:
-    """Give two servers on one database that pass on no notifications."""
+    """Yield two servers on one database without notifications, and a client of a queue."""
     clock = ManualClock()
     one, other = [
         await Database.open(
@@ -270,7 +271,7 @@ async def test_without_notifications_receivers_wake_at_the_poll_interval(
         for body in "ab":
             receiver.clear()
             await client.send(body)
-            await woken(receiver, client)
+            await wait_until_woken(receiver, client)
             assert await client.bodies() == [body]
     assert not [text for text in record.texts() if "NOTIFY" in text.upper()]
 
@@ -293,7 +294,7 @@ async def test_without_notifications_one_server_leads_and_resyncs(
 
 
 async def end_leader_connection(database: Database) -> None:
-    """End the connection that holds the leader's lock."""
+    """End the connection that has the leader's advisory lock."""
 
     def end(connection: sa.Connection) -> None:
         connection.exec_driver_sql(
@@ -320,6 +321,6 @@ async def test_leader_without_notifications_keeps_no_snapshot(
 
     assert await work.next_call() == "start"
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        # While it measures the clock, it has a snapshot.
+        # The leader has a snapshot only while it reads PostgreSQL's clock.
         while await one.read(horizons) != [None]:
             pass

@@ -1,4 +1,4 @@
-"""Opening a database: what is made, what is kept, what is refused, and how the refusal reads."""
+"""Opening a database: tables that are created, data that is kept, databases that are rejected."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from tests.engine.rejections import rejection
 
 
 def path_of(url: str) -> Path:
+    """Return the path of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
 def files(directory: Path) -> dict[str, bytes]:
+    """Return the contents of all files by name."""
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def make_foreign(path: Path, journal: str) -> None:
+def create_foreign(path: Path, journal: str) -> None:
+    """Create the SQLite file of another application."""
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA journal_mode={journal}")
     connection.execute("CREATE TABLE notes (text)")
@@ -39,6 +42,8 @@ def make_foreign(path: Path, journal: str) -> None:
 
 
 async def set_version(client: QueueClient, version: int) -> None:
+    """Store another schema version in the database."""
+
     def change(transaction: object) -> None:
         connection: sa.Connection = transaction.connection  # type: ignore[attr-defined]
         properties = schema.properties
@@ -134,7 +139,7 @@ async def test_path_in_missing_directory_is_rejected(tmp_path: Path) -> None:
 async def test_sqlite_file_of_another_application_is_rejected_and_not_changed(
     sqlite: str, tmp_path: Path, journal: str
 ) -> None:
-    make_foreign(path_of(sqlite), journal)
+    create_foreign(path_of(sqlite), journal)
     before = files(tmp_path)
     assert "not queueserver's" in await rejection(sqlite)
     assert files(tmp_path) == before
@@ -186,7 +191,7 @@ async def test_rejected_open_releases_the_file_lock(sqlite: str) -> None:
 
 async def test_port_without_server_is_rejected() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so no server can use it
         port = taken.getsockname()[1]
         text = await rejection(f"postgresql://user:sekret@127.0.0.1:{port}/queues")
     assert f"127.0.0.1:{port}" in text
@@ -202,11 +207,11 @@ async def test_missing_postgresql_database_is_rejected(postgres_url: str) -> Non
     assert '"no_such_database" does not exist' in await rejection(parts.geturl())
 
 
-@pytest.mark.parametrize("place", ["user", "query"])
-async def test_rejection_does_not_show_the_password(postgres_url: str, place: str) -> None:
+@pytest.mark.parametrize("part", ["user", "query"])
+async def test_rejection_does_not_show_the_password(postgres_url: str, part: str) -> None:
     parts = urlsplit(postgres_url)
-    query = f"{parts.query}&password=sekret" if place == "query" else parts.query
-    user = "stranger" if place == "query" else "stranger:sekret"
+    query = f"{parts.query}&password=sekret" if part == "query" else parts.query
+    user = "stranger" if part == "query" else "stranger:sekret"
     netloc = f"{user}@{parts.netloc.rpartition('@')[2]}"
     text = await rejection(parts._replace(netloc=netloc, query=query).geturl())
     assert "stranger" in text

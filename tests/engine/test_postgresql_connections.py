@@ -1,4 +1,4 @@
-"""How a PostgreSQL is reached: what its URL may say, useless hosts, and how long is enough."""
+"""Connections to PostgreSQL: URL options, hosts that do not answer, timeouts, and the pool."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ from tests.databases import LONG_TIMEOUTS
 from tests.engine.queue_client import QueueClient, TwoServers
 from tests.engine.recorder import recording_settings
 from tests.engine.rejections import rejection
-
-TIMEOUT_SECONDS = 4
-"""Less than the 5 seconds that a read waits for a connection."""
+from tests.waiting import TIMEOUT_SECONDS, TRANSACTION_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -35,7 +33,7 @@ TIMEOUT_SECONDS = 4
         pytest.param("target_session_attrs=best", "best", id="target_session_attrs"),
         pytest.param("target_session_attrs=standby", "standby", id="no such host"),
         pytest.param("sslmode=verify-full&sslrootcert=/no/such.pem", "/no/such.pem", id="no file"),
-        pytest.param("shiny", "bad query field", id="no option at all"),
+        pytest.param("shiny", "bad query field", id="not an option"),
     ],
 )
 async def test_invalid_url_option_is_reported_in_one_line(
@@ -46,7 +44,7 @@ async def test_invalid_url_option_is_reported_in_one_line(
 
 @pytest.fixture(scope="session")
 def tcp_postgres(postgres_url: str) -> Iterator[str]:
-    """Give the PostgreSQL's URL without options, by whatever way it is reached otherwise."""
+    """Yield the server's URL without options; PGHOST names its socket's directory."""
     with pytest.MonkeyPatch.context() as environment:
         host = urlsplit(postgres_url).query.removeprefix("host=")
         if host:
@@ -60,15 +58,15 @@ async def test_invalid_url_is_reported_in_one_line_without_the_password(url: str
 
 
 class Relay:
-    """A port on which a PostgreSQL can be reached, refuses, or never answers."""
+    """A port that relays to PostgreSQL, or that accepts connections and never answers."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._server: asyncio.Server | None = None
         self.is_silent = False
         self.host = ""
-        self.flows = asyncio.Event()
-        self.flows.set()
+        self.is_relaying = asyncio.Event()
+        self.is_relaying.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self) -> None:
@@ -87,7 +85,7 @@ class Relay:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await self.flows.wait()
+                await self.is_relaying.wait()
                 writer.write(data)
         writer.close()
 
@@ -98,7 +96,7 @@ class Relay:
             writer.close()
 
 
-@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
+@pytest.mark.parametrize("is_silent", [False, True], ids=["rejects", "is silent"])
 async def test_host_that_does_not_answer_is_tried_last_from_then_on(
     postgres_url: str, is_silent: bool
 ) -> None:
@@ -138,12 +136,12 @@ async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     client = await QueueClient.open(url, engine_settings=recording_settings(timeouts))
     await client.send("a")
     await client.counts()
-    relay.flows.clear()
+    relay.is_relaying.clear()
     for _ in range(2):
-        asked = asyncio.gather(client.send("lost"), client.counts(), return_exceptions=True)
-        answers = await asyncio.wait_for(asked, 20)
+        requests = asyncio.gather(client.send("lost"), client.counts(), return_exceptions=True)
+        answers = await asyncio.wait_for(requests, TIMEOUT_SECONDS)
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
-    relay.flows.set()
+    relay.is_relaying.set()
     assert await client.counts() == (1, 0, 0)
     await client.send("b")
     assert await client.bodies() == ["a", "b"]
@@ -153,7 +151,7 @@ async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
 
 async def test_hosts_that_all_fail_are_reported_without_the_password(postgres_url: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not listening: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so no server can use it
         host = f"127.0.0.1:{taken.getsockname()[1]}"
         text = await rejection(f"postgresql://u:sekret@{host},{host}/q")
     assert host in text
@@ -165,12 +163,12 @@ async def test_statement_after_a_statement_timeout_succeeds(
 ) -> None:
     client, _ = two_servers
 
-    def dawdle(transaction: Transaction) -> None:
+    def sleep(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SET LOCAL statement_timeout = '20ms'"))
         transaction.connection.execute(sa.text("SELECT pg_sleep(20)"))
 
     with pytest.raises(DatabaseUnavailable):
-        await client.database.write(dawdle)
+        await client.database.write(sleep)
     await client.send("a")
     assert await client.bodies() == ["a"]
 
@@ -178,28 +176,30 @@ async def test_statement_after_a_statement_timeout_succeeds(
 async def test_server_opens_its_maximum_of_connections_and_one_for_the_listener(
     postgresql: str,
 ) -> None:
+    timeouts = replace(LONG_TIMEOUTS, pool_seconds=TIMEOUT_SECONDS)
+    settings = recording_settings(timeouts)
     database = await Database.open(
-        postgresql, ManualClock(), connections=3, engine_settings=recording_settings()
+        postgresql, ManualClock(), connections=3, engine_settings=settings
     )
     done = asyncio.Event()
 
-    def stay(_connection: sa.Connection) -> None:
+    def wait_for_end(_connection: sa.Connection) -> None:
         sa.util.await_only(done.wait())
 
     await database.write(lambda _: None)
-    reads = [asyncio.create_task(database.read(stay)) for _ in range(4)]
-    watch = await asyncio.wait_for(asyncpg.connect(postgresql), 5)
+    reads = [asyncio.create_task(database.read(wait_for_end)) for _ in range(4)]
+    connection = await asyncio.wait_for(asyncpg.connect(postgresql), TIMEOUT_SECONDS)
     counting = (
         "SELECT array_agg(application_name ORDER BY application_name) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    wanted = ["queueserver"] * 3 + ["queueserver listener"]
+    expected = ["queueserver"] * 3 + ["queueserver listener"]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            while (found := await watch.fetchval(counting)) != wanted:
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
+            while (found := await connection.fetchval(counting)) != expected:
                 pass
     done.set()
     await asyncio.gather(*reads)
-    await watch.close()
+    await connection.close()
     await database.close()
-    assert found == wanted
+    assert found == expected

@@ -1,4 +1,4 @@
-"""How databases go about the hot statements: along an index from its head, whatever the backlog."""
+"""Query plans of the hot statements: each searches an index, whatever the backlog."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Values = tuple[Any, ...]
 Explain = Callable[[sa.Connection, str, Values], sa.CursorResult[Any]]
 
 
-def hot(record: Recording) -> dict[str, Values]:
-    """Give each statement that looks for rows once, with parameters that it really had."""
+def searches(record: Recording) -> dict[str, Values]:
+    """Return each statement that searches for rows, with parameters that it ran with."""
     return {
         text: parameters
         for text, parameters in record.statements
@@ -38,38 +38,39 @@ def hot(record: Recording) -> dict[str, Values]:
 
 
 def explain_on_sqlite(connection: sa.Connection, text: str, values: Values) -> sa.CursorResult[Any]:
+    """Return the plan for these parameters."""
     return connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)
 
 
 def explain_on_postgresql(connection: sa.Connection, text: str, _: Values) -> sa.CursorResult[Any]:
-    """Ask for the plan that is made once for all parameters."""
-    connection.exec_driver_sql(f"PREPARE asked AS {text}")
+    """Return the generic plan, which is made once for all parameters."""
+    connection.exec_driver_sql(f"PREPARE explained AS {text}")
     nulls = ", ".join(["NULL"] * max(map(int, re.findall(r"\$([0-9]+)", text))))
-    plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE asked({nulls})")
-    connection.exec_driver_sql("DEALLOCATE asked")
+    plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE explained({nulls})")
+    connection.exec_driver_sql("DEALLOCATE explained")
     return plan
 
 
 async def plans(
     client: QueueClient, workload: Workload, at_least: int, explain: Explain
 ) -> dict[str, list[str]]:
-    """Give how the database goes about each hot statement, line by line."""
-    statements = hot(await workload(client))
+    """Return the lines of each hot statement's plan."""
+    statements = searches(await workload(client))
 
-    def ask(transaction: Transaction) -> dict[str, list[str]]:
+    def explain_all(transaction: Transaction) -> dict[str, list[str]]:
         return {
             text: [str(row[-1]) for row in explain(transaction.connection, text, parameters)]
             for text, parameters in statements.items()
         }
 
-    found = await client.database.write(ask)
+    found = await client.database.write(explain_all)
     assert len(statements) > at_least
     return found
 
 
 def sqlite_reads_too_much(plan: list[str]) -> bool:
-    """Tell whether there is anything but searches; what was found may be walked and grouped."""
-    # What a statement found itself, so many rows at most.
+    """Return whether a plan has more than searches, and scans or groupings of found rows."""
+    # Results of subqueries, which have a limit.
     bounded = ("SCAN walk", "SCAN in_flight", "SCAN tenants", "SCAN looked_at", "SCAN (subquery")
     harmless = ("CONSTANT", "SCAN json_each", "TEMP B-TREE FOR GROUP BY", *bounded)
     return any(
@@ -91,22 +92,22 @@ _READ_TOO_MUCH = (
 _FILTERS_A_QUEUE = re.compile(
     r"Index Cond: \(queue_id = [^)]*\)\n *Filter: .*(visible_at_ms|group_id|key|\bid\b)"
 )
-"""A plan that reads all of a queue for a few of its rows."""
-_OF_A_LIST = re.compile(
+"""A plan that reads all rows of a queue to find a few of them."""
+_SORTS_A_LIST = re.compile(
     r"^(\(\(\w+\.?\w* (\+ 0\)\)|\|\| ''::text COLLATE \"C\"\)\) COLLATE \"C\")"
     r"(, | NULLS FIRST|$))+$"
 )
-"""What only rows are sorted by that a list has named."""
+"""Sort keys of rows that a list of ids or names selects."""
 
 
 def postgresql_reads_too_much(plan: list[str]) -> bool:
-    """Tell whether there is anything but scans of an index that begin where it says."""
+    """Return whether a plan has more than index scans with an index condition."""
     whole = "\n".join(plan)
     if any(word in whole for word in _READ_TOO_MUCH):
         return True
     if _FILTERS_A_QUEUE.search(whole):
         return True
-    if any(not _OF_A_LIST.search(key) for key in re.findall(r"Sort Key: (.*)", whole)):
+    if any(not _SORTS_A_LIST.search(key) for key in re.findall(r"Sort Key: (.*)", whole)):
         return True
     return len(re.findall(r"Index (Only )?Scan", whole)) != whole.count("Index Cond:")
 

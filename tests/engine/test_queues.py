@@ -1,4 +1,4 @@
-"""Queues: creation, change, purge and end, in constant time and against copies that are stale."""
+"""Queues: create, change, purge and delete, in constant time, and stale revisions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from tests.engine.queue_client import (
     run_event_loop,
 )
 from tests.engine.recorder import recording
+from tests.waiting import TIMEOUT_SECONDS
 
-PURGE_OR_DELETE = pytest.mark.parametrize("end", [queues.purge, queues.delete])
+PURGE_OR_DELETE = pytest.mark.parametrize("drop", [queues.purge, queues.delete])
 
 COMMANDS = [
     pytest.param(lambda client: client.send_command(new_message("late")), id="send"),
@@ -37,7 +38,8 @@ COMMANDS = [
 ]
 
 
-async def free_leftovers(client: QueueClient, limit: int) -> int:
+async def free_dropped(client: QueueClient, limit: int) -> int:
+    """Free the rows of all dropped queues; return the number of steps."""
     steps = 0
     while await client.database.write(dropped_queues.free_dropped, limit):
         steps += 1
@@ -159,13 +161,13 @@ async def test_change_with_a_stale_revision_is_rejected_and_writes_nothing(
 
 @PURGE_OR_DELETE
 async def test_purge_or_delete_with_a_stale_revision_is_rejected_and_writes_nothing(
-    client: QueueClient, end: Callable[..., None]
+    client: QueueClient, drop: Callable[..., None]
 ) -> None:
     await client.send("a")
     await client.database.write(queues.change_tags, client.queue, {"first": "1"})
     before = await client.find()
     with pytest.raises(QueueChanged):
-        await client.database.write(end, client.queue)
+        await client.database.write(drop, client.queue)
     await client.refresh()
     assert client.queue == before
     assert await client.bodies() == ["a"]
@@ -202,19 +204,19 @@ async def test_command_with_a_stale_revision_does_not_affect_the_others_of_its_b
 
 @PURGE_OR_DELETE
 async def test_statements_of_purge_or_delete_do_not_grow_with_the_backlog(
-    client: QueueClient, end: Callable[..., None]
+    client: QueueClient, drop: Callable[..., None]
 ) -> None:
-    said = {}
+    statements = {}
     for size in (10, 5_000):
         client.queue = await client.create(f"with-{size}")
         await client.database.submit(client.send_command(*[new_message("x")] * size))
-        # A first write may reserve numbers, which has nothing to do with the size.
+        # This write reserves numbers if necessary, so that the next one does not.
         await client.database.write(lambda transaction: transaction.take_numbers(1))
         with recording() as record:
-            await client.database.write(end, client.queue)
-        said[size] = record.texts()
-    assert len(said[10]) > 1
-    assert said[10] == said[5_000]
+            await client.database.write(drop, client.queue)
+        statements[size] = record.texts()
+    assert len(statements[10]) > 1
+    assert statements[10] == statements[5_000]
 
 
 async def test_purged_queue_is_empty_and_can_be_used(client: QueueClient) -> None:
@@ -243,7 +245,7 @@ async def test_receipts_from_before_a_purge_have_no_effect(
     await client.purge()
     await client.send("new")
     if freed:
-        await free_leftovers(client, 500)
+        await free_dropped(client, 500)
     assert not await client.change(old.receipt, 0)
     await client.delete(old.receipt)
     await client.release(old)
@@ -282,38 +284,38 @@ async def test_deletion_time_is_stored_until_it_is_freed(client: QueueClient) ->
 
 @PURGE_OR_DELETE
 async def test_rows_of_dropped_queue_are_freed_in_steps(
-    client: QueueClient, end: Callable[..., None]
+    client: QueueClient, drop: Callable[..., None]
 ) -> None:
     kept = await client.create("kept")
     await client.send(*["old"] * 25)
     await client.receive(3)
-    await client.database.write(end, client.queue)
-    client.queue, ended = kept, client.queue
+    await client.database.write(drop, client.queue)
+    client.queue, dropped = kept, client.queue
     await client.send("kept")
-    left = 25
+    remaining = 25
     for freed in (10, 10, 5):
         assert await client.database.write(dropped_queues.free_dropped, 10)
-        left -= freed
+        remaining -= freed
         rows = await client.rows()
-        assert rows["messages"] == rows["bodies"] == left + 1
-    assert await free_leftovers(client, 10) == 0
+        assert rows["messages"] == rows["bodies"] == remaining + 1
+    assert await free_dropped(client, 10) == 0
     rows = await client.rows()
     assert rows["dropped_queues"] == 0
-    assert rows["backlogs"] == (2 if end is queues.purge else 1)
+    assert rows["backlogs"] == (2 if drop is queues.purge else 1)
     assert await client.counts() == (1, 0, 0)
-    assert ended.id != kept.id
+    assert dropped.id != kept.id
 
 
 @PURGE_OR_DELETE
 async def test_hints_of_dropped_queue_are_removed(
-    client: QueueClient, end: Callable[..., None]
+    client: QueueClient, drop: Callable[..., None]
 ) -> None:
     await client.send("old")
     await client.receive_one()
-    remembered = client.database.hints._by_queue
-    assert client.queue.id in remembered
-    await client.database.write(end, client.queue)
-    assert client.queue.id not in remembered
+    hints = client.database.hints._by_queue
+    assert client.queue.id in hints
+    await client.database.write(drop, client.queue)
+    assert client.queue.id not in hints
 
 
 async def test_rows_of_many_dropped_queues_are_all_freed(
@@ -324,14 +326,14 @@ async def test_rows_of_many_dropped_queues_are_all_freed(
         await client.send(*["x"] * size) if size else None
         await client.purge()
         assert client.queue.id > queue.id
-    await free_leftovers(client, 4)
+    await free_dropped(client, 4)
     rows = await client.rows()
     assert rows == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
 @PURGE_OR_DELETE
 async def test_purge_or_delete_wakes_all_receivers(
-    client: QueueClient, end: Callable[..., None]
+    client: QueueClient, drop: Callable[..., None]
 ) -> None:
     waiters = client.database.waiters
     with waiters.register(client.queue.id) as one, waiters.register(client.queue.id) as other:
@@ -339,8 +341,8 @@ async def test_purge_or_delete_wakes_all_receivers(
         sleeps = [asyncio.create_task(each.sleep_until(deadline_ms)) for each in (one, other)]
         await run_event_loop()
         assert not any(sleep.done() for sleep in sleeps)
-        await client.database.write(end, client.queue)
-        await asyncio.wait_for(asyncio.gather(*sleeps), timeout=5)
+        await client.database.write(drop, client.queue)
+        await asyncio.wait_for(asyncio.gather(*sleeps), TIMEOUT_SECONDS)
 
 
 async def test_all_queues_are_listed_by_id_in_pages(client: QueueClient) -> None:
@@ -358,7 +360,7 @@ async def test_counts_are_of_one_snapshot_while_another_server_writes(
     steps = iter([other.send("x", "y"), other.receive()])
 
     @sa.event.listens_for(sa.Engine, "after_cursor_execute")
-    def interfere(_connection: object, _cursor: object, text: str, *_: object) -> None:
+    def run_on_other_server(_connection: object, _cursor: object, text: str, *_: object) -> None:
         if text.startswith("SELECT backlogs"):
             for step in steps:
                 await_only(step)
@@ -366,5 +368,5 @@ async def test_counts_are_of_one_snapshot_while_another_server_writes(
     try:
         assert await one.counts() == (0, 0, 0)
     finally:
-        sa.event.remove(sa.Engine, "after_cursor_execute", interfere)
+        sa.event.remove(sa.Engine, "after_cursor_execute", run_on_other_server)
     assert await one.counts() == (0, 2, 0)

@@ -1,4 +1,4 @@
-"""Receives that named themselves, and are given again what they were given."""
+"""Receive attempts: a receive repeated with the same attempt id returns the same messages."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from storage.messages.receive_attempts import ATTEMPT_MS
 from tests.engine.queue_client import QueueClient, fifo_message
 
 
-async def attempt(
+async def receive(
     client: QueueClient, name: str = "try", maximum: int = 2, timeout_s: float = 30, asked: int = 1
 ) -> list[Received]:
+    """Receive with an attempt id; `asked` stands for the request's other parameters."""
     command = client.receive_command(
         maximum, timeout_s, attempt=ReceiveAttempt(name, [asked, timeout_s])
     )
@@ -26,20 +27,20 @@ async def attempt(
 
 async def test_repeated_attempt_returns_the_same_receipts(fifo: QueueClient) -> None:
     await fifo.send_to("g", *"abc")
-    first = await attempt(fifo)
+    first = await receive(fifo)
     fifo.clock.advance(10)
-    assert await attempt(fifo) == first
+    assert await receive(fifo) == first
     await fifo.reopen()
-    assert await attempt(fifo) == first
+    assert await receive(fifo) == first
     assert [message.body for message in first] == ["a", "b"]
 
 
 async def test_repeated_attempt_restarts_the_visibility_timeout(fifo: QueueClient) -> None:
     await fifo.send_to("g", *"abc")
-    first = await attempt(fifo)
+    first = await receive(fifo)
     for _ in range(3):
         fifo.clock.advance(29)
-        assert await attempt(fifo) == first
+        assert await receive(fifo) == first
     assert await fifo.bodies() == []
     fifo.clock.advance(29.999)
     assert await fifo.delete(first[0].receipt) == [Outcome.DONE]
@@ -51,24 +52,24 @@ async def test_repeated_attempt_restarts_the_visibility_timeout(fifo: QueueClien
 async def test_other_attempt_receives_other_messages(fifo: QueueClient) -> None:
     await fifo.send_to("g", *"ab")
     await fifo.send_to("h", *"cd")
-    assert [message.body for message in await attempt(fifo, "one")] == ["a", "b"]
-    assert [message.body for message in await attempt(fifo, "two")] == ["c", "d"]
+    assert [message.body for message in await receive(fifo, "one")] == ["a", "b"]
+    assert [message.body for message in await receive(fifo, "two")] == ["c", "d"]
 
 
 async def test_attempt_that_received_nothing_can_receive_later(fifo: QueueClient) -> None:
-    assert await attempt(fifo) == []
+    assert await receive(fifo) == []
     await fifo.send_to("g", "a")
-    assert [message.body for message in await attempt(fifo)] == ["a"]
+    assert [message.body for message in await receive(fifo)] == ["a"]
 
 
-Meets = Callable[[QueueClient, list[Received]], Awaitable[object]]
+Change = Callable[[QueueClient, list[Received]], Awaitable[object]]
 
 
-async def lapse(client: QueueClient, _: list[Received]) -> None:
+async def end_timeout(client: QueueClient, _: list[Received]) -> None:
     client.clock.advance(30)
 
 
-async def lapse_and_be_received(client: QueueClient, _: list[Received]) -> None:
+async def end_timeout_and_receive(client: QueueClient, _: list[Received]) -> None:
     client.clock.advance(30)
     await client.receive()
 
@@ -78,32 +79,32 @@ async def expire(client: QueueClient, _: list[Received]) -> None:
     client.clock.advance(10)
 
 
-MEETS: list[tuple[str, Meets]] = [
+CHANGES: list[tuple[str, Change]] = [
     ("deleted", lambda client, received: client.delete(received[1].receipt)),
     ("all-deleted", lambda client, all_: client.delete(*[message.receipt for message in all_])),
     ("changed", lambda client, received: client.change(received[0].receipt, 60)),
-    ("shown", lambda client, received: client.change(received[1].receipt, 0)),
-    ("lapsed", lapse),
-    ("received-again", lapse_and_be_received),
+    ("timeout-zero", lambda client, received: client.change(received[1].receipt, 0)),
+    ("timeout-ended", end_timeout),
+    ("received-again", end_timeout_and_receive),
     ("expired", expire),
 ]
 
 
-@pytest.mark.parametrize("meets", [pytest.param(meets, id=name) for name, meets in MEETS])
+@pytest.mark.parametrize("change", [pytest.param(change, id=name) for name, change in CHANGES])
 async def test_attempt_expires_when_one_of_its_messages_changes(
-    fifo: QueueClient, meets: Meets
+    fifo: QueueClient, change: Change
 ) -> None:
     await fifo.send_to("g", *"abc")
-    await meets(fifo, await attempt(fifo))
+    await change(fifo, await receive(fifo))
     with pytest.raises(ReceiveAttemptExpired):
-        await attempt(fifo)
+        await receive(fifo)
 
 
 async def test_attempt_with_visibility_timeout_zero_expires_at_once(fifo: QueueClient) -> None:
     await fifo.send_to("g", "a")
-    await attempt(fifo, timeout_s=0)
+    await receive(fifo, timeout_s=0)
     with pytest.raises(ReceiveAttemptExpired):
-        await attempt(fifo, timeout_s=0)
+        await receive(fifo, timeout_s=0)
 
 
 @pytest.mark.parametrize("differs", [{"timeout_s": 40}, {"asked": 2}], ids=["timeout", "maximum"])
@@ -111,27 +112,27 @@ async def test_repeated_attempt_with_other_parameters_is_rejected(
     fifo: QueueClient, differs: dict[str, Any]
 ) -> None:
     await fifo.send_to("g", *"abc")
-    first = await attempt(fifo)
+    first = await receive(fifo)
     with pytest.raises(ReceiveAttemptExpired):
-        await attempt(fifo, **differs)
-    assert await attempt(fifo) == first
+        await receive(fifo, **differs)
+    assert await receive(fifo) == first
 
 
-@pytest.mark.parametrize("freed", [False, True], ids=["kept", "freed"])
+@pytest.mark.parametrize("freed", [False, True], ids=["stored", "freed"])
 async def test_attempt_is_stored_for_five_minutes_from_its_first_receive(
     fifo: QueueClient, freed: bool
 ) -> None:
     await fifo.send_to("g", "a")
     await fifo.send_to("h", "b")
-    first = await attempt(fifo, maximum=1, timeout_s=3_600)
+    first = await receive(fifo, maximum=1, timeout_s=3_600)
     for _ in range(2):
         fifo.clock.advance(ATTEMPT_MS / 2_000 - 0.001)
-        assert await attempt(fifo, maximum=1, timeout_s=3_600) == first
+        assert await receive(fifo, maximum=1, timeout_s=3_600) == first
     fifo.clock.advance(0.002)
     if freed:
         assert await fifo.database.write(receive_attempts.free_expired, 10) == 1
         assert (await fifo.fifo_rows())["receive_attempts"] == 0
-    received = await attempt(fifo, maximum=1, timeout_s=3_600)
+    received = await receive(fifo, maximum=1, timeout_s=3_600)
     assert [message.body for message in received] == ["b"]
 
 
@@ -139,16 +140,16 @@ async def test_attempt_of_one_queue_does_not_affect_another(fifo: QueueClient) -
     other = await fifo.another_queue("other")
     await fifo.send_to("g", "a")
     await other.send_to("g", "b")
-    assert [message.body for message in await attempt(fifo)] == ["a"]
-    assert [message.body for message in await attempt(other)] == ["b"]
+    assert [message.body for message in await receive(fifo)] == ["a"]
+    assert [message.body for message in await receive(other)] == ["b"]
 
 
 async def test_purge_deletes_attempts(fifo: QueueClient) -> None:
     await fifo.send_to("g", "a")
-    await attempt(fifo)
+    await receive(fifo)
     await fifo.purge()
     await fifo.send_to("g", "b")
-    assert [message.body for message in await attempt(fifo)] == ["b"]
+    assert [message.body for message in await receive(fifo)] == ["b"]
     while await fifo.database.write(dropped_queues.free_dropped, 1):
         pass
     assert (await fifo.fifo_rows())["receive_attempts"] == 1
@@ -158,7 +159,7 @@ async def test_same_attempt_twice_in_one_batch_receives_once(fifo: QueueClient) 
     for group in "gh":
         await fifo.database.submit(fifo.send_command(fifo_message(group, group)))
     one, two, other = await asyncio.gather(
-        attempt(fifo, maximum=1), attempt(fifo, maximum=1), attempt(fifo, "other", maximum=1)
+        receive(fifo, maximum=1), receive(fifo, maximum=1), receive(fifo, "other", maximum=1)
     )
     assert one == two
     assert [message.body for message in one + other] == ["g", "h"]
@@ -166,7 +167,7 @@ async def test_same_attempt_twice_in_one_batch_receives_once(fifo: QueueClient) 
 
 async def test_withdrawn_attempt_receives_and_changes_nothing(fifo: QueueClient) -> None:
     await fifo.send_to("g", *"ab")
-    first = await attempt(fifo)
+    first = await receive(fifo)
     fifo.clock.advance(20)
     command = fifo.receive_command(2, 30, attempt=ReceiveAttempt("try", [1, 30]))
     command.withdraw()
@@ -177,9 +178,9 @@ async def test_withdrawn_attempt_receives_and_changes_nothing(fifo: QueueClient)
 
 async def test_repeated_attempt_blocks_its_group_until_the_new_timeout(fifo: QueueClient) -> None:
     await fifo.send_to("g", *"ab")
-    await attempt(fifo, maximum=1)
+    await receive(fifo, maximum=1)
     fifo.clock.advance(20)
-    await attempt(fifo, maximum=1)
+    await receive(fifo, maximum=1)
     fifo.clock.advance(20)
     assert await fifo.bodies() == []
     fifo.clock.advance(10)

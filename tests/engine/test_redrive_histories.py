@@ -1,7 +1,7 @@
-"""Random histories of queues with dead-letter queues and move tasks, against the small models.
+"""Random histories of queues with dead-letter queues and move tasks, compared with models.
 
-Which messages a receive moves besides those that stood in its way is the engine's affair: that is
-learned from it, as numbers are, and held against what may move and what must.
+A receive must move the exhausted messages before those it returns, and may move more. The model
+reads from the database which ones it moved, and checks that each was allowed to move.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAXIMUM_RECEIVES = 2
 
 
 async def numbers_of(client: QueueClient) -> dict[str, int]:
-    """Tell under which numbers a queue has which bodies."""
+    """Return the number of each body of a queue."""
     statement = sa.select(bodies.c.body, bodies.c.id).where(bodies.c.queue_id == client.queue.id)
     return await client.database.read(
         lambda connection: {row.body: row.id for row in connection.execute(statement)}
@@ -48,22 +48,22 @@ async def move_back(
         done = await write(move_tasks.step, task_id, limit)
 
 
-class Dead(standard.History):
-    """A dead-letter queue: nothing is sent to it."""
+class DeadLetterHistory(standard.History):
+    """A dead-letter queue, to which no producer sends."""
 
     send = standard.History.receive
 
 
-class Dying(standard.History):
-    """A standard queue with a dead-letter queue, both of which soon forget."""
+class SourceHistory(standard.History):
+    """A standard queue with a dead-letter queue; both have a short retention."""
 
     def __init__(self, client: QueueClient, dead: QueueClient, seed: int) -> None:
         super().__init__(client, seed)
-        self.dead = Dead(dead, seed + 1)
+        self.dead = DeadLetterHistory(dead, seed + 1)
         self.tasks = 0
 
     async def step(self) -> None:
-        chance = self.chances.random()
+        chance = self.random.random()
         if chance < 0.03:
             await self.move_back()
         elif chance < 0.12:
@@ -71,23 +71,22 @@ class Dying(standard.History):
         else:
             await super().step()
 
-    async def bury(self, maximum: int) -> None:
+    async def learn_moves(self, maximum: int) -> None:
         now_ms = self.client.clock.now_ms()
         self.dead.model.expire(self.dead.client.expired_ms())
         numbers = await numbers_of(self.dead.client)
-        fit, moved, left = 0, [], []
+        deliverable, moved = 0, []
         for number in self.model.visible(now_ms):
             message = self.model.messages[number]
             if message.receive_count < MAXIMUM_RECEIVES:
-                fit += 1
+                deliverable += 1
             elif message.body in numbers:
                 moved.append(number)
             else:
-                left.append(number)
-                assert fit >= maximum, "it stood in the way"
-        buried = [self.model.messages.pop(number) for number in moved]
+                assert deliverable >= maximum, "an exhausted message was not moved"
+        dead_letters = [self.model.messages.pop(number) for number in moved]
         assert not {m.body for m in self.model.messages.values()} & numbers.keys()
-        for message in buried:
+        for message in dead_letters:
             message.visible_at_ms = now_ms
             self.dead.model.messages[numbers[message.body]] = message
 
@@ -95,9 +94,9 @@ class Dying(standard.History):
         self.tasks += 1
         now_ms = self.client.clock.now_ms()
         self.dead.model.expire(self.dead.client.expired_ms())
-        destination = self.chances.choice((None, queue_name(self.client.queue.name)))
+        destination = self.random.choice((None, queue_name(self.client.queue.name)))
         task_id = f"{self.client.queue.name}-{self.tasks}"
-        await move_back(self.dead.client, task_id, destination, self.chances.randint(1, 5))
+        await move_back(self.dead.client, task_id, destination, self.random.randint(1, 5))
         numbers = await numbers_of(self.client)
         arrived = []
         for number in sorted(self.dead.model.visible(now_ms)):
@@ -111,7 +110,7 @@ class Dying(standard.History):
         await self.dead.check_counts()
 
     async def free(self) -> None:
-        """Free what has expired, as upkeep does: that, and nothing else, is gone."""
+        """Free expired messages, as upkeep does; check that no other message is freed."""
         for history in (self, self.dead):
             client = history.client
             now_ms = client.clock.now_ms()
@@ -122,10 +121,10 @@ class Dying(standard.History):
                 m.body for m in history.model.messages.values()
             }
 
-    async def drain(self) -> None:
+    async def empty(self) -> None:
         await self.client.stop_redrive()
-        await super().drain()
-        await self.dead.drain()
+        await super().empty()
+        await self.dead.empty()
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -139,7 +138,7 @@ async def test_standard_queues_and_their_dead_letter_queues_agree_with_the_model
         await source.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
         await source.set_retention(40)
         await dead.set_retention(45)
-        histories.append(Dying(source, dead, 2 * (seed * HISTORIES + position)))
+        histories.append(SourceHistory(source, dead, 2 * (seed * HISTORIES + position)))
     for number in range(ROUNDS):
         await run_together([history.step() for history in histories])
         await run_together([history.check_counts() for history in histories[number % 4 :: 4]])
@@ -150,12 +149,12 @@ async def test_standard_queues_and_their_dead_letter_queues_agree_with_the_model
     for seconds in (0, 8, 8, 16):
         client.clock.advance(seconds)
         await run_together([history.free() for history in histories])
-    await run_together([history.drain() for history in histories])
+    await run_together([history.empty() for history in histories])
     rows = await client.rows()
     assert (rows["messages"], rows["bodies"], rows["dropped_queues"]) == (0, 0, 0)
 
 
-class DyingGroups(fifo.History):
+class FifoSourceHistory(fifo.History):
     """A FIFO queue with a dead-letter queue."""
 
     def __init__(self, client: QueueClient, dead: QueueClient, seed: int) -> None:
@@ -168,7 +167,7 @@ class DyingGroups(fifo.History):
         steps = [*super().steps(), *[dead.receive] * 3, *[dead.delete] * 2]
         return [*steps, dead.change, dead.release, self.move_back]
 
-    async def bury(
+    async def learn_moves(
         self, deliverable: dict[str, list[int]], received: list[Received], maximum: int
     ) -> dict[str, list[int]]:
         now_ms = self.now_ms()
@@ -177,24 +176,24 @@ class DyingGroups(fifo.History):
         taken = {message.receipt.number for message in received}
         fit: dict[str, list[int]] = {}
         for name, group in deliverable.items():
-            held = {number: self.model.groups[name][number] for number in group}
-            exhausted = [n for n in group if held[n].receive_count >= MAXIMUM_RECEIVES]
+            stored = {number: self.model.groups[name][number] for number in group}
+            exhausted = [n for n in group if stored[n].receive_count >= MAXIMUM_RECEIVES]
             fit[name] = [number for number in group if number not in exhausted]
-            moved = [number for number in exhausted if held[number].body in numbers]
+            moved = [number for number in exhausted if stored[number].body in numbers]
             assert moved == exhausted[: len(moved)], "out of order"
             last = max((number for number in group if number in taken), default=0)
             for number in exhausted[len(moved) :]:
-                assert len(received) == maximum, "it stood in the way"
-                assert number > last, "it stood in the way"
+                assert len(received) == maximum, "an exhausted message was not moved"
+                assert number > last, "an exhausted message was not moved"
             for number in moved:
                 self.move(name, self.model.groups[name].pop(number), numbers, now_ms)
         return {name: group for name, group in fit.items() if group}
 
-    def move(self, name: str, held: FifoMessage, numbers: dict[str, int], now_ms: int) -> None:
-        """Let a dead letter be the last of its group, as if it were sent now."""
+    def move(self, name: str, stored: FifoMessage, numbers: dict[str, int], now_ms: int) -> None:
+        """Add a dead letter as the last message of its group, as if it were sent now."""
         group = self.dead.model.groups[name]
-        assert numbers[held.body] > max(group, default=0), "out of order"
-        group[numbers[held.body]] = FifoMessage(held.body, now_ms, now_ms, held.receive_count)
+        assert numbers[stored.body] > max(group, default=0), "out of order"
+        group[numbers[stored.body]] = FifoMessage(stored.body, now_ms, now_ms, stored.receive_count)
 
     async def move_back(self) -> None:
         self.tasks += 1
@@ -202,9 +201,9 @@ class DyingGroups(fifo.History):
         self.model.expire(now_ms)
         self.dead.model.expire(now_ms)
         deliverable = self.dead.model.deliverable(now_ms)
-        destination = self.chances.choice((None, queue_name(self.client.queue.name)))
+        destination = self.random.choice((None, queue_name(self.client.queue.name)))
         task_id = f"{self.client.queue.name}-{self.tasks}"
-        await move_back(self.dead.client, task_id, destination, self.chances.randint(1, 5))
+        await move_back(self.dead.client, task_id, destination, self.random.randint(1, 5))
         numbers = await numbers_of(self.client)
         for name, group in deliverable.items():
             for number in group:
@@ -229,5 +228,5 @@ async def test_fifo_queues_and_their_dead_letter_queues_agree_with_the_model(
         source = await client.another_queue(f"source-{seed}.fifo")
         dead = await client.another_queue(f"dead-{seed}.fifo")
         await source.redrive_to(dead.queue.name, MAXIMUM_RECEIVES)
-        await DyingGroups(source, dead, 2 * seed).run(reopens=False)
+        await FifoSourceHistory(source, dead, 2 * seed).run(reopens=False)
     await client.database.close()

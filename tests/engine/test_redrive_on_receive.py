@@ -1,4 +1,4 @@
-"""Dead-letter queues: when a message is moved there, what it keeps, and what it begins anew."""
+"""Dead-letter queues: when a receive moves a message there, and what the message keeps."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ async def test_failed_receive_moves_nothing(client: QueueClient, kind: str) -> N
     await send(source, "a")
     await exhaust(source)
 
-    def break_off(_driver: Driver, text: str, *_: object) -> None:
+    def fail(_driver: Driver, text: str, *_: object) -> None:
         if text.startswith("UPDATE bodies"):
             raise RuntimeError
 
-    with watching(Watcher(statement=break_off)), pytest.raises(RuntimeError):
+    with watching(Watcher(statement=fail)), pytest.raises(RuntimeError):
         await source.receive()
     assert await locations(client) == {"a": [source.queue.id]}
     assert (await source.counts(), await target.counts()) == ((1, 0, 0), (0, 0, 0))

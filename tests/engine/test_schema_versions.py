@@ -1,8 +1,8 @@
-"""Databases of earlier schema versions: what opening migrates, and that nothing is lost by it.
+"""Databases of earlier schema versions: opening migrates them and loses nothing.
 
 `schema_versions/` has one dump for each kind of database. A script made both with the code of the
-last commit with that version: it did the requests below through the actions, on a manual clock,
-without background work, and dumped what was there (`iterdump` of SQLite; `pg_dump --inserts
+last commit with that version: it ran the requests below through the actions, on a manual clock,
+without background work, and dumped the database (`iterdump` of SQLite; `pg_dump --inserts
 --no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.
 
 Version 1: queues of every kind, in two accounts and regions, with a policy, tags and redrive
@@ -54,11 +54,12 @@ def arn(name: str, context: RequestContext = HOME) -> str:
 
 
 def path_of(url: str) -> Path:
+    """Return the path of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
 async def restore(url: str, version: int) -> dict[str, str]:
-    """Make an empty database what the dump says; return the receipt handles."""
+    """Load the dump of a version into an empty database; return the receipt handles."""
     kind = url.partition(":")[0]
     dump = (DUMPS / f"version_{version}.{kind}.sql").read_text()
     handles: dict[str, str] = json.loads(dump.partition("\n")[0].removeprefix("-- "))
@@ -74,7 +75,7 @@ async def restore(url: str, version: int) -> dict[str, str]:
 
 
 class Server:
-    """The actions on a migrated database, at the time of its dump."""
+    """The actions of a server on a migrated database, at the time of its dump."""
 
     def __init__(self, database: Database, clock: ManualClock, handles: dict[str, str]) -> None:
         self.database = database
@@ -117,7 +118,7 @@ class Server:
         )
         return await self.messages.send_message(HOME, message)
 
-    async def show(self, name: str, handle: str) -> None:
+    async def make_visible(self, name: str, handle: str) -> None:
         await self.messages.change_message_visibility(
             HOME, actions.ChangeMessageVisibility(name, handle, 0)
         )
@@ -140,7 +141,7 @@ class Server:
         return await self.database.read(count)
 
     async def run_task(self, source: str) -> None:
-        """Take steps of the latest task of a queue until it ends."""
+        """Run the latest move task of a queue to its end."""
         latest = (HOME.account, HOME.region, source, 1)
         (task,) = await self.database.read(move_tasks.latest, *latest)
         while await self.database.write(move_tasks.step, task.id, 1) is not None:
@@ -149,7 +150,7 @@ class Server:
 
 @pytest_asyncio.fixture
 async def server(database_url: str) -> AsyncIterator[Server]:
-    """Give a server on a migrated database, once for each kind of database."""
+    """Yield a server on a migrated database of each kind."""
     handles = await restore(database_url, 1)
     clock = ManualClock(DUMPED_AT_MS)
     database = await Database.open(database_url, clock)
@@ -216,13 +217,13 @@ async def test_migrated_messages_keep_order_and_visibility(server: Server) -> No
     attributes = [message.attributes or {} for message in received]
     assert [found.get("MessageGroupId") for found in attributes] == [None, "tenant"]
     server.clock.advance(900)
-    # What was in flight is visible again, and was received once before: it moves.
+    # The message that was in flight is visible again; it was received once, so it is moved.
     assert await server.bodies("orders") == ["delayed"]
     assert "in flight" in await server.bodies("orders-dlq")
 
 
 async def test_migrated_receipt_handles_and_redrive_policies_work(server: Server) -> None:
-    await server.show("orders", server.handles["in flight"])
+    await server.make_visible("orders", server.handles["in flight"])
     assert await server.bodies("orders") == ["visible", "of a tenant"]
     received = await server.receive("orders-dlq")
     assert [message.body for message in received] == ["dead 2", "dead 3", "in flight"]
@@ -286,7 +287,7 @@ async def test_migrated_move_tasks_are_listed_and_completed(server: Server) -> N
     assert await server.bodies("target") == ["dead 1", "dead 2", "dead 3"]
     await server.run_task("events-dlq.fifo")
     assert await server.bodies("events.fifo") == ["h 1"]
-    await server.show("events.fifo", server.handles["g 1"])
+    await server.make_visible("events.fifo", server.handles["g 1"])
     assert await server.bodies("events.fifo") == ["g 2", "fifo dead 1", "fifo dead 2"]
     assert await server.bodies("events-dlq.fifo") == ["g 1"]
 
@@ -345,7 +346,7 @@ _POSTGRESQL_CATALOGUE = {
 
 
 def schema_of(connection: sa.Connection) -> dict[str, object]:
-    """Read everything that makes a schema, in a form that can be compared."""
+    """Return tables, columns, indexes and constraints in a form that can be compared."""
     if connection.dialect.name == "postgresql":
         return {
             name: [tuple(row) for row in connection.exec_driver_sql(text)]
@@ -368,7 +369,8 @@ def schema_of(connection: sa.Connection) -> dict[str, object]:
     return found
 
 
-async def empty(url: str) -> None:
+async def delete_everything(url: str) -> None:
+    """Remove all tables of a database."""
     if url.startswith("sqlite"):
         path_of(url).unlink()
         return
@@ -381,7 +383,7 @@ async def test_migrated_database_has_the_schema_of_a_new_one(database_url: str) 
     schemas = []
     for is_migrated in (False, True):
         if is_migrated:
-            await empty(database_url)
+            await delete_everything(database_url)
             await restore(database_url, 1)
         database = await Database.open(database_url, ManualClock(DUMPED_AT_MS))
         schemas.append(await database.read(schema_of))

@@ -1,4 +1,4 @@
-"""How transactions begin and end on PostgreSQL, and what becomes of sessions in the pool."""
+"""Transactions on PostgreSQL: how they begin and end, and sessions that return to the pool."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.engine.queue_client import QueueClient, TwoServers
 from tests.engine.recorder import recording_settings
-
-TIMEOUT_SECONDS = 9
-"""Less than the 10 seconds for which PostgreSQL itself lets a transaction be idle."""
+from tests.waiting import TRANSACTION_TIMEOUT_SECONDS
 
 
 async def names(client: QueueClient) -> list[tuple[str, int]]:
+    """Return the rows that `insert` added."""
+
     def read(connection: sa.Connection) -> list[tuple[str, int]]:
         query = sa.select(deletions.c.name, deletions.c.deleted_at_ms).order_by("deleted_at_ms")
         return [(row.name, row.deleted_at_ms) for row in connection.execute(query)]
@@ -32,10 +32,11 @@ async def names(client: QueueClient) -> list[tuple[str, int]]:
     return await client.database.read(read)
 
 
-def note(transaction: Transaction, *moments: int) -> None:
+def insert(transaction: Transaction, *times_ms: int) -> None:
+    """Insert a deletion for each time, with the time as its name."""
     rows = [
         {"account": "1", "region": "r", "name": str(at_ms), "deleted_at_ms": at_ms}
-        for at_ms in moments
+        for at_ms in times_ms
     ]
     transaction.connection.execute(deletions.insert(), rows)
 
@@ -48,7 +49,7 @@ _RENUMBER = Statement(
 
 
 async def test_statement_that_runs_with_commit_takes_any_integers(client: QueueClient) -> None:
-    await client.database.write(note, -5, 7)
+    await client.database.write(insert, -5, 7)
 
     def renumber(transaction: Transaction) -> None:
         each = [{"at": -5, "new": -(2**63)}, {"at": 7, "new": 2**63 - 1}]
@@ -61,7 +62,7 @@ async def test_statement_that_runs_with_commit_takes_any_integers(client: QueueC
 async def test_statement_that_runs_with_commit_does_not_run_after_a_failure(
     client: QueueClient,
 ) -> None:
-    await client.database.write(note, 1)
+    await client.database.write(insert, 1)
 
     def renumber_and_fail(transaction: Transaction) -> None:
         _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2}])
@@ -79,7 +80,7 @@ async def test_statement_that_fails_with_commit_rolls_back_the_transaction(
     client, _ = two_servers
 
     def renumber_too_high(transaction: Transaction) -> None:
-        note(transaction, 1)
+        insert(transaction, 1)
         _RENUMBER.change_with_commit(transaction.connection, [{"at": 1, "new": 2**63}])
 
     with pytest.raises(sa.exc.DBAPIError):
@@ -103,32 +104,32 @@ async def test_statement_that_runs_with_commit_takes_nothing_but_integers(
         await client.database.write(renumber)
 
 
-def listen_to_writer(client: QueueClient) -> list[str]:
-    """Give what will be said, from now on, to begin and to end transactions of the writer."""
-    said: list[str] = []
+def record_writer(client: QueueClient) -> list[str]:
+    """Return a list to which each BEGIN, COMMIT and ROLLBACK of the writer is added from now on."""
+    statements: list[str] = []
 
-    def note_words(record: Any) -> None:  # noqa: ANN401 (it has no type)
+    def append(record: Any) -> None:  # noqa: ANN401 (asyncpg has no types)
         if re.match("BEGIN|COMMIT|ROLLBACK", record.query):
-            said.append(record.query.partition(";")[0])
+            statements.append(record.query.partition(";")[0])
 
     engine: Any = client.database._engine
-    engine._writer_connection.add_query_logger(note_words)
-    return said
+    engine._writer_connection.add_query_logger(append)
+    return statements
 
 
-async def words_of_works(client: QueueClient, works: int) -> list[str]:
-    """Tell how transactions are begun and ended where several wait in line."""
-    await client.database.write(note, 0)
-    said = listen_to_writer(client)
-    await asyncio.gather(*(client.database.write(note, at_ms) for at_ms in range(1, works + 1)))
-    return said
+async def run_transactions(client: QueueClient, count: int) -> list[str]:
+    """Queue transactions; return the statements that begin and end them."""
+    await client.database.write(insert, 0)
+    statements = record_writer(client)
+    await asyncio.gather(*(client.database.write(insert, at_ms) for at_ms in range(1, count + 1)))
+    return statements
 
 
 async def test_each_transaction_has_its_own_begin_and_commit(
     two_servers: TwoServers,
 ) -> None:
     client, _ = two_servers
-    assert await words_of_works(client, 4) == ["BEGIN", "COMMIT"] * 4
+    assert await run_transactions(client, 4) == ["BEGIN", "COMMIT"] * 4
 
 
 async def test_each_transaction_behind_a_pooler_has_its_own_begin_and_commit(
@@ -139,7 +140,7 @@ async def test_each_transaction_behind_a_pooler_has_its_own_begin_and_commit(
         postgresql, clock, poll_seconds=10, engine_settings=recording_settings()
     )
     client = QueueClient(postgresql, clock, database)
-    assert await words_of_works(client, 2) == ["BEGIN", "COMMIT"] * 2
+    assert await run_transactions(client, 2) == ["BEGIN", "COMMIT"] * 2
     await database.close()
 
 
@@ -147,20 +148,20 @@ async def test_failed_transaction_leaves_no_open_transaction(
     two_servers: TwoServers,
 ) -> None:
     client, other = two_servers
-    await client.database.write(note, 0)
-    said = listen_to_writer(client)
+    await client.database.write(insert, 0)
+    statements = record_writer(client)
 
-    def note_and_fail(transaction: Transaction) -> None:
-        note(transaction, 2)
+    def insert_and_fail(transaction: Transaction) -> None:
+        insert(transaction, 2)
         raise LookupError
 
     write = client.database.write
-    works = [write(note, 1), write(note_and_fail), write(note, 3), write(note, 4)]
-    ends = await asyncio.gather(*works, return_exceptions=True)
-    assert [type(end) for end in ends] == [NoneType, LookupError, NoneType, NoneType]
+    writes = [write(insert, 1), write(insert_and_fail), write(insert, 3), write(insert, 4)]
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert [type(result) for result in results] == [NoneType, LookupError, NoneType, NoneType]
     assert await names(other) == [("0", 0), ("1", 1), ("3", 3), ("4", 4)]
-    done = ["BEGIN", "COMMIT"]
-    assert said == [*done, "BEGIN", "ROLLBACK", *done, *done]
+    committed = ["BEGIN", "COMMIT"]
+    assert statements == [*committed, "BEGIN", "ROLLBACK", *committed, *committed]
     assert await other.database.read(idle_in_transaction) == 0
 
 
@@ -174,10 +175,10 @@ async def test_transaction_that_loses_its_connection_is_retried(
         runs.append(1)
         if len(runs) == 1:
             transaction.connection.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
-        note(transaction, 2)
+        insert(transaction, 2)
 
     write = client.database.write
-    await asyncio.gather(write(note, 1), write(lose_at_first), write(note, 3))
+    await asyncio.gather(write(insert, 1), write(lose_at_first), write(insert, 3))
     assert len(runs) == 2
     assert await names(client) == [("1", 1), ("2", 2), ("3", 3)]
 
@@ -200,22 +201,23 @@ async def test_cancelled_read_leaves_no_open_transaction(
     two_servers: TwoServers,
 ) -> None:
     client, other = two_servers
-    for turns in range(10):
+    for iterations in range(10):
         await client.database.ping()
         read = asyncio.create_task(client.database.ping())
-        # The first that it waits for, long before these turns are over, is that it can begin.
-        for _ in range(turns):
+        # The read waits for its BEGIN within these iterations of the event loop.
+        for _ in range(iterations):
             await asyncio.sleep(0)
         read.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await read
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            # PostgreSQL notices in a moment that somebody has hung up.
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
+            # PostgreSQL notices the closed connection within milliseconds.
             while await other.database.read(idle_in_transaction):
                 pass
 
 
 def idle_in_transaction(connection: sa.Connection) -> int:
+    """Return the number of sessions that keep a transaction open."""
     found: int = connection.execute(
         sa.text(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "

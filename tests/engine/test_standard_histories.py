@@ -1,13 +1,13 @@
-"""Random histories of many queues at once, held against a small model of what SQS says.
+"""Standard queues compared with a model of them: random histories, and fifty consumers at once.
 
-All commands of a round are submitted in one turn, so that queues share transactions as they do in
-a busy server. A history that fails is repeated by its seed.
+All commands of a round are submitted together, so queues share transactions as they do in a busy
+server. The seed repeats a history that fails.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+from random import Random
 
 import pytest
 
@@ -21,6 +21,7 @@ COUNTED_IN_A_ROUND = 6
 
 
 async def begin(client: QueueClient, seed: int) -> list[History]:
+    """Create the queues; return their histories."""
     histories = []
     for position in range(HISTORIES):
         actor = QueueClient(client.url, client.clock, client.database)
@@ -31,13 +32,13 @@ async def begin(client: QueueClient, seed: int) -> list[History]:
 
 @pytest.mark.parametrize("seed", [1])
 async def test_random_histories_agree_with_the_model(client: QueueClient, seed: int) -> None:
-    chances = random.Random(seed)
+    random = Random(seed)
     histories = await begin(client, seed)
     for number in range(ROUNDS):
         await run_together([history.step() for history in histories])
-        counted = chances.sample(histories, COUNTED_IN_A_ROUND)
+        counted = random.sample(histories, COUNTED_IN_A_ROUND)
         await run_together([history.check_counts() for history in counted])
-        client.clock.advance(chances.choice((0, 0.5, 1, 5)))
+        client.clock.advance(random.choice((0, 0.5, 1, 5)))
         if number % 20 == 19:
             await client.reopen()
             for history in histories:
@@ -46,7 +47,7 @@ async def test_random_histories_agree_with_the_model(client: QueueClient, seed: 
     while await client.database.write(dropped_queues.free_dropped, 100):
         pass
     client.clock.advance(60)
-    await run_together([history.drain() for history in histories])
+    await run_together([history.empty() for history in histories])
     rows = await client.rows()
     assert rows == {"messages": 0, "bodies": 0, "backlogs": HISTORIES + 1, "dropped_queues": 0}
 

@@ -10,6 +10,7 @@ import pytest
 from storage.waiters import Waiters, WaitingReceiver
 from tests.clock import ManualClock
 from tests.engine.queue_client import run_event_loop
+from tests.waiting import TIMEOUT_SECONDS
 
 QUEUE, OTHER = 1, 2
 
@@ -99,7 +100,9 @@ async def test_wake_up_during_a_claim_is_kept(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
         receiver.clear()
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
-        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms() + 20_000), timeout=5)
+        await asyncio.wait_for(
+            receiver.sleep_until(registry.clock.now_ms() + 20_000), TIMEOUT_SECONDS
+        )
 
 
 async def test_wake_up_before_a_claim_is_cleared(registry: Registry) -> None:
@@ -110,7 +113,7 @@ async def test_wake_up_before_a_claim_is_cleared(registry: Registry) -> None:
         await run_event_loop()
         assert not sleep.done()
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
-        await asyncio.wait_for(sleep, timeout=5)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_one_message_wakes_one_receiver(registry: Registry) -> None:
@@ -254,7 +257,7 @@ async def test_deadline_ends_sleep_without_wake_up(registry: Registry) -> None:
 
 async def test_sleep_ends_at_once_if_deadline_has_passed(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
-        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms()), timeout=5)
+        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms()), TIMEOUT_SECONDS)
 
 
 async def test_wake_all_wakes_all_receivers_of_one_queue(registry: Registry) -> None:
@@ -273,7 +276,7 @@ async def test_close_wakes_all_receivers_for_good(registry: Registry) -> None:
     registry.sleepers[0].claim_and_sleep()
     assert 0 in await registry.awake()
     with registry.waiters.register(QUEUE) as late:
-        await asyncio.wait_for(late.sleep_until(registry.clock.now_ms() + 20_000), timeout=5)
+        await asyncio.wait_for(late.sleep_until(registry.clock.now_ms() + 20_000), TIMEOUT_SECONDS)
     registry.leave()
 
 

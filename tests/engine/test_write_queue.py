@@ -1,4 +1,4 @@
-"""What may wait for the writer, and how much one transaction takes: bounded in number and bytes."""
+"""The write queue: limits of waiting writes and of one batch, in number and bytes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ MIB = 1024 * 1024
 
 
 async def reopen(client: QueueClient, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES) -> None:
+    """Open the database again with other limits of waiting writes."""
     await client.database.close()
     client.database = await Database.open(
         client.url,
@@ -79,23 +80,23 @@ async def test_number_of_receives_in_a_batch_depends_on_the_estimated_body_lengt
 ) -> None:
     hints = client.database.hints
 
-    def line(count: int) -> WriteQueue:
-        waiting = WriteQueue(hints, LIMIT, LIMIT_BYTES)
+    def write_queue(count: int) -> WriteQueue:
+        writes = WriteQueue(hints, LIMIT, LIMIT_BYTES)
         for _ in range(count):
-            waiting.add(look(), asyncio.get_running_loop().create_future())
-        return waiting
+            writes.add(receive(), asyncio.get_running_loop().create_future())
+        return writes
 
-    def look() -> Receive:
+    def receive() -> Receive:
         queue = client.queue
         return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
-    assert len(line(1_000).take().writes) == 4, "nothing is known: they may be as long as can be"
+    assert len(write_queue(1_000).take().writes) == 4, "no estimate yet: the maximum length"
     await client.send(*["short"] * 200)
     while await client.receive(10):
         pass
     for _ in range(60):
         await client.send("short")
         await client.receive(1)
-    assert len(line(1_000).take().writes) == 1_000
+    assert len(write_queue(1_000).take().writes) == 1_000
     await client.send("x" * 100_000)
-    assert len(line(1_000).take().writes) < 40, "a long one was sent"
+    assert len(write_queue(1_000).take().writes) < 40, "a long body was sent"

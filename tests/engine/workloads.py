@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from math import inf
+from random import Random
 
 from storage import move_tasks, queue_delays, queues
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
@@ -28,39 +28,39 @@ QUEUES = 4
 
 
 async def fill(client: QueueClient) -> None:
-    """Spread messages over queues: visible, in flight, delayed and expired ones."""
+    """Fill several queues with visible, in-flight, delayed and expired messages."""
     names = [f"queue-{position}" for position in range(QUEUES)]
-    chances = random.Random(1)
+    random = Random(1)
     for name in names:
         client.queue = await client.create(name)
         for age_s in (client.retention_s, 1_000, 10):
             messages = [
-                new_message("x", chances.choice((0, 0, 0, 900)))
+                new_message("x", random.choice((0, 0, 0, 900)))
                 for _ in range(MESSAGES // QUEUES // 3)
             ]
             await client.database.submit(client.send_command(*messages))
-            await client.receive(300, timeout_s=chances.choice((5, 3_600)))
+            await client.receive(300, timeout_s=random.choice((5, 3_600)))
             client.clock.advance(0.3 if age_s == 10 else age_s - 10)
 
 
 async def run_requests(client: QueueClient) -> Recording:
-    """Do everything once that requests and the freeing of space do, in the last of the queues."""
+    """Run everything that requests and upkeep do, once, on the last of the queues."""
     database = client.database
     other = QueueClient(client.url, client.clock, database)
     other.queue = await other.create("other")
     await other.send(*"x" * 10)
-    elsewhere = [received.receipt for received in await other.receive()]
+    other_receipts = [received.receipt for received in await other.receive()]
     with recording() as record:
         await client.send("x", "y")
         received = await client.receive(10)
-        here = [message.receipt for message in received]
-        await client.change(here[0], 10)
-        await client.delete(*here[1:3])
-        # What shares a drain must not make one another's statements slow.
+        receipts = [message.receipt for message in received]
+        await client.change(receipts[0], 10)
+        await client.delete(*receipts[1:3])
+        # Commands of two queues share the statements of one batch.
         await asyncio.gather(
-            client.delete(*here[3:5]),
-            other.delete(*elsewhere[:5]),
-            other.change(elsewhere[5], 10),
+            client.delete(*receipts[3:5]),
+            other.delete(*other_receipts[:5]),
+            other.change(other_receipts[5], 10),
             client.release(*received[5:]),
             client.receive(),
             other.receive(),
@@ -85,7 +85,7 @@ async def run_requests(client: QueueClient) -> Recording:
 
 
 async def run_fifo_requests(client: QueueClient) -> Recording:
-    """Do everything that only FIFO queues do, with blocked groups, wide and deep, all around."""
+    """Run everything that only FIFO queues do, among many blocked groups and one with a backlog."""
     for name in ("groups-0", "groups-1"):
         client.queue = await client.create(name, FIFO)
         many = [fifo_message("x", f"g{number}") for number in range(1_000)]
@@ -95,12 +95,12 @@ async def run_fifo_requests(client: QueueClient) -> Recording:
         client.clock.advance(1)
     dead = await client.another_queue("dead")
     await client.redrive_to("dead", 1)
-    again = client.receive_command(2, 20, attempt=ReceiveAttempt("again", []))
+    repeated = client.receive_command(2, 20, attempt=ReceiveAttempt("again", []))
     with recording() as record:
         message = fifo_message("x", "deep")
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await client.database.submit(client.send_command(message, message, *new))
-        # What a server does that has just met another at new groups.
+        # After a write conflict, a server locks new groups before it inserts them.
         client.database.writer.contended_until = inf
         await client.database.submit(client.send_command(fifo_message("x", "newest")))
         client.database.writer.contended_until = -inf
@@ -108,7 +108,7 @@ async def run_fifo_requests(client: QueueClient) -> Recording:
         await client.change(received[0].receipt, 0)
         await asyncio.gather(client.delete(*[r.receipt for r in received[1:5]]), client.receive())
         await client.release(received[6])
-        await client.database.submit(again)
+        await client.database.submit(repeated)
         await client.database.submit(
             client.receive_command(2, 20, attempt=ReceiveAttempt("again", []))
         )
@@ -138,7 +138,7 @@ async def run_fifo_requests(client: QueueClient) -> Recording:
 async def run_move_task(
     client: QueueClient, dead: QueueClient, destination: QueueName | None = None
 ) -> None:
-    """Begin, run and list a move task."""
+    """Start, run and list a move task."""
     assert (await dead.counts())[0] > 0
     write = client.database.write
     await write(move_tasks.start, "task", dead.queue, destination, None, 1)
@@ -148,7 +148,7 @@ async def run_move_task(
 
 
 async def run_fair_queue_requests(client: QueueClient) -> Recording:
-    """Receive from a queue with noisy tenants and quiet ones."""
+    """Receive from a fair queue with noisy and quiet tenants."""
     for name in ("tenants-0", "tenants-1"):
         client.queue = await client.create(name)
         for tenant in ("noisy", *(f"t{number}" for number in range(20)), "noisy"):
