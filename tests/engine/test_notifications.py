@@ -159,9 +159,12 @@ async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
     two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
-    beside = await other.another_queue("beside")
+    second_queue = await other.another_queue("second")
     waiters = other.database.waiters
-    with waiters.register(other.queue.id) as first, waiters.register(beside.queue.id) as second:
+    with (
+        waiters.register(other.queue.id) as first,
+        waiters.register(second_queue.queue.id) as second,
+    ):
         await end_listener_connections(one.url)
         await asyncio.gather(wait_until_woken(first, other), wait_until_woken(second, other))
         first.clear()

@@ -101,7 +101,7 @@ async def test_host_that_does_not_answer_is_tried_last_from_then_on(
     postgres_url: str, is_silent: bool
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("the PostgreSQL given is not reached by a socket's path")
+        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
     timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
@@ -127,7 +127,7 @@ async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     postgres_url: str, postgresql: str
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("the PostgreSQL given is not reached by a socket's path")
+        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
     timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
     relay = Relay(postgres_url)
     await relay.open()

@@ -47,7 +47,7 @@ async def free_dropped(client: QueueClient, limit: int) -> int:
 
 
 async def test_created_queue_is_found_with_its_attributes_and_tags(client: QueueClient) -> None:
-    made = await client.database.write(
+    created = await client.database.write(
         queues.create,
         ACCOUNT,
         REGION,
@@ -58,9 +58,16 @@ async def test_created_queue_is_found_with_its_attributes_and_tags(client: Queue
         SETTINGS,
     )
     now_ms = client.clock.now_ms()
-    assert await client.find("q") == made
-    assert (made.created_at_ms, made.modified_at_ms, made.purged_at_ms) == (now_ms, now_ms, None)
-    assert (made.attributes, made.tags) == ({"VisibilityTimeout": "5"}, {"\u00e9": "\U0001f600"})
+    assert await client.find("q") == created
+    assert (created.created_at_ms, created.modified_at_ms, created.purged_at_ms) == (
+        now_ms,
+        now_ms,
+        None,
+    )
+    assert (created.attributes, created.tags) == (
+        {"VisibilityTimeout": "5"},
+        {"\u00e9": "\U0001f600"},
+    )
 
 
 async def test_create_of_existing_queue_returns_it_unchanged(client: QueueClient) -> None:
@@ -80,17 +87,17 @@ async def test_create_of_existing_queue_returns_it_unchanged(client: QueueClient
 async def test_queues_of_one_name_in_other_accounts_and_regions_are_separate(
     client: QueueClient,
 ) -> None:
-    made = {client.queue.id}
+    created = {client.queue.id}
     for account, region in (("111111111111", REGION), (ACCOUNT, "eu-west-1")):
         assert await client.database.read(queues.find, account, region, "orders") is None
-        made.add(
+        created.add(
             (
                 await client.database.write(
                     queues.create, account, region, "orders", queues.STANDARD, {}, {}, SETTINGS
                 )
             ).id
         )
-    assert len(made) == 3
+    assert len(created) == 3
 
 
 async def test_two_servers_that_create_one_queue_create_it_once(
@@ -99,8 +106,8 @@ async def test_two_servers_that_create_one_queue_create_it_once(
     one, other = two_servers
     for position in range(20):
         name = f"race-{position}"
-        made = await asyncio.gather(one.create(name), other.create(name))
-        assert made[0] == made[1] == await one.find(name)
+        created = await asyncio.gather(one.create(name), other.create(name))
+        assert created[0] == created[1] == await one.find(name)
     assert (await one.rows())["backlogs"] == 21
 
 
@@ -346,10 +353,10 @@ async def test_purge_or_delete_wakes_all_receivers(
 
 
 async def test_all_queues_are_listed_by_id_in_pages(client: QueueClient) -> None:
-    made = [client.queue, *[await client.create(name) for name in "cba"]]
-    assert await client.database.read(queues.list_after, 0, 3) == made[:3]
-    assert await client.database.read(queues.list_after, made[2].id, 3) == made[3:]
-    assert await client.database.read(queues.list_after, made[3].id, 3) == []
+    created = [client.queue, *[await client.create(name) for name in "cba"]]
+    assert await client.database.read(queues.list_after, 0, 3) == created[:3]
+    assert await client.database.read(queues.list_after, created[2].id, 3) == created[3:]
+    assert await client.database.read(queues.list_after, created[3].id, 3) == []
 
 
 async def test_counts_are_of_one_snapshot_while_another_server_writes(

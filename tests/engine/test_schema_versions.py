@@ -1,6 +1,6 @@
 """Databases of earlier schema versions: opening migrates them and loses nothing.
 
-`schema_versions/` has one dump for each kind of database. A script made both with the code of the
+`schema_versions/` has one dump for each kind of database. A script wrote both with the code of the
 last commit with that version: it ran the requests below through the actions, on a manual clock,
 without background work, and dumped the database (`iterdump` of SQLite; `pg_dump --inserts
 --no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.

@@ -16,7 +16,7 @@ QUEUE, OTHER = 1, 2
 
 
 class Sleeper:
-    """A registered receiver that sleeps; it claims, and gets nothing, only when a test says so."""
+    """A registered receiver that sleeps; the test calls its empty claims."""
 
     def __init__(self, waiters: Waiters, clock: ManualClock, queue_id: int = QUEUE) -> None:
         self.receiver: WaitingReceiver = waiters.register(queue_id)
