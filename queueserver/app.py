@@ -11,6 +11,7 @@ import uvloop
 from queueserver import declared_queues, process_memory
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.permissions import Permissions
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
 from queueserver.background.leader import LeaderWork
@@ -97,6 +98,7 @@ class App:
             Queues(database, cache, clock, cooldowns=config.cooldowns),
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
             MoveTasks(database, clock),
+            Permissions(database, cache),
         )
 
     async def _listen(self, dispatcher: Dispatcher) -> None:

@@ -65,7 +65,7 @@ def _check(argv: Sequence[str]) -> int:
         "check", "Read all of a SQLite database and say what is damaged, while a server serves."
     )
     database = _database(vars(parser.parse_args(argv)))
-    findings = check(database, Envelope.can_be_opened)
+    findings = check(database, Envelope.can_decode)
     for finding in findings:
         sys.stdout.write(f"{one_line(finding)}\n")
     verdict = "damaged: put a backup in its place" if findings else "no damage found"

@@ -15,7 +15,7 @@ from protocol.errors import QueueNameExists, SQSError
 from protocol.names import queue_url
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
-from queueserver.rules import attributes, limits
+from queueserver.rules import attributes, queue_parameters
 from queueserver.start_errors import ConfigError, StartError
 from queueserver.toml_values import table_of, text_of
 
@@ -47,11 +47,11 @@ def _read_queue(name: str, value: object, where: str) -> DeclaredQueue:
         {key: text_of(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
     )
     try:
-        stored = attributes.parse(queue.attributes, {}, creating=True)
-        limits.queue_name(name, fifo=attributes.is_fifo(stored))
+        stored = attributes.parse_requested(queue.attributes, {}, creating=True)
+        queue_parameters.check_queue_name(name, is_fifo=attributes.is_fifo(stored))
         if queue.tags:
-            limits.tags(queue.tags)
-            limits.tag_count(name, len(queue.tags))
+            queue_parameters.check_tags(queue.tags)
+            queue_parameters.check_tag_count(name, len(queue.tags))
     except SQSError as error:
         raise ConfigError(f"{where}: {error.message}") from None
     return queue

@@ -26,6 +26,8 @@ class Capabilities:
     Attributes:
         has_concurrent_writers: other servers may lock or change rows between two statements of a
             transaction: rows must be locked before they are changed.
+        lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
+            takes `count` numbers: the last row has them as an array in one more column.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of those inserted.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
@@ -33,6 +35,7 @@ class Capabilities:
     """
 
     has_concurrent_writers: bool
+    lock_queues_and_take_numbers: Statement | None = None
     insert_or_lock_groups: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
 

@@ -1,6 +1,8 @@
-"""The actions on messages: send, receive, delete, and change of visibility.
+"""The actions on messages: send, receive, delete, and change of the visibility timeout.
 
-A single action is a batch of one. Nothing is answered before the database has committed.
+Each action finds its queue and runs a private method with it; the queue cache may run that method
+again with another state of the queue. A single action is a batch of one for the database. Every
+answer comes after COMMIT.
 """
 
 from __future__ import annotations
@@ -8,18 +10,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
 
 from protocol import actions
 from protocol.actions import Message
-from protocol.errors import InvalidParameterValue, MissingParameter, OverLimit, SQSError
+from protocol.errors import SQSError
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
-from queueserver.rules import limits, message_attributes
+from queueserver.rules import message_attributes, message_parameters, receive_parameters
 from queueserver.rules.envelope import Envelope, sequence_number
-from queueserver.rules.new_message import PreparedMessage, prepare_message, require_fifo_members
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
+from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
+from queueserver.rules.signed_tokens import TokenSigner
 from storage import polling
 from storage.clock import Clock
 from storage.database import Database
@@ -41,132 +43,138 @@ from storage.queues import STANDARD
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-E = TypeVar("E", bound=limits.BatchEntry)
-
-_TOO_MANY_IN_FLIGHT = (
-    "Too many messages have been received without being deleted.\n"
-    "Please delete your received messages or let them timeout before receiving more."
-)
-
 
 class Messages:
-    """What SQS does with messages; each public method is the action of its name."""
+    """The actions on messages; each public method is the action of its name.
+
+    `in_flight_limit` is the number of messages per queue that can be in flight.
+    """
 
     def __init__(
-        self, database: Database, directory: QueueCache, clock: Clock, *, in_flight_limit: int
+        self, database: Database, cache: QueueCache, clock: Clock, *, in_flight_limit: int
     ) -> None:
-        self._in_flight_limit = in_flight_limit
         self._database = database
-        self._directory = directory
+        self._cache = cache
         self._clock = clock
-        self._seal = Seal(database.secret)
+        self._in_flight_limit = in_flight_limit
+        self._signer = TokenSigner(database.secret)
+
+    # Send
 
     async def send_message(
         self, context: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
-        """Put a message into a queue."""
+        """Send a message to a queue."""
+        return await self._cache.run(context, request.queue_url, self._send, context, request)
 
-        async def send(queue: CachedQueue) -> actions.SendMessageResult:
-            ready = prepare_message(context, queue, request)
-            size = limits.message_bytes(ready.new.body, request.message_attributes)
-            limits.message_size(size, queue.attributes.maximum_message_size)
-            (sent,) = await self._send(queue, [ready])
-            return actions.SendMessageResult(
-                md5_of_message_body=ready.md5_of_body,
-                message_id=as_text(sent.message_id),
-                md5_of_message_attributes=ready.md5_of_attributes,
-                md5_of_message_system_attributes=ready.md5_of_system_attributes,
-                sequence_number=_sequence_number(queue, sent),
-            )
-
-        return await self._directory.on_queue(context, request.queue_url, send)
+    async def _send(
+        self, queue: CachedQueue, context: RequestContext, request: actions.SendMessage
+    ) -> actions.SendMessageResult:
+        message = prepare_message(context, queue.attributes, request)
+        size = message_parameters.message_bytes(message.new.body, request.message_attributes)
+        message_parameters.check_message_size(size, queue.attributes.maximum_message_size)
+        (sent,) = await self._store(queue, [message])
+        return actions.SendMessageResult(
+            md5_of_message_body=message.md5_of_body,
+            message_id=as_text(sent.message_id),
+            md5_of_message_attributes=message.md5_of_attributes,
+            md5_of_message_system_attributes=message.md5_of_system_attributes,
+            sequence_number=_sequence_number(queue, sent),
+        )
 
     async def send_message_batch(
         self, context: RequestContext, request: actions.SendMessageBatch
     ) -> actions.SendMessageBatchResult:
-        """Put up to ten messages into a queue; what is wrong with one does not harm the others."""
+        """Send up to ten messages to a queue; an invalid entry fails alone."""
+        return await self._cache.run(context, request.queue_url, self._send_batch, context, request)
 
-        async def send(queue: CachedQueue) -> actions.SendMessageBatchResult:
-            entries = request.entries or []
-            limits.batch_entries(request.entries, "SendMessageBatchRequestEntry")
-            sizes = [
-                limits.message_bytes(entry.message_body or "", entry.message_attributes)
-                for entry in entries
-            ]
-            limits.batch_size(sum(sizes))
-            if queue.attributes.fifo_queue:
-                for entry in entries:
-                    require_fifo_members(queue, entry, in_batch=True)
-            maximum = queue.attributes.maximum_message_size
+    async def _send_batch(
+        self, queue: CachedQueue, context: RequestContext, request: actions.SendMessageBatch
+    ) -> actions.SendMessageBatchResult:
+        entries = request.entries or []
+        message_parameters.check_batch_entries(entries, "SendMessageBatchRequestEntry")
+        sizes = [
+            message_parameters.message_bytes(entry.message_body or "", entry.message_attributes)
+            for entry in entries
+        ]
+        message_parameters.check_batch_size(sum(sizes))
+        if queue.attributes.fifo_queue:
+            for entry in entries:
+                check_fifo_ids(queue.attributes, entry, in_batch=True)
+        messages: list[tuple[str, PreparedMessage]] = []
+        failed: list[actions.BatchResultErrorEntry] = []
+        for position, (entry, size) in enumerate(zip(entries, sizes, strict=True), 1):
+            try:
+                message = prepare_message(context, queue.attributes, entry, position)
+                message_parameters.check_entry_size(size, queue.attributes.maximum_message_size)
+            except SQSError as error:
+                failed.append(_failed_entry(entry.id, error))
+            else:
+                messages.append((entry.id or "", message))
+        sent = await self._store(queue, [message for _, message in messages])
+        successful = [
+            actions.SendMessageBatchResultEntry(
+                id=entry_id,
+                message_id=as_text(one.message_id),
+                md5_of_message_body=message.md5_of_body,
+                md5_of_message_attributes=message.md5_of_attributes,
+                md5_of_message_system_attributes=message.md5_of_system_attributes,
+                sequence_number=_sequence_number(queue, one),
+            )
+            for (entry_id, message), one in zip(messages, sent, strict=True)
+        ]
+        return actions.SendMessageBatchResult(successful or None, failed or None)
 
-            def prepare(
-                position: int, entry: actions.SendMessageBatchRequestEntry
-            ) -> PreparedMessage:
-                ready = prepare_message(context, queue, entry, position)
-                limits.entry_size(sizes[position - 1], maximum)
-                return ready
-
-            accepted, failed = _sort_out(entries, prepare)
-            sent = await self._send(queue, [ready for _, ready in accepted])
-            successful = [
-                actions.SendMessageBatchResultEntry(
-                    id=entry.id or "",
-                    message_id=as_text(one.message_id),
-                    md5_of_message_body=ready.md5_of_body,
-                    md5_of_message_attributes=ready.md5_of_attributes,
-                    md5_of_message_system_attributes=ready.md5_of_system_attributes,
-                    sequence_number=_sequence_number(queue, one),
-                )
-                for (entry, ready), one in zip(accepted, sent, strict=True)
-            ]
-            return actions.SendMessageBatchResult(successful or None, failed or None)
-
-        return await self._directory.on_queue(context, request.queue_url, send)
-
-    async def _send(
-        self, queue: CachedQueue, drafts: Sequence[PreparedMessage]
+    async def _store(
+        self, queue: CachedQueue, messages: Sequence[PreparedMessage]
     ) -> list[SentMessage]:
-        if not drafts:
+        if not messages:
             return []
-        new = [ready.new for ready in drafts]
+        new = [message.new for message in messages]
         return await self._database.submit(Send(queue.id, queue.revision, queue.kind, new))
+
+    # Receive
 
     async def receive_message(
         self, context: RequestContext, request: actions.ReceiveMessage
     ) -> actions.ReceiveMessageResult:
-        """Take up to ten messages, waiting for the first of them as long as was asked for."""
+        """Receive up to ten messages; wait for the first one for up to 20 s (AWS: long poll)."""
+        # A second run with another state of the queue must not wait longer in total.
         started_ms = self._clock.now_ms()
-
-        async def receive(queue: CachedQueue) -> actions.ReceiveMessageResult:
-            maximum = limits.max_number_of_messages(request.max_number_of_messages)
-            if request.wait_time_seconds is not None:
-                limits.wait_time_seconds(request.wait_time_seconds)
-            if request.visibility_timeout is not None:
-                limits.visibility_timeout_of_receive(request.visibility_timeout)
-            names = request.message_system_attribute_names
-            told = message_attributes.system_attributes(
-                request.attribute_names if names is None else names
-            )
-            wanted = message_attributes.attribute_filter(request.message_attribute_names)
-            received = await self._receive(queue, request, maximum, started_ms)
-            try:
-                answer = [self._message(queue, message, told, wanted) for message in received]
-            except DatabaseDamaged:
-                answer = self._sound_messages(queue, received, told, wanted)
-            return actions.ReceiveMessageResult(answer or None)
-
-        return await self._directory.on_queue(context, request.queue_url, receive)
+        return await self._cache.run(context, request.queue_url, self._receive, request, started_ms)
 
     async def _receive(
+        self, queue: CachedQueue, request: actions.ReceiveMessage, started_ms: int
+    ) -> actions.ReceiveMessageResult:
+        maximum = receive_parameters.parse_max_number_of_messages(request.max_number_of_messages)
+        if request.wait_time_seconds is not None:
+            receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
+        if request.visibility_timeout is not None:
+            receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
+        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames.
+        names = request.message_system_attribute_names
+        system_names = message_attributes.parse_system_attribute_names(
+            request.attribute_names if names is None else names
+        )
+        is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
+        received = await self._claim(queue, request, maximum, started_ms)
+        try:
+            messages = [
+                self._message(queue, message, system_names, is_selected) for message in received
+            ]
+        except DatabaseDamaged:
+            messages = self._undamaged_messages(queue, received, system_names, is_selected)
+        return actions.ReceiveMessageResult(messages or None)
+
+    async def _claim(
         self, queue: CachedQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
     ) -> Sequence[Received]:
-        """Claim messages; wait for the first one if the request or the queue says so."""
-        timeout_s = _given(request.visibility_timeout, queue.attributes.visibility_timeout)
-        wait_s = _given(
+        """Claim up to `maximum` messages, waiting for the first one as the request asks."""
+        timeout_s = _value_or(request.visibility_timeout, queue.attributes.visibility_timeout)
+        wait_s = _value_or(
             request.wait_time_seconds, queue.attributes.receive_message_wait_time_seconds
         )
-        attempt = _attempt(queue, request, maximum)
+        attempt = _parse_attempt(queue, request, maximum)
         make_command = partial(
             Receive,
             queue_id=queue.id,
@@ -184,149 +192,196 @@ class Messages:
                 return await polling.long_poll(self._database, make_command, deadline_ms)
             return await polling.short_poll(self._database, make_command())
         except InFlightLimit:
+            # AWS: a FIFO queue at its limit answers with no messages instead of an error.
             if queue.kind == STANDARD:
-                raise OverLimit(_TOO_MANY_IN_FLIGHT) from None
+                raise receive_parameters.too_many_in_flight_error() from None
             return ()
         except ReceiveAttemptExpired:
-            raise limits.attempt_over(attempt.attempt_id if attempt else "") from None
-
-    def _sound_messages(
-        self,
-        queue: CachedQueue,
-        received: Sequence[Received],
-        told: frozenset[str],
-        wanted: Callable[[str], bool] | None,
-    ) -> list[Message]:
-        """Make what can be made of a receive; what is damaged stays hidden for its while.
-
-        Raises:
-            DatabaseDamaged: all of it is.
-        """
-        sound = []
-        for position, message in enumerate(received, 1):
-            try:
-                sound.append(self._message(queue, message, told, wanted))
-            except DatabaseDamaged as error:
-                if position == len(received) and not sound:
-                    raise
-                number = message.receipt.number
-                log.warning("message %d of queue %s is damaged: %s", number, queue.name, error)
-        return sound
+            attempt_id = attempt.attempt_id if attempt else ""
+            raise receive_parameters.expired_attempt_error(attempt_id) from None
 
     def _message(
         self,
         queue: CachedQueue,
         received: Received,
-        told: frozenset[str],
-        wanted: Callable[[str], bool] | None,
+        system_names: frozenset[str],
+        is_selected: Callable[[str], bool] | None,
     ) -> Message:
-        envelope = Envelope.open(received.envelope)
-        attributes = digest = None
-        if wanted is not None:
-            attributes, digest = envelope.returned_attributes(wanted)
+        """Return a received message with the attributes that the request selects.
+
+        Raises:
+            DatabaseDamaged: the message cannot be decoded.
+        """
+        envelope = Envelope.decode(received.envelope)
+        attributes = digest = system = None
+        if is_selected is not None:
+            attributes, digest = envelope.select_attributes(is_selected)
+        if system_names:
+            system = envelope.select_system_attributes(received, system_names)
         return Message(
             message_id=as_text(received.message_id),
-            receipt_handle=self._seal.receipt_handle(queue.arn, received),
+            receipt_handle=encode_receipt_handle(self._signer, queue.arn, received),
             md5_of_body=envelope.md5_of_body,
             body=received.body,
-            attributes=envelope.system_attributes(received, told) if told else None,
+            attributes=system,
             md5_of_message_attributes=digest,
             message_attributes=attributes,
         )
 
+    def _undamaged_messages(
+        self,
+        queue: CachedQueue,
+        received: Sequence[Received],
+        system_names: frozenset[str],
+        is_selected: Callable[[str], bool] | None,
+    ) -> list[Message]:
+        """Return the messages that can be decoded.
+
+        A damaged message stays in flight until its visibility timeout ends.
+
+        Raises:
+            DatabaseDamaged: every message is damaged.
+        """
+        messages = []
+        for position, one in enumerate(received, 1):
+            try:
+                messages.append(self._message(queue, one, system_names, is_selected))
+            except DatabaseDamaged as error:
+                if position == len(received) and not messages:
+                    raise
+                log.warning(
+                    "a message is damaged, not returning it; "
+                    "find the damage with `queueserver check`: queue=%s message=%d reason=%s",
+                    queue.name,
+                    one.receipt.number,
+                    error,
+                )
+        return messages
+
+    # Delete
+
     async def delete_message(self, context: RequestContext, request: actions.DeleteMessage) -> None:
-        """Delete a message by any handle it was ever received by; fine if it is gone already."""
+        """Delete a message by the handle of any of its receives.
 
-        async def delete(queue: CachedQueue) -> None:
-            receipt, _ = self._receipt(queue, request.receipt_handle)
-            (outcome,) = await self._delete(queue, [receipt])
-            if outcome is Outcome.EXPIRED:
-                raise limits.expired_receipt(request.receipt_handle or "")
+        AWS: deleting a message again succeeds. A FIFO queue rejects a handle whose visibility
+        timeout has ended.
+        """
+        await self._cache.run(context, request.queue_url, self._delete, request)
 
-        await self._directory.on_queue(context, request.queue_url, delete)
+    async def _delete(self, queue: CachedQueue, request: actions.DeleteMessage) -> None:
+        handle = receive_parameters.parse_receipt_handle(request.receipt_handle)
+        receipt, _ = decode_receipt_handle(self._signer, queue.arn, handle)
+        (outcome,) = await self._delete_receipts(queue, [receipt])
+        if outcome is Outcome.EXPIRED:
+            raise receive_parameters.expired_receipt_error(handle)
 
     async def delete_message_batch(
         self, context: RequestContext, request: actions.DeleteMessageBatch
     ) -> actions.DeleteMessageBatchResult:
-        """Do DeleteMessage for up to ten messages."""
+        """Delete up to ten messages; an invalid entry fails alone."""
+        return await self._cache.run(context, request.queue_url, self._delete_batch, request)
 
-        async def delete(queue: CachedQueue) -> actions.DeleteMessageBatchResult:
-            entries = request.entries or []
-            limits.batch_entries(request.entries, "DeleteMessageBatchRequestEntry")
-            accepted, failed = _sort_out(
-                entries, lambda _, entry: self._receipt(queue, entry.receipt_handle)[0]
-            )
-            successful = []
-            outcomes = await self._delete(queue, [receipt for _, receipt in accepted])
-            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
-                if outcome is Outcome.EXPIRED:
-                    failed.append(
-                        _failure(entry.id, limits.expired_receipt(entry.receipt_handle or ""))
-                    )
-                else:
-                    successful.append(actions.DeleteMessageBatchResultEntry(entry.id or ""))
-            return actions.DeleteMessageBatchResult(successful or None, failed or None)
+    async def _delete_batch(
+        self, queue: CachedQueue, request: actions.DeleteMessageBatch
+    ) -> actions.DeleteMessageBatchResult:
+        entries = request.entries or []
+        message_parameters.check_batch_entries(entries, "DeleteMessageBatchRequestEntry")
+        deletes: list[tuple[str, str, Receipt]] = []
+        failed: list[actions.BatchResultErrorEntry] = []
+        for entry in entries:
+            try:
+                handle = receive_parameters.parse_receipt_handle(entry.receipt_handle)
+                receipt, _ = decode_receipt_handle(self._signer, queue.arn, handle)
+            except SQSError as error:
+                failed.append(_failed_entry(entry.id, error))
+            else:
+                deletes.append((entry.id or "", handle, receipt))
+        outcomes = await self._delete_receipts(queue, [receipt for _, _, receipt in deletes])
+        successful = []
+        for (entry_id, handle, _), outcome in zip(deletes, outcomes, strict=True):
+            if outcome is Outcome.EXPIRED:
+                rejection = receive_parameters.expired_receipt_error(handle)
+                failed.append(_failed_entry(entry_id, rejection))
+            else:
+                successful.append(actions.DeleteMessageBatchResultEntry(entry_id))
+        return actions.DeleteMessageBatchResult(successful or None, failed or None)
 
-        return await self._directory.on_queue(context, request.queue_url, delete)
-
-    async def _delete(self, queue: CachedQueue, receipts: Sequence[Receipt]) -> list[Outcome]:
+    async def _delete_receipts(
+        self, queue: CachedQueue, receipts: Sequence[Receipt]
+    ) -> list[Outcome]:
         if not receipts:
             return []
         return await self._database.submit(Delete(queue.id, queue.revision, queue.kind, receipts))
 
+    # Change of the visibility timeout
+
     async def change_message_visibility(
         self, context: RequestContext, request: actions.ChangeMessageVisibility
     ) -> None:
-        """Hide a message for so many seconds from now; 0 shows it at once."""
+        """Make a message visible after some seconds from now; 0 makes it visible at once."""
+        await self._cache.run(context, request.queue_url, self._change_visibility, request)
 
-        async def change(queue: CachedQueue) -> None:
-            limits.receipt_handle(request.receipt_handle)
-            timeout_s = limits.visibility_timeout(request.visibility_timeout)
-            wanted = self._change(queue, request.receipt_handle, timeout_s)
-            (outcome,) = await self._change_visibility(queue, [wanted])
-            error = _why_unchanged(outcome, request.receipt_handle)
-            if error is not None:
-                raise error
-
-        await self._directory.on_queue(context, request.queue_url, change)
+    async def _change_visibility(
+        self, queue: CachedQueue, request: actions.ChangeMessageVisibility
+    ) -> None:
+        handle = receive_parameters.parse_receipt_handle(request.receipt_handle)
+        timeout_s = receive_parameters.parse_visibility_timeout(request.visibility_timeout)
+        change = self._parse_change(queue, handle, timeout_s)
+        (outcome,) = await self._change_receipts(queue, [change])
+        error = _visibility_error(outcome, handle)
+        if error is not None:
+            raise error
 
     async def change_message_visibility_batch(
         self, context: RequestContext, request: actions.ChangeMessageVisibilityBatch
     ) -> actions.ChangeMessageVisibilityBatchResult:
-        """Do ChangeMessageVisibility for up to ten messages."""
+        """Change the visibility timeout of up to ten messages; an invalid entry fails alone."""
+        return await self._cache.run(
+            context, request.queue_url, self._change_visibility_batch, request
+        )
 
-        async def change(queue: CachedQueue) -> actions.ChangeMessageVisibilityBatchResult:
-            entries = request.entries or []
-            name = "ChangeMessageVisibilityBatchRequestEntry"
-            limits.batch_entries(request.entries, name)
-            for position, entry in enumerate(entries, 1):
-                if entry.visibility_timeout is None:
-                    raise MissingParameter(
-                        f"The request must contain the parameter "
-                        f"{name}.{position}.VisibilityTimeout."
-                    )
+    async def _change_visibility_batch(
+        self, queue: CachedQueue, request: actions.ChangeMessageVisibilityBatch
+    ) -> actions.ChangeMessageVisibilityBatchResult:
+        entries = request.entries or []
+        message_parameters.check_batch_entries(entries, "ChangeMessageVisibilityBatchRequestEntry")
+        timeouts_s = [
+            receive_parameters.parse_entry_visibility_timeout(entry.visibility_timeout, position)
+            for position, entry in enumerate(entries, 1)
+        ]
+        changes: list[tuple[str, str, tuple[Receipt, int]]] = []
+        failed: list[actions.BatchResultErrorEntry] = []
+        for entry, timeout_s in zip(entries, timeouts_s, strict=True):
+            try:
+                receive_parameters.check_entry_visibility_timeout(timeout_s)
+                handle = receive_parameters.parse_receipt_handle(entry.receipt_handle)
+                change = self._parse_change(queue, handle, timeout_s)
+            except SQSError as error:
+                failed.append(_failed_entry(entry.id, error))
+            else:
+                changes.append((entry.id or "", handle, change))
+        outcomes = await self._change_receipts(queue, [change for _, _, change in changes])
+        successful = []
+        for (entry_id, handle, _), outcome in zip(changes, outcomes, strict=True):
+            rejection = _visibility_error(outcome, handle)
+            if rejection is not None:
+                failed.append(_failed_entry(entry_id, rejection))
+            else:
+                successful.append(actions.ChangeMessageVisibilityBatchResultEntry(entry_id))
+        return actions.ChangeMessageVisibilityBatchResult(successful or None, failed or None)
 
-            def prepare(
-                _: int, entry: actions.ChangeMessageVisibilityBatchRequestEntry
-            ) -> tuple[Receipt, int]:
-                limits.visibility_timeout_of_entry(entry.visibility_timeout or 0)
-                return self._change(queue, entry.receipt_handle, entry.visibility_timeout or 0)
+    def _parse_change(self, queue: CachedQueue, handle: str, timeout_s: int) -> tuple[Receipt, int]:
+        """Return the receipt in the handle and the new timeout in milliseconds.
 
-            accepted, failed = _sort_out(entries, prepare)
-            outcomes = await self._change_visibility(queue, [wanted for _, wanted in accepted])
-            successful = []
-            for (entry, _), outcome in zip(accepted, outcomes, strict=True):
-                error = _why_unchanged(outcome, entry.receipt_handle)
-                if error is not None:
-                    failed.append(_failure(entry.id, error))
-                else:
-                    done = actions.ChangeMessageVisibilityBatchResultEntry(entry.id or "")
-                    successful.append(done)
-            return actions.ChangeMessageVisibilityBatchResult(successful or None, failed or None)
+        Raises:
+            ReceiptHandleIsInvalid: the queue did not issue this handle.
+            InvalidParameterValue: the timeout ends more than 12 hours after the receive.
+        """
+        receipt, received_at_ms = decode_receipt_handle(self._signer, queue.arn, handle)
+        receive_parameters.check_total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
+        return receipt, timeout_s * 1000
 
-        return await self._directory.on_queue(context, request.queue_url, change)
-
-    async def _change_visibility(
+    async def _change_receipts(
         self, queue: CachedQueue, changes: Sequence[tuple[Receipt, int]]
     ) -> list[Outcome]:
         if not changes:
@@ -335,64 +390,36 @@ class Messages:
             ChangeVisibility(queue.id, queue.revision, queue.kind, changes)
         )
 
-    def _change(
-        self, queue: CachedQueue, handle: str | None, timeout_s: int
-    ) -> tuple[Receipt, int]:
-        """Read a handle, and hold the new timeout against what is left of its twelve hours."""
-        receipt, received_at_ms = self._receipt(queue, handle)
-        limits.total_visibility(self._clock.now_ms() - received_at_ms, timeout_s)
-        return receipt, timeout_s * 1000
 
-    def _receipt(self, queue: CachedQueue, handle: str | None) -> tuple[Receipt, int]:
-        return self._seal.receipt(queue.arn, limits.receipt_handle(handle))
-
-
-def _sort_out(
-    entries: Sequence[E], prepare: Callable[[int, E], T]
-) -> tuple[list[tuple[E, T]], list[actions.BatchResultErrorEntry]]:
-    """Prepare each entry of a batch, by its position from 1; part those that fail, with reasons."""
-    accepted: list[tuple[E, T]] = []
-    failed: list[actions.BatchResultErrorEntry] = []
-    for position, entry in enumerate(entries, 1):
-        try:
-            accepted.append((entry, prepare(position, entry)))
-        except SQSError as error:
-            failed.append(_failure(entry.id, error))
-    return accepted, failed
-
-
-def _failure(entry_id: str | None, error: SQSError) -> actions.BatchResultErrorEntry:
+def _failed_entry(entry_id: str | None, error: SQSError) -> actions.BatchResultErrorEntry:
     return actions.BatchResultErrorEntry(
         entry_id or "", error.sender_fault, error.code, error.message
     )
 
 
-def _why_unchanged(outcome: Outcome, handle: str | None) -> InvalidParameterValue | None:
-    """Word why a visibility timeout could not be changed, if it could not."""
+def _visibility_error(outcome: Outcome, handle: str) -> SQSError | None:
+    """Return the error for a visibility timeout that was not changed, or None if it was."""
     if outcome is Outcome.EXPIRED:
-        return limits.expired_receipt(handle or "")
+        return receive_parameters.expired_receipt_error(handle)
     if outcome is Outcome.MISSING:
-        return InvalidParameterValue(
-            f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not "
-            "exist or is not available for visibility timeout change."
-        )
+        return receive_parameters.unavailable_message_error(handle)
     return None
 
 
-def _attempt(
+def _parse_attempt(
     queue: CachedQueue, request: actions.ReceiveMessage, maximum: int
 ) -> ReceiveAttempt | None:
-    """Name the receive, on a FIFO queue; standard queues ignore such names."""
-    name = request.receive_request_attempt_id
-    if name is None or not queue.attributes.fifo_queue:
+    """Return the receive attempt of the request, or None. AWS: standard queues ignore the id."""
+    attempt_id = request.receive_request_attempt_id
+    if attempt_id is None or not queue.attributes.fifo_queue:
         return None
-    limits.receive_request_attempt_id(name)
-    return ReceiveAttempt(name, [maximum, request.visibility_timeout])
+    receive_parameters.check_receive_request_attempt_id(attempt_id)
+    return ReceiveAttempt(attempt_id, [maximum, request.visibility_timeout])
 
 
 def _sequence_number(queue: CachedQueue, sent: SentMessage) -> str | None:
     return sequence_number(sent.number) if queue.attributes.fifo_queue else None
 
 
-def _given(value: int | None, default: int) -> int:
+def _value_or(value: int | None, default: int) -> int:
     return default if value is None else value

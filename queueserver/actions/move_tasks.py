@@ -1,25 +1,18 @@
-"""Message move tasks: the three actions on them, and the runner that does their work.
+"""The actions on message move tasks: start, list and cancel.
 
-A task is a row in the database and nothing else; the runner takes up what is there, also what an
-earlier process began.
+A task is a row in the database; `queueserver.background.move_task_runner` moves its messages.
 """
 
 from __future__ import annotations
 
-import base64
-
-import msgspec
-
 from protocol import actions
-from protocol.errors import (
-    InvalidParameterValue,
-    MissingParameter,
-    ResourceNotFoundException,
-)
+from protocol.errors import InvalidParameterValue, MissingParameter, ResourceNotFoundException
 from protocol.names import queue_arn
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.rules import limits
+from queueserver.rules import move_task_parameters
+from queueserver.rules.move_task_parameters import TaskHandle
+from queueserver.rules.parameters import is_xml_text
 from storage import move_tasks, queues
 from storage.clock import Clock
 from storage.database import Database
@@ -29,15 +22,8 @@ from storage.queue_settings import QueueName
 from storage.queues import Queue
 
 
-class _Handle(msgspec.Struct):
-    """What a task handle says; AWS's are base64 of just this JSON."""
-
-    task_id: str = msgspec.field(name="taskId")
-    source_arn: str = msgspec.field(name="sourceArn")
-
-
 class MoveTasks:
-    """What SQS does with message move tasks; each public method is the action of its name."""
+    """The actions on message move tasks; each public method is the action of its name."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -46,11 +32,12 @@ class MoveTasks:
     async def start_message_move_task(
         self, context: RequestContext, request: actions.StartMessageMoveTask
     ) -> actions.StartMessageMoveTaskResult:
-        """Begin to move a dead-letter queue's messages back, or to another queue."""
+        """Start moving a dead-letter queue's messages to their sources or to another queue."""
         if request.max_number_of_messages_per_second is not None:
-            limits.max_number_of_messages_per_second(request.max_number_of_messages_per_second)
-        source = await self._queue(context, request.source_arn, "SourceArn")
-        source_arn = _arn(source)
+            move_task_parameters.check_messages_per_second(
+                request.max_number_of_messages_per_second
+            )
+        source = await self._find_queue(context, request.source_arn, "SourceArn")
         sources = await self._database.read(
             queues.list_dead_letter_sources, source.full_name, "", 1
         )
@@ -58,9 +45,10 @@ class MoveTasks:
             raise InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
         destination = None
         if request.destination_arn:
-            destination = await self._destination(context, source, request.destination_arn)
+            destination = await self._find_destination(context, source, request.destination_arn)
         await self._check_quota(context.account)
         task_id = as_text(new_identifier())
+        found = await self._database.read(counts.count, source, self._clock.now_ms())
         try:
             await self._database.write(
                 move_tasks.start,
@@ -68,23 +56,31 @@ class MoveTasks:
                 source,
                 destination,
                 request.max_number_of_messages_per_second,
-                await self._visible(source),
+                found.visible,
             )
         except TaskIsRunning:
             raise InvalidParameterValue(
                 "There is already a task running. Only one active task is allowed for a source "
                 "queue arn at a given time."
             ) from None
-        return actions.StartMessageMoveTaskResult(_handle(task_id, source_arn))
+        return actions.StartMessageMoveTaskResult(TaskHandle(task_id, _arn(source)).encode())
 
     async def _check_quota(self, account: str) -> None:
-        """Refuse an account more active tasks than it may have; those that begin at once pass."""
+        """Reject a task beyond the account's quota; tasks that start at the same time may pass."""
         active = await self._database.read(move_tasks.active)
-        limits.active_move_tasks(sum(task.account == account for task in active))
+        count = sum(task.account == account for task in active)
+        move_task_parameters.check_active_move_tasks(count)
 
-    async def _destination(self, context: RequestContext, source: Queue, arn: str) -> QueueName:
-        """Find the queue that messages are to move to; one of the source's type, and another."""
-        destination = await self._queue(context, arn, "DestinationArn")
+    async def _find_destination(
+        self, context: RequestContext, source: Queue, arn: str
+    ) -> QueueName:
+        """Return the name of the destination.
+
+        Raises:
+            InvalidParameterValue: the destination is the source, or of another type.
+            ResourceNotFoundException: there is no such queue.
+        """
+        destination = await self._find_queue(context, arn, "DestinationArn")
         if destination.id == source.id:
             raise InvalidParameterValue(
                 "Source queue arn and destination queue arn cannot be the same."
@@ -95,32 +91,26 @@ class MoveTasks:
             )
         return destination.full_name
 
-    async def _visible(self, queue: Queue) -> int:
-        found = await self._database.read(counts.count, queue, self._clock.now_ms())
-        return found.visible
-
     async def list_message_move_tasks(
         self, context: RequestContext, request: actions.ListMessageMoveTasks
     ) -> actions.ListMessageMoveTasksResult:
-        """List a queue's latest tasks, newest first."""
-        limit = limits.max_results_of_move_tasks(request.max_results)
-        source = await self._queue(context, request.source_arn, "SourceArn")
-        tasks = await self._database.read(
-            move_tasks.latest, source.account, source.region, source.name, limit
-        )
-        return actions.ListMessageMoveTasksResult([_entry(task, _arn(source)) for task in tasks])
+        """List the latest tasks of a source queue, newest first."""
+        limit = move_task_parameters.parse_move_task_max_results(request.max_results)
+        source = await self._find_queue(context, request.source_arn, "SourceArn")
+        tasks = await self._database.read(move_tasks.latest, *source.full_name, limit)
+        source_arn = _arn(source)
+        return actions.ListMessageMoveTasksResult([_entry(task, source_arn) for task in tasks])
 
     async def cancel_message_move_task(
         self, context: RequestContext, request: actions.CancelMessageMoveTask
     ) -> actions.CancelMessageMoveTaskResult:
-        """Ask a task to end; a few more messages may be moved before it does."""
-        handle = _read_handle(request.task_handle)
-        source = await self._queue(context, handle.source_arn, "SourceArn")
+        """Cancel a task; its current step still moves some messages."""
+        handle = move_task_parameters.parse_task_handle(request.task_handle)
+        source = await self._find_queue(context, handle.source_arn, "SourceArn")
         task = None
-        if limits.characters_allowed(handle.task_id):  # else PostgreSQL cannot even be asked
+        if is_xml_text(handle.task_id):  # PostgreSQL cannot look up another text.
             task = await self._database.read(move_tasks.find, handle.task_id)
-        key = (source.account, source.region, source.name)
-        if task is None or (task.account, task.region, task.source) != key:
+        if task is None or (task.account, task.region, task.source) != source.full_name:
             raise ResourceNotFoundException("Task does not exist.")
         try:
             moved = await self._database.write(move_tasks.cancel, task.id)
@@ -128,16 +118,21 @@ class MoveTasks:
             raise InvalidParameterValue("Only active tasks can be cancelled.") from None
         return actions.CancelMessageMoveTaskResult(moved)
 
-    async def _queue(self, context: RequestContext, text: str, parameter: str) -> Queue:
-        """Find one of the caller's own queues by its ARN; nobody else's can be named here."""
+    async def _find_queue(self, context: RequestContext, text: str, parameter: str) -> Queue:
+        """Return a queue of the request's account by the ARN in `parameter`.
+
+        Raises:
+            MissingParameter: the ARN is empty.
+            InvalidParameterValue: the text is not an ARN.
+            ResourceNotFoundException: there is no such queue in the account.
+        """
         if not text:
             raise MissingParameter(f"The request must contain the parameter {parameter}.")
-        arn = limits.move_task_arn(parameter, text)
+        arn = move_task_parameters.parse_move_task_arn(parameter, text)
         queue = None
         if arn.account == context.account:
-            key = (arn.account, arn.region, arn.resource)
-            queue = await self._database.read(queues.find, *key)
-        # What is left of an ARN, partition and service, has one right value for each queue.
+            queue = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
+        # Comparing ARNs also rejects a wrong partition or service, which the lookup does not see.
         if queue is None or _arn(queue) != text:
             raise ResourceNotFoundException(
                 f"The resource that you specified for the {parameter} parameter doesn't exist."
@@ -149,22 +144,8 @@ def _arn(queue: Queue) -> str:
     return queue_arn(queue.region, queue.account, queue.name)
 
 
-def _handle(task_id: str, source_arn: str) -> str:
-    return base64.b64encode(msgspec.json.encode(_Handle(task_id, source_arn))).decode()
-
-
-def _read_handle(text: str) -> _Handle:
-    if not text:
-        raise MissingParameter("The request must contain the parameter TaskHandle.")
-    try:
-        handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=_Handle)
-        limits.move_task_arn("SourceArn", handle.source_arn)
-    except (ValueError, InvalidParameterValue):
-        raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
-    return handle
-
-
 def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEntry:
+    """Return a task as ListMessageMoveTasks lists it. AWS: only a running task has a handle."""
     is_running = task.status == move_tasks.RUNNING
     to = task.destination
     return actions.ListMessageMoveTasksResultEntry(
@@ -172,7 +153,7 @@ def _entry(task: Task, source_arn: str) -> actions.ListMessageMoveTasksResultEnt
         source_arn=source_arn,
         approximate_number_of_messages_moved=task.moved,
         started_timestamp=task.started_at_ms,
-        task_handle=_handle(task.id, source_arn) if is_running else None,
+        task_handle=TaskHandle(task.id, source_arn).encode() if is_running else None,
         destination_arn=None if to is None else queue_arn(to.region, to.account, to.name),
         max_number_of_messages_per_second=task.per_second,
         approximate_number_of_messages_to_move=task.to_move,

@@ -1,68 +1,60 @@
-"""Finding the queue that a request means.
+"""The queue cache: queues by the URL that requests use for them.
 
-Keeps copies of what the database knows, for the hot path only. A copy needs no invalidation:
-every command carries the id and revision it was made for, the database verifies them in the
-command's own transaction, and a copy that is out of date is read anew.
+An entry is never invalidated. Every command carries the id and the revision of its queue, and the
+database compares them in the command's transaction. If they differ, the entry is stale, and the
+action runs again with the current queue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.context import RequestContext
-from queueserver.rules.attributes import Attributes, typed
+from queueserver.rules.attributes import parse_stored
 from storage import queues
 from storage.database import Database
 from storage.queues import Queue, QueueChanged
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
-_COPIES = 20_000
-"""How many copies are kept, of a kilobyte and a half each; then all are thrown away."""
+_MAXIMUM_ENTRIES = 20_000
+"""Number of entries, of about 1.5 KB each, at which the cache is emptied."""
 
-_KEPT_URL_CHARACTERS = 500
-"""The longest URL that a copy is kept for; what comes before the last two segments is anything."""
+_MAXIMUM_URL_CHARACTERS = 500
+"""Longest URL of an entry; a client can put any text before the last two segments of a URL."""
 
 
 class CachedQueue:
-    """A copy of a queue, with its attributes read."""
+    """What the actions on messages need of a queue, as it was when it was read."""
 
-    __slots__ = (
-        "arn",
-        "attributes",
-        "id",
-        "kind",
-        "name",
-        "queue",
-        "revision",
-    )
+    __slots__ = ("arn", "attributes", "id", "kind", "name", "revision")
 
     def __init__(self, queue: Queue) -> None:
-        self.queue = queue
         self.id = queue.id
         self.revision = queue.revision
         self.kind = queue.kind
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
-        self.attributes: Attributes = typed(queue.attributes)
+        self.attributes = parse_stored(queue.attributes)
 
 
 class QueueCache:
-    """The queues of all accounts and regions, by what callers name them."""
+    """Finds the queue of a request and runs the action with it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # By the URL as it came, and the account and region that it is understood by.
-        self._copies: dict[tuple[str, str, str], CachedQueue] = {}
+        # The key is the URL of the request, with the account and region that complete it.
+        self._entries: dict[tuple[str, str, str], CachedQueue] = {}
 
     async def read(self, context: RequestContext, queue_url: str) -> Queue:
-        """Give the queue as the database has it now.
+        """Return the queue from the database.
 
         Raises:
-            QueueDoesNotExist: there is none, or the URL names none.
+            QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
         """
         account, name = parse_queue_url(queue_url)
         key = (account or context.account, context.region, name)
@@ -71,56 +63,70 @@ class QueueCache:
             raise QueueDoesNotExist
         return queue
 
-    async def on_queue(
-        self, context: RequestContext, queue_url: str, act: Callable[[CachedQueue], Awaitable[T]]
+    async def run(
+        self,
+        context: RequestContext,
+        queue_url: str,
+        action: Callable[Concatenate[CachedQueue, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
-        """Act on a copy of the queue, and once more for every time it was out of date.
+        """Run `action(queue, ...)` with the cached queue, and again whenever that was stale.
 
-        A copy that is out of date is told of by the database; one that a request is refused by is
-        held against what the database has first.
+        An action that rejects the request may have done so because the entry is stale. The entry
+        is compared with the database before the error is raised.
 
         Raises:
-            QueueDoesNotExist: there is none, or the URL names none.
+            QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
+            SQSError: the action rejects the request.
         """
         key = (queue_url, context.account, context.region)
         while True:
-            kept = self._copies.get(key)
-            queue = kept or await self._copy(context, queue_url)
+            cached = self._entries.get(key)
+            queue = cached or await self._load(context, queue_url)
             try:
-                return await act(queue)
+                return await action(queue, *args, **kwargs)
             except QueueChanged:
-                self._copies.pop(key, None)
+                self._entries.pop(key, None)
             except SQSError:
-                if kept is None or await self._is_current(context, queue_url, kept):
+                if cached is None or await self._is_current(context, queue_url, cached):
                     raise
-                self._copies.pop(key, None)
-
-    async def _is_current(self, context: RequestContext, queue_url: str, copy: CachedQueue) -> bool:
-        queue = await self.read(context, queue_url)
-        return (queue.id, queue.revision) == (copy.id, copy.revision)
+                self._entries.pop(key, None)
 
     async def change(
-        self, context: RequestContext, queue_url: str, change: Callable[[Queue], Awaitable[T]]
-    ) -> T:
-        """Change the queue as the database has it now, again if somebody was quicker.
+        self,
+        context: RequestContext,
+        queue_url: str,
+        change: Callable[Concatenate[Queue, P], Awaitable[None]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None:
+        """Run `change(queue, ...)` with the current queue, and again if another change was first.
 
         Raises:
-            QueueDoesNotExist: there is none, or the URL names none.
+            QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
+            SQSError: the change is rejected.
         """
         while True:
             queue = await self.read(context, queue_url)
             try:
-                result = await change(queue)
+                await change(queue, *args, **kwargs)
             except QueueChanged:
                 continue
-            # Not because it would be wrong: nobody may ever ask for it again.
-            self._copies.pop((queue_url, context.account, context.region), None)
-            return result
+            # The entry would be found stale, but only by a next request, which may never come.
+            self._entries.pop((queue_url, context.account, context.region), None)
+            return
 
-    async def _copy(self, context: RequestContext, queue_url: str) -> CachedQueue:
+    async def _load(self, context: RequestContext, queue_url: str) -> CachedQueue:
         queue = CachedQueue(await self.read(context, queue_url))
-        if len(self._copies) >= _COPIES:
-            self._copies.clear()
-        if len(queue_url) <= _KEPT_URL_CHARACTERS:
-            self._copies[queue_url, context.account, context.region] = queue
+        if len(self._entries) >= _MAXIMUM_ENTRIES:
+            self._entries.clear()
+        if len(queue_url) <= _MAXIMUM_URL_CHARACTERS:
+            self._entries[queue_url, context.account, context.region] = queue
         return queue
+
+    async def _is_current(
+        self, context: RequestContext, queue_url: str, cached: CachedQueue
+    ) -> bool:
+        queue = await self.read(context, queue_url)
+        return (queue.id, queue.revision) == (cached.id, cached.revision)

@@ -1,14 +1,11 @@
-"""The actions on queues: creation, attributes, tags, listing, purge and deletion."""
+"""The actions on queues: creation, attributes, tags, lists, purge and deletion."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import msgspec
-
 from protocol import actions
 from protocol.errors import (
-    InvalidParameterValue,
     PurgeQueueInProgress,
     QueueDeletedRecently,
     QueueDoesNotExist,
@@ -18,97 +15,126 @@ from protocol.errors import (
 from protocol.names import queue_arn, queue_url
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.context import RequestContext
-from queueserver.rules import attributes, limits, policy_documents, redrive_policies
-from queueserver.rules.attributes import typed
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules import attributes, queue_parameters, redrive_policies
+from queueserver.rules.limits import COOLDOWN_SECONDS
+from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
+from queueserver.rules.parameters import is_xml_text, parse_text_map
+from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.clock import Clock
 from storage.database import Database
 from storage.messages import counts
 from storage.messages.counts import Counts
-from storage.queue_settings import QueueName, QueueSettings, Redrive
+from storage.queue_settings import QueueName
 from storage.queues import Queue
-
-COOLDOWN_MS = 60_000
-"""How long a deleted name is blocked, and a second purge refused, where those rules are on."""
-
-
-class _Page(msgspec.Struct, array_like=True):
-    """What a page token says: of what it is a page, and the last name that was given."""
-
-    of: str
-    max_results: int
-    last: str
 
 
 class Queues:
-    """What SQS does with queues; each public method is the action of its name."""
+    """The actions on queues; each public method is the action of its name.
+
+    With `cooldowns`, a queue can be purged once in 60 s, and a name can be used again 60 s after
+    its queue was deleted (AWS: both rules).
+    """
 
     def __init__(
-        self,
-        database: Database,
-        directory: QueueCache,
-        clock: Clock,
-        *,
-        cooldowns: bool,
+        self, database: Database, cache: QueueCache, clock: Clock, *, cooldowns: bool
     ) -> None:
         self._database = database
-        self._directory = directory
+        self._cache = cache
         self._clock = clock
-        self._cooldown_ms = COOLDOWN_MS if cooldowns else 0
-        self._seal = Seal(database.secret)
+        self._cooldown_ms = COOLDOWN_SECONDS * 1000 if cooldowns else 0
+        self._signer = TokenSigner(database.secret)
 
     async def create_queue(
         self, context: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
-        """Make a queue, or find one that has every attribute that the request names."""
-        requested = limits.entries("Attribute", request.attributes)
-        tags = limits.entries("Tag", request.tags)
-        stored = attributes.parse(requested, {}, creating=True)
-        limits.queue_name(request.queue_name, fifo=attributes.is_fifo(stored))
-        limits.tags(tags)
-        limits.tag_count(request.queue_name, len(tags))
-        key = (context.account, context.region, request.queue_name)
-        queue = await self._database.read(queues.find, *key)
+        """Create a queue, or return the existing one if its requested attributes are the same."""
+        requested = parse_text_map("Attribute", request.attributes)
+        tags = parse_text_map("Tag", request.tags)
+        stored = attributes.parse_requested(requested, {}, creating=True)
+        queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
+        queue_parameters.check_tags(tags)
+        queue_parameters.check_tag_count(request.queue_name, len(tags))
+        name = QueueName(context.account, context.region, request.queue_name)
+        queue = await self._database.read(queues.find, *name)
         if queue is None:
-            await self._refuse_deleted_recently(*key)
-            await self._check_redrive(requested, stored, key)
+            await self._check_cooldown(name)
+            await self._check_redrive(requested, stored, name)
             queue = await self._database.write(
-                queues.create, *key, _kind(stored), stored, tags, _settings(stored)
+                queues.create,
+                *name,
+                attributes.queue_kind(stored),
+                stored,
+                tags,
+                attributes.queue_settings(stored),
             )
-        _refuse_difference(requested, tags, queue)
+        _check_same(requested, tags, queue)
         return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
+    async def _check_cooldown(self, name: QueueName) -> None:
+        """Reject the name of a queue that was deleted less than 60 s ago."""
+        if not self._cooldown_ms:
+            return
+        deleted_at_ms = await self._database.read(queues.deleted_at_ms, *name)
+        if deleted_at_ms is not None and self._clock.now_ms() < deleted_at_ms + self._cooldown_ms:
+            raise QueueDeletedRecently
+
+    async def _check_redrive(
+        self, requested: Mapping[str, str], stored: Mapping[str, str], source: QueueName
+    ) -> None:
+        """Reject a requested redrive policy if `source` cannot use its dead-letter queue.
+
+        AWS: the target must exist in the source's account and region, be of the same type, and
+        allow the source.
+        """
+        text = requested.get("RedrivePolicy")
+        policy = attributes.parse_stored(stored).redrive_policy
+        if not text or policy is None:
+            return
+        arn = policy.target
+        if arn.account != source.account:
+            raise redrive_policies.target_account_error(text)
+        target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
+        # Comparing ARNs also rejects a wrong partition, which the lookup does not see.
+        if target is None or str(arn) != queue_arn(source.region, target.account, target.name):
+            raise redrive_policies.missing_target_error(text)
+        is_standard = attributes.queue_kind(stored) == queues.STANDARD
+        if (target.kind == queues.STANDARD) != is_standard:
+            raise redrive_policies.target_type_error(text)
+        allowed = attributes.parse_stored(target.attributes).redrive_allow_policy
+        source_arn = queue_arn(source.region, source.account, source.name)
+        if allowed is not None and not allowed.allows(source_arn):
+            raise redrive_policies.target_denied_error(text)
+
     async def delete_queue(self, context: RequestContext, request: actions.DeleteQueue) -> None:
-        """End a queue and everything in it."""
+        """Delete a queue and its messages."""
+        await self._cache.change(context, request.queue_url, self._delete)
 
-        async def delete(queue: Queue) -> None:
-            await self._database.write(queues.delete, queue)
-
-        await self._directory.change(context, request.queue_url, delete)
+    async def _delete(self, queue: Queue) -> None:
+        await self._database.write(queues.delete, queue)
 
     async def purge_queue(self, context: RequestContext, request: actions.PurgeQueue) -> None:
-        """Delete every message of a queue: visible, in flight and delayed."""
+        """Delete every message of a queue, visible or not."""
+        await self._cache.change(context, request.queue_url, self._purge)
 
-        async def purge(queue: Queue) -> None:
-            purged_at_ms = queue.purged_at_ms
-            if purged_at_ms is not None and self._clock.now_ms() < purged_at_ms + self._cooldown_ms:
-                raise PurgeQueueInProgress(
-                    f"Only one PurgeQueue operation on {queue.name} is allowed every 60 seconds."
-                )
-            await self._database.write(queues.purge, queue)
-
-        await self._directory.change(context, request.queue_url, purge)
+    async def _purge(self, queue: Queue) -> None:
+        purged_at_ms = queue.purged_at_ms
+        if purged_at_ms is not None and self._clock.now_ms() < purged_at_ms + self._cooldown_ms:
+            raise PurgeQueueInProgress(
+                f"Only one PurgeQueue operation on {queue.name} is allowed every "
+                f"{COOLDOWN_SECONDS} seconds."
+            )
+        await self._database.write(queues.purge, queue)
 
     async def get_queue_url(
         self, context: RequestContext, request: actions.GetQueueUrl
     ) -> actions.GetQueueUrlResult:
-        """Find a queue by name, in the caller's account or in one that is named."""
+        """Look up a queue by name, in the given account or in that of the request context."""
         if not request.queue_name:
-            limits.queue_name(request.queue_name)
+            queue_parameters.check_queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or context.account
-        if not limits.characters_allowed(account + request.queue_name):
-            raise QueueDoesNotExist  # and PostgreSQL cannot even be asked
+        if not is_xml_text(account + request.queue_name):
+            raise QueueDoesNotExist  # PostgreSQL cannot look up such a text.
         queue = await self._database.read(queues.find, account, context.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
@@ -117,51 +143,60 @@ class Queues:
     async def list_queues(
         self, context: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
-        """List the caller's queues by name; in pages only if a page's size is given."""
-        limit = limits.max_results(request.max_results)
-        limits.next_token(request.next_token, request.max_results)
-        page = _Page(request.queue_name_prefix or "", limit, "")
-        purpose = f"ListQueues {context.account} {context.region}"
-        if request.next_token:
-            page.last = self._last_of(purpose, request.next_token, page)
-        if not limits.characters_allowed(page.of):
-            return actions.ListQueuesResult()  # PostgreSQL cannot even be asked
-        # One more than asked for tells whether another page follows.
+        """List the queues of the account and region by name, as a whole or in pages."""
+        limit = queue_parameters.parse_max_results(request.max_results)
+        queue_parameters.check_next_token(request.next_token, request.max_results)
+        prefix = request.queue_name_prefix or ""
+        listing = Listing(f"ListQueues {context.account} {context.region}", prefix, limit)
+        after = self._parse_start(listing, request.next_token)
+        if not is_xml_text(prefix):
+            return actions.ListQueuesResult()  # PostgreSQL cannot look up such a text.
         names = await self._database.read(
-            queues.list_names, context.account, context.region, page.of, page.last, limit + 1
+            queues.list_names, context.account, context.region, prefix, after, limit + 1
         )
-        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
-        urls = [_url(context, context.account, name) for name in names]
+        page, token = self._cut_page(listing, names, has_pages=request.max_results is not None)
+        urls = [_url(context, context.account, name) for name in page]
         return actions.ListQueuesResult(urls or None, token)
 
-    def _turn(
-        self, page: _Page, names: Sequence[str], purpose: str, *, paged: bool
-    ) -> tuple[Sequence[str], str | None]:
-        """Cut one page off, and make the token for the next if pages were asked for."""
-        more = len(names) > page.max_results
-        names = names[: page.max_results]
-        if not more or not paged:
-            return names, None
-        page.last = names[-1]
-        return names, self._seal.close(purpose, msgspec.json.encode(page))
+    async def list_dead_letter_source_queues(
+        self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
+    ) -> actions.ListDeadLetterSourceQueuesResult:
+        """List the queues that use this one as their dead-letter queue, by name."""
+        queue = await self._cache.read(context, request.queue_url)
+        limit = queue_parameters.parse_max_results(request.max_results)
+        queue_parameters.check_next_token(request.next_token, request.max_results)
+        arn = queue_arn(queue.region, queue.account, queue.name)
+        listing = Listing(f"ListDeadLetterSourceQueues {arn}", arn, limit)
+        after = self._parse_start(listing, request.next_token)
+        names = await self._database.read(
+            queues.list_dead_letter_sources, queue.full_name, after, limit + 1
+        )
+        page, token = self._cut_page(listing, names, has_pages=request.max_results is not None)
+        urls = [_url(context, queue.account, name) for name in page]
+        return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
 
-    def _last_of(self, purpose: str, token: str, asked: _Page) -> str:
-        content = self._seal.open(purpose, token)
-        if content is None:
-            raise InvalidParameterValue("Invalid or expired next token.")
-        page = msgspec.json.decode(content, type=_Page)
-        if (page.of, page.max_results) != (asked.of, asked.max_results):
-            raise InvalidParameterValue(
-                "Invalid NextToken value. If you are passing in NextToken, "
-                "you must not change the other request parameters."
-            )
-        return page.last
+    def _parse_start(self, listing: Listing, token: str | None) -> str:
+        """Return the name after which a page begins; without a token, the list begins."""
+        return decode_page_token(self._signer, listing, token) if token else ""
+
+    def _cut_page(
+        self, listing: Listing, names: Sequence[str], *, has_pages: bool
+    ) -> tuple[Sequence[str], str | None]:
+        """Return one page of the names, and the token for the next page or None.
+
+        `names` has one name more than a page if there is a next page. AWS: without MaxResults
+        there is no token.
+        """
+        page = names[: listing.max_results]
+        if len(names) == len(page) or not has_pages:
+            return page, None
+        return page, encode_page_token(self._signer, listing, page[-1])
 
     async def get_queue_attributes(
         self, context: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
-        """Read attributes; the counters are counted only if they are asked for."""
-        queue = await self._directory.read(context, request.queue_url)
+        """Return the requested attributes; the messages are counted only for their counts."""
+        queue = await self._cache.read(context, request.queue_url)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             found = await self._database.read(counts.count, queue, self._clock.now_ms())
@@ -179,147 +214,64 @@ class Queues:
     async def set_queue_attributes(
         self, context: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
-        """Change some attributes, all of them or none."""
+        """Change the given attributes, all or none of them."""
+        await self._cache.change(context, request.queue_url, self._set_attributes, request)
 
-        async def change(queue: Queue) -> None:
-            if not request.attributes:
-                raise missing_parameter("Attribute.Name")
-            requested = limits.entries("Attribute", request.attributes)
-            stored = attributes.parse(requested, queue.attributes, creating=False)
-            key = (queue.account, queue.region, queue.name)
-            await self._check_redrive(requested, stored, key)
-            delay_s = typed(stored).delay_seconds
-            is_same = delay_s == typed(queue.attributes).delay_seconds
-            await self._database.write(
-                queues.change_attributes,
-                queue,
-                stored,
-                _settings(stored),
-                None if is_same else delay_s * 1000,
-            )
-
-        await self._directory.change(context, request.queue_url, change)
-
-    async def _check_redrive(
-        self, requested: Mapping[str, str], stored: Mapping[str, str], key: tuple[str, str, str]
-    ) -> None:
-        """Hold a new redrive policy against what is true of the dead-letter queue it names."""
-        text = requested.get("RedrivePolicy")
-        policy = typed(stored).redrive_policy
-        if not text or policy is None:
-            return
-        account, region, name = key
-        arn = policy.target
-        if arn.account != account:
-            raise redrive_policies.other_account(text)
-        target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
-        # A wrong partition would name the same queue, and then never be found by the right ARN.
-        if target is None or str(arn) != queue_arn(region, target.account, target.name):
-            raise redrive_policies.no_such_target(text)
-        if (target.kind == queues.STANDARD) != (_kind(stored) == queues.STANDARD):
-            raise redrive_policies.type_mismatch(text)
-        allowed = typed(target.attributes).redrive_allow_policy
-        if allowed is not None and not allowed.allows(queue_arn(region, account, name)):
-            raise redrive_policies.not_allowed(text)
-
-    async def list_dead_letter_source_queues(
-        self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
-    ) -> actions.ListDeadLetterSourceQueuesResult:
-        """List the queues whose dead-letter queue this is, by name."""
-        queue = await self._directory.read(context, request.queue_url)
-        limit = limits.max_results(request.max_results)
-        limits.next_token(request.next_token, request.max_results)
-        arn = queue_arn(queue.region, queue.account, queue.name)
-        page = _Page(arn, limit, "")
-        purpose = f"ListDeadLetterSourceQueues {arn}"
-        if request.next_token:
-            page.last = self._last_of(purpose, request.next_token, page)
-        names = await self._database.read(
-            queues.list_dead_letter_sources, queue.full_name, page.last, limit + 1
+    async def _set_attributes(self, queue: Queue, request: actions.SetQueueAttributes) -> None:
+        if not request.attributes:
+            raise missing_parameter("Attribute.Name")
+        requested = parse_text_map("Attribute", request.attributes)
+        stored = attributes.parse_requested(requested, queue.attributes, creating=False)
+        await self._check_redrive(requested, stored, queue.full_name)
+        delay_s = attributes.parse_stored(stored).delay_seconds
+        is_same_delay = delay_s == attributes.parse_stored(queue.attributes).delay_seconds
+        await self._database.write(
+            queues.change_attributes,
+            queue,
+            stored,
+            attributes.queue_settings(stored),
+            None if is_same_delay else delay_s * 1000,
         )
-        names, token = self._turn(page, names, purpose, paged=request.max_results is not None)
-        urls = [_url(context, queue.account, name) for name in names]
-        return actions.ListDeadLetterSourceQueuesResult(urls or None, token)
-
-    async def add_permission(self, context: RequestContext, request: actions.AddPermission) -> None:
-        """Append a statement to the queue's policy."""
-
-        async def change(queue: Queue) -> None:
-            policy = policy_documents.add_permission(
-                queue.attributes.get("Policy"),
-                queue_arn(queue.region, queue.account, queue.name),
-                request.label or "",
-                request.aws_account_ids or [],
-                request.actions or [],
-            )
-            await self._set_policy(queue, policy)
-
-        await self._directory.change(context, request.queue_url, change)
-
-    async def remove_permission(
-        self, context: RequestContext, request: actions.RemovePermission
-    ) -> None:
-        """Remove a statement from the queue's policy, and the policy with the last one."""
-
-        async def change(queue: Queue) -> None:
-            if not request.label:
-                raise missing_parameter("Label")
-            policy = policy_documents.remove_permission(
-                queue.attributes.get("Policy"), request.label
-            )
-            await self._set_policy(queue, policy)
-
-        await self._directory.change(context, request.queue_url, change)
-
-    async def _set_policy(self, queue: Queue, policy: str | None) -> None:
-        stored = {name: value for name, value in queue.attributes.items() if name != "Policy"}
-        if policy is not None:
-            stored["Policy"] = policy
-        await self._database.write(queues.change_attributes, queue, stored, _settings(stored))
 
     async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
-        """Add tags, overwriting those with the same key."""
+        """Add tags to a queue; a tag replaces an existing one with the same key."""
+        await self._cache.change(context, request.queue_url, self._tag, request)
 
-        async def change(queue: Queue) -> None:
-            if not request.tags:
-                raise missing_parameter("Tags")
-            tags = limits.entries("Tag", request.tags)
-            limits.tags(tags)
-            await self._retag(queue, {**queue.tags, **tags})
-
-        await self._directory.change(context, request.queue_url, change)
+    async def _tag(self, queue: Queue, request: actions.TagQueue) -> None:
+        if not request.tags:
+            raise missing_parameter("Tags")
+        tags = parse_text_map("Tag", request.tags)
+        queue_parameters.check_tags(tags)
+        await self._change_tags(queue, {**queue.tags, **tags})
 
     async def untag_queue(self, context: RequestContext, request: actions.UntagQueue) -> None:
-        """Remove tags by key; keys that are not there do not matter."""
+        """Remove tags by key. AWS: a key that no tag has is ignored."""
+        await self._cache.change(context, request.queue_url, self._untag, request)
 
-        async def change(queue: Queue) -> None:
-            gone = set(limits.tag_keys(request.tag_keys))
-            await self._retag(queue, {k: v for k, v in queue.tags.items() if k not in gone})
+    async def _untag(self, queue: Queue, request: actions.UntagQueue) -> None:
+        keys = set(queue_parameters.parse_tag_keys(request.tag_keys))
+        tags = {key: value for key, value in queue.tags.items() if key not in keys}
+        await self._change_tags(queue, tags)
 
-        await self._directory.change(context, request.queue_url, change)
-
-    async def _retag(self, queue: Queue, tags: Mapping[str, str]) -> None:
-        limits.tag_count(queue.name, len(tags))
+    async def _change_tags(self, queue: Queue, tags: Mapping[str, str]) -> None:
+        queue_parameters.check_tag_count(queue.name, len(tags))
         await self._database.write(queues.change_tags, queue, tags)
 
     async def list_queue_tags(
         self, context: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
-        """Read all tags."""
-        queue = await self._directory.read(context, request.queue_url)
+        """Return all tags of a queue."""
+        queue = await self._cache.read(context, request.queue_url)
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
-    async def _refuse_deleted_recently(self, account: str, region: str, name: str) -> None:
-        if not self._cooldown_ms:
-            return
-        deleted_at_ms = await self._database.read(queues.deleted_at_ms, account, region, name)
-        if deleted_at_ms is not None and self._clock.now_ms() < deleted_at_ms + self._cooldown_ms:
-            raise QueueDeletedRecently
 
+def _check_same(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
+    """Reject the creation of a queue that exists with another requested attribute or tag.
 
-def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
-    """Creating a queue twice is fine as long as nothing that is asked for differs."""
-    difference = attributes.first_difference(requested, queue.attributes)
+    Raises:
+        QueueNameExists: an attribute or the tags differ.
+    """
+    difference = attributes.find_difference(requested, queue.attributes)
     exists = "A queue already exists with the same name and a different value for"
     if difference is not None:
         raise QueueNameExists(f"{exists} attribute {difference}")
@@ -329,25 +281,3 @@ def _refuse_difference(requested: Mapping[str, str], tags: Mapping[str, str], qu
 
 def _url(context: RequestContext, account: str, name: str) -> str:
     return queue_url(context.base_url, account, name)
-
-
-def _kind(stored: Mapping[str, str]) -> str:
-    """Tell what kind of queue attributes make, which holds for good.
-
-    AWS goes on deduplicating as it was created to, whatever DeduplicationScope is set to later.
-    """
-    if not attributes.is_fifo(stored):
-        return queues.STANDARD
-    by_group = stored.get("DeduplicationScope") == "messageGroup"
-    return queues.FIFO_BY_GROUP if by_group else queues.FIFO
-
-
-def _settings(stored: Mapping[str, str]) -> QueueSettings:
-    """Return what storage applies of a queue's stored attributes."""
-    values = typed(stored)
-    redrive, policy = None, values.redrive_policy
-    if policy is not None:
-        arn = policy.target
-        target = QueueName(arn.account, arn.region, arn.resource)
-        redrive = Redrive(target, policy.max_receive_count)
-    return QueueSettings(values.message_retention_period * 1000, redrive)

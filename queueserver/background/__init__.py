@@ -1,1 +1,1 @@
-"""Work that no request asks for, done by the leader: upkeep and message move tasks."""
+"""Work that does not belong to a request, done by the leader: upkeep and message move tasks."""

@@ -1,4 +1,4 @@
-"""Upkeep and message move tasks, which one server, the leader, does for all of a database.
+"""The leader's work: upkeep and message move tasks, done by one server for the whole database.
 
 A server can become the leader, or stop being it, at any time. Work that was started has ended
 before it is started again.
@@ -39,11 +39,11 @@ class LeaderWork:
     def run_soon(self) -> None:
         """Do the work that a transaction has just left, without waiting for the next round."""
         self._upkeep.run_soon()
-        self._runner.look()
+        self._runner.run_soon()
 
     def resync(self) -> None:
         """Check for new move tasks; upkeep waits for its next round."""
-        self._runner.look()
+        self._runner.run_soon()
 
     async def close(self) -> None:
         """Stop working for good."""

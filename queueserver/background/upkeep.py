@@ -1,8 +1,9 @@
-"""What happens without a request: space is freed that no request can see any more.
+"""Upkeep: freeing the space of rows that no request can see any more, and other late work.
 
-A new delay of a FIFO queue comes to hold for the messages that it has, too. Nothing else depends
-on it. It works in small steps between the requests' own transactions,
-so that a million messages that are gone do not keep a new one waiting.
+The rows are those of purges, deletions, expired messages and expired deduplication ids. Upkeep also
+applies a FIFO queue's new delay to the messages that the queue already has. Requests do not depend
+on it: they ignore rows that are to be freed. It works in small transactions, so a large amount of
+work does not delay the requests.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from queueserver.rules.limits import COOLDOWN_SECONDS
 from storage import queue_delays, queues, time_floor
 from storage.clock import Clock
 from storage.database import Database
@@ -21,16 +23,18 @@ from storage.queues import Queue
 
 log = logging.getLogger(__name__)
 
-_ROUND_MS = 60_000
-_STEP = 500
-"""Rows that one step frees or changes: a few milliseconds of the writer's time."""
-_PAGE = 200
-"""Queues that are looked at together."""
-_DELETIONS_KEPT_MS = 60_000
+_ROUND_SECONDS = 60
+"""Time between two rounds of upkeep."""
+
+_STEP_ROWS = 500
+"""Rows that one transaction frees or changes: a few milliseconds of the writer's time."""
+
+_PAGE_QUEUES = 200
+"""Queues that one transaction checks for expired messages."""
 
 
 class Upkeep:
-    """Frees what purges, deletions and retention left behind, once a minute or when hurried."""
+    """Runs a round of upkeep once a minute, and when a transaction leaves work for it."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -39,86 +43,106 @@ class Upkeep:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin, with a round at once for what an earlier process left."""
+        """Start the first round now, for the work that an earlier process left."""
         self._task = asyncio.create_task(self._run(), name="upkeep")
 
     async def stop(self) -> None:
-        """End after the step at hand."""
+        """Stop after the current transaction."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
     def run_soon(self) -> None:
-        """Begin the next round now: there is something to be done."""
+        """Start the next round without waiting for the end of the minute."""
         self._wake.set()
+
+    async def run_round(self) -> None:
+        """Do all work that is due; work that affects what clients see comes first.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer; the next round does the rest.
+        """
+        for work in (
+            self._record_time,
+            self._apply_delays,
+            self._free_dropped_queues,
+            self._free_expired_ids,
+            self._free_expired_messages,
+        ):
+            try:
+                await work()
+            except DatabaseDamaged as error:
+                log.warning(
+                    "rows are damaged, skipping them in this round of upkeep; "
+                    "find the damage with `queueserver check`: reason=%s",
+                    error,
+                )
 
     async def _run(self) -> None:
         while True:
             self._wake.clear()
             try:
-                await self.round()
+                await self.run_round()
             except DatabaseUnavailable as error:
-                log.warning("upkeep waits for the database: %s", error)
+                log.warning(
+                    "upkeep waits for the database, next attempt in %d s: reason=%s",
+                    _ROUND_SECONDS,
+                    error,
+                )
             except Exception:
-                log.exception("upkeep failed; it goes on with the next round")
-            cancel = self._clock.call_at(self._clock.now_ms() + _ROUND_MS, self._wake.set)
+                log.exception("upkeep failed, next attempt in %d s", _ROUND_SECONDS)
+            cancel = self._clock.call_at(
+                self._clock.now_ms() + _ROUND_SECONDS * 1000, self._wake.set
+            )
             try:
                 await self._wake.wait()
             finally:
                 cancel()
 
-    async def round(self) -> None:
-        """Note the time, and free all that can be freed now, after what somebody waits for."""
-        for work in (
-            self._note_time,
-            self._go_on_with_delays,
-            self._free_leftovers,
-            self._forget,
-            self._free_expired,
-        ):
-            try:
-                await work()
-            except DatabaseDamaged as error:
-                log.warning("upkeep goes on without what is damaged in the database: %s", error)
-
-    async def _go_on_with_delays(self) -> None:
-        while await self._database.write(queue_delays.apply_pending, _STEP):
-            pass
-
-    async def _free_leftovers(self) -> None:
-        while await self._database.write(dropped_queues.free_dropped, _STEP):
-            pass
-
-    async def _forget(self) -> None:
-        for forget in (deduplication.free_expired, receive_attempts.free_expired):
-            while await self._database.write(forget, _STEP) == _STEP:
-                pass
-        forgotten_ms = self._clock.now_ms() - _DELETIONS_KEPT_MS
-        await self._database.write(queues.free_old_deletions, forgotten_ms)
-
-    async def _note_time(self) -> None:
+    async def _record_time(self) -> None:
         await self._database.write(time_floor.record)
 
-    async def _free_expired(self) -> None:
+    async def _apply_delays(self) -> None:
+        while await self._database.write(queue_delays.apply_pending, _STEP_ROWS):
+            pass
+
+    async def _free_dropped_queues(self) -> None:
+        while await self._database.write(dropped_queues.free_dropped, _STEP_ROWS):
+            pass
+
+    async def _free_expired_ids(self) -> None:
+        """Free deduplication ids, receive attempts and times of deletions that have expired."""
+        for free in (deduplication.free_expired, receive_attempts.free_expired):
+            while await self._database.write(free, _STEP_ROWS) == _STEP_ROWS:
+                pass
+        before_ms = self._clock.now_ms() - COOLDOWN_SECONDS * 1000
+        await self._database.write(queues.free_old_deletions, before_ms)
+
+    async def _free_expired_messages(self) -> None:
         after_id = 0
-        while page := await self._database.read(queues.list_after, after_id, _PAGE):
-            await self._free_expired_of(page)
+        while page := await self._database.read(queues.list_after, after_id, _PAGE_QUEUES):
+            await self._free_expired_of_page(page)
             after_id = page[-1].id
 
-    async def _free_expired_of(self, page: Sequence[Queue]) -> None:
-        """Free what has expired; what is damaged keeps one queue from that, and no other."""
+    async def _free_expired_of_page(self, page: Sequence[Queue]) -> None:
+        """Free the expired messages of some queues; if one is damaged, free those of the others."""
         try:
-            await self._free_expired_at_once(page)
+            await self._free_expired_of_queues(page)
         except DatabaseDamaged as error:
             if len(page) == 1:
-                log.warning("queue %s is damaged in the database: %s", page[0].name, error)
+                log.warning(
+                    "a queue is damaged, not freeing its expired messages; "
+                    "find the damage with `queueserver check`: queue=%s reason=%s",
+                    page[0].name,
+                    error,
+                )
                 return
             for queue in page:
-                await self._free_expired_of([queue])
+                await self._free_expired_of_page([queue])
 
-    async def _free_expired_at_once(self, page: Sequence[Queue]) -> None:
+    async def _free_expired_of_queues(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()
         for queue_id in await self._database.read(expiry.queues_with_expired, page, now_ms):
-            while await self._database.write(expiry.free_expired, queue_id, _STEP):
+            while await self._database.write(expiry.free_expired, queue_id, _STEP_ROWS):
                 pass

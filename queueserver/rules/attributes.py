@@ -1,9 +1,9 @@
-"""The queue attributes, one row each: how a value is read, its default, and when it is shown.
+"""The queue attributes, one row each: how to parse a value, its default, when it is returned.
 
-A queue's stored form is a `dict[str, str]` of the attributes that were set explicitly, normalised;
-defaults are never stored, so that a row's default counts wherever nothing was set. `FifoQueue` is
-stored with FIFO queues, and tells them apart. Refused here: counting messages, telling the time,
-and finding the queues that a redrive policy names. What is computed comes in as `facts`.
+The stored form of a queue's attributes is a `dict[str, str]` with the attributes that were set, as
+normalised texts. A default is never stored: it is the value of an attribute that was not set.
+`FifoQueue` is stored with every FIFO queue and with no standard queue. Whether the queue of a
+redrive policy exists is for the caller to find out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from protocol.errors import (
     OverLimit,
 )
 from queueserver.rules import limits
+from queueserver.rules.parameters import is_xml_text
 from queueserver.rules.policy_documents import parse_policy
 from queueserver.rules.redrive_policies import (
     RedriveAllowPolicy,
@@ -27,29 +28,34 @@ from queueserver.rules.redrive_policies import (
     parse_redrive_allow_policy,
     parse_redrive_policy,
 )
+from storage import queues
+from storage.queue_settings import QueueName, QueueSettings, Redrive
 
 Parse = Callable[[str], str | None]
-"""Normalises a value. None clears the attribute; ValueError says that no queue can have it."""
+"""Returns the normalised value, or None to clear the attribute; raises ValueError if invalid."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An attribute.
+    """A queue attribute.
 
-    `parse` is None for what only SQS can set. A row with a `default` is always shown, another one
-    when it is set; `shown_with` names the attribute without which it stays hidden nevertheless.
-    `on_standard` is what a standard queue answers to an attribute that only FIFO queues have.
+    Attributes:
+        name: the name of the attribute.
+        parse: how to parse a value, or None if only SQS sets the attribute.
+        default: the value if none was set; without a default the attribute has no value then.
+        returned_with: another attribute that must have a value for this one to be returned.
+        on_standard: the error text of a standard queue, if only FIFO queues have the attribute.
     """
 
     name: str
     parse: Parse | None = None
     default: str | None = None
-    shown_with: str | None = None
+    returned_with: str | None = None
     on_standard: str | None = None
 
 
-def _whole_number(lowest: int, highest: int) -> Parse:
+def _integer_between(lowest: int, highest: int) -> Parse:
     def parse(value: str) -> str:
-        # Ten ASCII digits are enough for every range; signs, spaces and decimals are not digits.
+        # Ten ASCII digits are enough for every range. AWS rejects signs, spaces and decimals.
         if not re.fullmatch(r"[0-9]{1,10}", value) or not lowest <= int(value) <= highest:
             raise ValueError(value)
         return str(int(value))
@@ -57,27 +63,27 @@ def _whole_number(lowest: int, highest: int) -> Parse:
     return parse
 
 
-def _boolean(value: str) -> str:
+def _parse_boolean(value: str) -> str:
     if value.lower() not in {"true", "false"}:
         raise ValueError(value)
     return value.lower()
 
 
-def _choice(*choices: str) -> Parse:
+def _one_of(*choices: str) -> Parse:
     def parse(value: str) -> str:
         return choices[choices.index(value)]
 
     return parse
 
 
-def _unless_empty(read: Callable[[str], str]) -> Parse:
-    """SQS's documents are cleared by no text at all."""
-    return lambda value: read(value) if value else None
+def _cleared_by_empty(parse: Callable[[str], str]) -> Parse:
+    """Return a parser that clears the attribute for an empty text, as AWS does for documents."""
+    return lambda value: parse(value) if value else None
 
 
-def _key_id(value: str) -> str | None:
-    """KMS alone knows which keys exist, so any text is one; no text is no key."""
-    if len(value) > limits.MAXIMUM_KMS_KEY_ID_CHARACTERS or not limits.characters_allowed(value):
+def _parse_key_id(value: str) -> str | None:
+    """Return the key id, or None for an empty text; AWS does not look it up when it is set."""
+    if len(value) > limits.MAXIMUM_KMS_KEY_ID_CHARACTERS or not is_xml_text(value):
         raise ValueError(value)
     return value or None
 
@@ -99,56 +105,59 @@ ROWS = (
     Row("LastModifiedTimestamp"),
     Row(
         "VisibilityTimeout",
-        _whole_number(0, limits.MAXIMUM_VISIBILITY_SECONDS),
+        _integer_between(0, limits.MAXIMUM_VISIBILITY_SECONDS),
         default="30",
     ),
     Row(
         "MaximumMessageSize",
-        _whole_number(limits.MINIMUM_MESSAGE_SIZE_BYTES, limits.MAXIMUM_MESSAGE_BYTES),
+        _integer_between(limits.MINIMUM_MESSAGE_SIZE_BYTES, limits.MAXIMUM_MESSAGE_BYTES),
         default=str(limits.MAXIMUM_MESSAGE_BYTES),
     ),
     Row(
         "MessageRetentionPeriod",
-        _whole_number(limits.MINIMUM_RETENTION_SECONDS, limits.MAXIMUM_RETENTION_SECONDS),
+        _integer_between(limits.MINIMUM_RETENTION_SECONDS, limits.MAXIMUM_RETENTION_SECONDS),
         default="345600",
     ),
-    Row("DelaySeconds", _whole_number(0, limits.MAXIMUM_DELAY_SECONDS), default="0"),
+    Row("DelaySeconds", _integer_between(0, limits.MAXIMUM_DELAY_SECONDS), default="0"),
     Row(
         "ReceiveMessageWaitTimeSeconds",
-        _whole_number(0, limits.MAXIMUM_WAIT_TIME_SECONDS),
+        _integer_between(0, limits.MAXIMUM_WAIT_TIME_SECONDS),
         default="0",
     ),
-    Row("SqsManagedSseEnabled", _boolean, default="true"),
-    Row("KmsMasterKeyId", _key_id),
+    Row("SqsManagedSseEnabled", _parse_boolean, default="true"),
+    Row("KmsMasterKeyId", _parse_key_id),
     Row(
         "KmsDataKeyReusePeriodSeconds",
-        _whole_number(limits.MINIMUM_KMS_REUSE_SECONDS, limits.MAXIMUM_KMS_REUSE_SECONDS),
+        _integer_between(limits.MINIMUM_KMS_REUSE_SECONDS, limits.MAXIMUM_KMS_REUSE_SECONDS),
         default="300",
-        shown_with="KmsMasterKeyId",
+        returned_with="KmsMasterKeyId",
     ),
-    Row("Policy", _unless_empty(parse_policy)),
-    Row("RedrivePolicy", _unless_empty(lambda value: parse_redrive_policy(value).text)),
-    Row("RedriveAllowPolicy", _unless_empty(lambda value: parse_redrive_allow_policy(value).text)),
-    Row("FifoQueue", _boolean, on_standard="Unknown Attribute FifoQueue."),
+    Row("Policy", _cleared_by_empty(parse_policy)),
+    Row("RedrivePolicy", _cleared_by_empty(lambda value: parse_redrive_policy(value).text)),
+    Row(
+        "RedriveAllowPolicy",
+        _cleared_by_empty(lambda value: parse_redrive_allow_policy(value).text),
+    ),
+    Row("FifoQueue", _parse_boolean, on_standard="Unknown Attribute FifoQueue."),
     Row(
         "ContentBasedDeduplication",
-        _boolean,
+        _parse_boolean,
         default="false",
-        shown_with="FifoQueue",
+        returned_with="FifoQueue",
         on_standard="Unknown Attribute ContentBasedDeduplication.",
     ),
     Row(
         "DeduplicationScope",
-        _choice("queue", "messageGroup"),
+        _one_of("queue", "messageGroup"),
         default="queue",
-        shown_with="FifoQueue",
+        returned_with="FifoQueue",
         on_standard="You can specify the DeduplicationScope only when FifoQueue is set to true.",
     ),
     Row(
         "FifoThroughputLimit",
-        _choice("perQueue", "perMessageGroupId"),
+        _one_of("perQueue", "perMessageGroupId"),
         default="perQueue",
-        shown_with="FifoQueue",
+        returned_with="FifoQueue",
         on_standard="You can specify the FifoThroughputLimit only when FifoQueue is set to true.",
     ),
 )
@@ -158,7 +167,7 @@ _DEFAULTS = {row.name: row.default for row in ROWS if row.default is not None}
 
 
 class Attributes(msgspec.Struct, frozen=True, rename="pascal"):
-    """What every message's path needs to know of its queue; seconds, and bytes for the size."""
+    """The attributes that the actions on messages need, typed: times in seconds, size in bytes."""
 
     delay_seconds: int
     maximum_message_size: int
@@ -171,8 +180,8 @@ class Attributes(msgspec.Struct, frozen=True, rename="pascal"):
     redrive_allow_policy: RedriveAllowPolicy | None = None
 
 
-def typed(stored: Mapping[str, str]) -> Attributes:
-    """Build the typed view of a queue's stored form."""
+def parse_stored(stored: Mapping[str, str]) -> Attributes:
+    """Return a queue's stored attributes as typed values, with the defaults."""
     values: dict[str, object] = {**_DEFAULTS, **stored}
     if "RedrivePolicy" in stored:
         values["RedrivePolicy"] = parse_redrive_policy(stored["RedrivePolicy"])
@@ -182,23 +191,51 @@ def typed(stored: Mapping[str, str]) -> Attributes:
 
 
 def is_fifo(attributes: Mapping[str, str]) -> bool:
-    """Tell a FIFO queue by its stored form, or by the request that creates it."""
+    """Return whether stored attributes, or those of a CreateQueue request, are a FIFO queue's."""
     return attributes.get("FifoQueue", "").lower() == "true"
 
 
-def parse(
+def queue_kind(stored: Mapping[str, str]) -> str:
+    """Return the kind of queue to create: standard, FIFO, or FIFO with deduplication by group.
+
+    AWS: a later change of DeduplicationScope does not change how the queue deduplicates.
+    """
+    if not is_fifo(stored):
+        return queues.STANDARD
+    by_group = stored.get("DeduplicationScope") == "messageGroup"
+    return queues.FIFO_BY_GROUP if by_group else queues.FIFO
+
+
+def queue_settings(stored: Mapping[str, str]) -> QueueSettings:
+    """Return the settings in a queue's stored attributes that storage applies."""
+    values = parse_stored(stored)
+    redrive, policy = None, values.redrive_policy
+    if policy is not None:
+        arn = policy.target
+        target = QueueName(arn.account, arn.region, arn.resource)
+        redrive = Redrive(target, policy.max_receive_count)
+    return QueueSettings(values.message_retention_period * 1000, redrive)
+
+
+def parse_requested(
     requested: Mapping[str, str], current: Mapping[str, str], *, creating: bool
 ) -> dict[str, str]:
-    """Return the stored form that `requested` makes of `current`, which stays as it is.
+    """Return the stored attributes after CreateQueue or SetQueueAttributes.
 
-    Raises InvalidAttributeName for what SQS does not know or does not let anybody set, or not on a
-    queue of this type, and for two kinds of encryption at once; InvalidAttributeValue for a value
-    out of range or form; what the policies' own rules raise; InvalidParameterValue for a throughput
-    limit per message group where deduplication is not.
+    `current` has the stored attributes before; it is not changed. An attribute that `requested`
+    does not name keeps its value.
+
+    Raises:
+        InvalidAttributeName: an attribute is unknown, read-only, or not for this type of queue, or
+            two kinds of encryption are requested.
+        InvalidAttributeValue: a value is out of range or malformed.
+        InvalidParameterValue: a redrive policy is invalid, or FifoThroughputLimit is
+            `perMessageGroupId` and DeduplicationScope is not `messageGroup`.
+        OverLimit: the Policy has too many parts; when creating, this is InvalidParameterValue.
     """
     fifo = is_fifo(requested if creating else current)
     changes = {
-        name: _normalised(name, value, fifo=fifo, creating=creating)
+        name: _parse_value(name, value, fifo=fifo, creating=creating)
         for name, value in requested.items()
     }
     key, managed = changes.get("KmsMasterKeyId"), changes.get("SqsManagedSseEnabled")
@@ -207,7 +244,7 @@ def parse(
             "You can use one type of server-side encryption (SSE) at one time. "
             "You can either enable KMS SSE or SQS SSE."
         )
-    # A key switches SQS's own encryption off, for good: clearing the key later leaves neither.
+    # AWS: a KMS key turns SQS-managed encryption off. Clearing the key later turns on neither.
     if key is not None:
         changes["SqsManagedSseEnabled"] = "false"
     elif managed == "true":
@@ -222,7 +259,7 @@ def parse(
     return {name: value for name, value in merged.items() if value is not None}
 
 
-def _normalised(name: str, value: str, *, fifo: bool, creating: bool) -> str | None:
+def _parse_value(name: str, value: str, *, fifo: bool, creating: bool) -> str | None:
     row = _ROWS.get(name)
     if row is None or row.parse is None:
         raise InvalidAttributeName(f"Unknown Attribute {name}.")
@@ -231,7 +268,7 @@ def _normalised(name: str, value: str, *, fifo: bool, creating: bool) -> str | N
     except ValueError:
         raise InvalidAttributeValue(f"Invalid value for the parameter {name}.") from None
     except OverLimit as error:
-        # The same policy, with the same words, is another error to a queue that is not there yet.
+        # AWS: CreateQueue has the same text as SetQueueAttributes, but another error code.
         raise InvalidParameterValue(error.message) if creating else error from None
     if row.on_standard is not None and not fifo:
         raise InvalidAttributeName(row.on_standard)
@@ -243,32 +280,38 @@ def _normalised(name: str, value: str, *, fifo: bool, creating: bool) -> str | N
     return normalised
 
 
-def first_difference(requested: Mapping[str, str], stored: Mapping[str, str]) -> str | None:
-    """Name the first requested attribute whose value differs from the existing queue's.
+def find_difference(requested: Mapping[str, str], stored: Mapping[str, str]) -> str | None:
+    """Return the name of the first requested attribute that differs from the existing queue's.
 
-    CreateQueue compares only what its request gives, with the current values: defaults count.
-    Raises as `parse` does when creating.
+    AWS: CreateQueue compares only the attributes of the request, with the current values, which
+    may be defaults.
+
+    Raises:
+        SQSError: as `parse_requested` does when creating.
     """
     fifo = is_fifo(requested)
     for name, value in requested.items():
-        wanted = _normalised(name, value, fifo=fifo, creating=True)
+        wanted = _parse_value(name, value, fifo=fifo, creating=True)
         if wanted != stored.get(name, _DEFAULTS.get(name)):
             return name
     return None
 
 
 def needs_counts(names: Sequence[str] | None) -> bool:
-    """Tell whether an answer to `names` shows how many messages the queue holds."""
+    """Return whether GetQueueAttributes for `names` needs the numbers of messages."""
     return bool(names) and not (_COUNTS | {"All"}).isdisjoint(names or ())
 
 
 def describe(
     names: Sequence[str] | None, stored: Mapping[str, str], facts: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what GetQueueAttributes shows for `names`, which may hold `All`.
+    """Return the attributes that GetQueueAttributes returns for `names`, which may have `All`.
 
-    `facts` has the attributes that only SQS sets, the three counts when `needs_counts`. Attributes
-    without a value are left out; a name that SQS does not know raises InvalidAttributeName.
+    `facts` has the attributes that only SQS sets; the three counts may be missing if
+    `needs_counts` is false. An attribute without a value is omitted.
+
+    Raises:
+        InvalidAttributeName: SQS does not know a name.
     """
     wanted = frozenset(names or ())
     for name in names or ():
@@ -280,5 +323,5 @@ def describe(
         for row in ROWS
         if (row.name in wanted or "All" in wanted)
         and row.name in values
-        and (row.shown_with is None or row.shown_with in values)
+        and (row.returned_with is None or row.returned_with in values)
     }

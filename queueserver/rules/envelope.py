@@ -1,4 +1,4 @@
-"""What is kept of a message beside its body, and what a receive is told of it."""
+"""The envelope of a message: the data that is stored with its body and returned by a receive."""
 
 from __future__ import annotations
 
@@ -15,10 +15,18 @@ from storage.messages.commands import Received
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):
-    """A message's attributes, digests and origin, as they are written with it once.
+    """A message's attributes, digests and origin, written once, when the message is sent.
 
-    Attributes are by name: type, text and bytes, of which the type says which is there. Fields may
-    only ever be added, and at the end: envelopes outlive the version that wrote them.
+    Databases contain envelopes of earlier versions of the server: a new field must be added at the
+    end and have a default.
+
+    Attributes:
+        sender_id: the principal that sent the message.
+        md5_of_body: the MD5 digest of the body, in hex.
+        attributes: by name, the type, text value and binary value; one of the values is None.
+        md5_of_attributes: the digest over all attributes, or None without attributes.
+        trace_header: the value of AWSTraceHeader.
+        deduplication_id: in a FIFO queue, the id sent with the message or derived from its body.
     """
 
     sender_id: str
@@ -29,34 +37,38 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     deduplication_id: str | None = None
 
     @staticmethod
-    def of(
+    def create(
         sender_id: str,
         body: str,
         attributes: Mapping[str, MessageAttributeValue] | None,
         trace_header: str | None,
         deduplication_id: str | None,
     ) -> Envelope:
-        """Make the envelope of a new message; its attributes have passed every rule."""
-        origin = (trace_header, deduplication_id)
-        if not attributes:
-            return Envelope(sender_id, md5_of_body(body), None, None, *origin)
-        kept = {
-            name: (value.data_type or "", value.string_value, value.binary_value)
-            for name, value in attributes.items()
-        }
-        digest = md5_of_attributes(attributes)
-        return Envelope(sender_id, md5_of_body(body), kept, digest, *origin)
+        """Return the envelope of a new message; the attributes have been checked."""
+        envelope = Envelope(
+            sender_id,
+            md5_of_body(body),
+            trace_header=trace_header,
+            deduplication_id=deduplication_id,
+        )
+        if attributes:
+            envelope.attributes = {
+                name: (value.data_type or "", value.string_value, value.binary_value)
+                for name, value in attributes.items()
+            }
+            envelope.md5_of_attributes = md5_of_attributes(attributes)
+        return envelope
 
-    def closed(self) -> bytes:
-        """Give the bytes that the database keeps."""
+    def encode(self) -> bytes:
+        """Return the bytes to store in the database."""
         return _encode(self)
 
     @staticmethod
-    def open(content: bytes) -> Envelope:
-        """Read the bytes that the database kept.
+    def decode(content: bytes) -> Envelope:
+        """Return the envelope that the database stored as these bytes.
 
         Raises:
-            DatabaseDamaged: they are not those that it was given.
+            DatabaseDamaged: the bytes are not an envelope.
         """
         try:
             return _decode(content)
@@ -64,39 +76,41 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
             raise DatabaseDamaged(f"an envelope cannot be read: {error}") from error
 
     @staticmethod
-    def can_be_opened(content: bytes) -> bool:
-        """Tell whether these are bytes that the database was given."""
+    def can_decode(content: bytes) -> bool:
+        """Return whether these bytes are an envelope."""
         try:
-            Envelope.open(content)
+            Envelope.decode(content)
         except DatabaseDamaged:
             return False
         return True
 
-    def returned_attributes(
-        self, wanted: Callable[[str], bool]
+    def select_attributes(
+        self, is_selected: Callable[[str], bool]
     ) -> tuple[dict[str, MessageAttributeValue] | None, str | None]:
-        """Give the attributes that a receive asked for, and the digest over just these."""
+        """Return the selected attributes and the digest over them; AWS omits the others from it."""
         if not self.attributes:
             return None, None
-        returned = {
+        selected = {
             name: MessageAttributeValue(*value)
             for name, value in self.attributes.items()
-            if wanted(name)
+            if is_selected(name)
         }
-        if len(returned) == len(self.attributes):
-            return returned, self.md5_of_attributes
-        return (returned, md5_of_attributes(returned)) if returned else (None, None)
+        if len(selected) == len(self.attributes):
+            return selected, self.md5_of_attributes
+        return (selected, md5_of_attributes(selected)) if selected else (None, None)
 
-    def system_attributes(self, received: Received, told: frozenset[str]) -> dict[str, str] | None:
-        """Give the system attributes that a receive asked for, as far as the message has them.
+    def select_system_attributes(
+        self, received: Received, names: frozenset[str]
+    ) -> dict[str, str] | None:
+        """Return the system attributes of these names that the message has, or None.
 
-        In a dead-letter queue, a FIFO queue's message is known by its own id: there, messages from
-        several sources with equal deduplication ids are not one.
+        AWS: in a dead-letter queue, the deduplication id of a FIFO message is its message id, so
+        messages of several source queues with equal deduplication ids stay distinct.
         """
         deduplication_id, source = self.deduplication_id, received.dead_letter_source
         if deduplication_id and source:
             deduplication_id = as_text(received.message_id)
-        known = {
+        values = {
             "SenderId": self.sender_id,
             "SentTimestamp": str(received.sent_at_ms),
             "ApproximateReceiveCount": str(received.receipt.receive_count),
@@ -111,8 +125,8 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
                 queue_arn(source.region, source.account, source.name) if source else None
             ),
         }
-        found = {name: value for name, value in known.items() if value and name in told}
-        return found or None
+        selected = {name: value for name, value in values.items() if value and name in names}
+        return selected or None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -120,5 +134,5 @@ _decode = msgspec.msgpack.Decoder(Envelope).decode
 
 
 def sequence_number(number: int) -> str:
-    """Write a message's number as FIFO queues show it: 20 digits, in the order of sending."""
+    """Return the SequenceNumber of a message in a FIFO queue: 20 digits, in order of sending."""
     return str(10**19 + number)

@@ -1,8 +1,8 @@
-"""What a message's attributes may be, the sender's own and SQS's, and which ones a receive shows.
+"""Message attributes: the checks of a sent message's attributes, and the selection for a receive.
 
-Pure functions that return, or raise SQS's own error. Refused here: sizes, which count the body too,
-and digests. What a valid message pays for is one cheap test for each attribute; only a refused one
-is looked at again to find the words.
+Message attributes are the sender's, called `(user)` in AWS's texts; message system attributes are
+those of SQS. Sizes are checked with the body. A valid attribute costs one cheap test; only a
+rejected one is examined again to choose the text.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from protocol.actions import MessageAttributeValue
 from protocol.errors import InvalidParameterValue, UnsupportedOperation
-from queueserver.rules.limits import characters_allowed, utf8_bytes
-
-MAXIMUM_MESSAGE_ATTRIBUTES = 10
-MAXIMUM_ATTRIBUTE_NAME_BYTES = 256
-MAXIMUM_ATTRIBUTE_TYPE_BYTES = 256
-MAXIMUM_NUMBER_DIGITS = 38
-MINIMUM_NUMBER_EXPONENT = -128
-MAXIMUM_NUMBER_EXPONENT = 126
+from queueserver.rules.limits import (
+    MAXIMUM_ATTRIBUTE_NAME_BYTES,
+    MAXIMUM_ATTRIBUTE_TYPE_BYTES,
+    MAXIMUM_MESSAGE_ATTRIBUTES,
+    MAXIMUM_NUMBER_DIGITS,
+    MAXIMUM_NUMBER_EXPONENT,
+    MINIMUM_NUMBER_EXPONENT,
+)
+from queueserver.rules.parameters import is_xml_text, utf8_bytes
 
 SYSTEM_ATTRIBUTE_NAMES = frozenset(
     {
@@ -34,7 +35,7 @@ SYSTEM_ATTRIBUTE_NAMES = frozenset(
         "SequenceNumber",
     }
 )
-"""The system attributes that a received message can show."""
+"""The system attributes that ReceiveMessage can return."""
 
 TRACE_HEADER = "AWSTraceHeader"
 
@@ -45,11 +46,19 @@ _NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?)
 _CHARACTER_RANGES = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 
 
-# What a send may bring
+# Attributes of a sent message
 
 
-def message_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
-    """Refuse what SQS refuses of a message's own attributes."""
+def check_message_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
+    """Reject message attributes that break a rule.
+
+    AWS: at most 10 attributes; names of at most 256 bytes with letters, digits, `_`, `-` and
+    single dots inside, not beginning with `AWS.` or `Amazon.`; one value, of the type's field.
+
+    Raises:
+        InvalidParameterValue: an attribute breaks a rule.
+        UnsupportedOperation: an attribute has a list of values.
+    """
     if not attributes:
         return
     if len(attributes) > MAXIMUM_MESSAGE_ATTRIBUTES:
@@ -59,21 +68,29 @@ def message_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -
         )
     for name, value in attributes.items():
         if not _ATTRIBUTE_NAME.fullmatch(name) or utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
-            raise InvalidParameterValue(_why_name_is_refused(name))
-        _attribute_value("(user)", name, value)
+            raise InvalidParameterValue(_name_error_text(name))
+        _check_attribute_value("(user)", name, value)
 
 
-def message_system_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
-    """Refuse everything but an `AWSTraceHeader` of type String."""
+def check_message_system_attributes(
+    attributes: Mapping[str, MessageAttributeValue] | None,
+) -> None:
+    """Reject message system attributes except an `AWSTraceHeader` of type String.
+
+    Raises:
+        InvalidParameterValue: there is another attribute, or its value breaks a rule.
+        UnsupportedOperation: an attribute has a list of values.
+    """
     for name, value in (attributes or {}).items():
         if name != TRACE_HEADER:
             raise InvalidParameterValue(f"Message system attribute name '{name}' is invalid.")
-        _attribute_value("system", name, value)
+        _check_attribute_value("system", name, value)
         if value.data_type != "String":
-            raise InvalidParameterValue(_unsupported_type("system", name, "String"))
+            raise InvalidParameterValue(_type_error_text("system", name, "String"))
 
 
-def _why_name_is_refused(name: str) -> str:
+def _name_error_text(name: str) -> str:
+    """Return the text for a rejected name: that of the first rule that it breaks."""
     if not name:
         return "The request must contain non-empty message (user) attribute names."
     subject = "Message (user) attribute name"
@@ -96,12 +113,12 @@ def _why_name_is_refused(name: str) -> str:
     )
 
 
-def _attribute_value(kind: str, name: str, value: MessageAttributeValue) -> None:
+def _check_attribute_value(kind: str, name: str, value: MessageAttributeValue) -> None:
     if value.string_list_values or value.binary_list_values:
         raise UnsupportedOperation(
             "Message attribute list values in SendMessage operation are not supported."
         )
-    base = _attribute_base(kind, name, value)
+    base = _parse_base_type(kind, name, value)
     subject = f"Message {kind} attribute '{name}'"
     field = "Binary" if base == "Binary" else "String"
     text, blob = value.string_value, value.binary_value
@@ -112,16 +129,16 @@ def _attribute_value(kind: str, name: str, value: MessageAttributeValue) -> None
         raise InvalidParameterValue(f"{subject} with type '{base}' must use field '{field}'.")
     if not expected:
         raise InvalidParameterValue(f"{subject} must contain a non-empty value of type '{base}'.")
-    if text and not characters_allowed(text):
+    if text and not is_xml_text(text):
         raise InvalidParameterValue(  # [guess]
             f"Invalid characters found in the value of message {kind} attribute '{name}'. "
             f"Valid unicode characters are {_CHARACTER_RANGES}"
         )
     if base == "Number" and text:
-        _number(kind, name, text)
+        _check_number(kind, name, text)
 
 
-def _attribute_base(kind: str, name: str, value: MessageAttributeValue) -> str:
+def _parse_base_type(kind: str, name: str, value: MessageAttributeValue) -> str:
     """Return the type without its custom suffix: String, Number or Binary."""
     data_type = value.data_type
     if not data_type:
@@ -131,8 +148,8 @@ def _attribute_base(kind: str, name: str, value: MessageAttributeValue) -> str:
             f"message attribute {part}."
         )
     base = data_type.partition(".")[0]
-    if base not in {"String", "Number", "Binary"} or not characters_allowed(data_type):
-        raise InvalidParameterValue(_unsupported_type(kind, name, "Binary, Number, String"))
+    if base not in {"String", "Number", "Binary"} or not is_xml_text(data_type):
+        raise InvalidParameterValue(_type_error_text(kind, name, "Binary, Number, String"))
     if utf8_bytes(data_type) > MAXIMUM_ATTRIBUTE_TYPE_BYTES:
         raise InvalidParameterValue(
             f"Message {kind} attribute type must be shorter than "
@@ -141,17 +158,17 @@ def _attribute_base(kind: str, name: str, value: MessageAttributeValue) -> str:
     return base
 
 
-def _unsupported_type(kind: str, name: str, prefixes: str) -> str:
+def _type_error_text(kind: str, name: str, prefixes: str) -> str:
     return (
         f"The type of message {kind} attribute '{name}' is invalid. You must use only the "
         f"following supported type prefixes: {prefixes}."
     )
 
 
-def _number(kind: str, name: str, text: str) -> None:
-    """Refuse what is no decimal number of at most 38 digits between 10^-128 and 10^126.
+def _check_number(kind: str, name: str, text: str) -> None:
+    """Reject a text that is not a decimal number of at most 38 digits from 10^-128 to 10^126.
 
-    Works on the text alone: no integer or Decimal is ever built from a caller's million digits.
+    The text is examined as text: converting a million digits to a number would take too long.
     """
     match = _NUMBER.fullmatch(text)
     whole, fraction = ("", "") if match is None else (match[1] or "", match[2] or match[3] or "")
@@ -164,7 +181,7 @@ def _number(kind: str, name: str, text: str) -> None:
     if not significant:
         return
     exponent_digits = (match[5] or "").lstrip("0")
-    # Ten digits outweigh any number of leading zeros that fits into a message.
+    # Ten digits of an exponent are more than the zeros that fit into a message can balance.
     exponent = int(exponent_digits[:10] or "0") * (-1 if match[4] == "-" else 1)
     leading = len(digits) - len(fraction) - 1 + exponent
     largest = leading == MAXIMUM_NUMBER_EXPONENT and significant == "1"
@@ -174,14 +191,15 @@ def _number(kind: str, name: str, text: str) -> None:
         )
 
 
-# What a receive shows
+# Attributes that a receive returns
 
 
-def attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool] | None:
-    """Return the test for the message attributes that a receive shows; None shows none.
+def parse_attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool] | None:
+    """Return a function that says whether to return the attribute of a name; None for none.
 
-    `All`, `*` and `.*` show every one, `prefix.*` those that start with the prefix (AWS asks for
-    no dot after it), anything else the one of that name. A name that none can have matches none.
+    `All`, `*` and `.*` select every attribute. `prefix.*` selects the names that begin with the
+    prefix; AWS needs no dot after it. Any other text selects the attribute of that name. AWS
+    ignores names that no attribute can have.
     """
     if not names:
         return None
@@ -192,8 +210,8 @@ def attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool] | Non
     return lambda name: name in exact or name.startswith(prefixes)
 
 
-def system_attributes(names: Sequence[str] | None) -> frozenset[str]:
-    """Return the system attributes that a receive shows; unknown names are ignored."""
+def parse_system_attribute_names(names: Sequence[str] | None) -> frozenset[str]:
+    """Return the system attributes to return; `All` selects each, unknown names are ignored."""
     if not names:
         return frozenset()
     if "All" in names:

@@ -1,4 +1,4 @@
-"""A message before it is sent: held to every rule, and made into what the database is given."""
+"""Preparing a message to be sent: every check of one message, and the command's input."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple, TypeAlias
 
 from protocol import actions
 from protocol.digests import md5_of_attributes
-from queueserver.actions.queue_cache import CachedQueue
 from queueserver.context import RequestContext
 from queueserver.identifiers import new_identifier
-from queueserver.rules import limits, message_attributes
+from queueserver.rules import message_attributes, message_parameters
+from queueserver.rules.attributes import Attributes
 from queueserver.rules.envelope import Envelope
 from storage.messages.commands import NewMessage
 
@@ -18,7 +18,7 @@ Entry: TypeAlias = actions.SendMessage | actions.SendMessageBatchRequestEntry
 
 
 class PreparedMessage(NamedTuple):
-    """A message that may be sent, and the digests that its sender is told."""
+    """A checked message for the database, and the digests that the sender gets."""
 
     new: NewMessage
     md5_of_body: str
@@ -27,37 +27,38 @@ class PreparedMessage(NamedTuple):
 
 
 def prepare_message(
-    context: RequestContext, queue: CachedQueue, entry: Entry, position: int = 0
+    context: RequestContext, queue: Attributes, entry: Entry, position: int = 0
 ) -> PreparedMessage:
-    """Hold a message to every rule but those of size; `position` counts a batch's entries from 1.
+    """Check a message, except its size, and return it with its id, envelope and delay.
 
-    SQS looks at what a message needs and where it goes before it looks at what is in it.
+    `queue` has the attributes of the queue. `position` is the position of a batch entry, counted
+    from 1, or 0 for SendMessage. As on AWS, required parameters and the rules of the queue's type
+    come before the contents.
 
     Raises:
-        SQSError: the rule that the message breaks.
+        SQSError: the message breaks a rule.
     """
-    body = limits.message_body(entry.message_body, position)
-    delay_s = _delivery(queue, entry, position)
-    limits.message_contents(body)
-    message_attributes.message_attributes(entry.message_attributes)
-    message_attributes.message_system_attributes(entry.message_system_attributes)
-    deduplication_id = _deduplication_id(queue, entry, body)
-    envelope = Envelope.of(
+    body = message_parameters.parse_message_body(entry.message_body, position)
+    delay_s = _parse_delivery(queue, entry, in_batch=position > 0)
+    message_parameters.check_message_contents(body)
+    message_attributes.check_message_attributes(entry.message_attributes)
+    message_attributes.check_message_system_attributes(entry.message_system_attributes)
+    envelope = Envelope.create(
         context.account,
         body,
         entry.message_attributes,
         _trace_header(context, entry),
-        deduplication_id,
+        _deduplication_id(queue, entry, body),
     )
     system = entry.message_system_attributes
     return PreparedMessage(
         NewMessage(
             new_identifier(),
             body,
-            envelope.closed(),
+            envelope.encode(),
             entry.message_group_id,
             delay_s * 1000,
-            deduplication_id,
+            envelope.deduplication_id,
         ),
         envelope.md5_of_body,
         envelope.md5_of_attributes,
@@ -65,43 +66,49 @@ def prepare_message(
     )
 
 
-def _delivery(queue: CachedQueue, entry: Entry, position: int) -> int:
-    """Settle the delay, in seconds, and check what differs by the kind of queue, and the group."""
-    in_batch = position > 0
-    if entry.delay_seconds is not None:
-        limits.delay_seconds(entry.delay_seconds)
-    if entry.message_group_id is not None:
-        limits.message_group_id(entry.message_group_id, in_batch=in_batch)
-    if queue.attributes.fifo_queue:
-        if entry.message_deduplication_id is not None:
-            limits.message_deduplication_id(entry.message_deduplication_id, in_batch=in_batch)
-        require_fifo_members(queue, entry, in_batch=in_batch)
-        if entry.delay_seconds:
-            limits.fifo_delay(entry.delay_seconds)
-        return queue.attributes.delay_seconds
-    limits.standard_message(entry.message_deduplication_id, in_batch=in_batch)
-    return queue.attributes.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
+def check_fifo_ids(queue: Attributes, entry: Entry, *, in_batch: bool) -> None:
+    """Reject a message for a FIFO queue that has no group, or nothing to deduplicate it by.
 
-
-def _deduplication_id(queue: CachedQueue, entry: Entry, body: str) -> str | None:
-    """Settle what a FIFO queue knows the message by: the id that came with it, or its content."""
-    if not queue.attributes.fifo_queue:
-        return None
-    return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
-
-
-def require_fifo_members(queue: CachedQueue, entry: Entry, *, in_batch: bool) -> None:
-    """Require what a FIFO queue cannot do without: a group, and an id or content to tell it by."""
-    limits.fifo_message(
+    Raises:
+        MissingParameter: SendMessage has no group id.
+        InvalidParameterValue: a batch entry has no group id, or there is no deduplication id.
+    """
+    message_parameters.check_fifo_message(
         entry.message_group_id,
         entry.message_deduplication_id,
-        queue.attributes.content_based_deduplication,
+        queue.content_based_deduplication,
         in_batch=in_batch,
     )
 
 
+def _parse_delivery(queue: Attributes, entry: Entry, *, in_batch: bool) -> int:
+    """Check delay, group and deduplication id for the queue's type; return the delay in seconds."""
+    if entry.delay_seconds is not None:
+        message_parameters.check_delay_seconds(entry.delay_seconds)
+    if entry.message_group_id is not None:
+        message_parameters.check_message_group_id(entry.message_group_id, in_batch=in_batch)
+    if queue.fifo_queue:
+        if entry.message_deduplication_id is not None:
+            message_parameters.check_message_deduplication_id(
+                entry.message_deduplication_id, in_batch=in_batch
+            )
+        check_fifo_ids(queue, entry, in_batch=in_batch)
+        if entry.delay_seconds:
+            message_parameters.check_fifo_delay(entry.delay_seconds)
+        return queue.delay_seconds
+    message_parameters.check_standard_message(entry.message_deduplication_id, in_batch=in_batch)
+    return queue.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
+
+
+def _deduplication_id(queue: Attributes, entry: Entry, body: str) -> str | None:
+    """Return the deduplication id in a FIFO queue. AWS: by default the SHA-256 of the body."""
+    if not queue.fifo_queue:
+        return None
+    return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
+
+
 def _trace_header(context: RequestContext, entry: Entry) -> str | None:
-    """Choose the message's trace header: its own system attribute, else the request's header."""
+    """Return the message's trace header: its own system attribute, else the request's header."""
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value

@@ -1,8 +1,4 @@
-"""What AddPermission may give away, to whom, and under which label.
-
-Pure functions that return, or raise SQS's own error. Refused here: the policy that a permission
-becomes a statement of.
-"""
+"""Permissions: the statements of a queue's policy that AddPermission adds, one per label."""
 
 from __future__ import annotations
 
@@ -12,6 +8,14 @@ from collections.abc import Sequence
 from protocol.actions import ACTIONS
 from protocol.errors import OverLimit, missing_parameter
 from queueserver.rules import limits
+from queueserver.rules.parameters import NAME, NAME_RULE, invalid_value_error
+from queueserver.rules.policy_documents import (
+    OLDEST_VERSION,
+    as_list,
+    compact_json,
+    count_principals,
+    parse_json_object,
+)
 
 GRANTABLE_ACTIONS = frozenset(
     {
@@ -25,44 +29,101 @@ GRANTABLE_ACTIONS = frozenset(
         "SendMessage",
     }
 )
-"""What AddPermission can let others do, each action with its batch; the rest is the owner's."""
+"""AWS: the actions that AddPermission can grant; the other actions are the owner's only."""
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
-def label(text: str) -> None:
-    """Refuse a label that no permission can have [guess: the words for its alphabet]."""
-    if not text:
+def add_permission(
+    policy: str | None, queue_arn: str, label: str, accounts: Sequence[str], actions: Sequence[str]
+) -> str:
+    """Return the policy with one more statement, after the existing ones.
+
+    `policy` is the queue's Policy, or None; `label` becomes the Sid of the statement.
+
+    Raises:
+        MissingParameter: the label or the actions are missing.
+        InvalidParameterValue: the label exists, or a label, account or action is invalid.
+        OverLimit: there are more than 7 actions, or the policy would have more than 20 statements,
+            50 principals or 8,192 bytes [guess: the last two].
+    """
+    _check_label(label)
+    _check_accounts(accounts)
+    _check_actions(actions)
+    empty = {"Version": OLDEST_VERSION, "Id": f"{queue_arn}/SQSDefaultPolicy", "Statement": []}
+    document = empty if policy is None else parse_json_object(policy)
+    statements = as_list(document["Statement"])
+    if any(statement.get("Sid") == label for statement in statements):
+        raise invalid_value_error("Label", label, "Already exists.")
+    partition = queue_arn.split(":")[1]
+    principals = [f"arn:{partition}:iam::{account}:root" for account in accounts]
+    statements.append(
+        {
+            "Sid": label,
+            "Effect": "Allow",
+            "Principal": {"AWS": _unwrap_single(principals)},
+            "Action": _unwrap_single([f"SQS:{name}" for name in actions]),
+            "Resource": queue_arn,
+        }
+    )
+    text = compact_json({**document, "Statement": statements})
+    _check_quota(len(statements), "Statements", limits.MAXIMUM_POLICY_STATEMENTS)
+    _check_quota(count_principals(statements), "Principals", limits.MAXIMUM_POLICY_PRINCIPALS)
+    _check_quota(len(text), "Bytes", limits.MAXIMUM_POLICY_BYTES)
+    return text
+
+
+def remove_permission(policy: str | None, label: str) -> str | None:
+    """Return the policy without the statement of this label, or None if no statement is left.
+
+    Raises:
+        InvalidParameterValue: no statement has the label.
+    """
+    document = {} if policy is None else parse_json_object(policy)
+    statements = as_list(document.get("Statement", []))
+    kept = [statement for statement in statements if statement.get("Sid") != label]
+    if len(kept) == len(statements):
+        raise invalid_value_error("Label", label, "can't find label.")
+    return compact_json({**document, "Statement": kept}) if kept else None
+
+
+def _check_label(label: str) -> None:
+    """Reject a label that is not 1 to 80 letters, digits, hyphens and underscores [guess: text]."""
+    if not label:
         raise missing_parameter("Label")
-    if not limits.NAME.fullmatch(text):
-        raise limits.invalid("Label", text, f"Can only include {limits.NAME_RULE}.")
+    if not NAME.fullmatch(label):
+        raise invalid_value_error("Label", label, f"Can only include {NAME_RULE}.")
 
 
-def accounts(account_ids: Sequence[str]) -> None:
-    """Refuse a permission for nobody, or for what is no account's 12-digit id."""
-    if not account_ids or not all(map(_ACCOUNT_ID.fullmatch, account_ids)):
-        raise limits.invalid("PrincipalId", f"[{', '.join(account_ids)}]", "Unable to verify.")
+def _check_accounts(accounts: Sequence[str]) -> None:
+    """Reject an empty list, and an account id that is not 12 digits."""
+    if not accounts or not all(map(_ACCOUNT_ID.fullmatch, accounts)):
+        raise invalid_value_error("PrincipalId", f"[{', '.join(accounts)}]", "Unable to verify.")
 
 
-def actions(names: Sequence[str]) -> None:
-    """Refuse a permission for nothing, for too much, or for what nobody or only the owner can do.
+def _check_actions(names: Sequence[str]) -> None:
+    """Reject an empty or too long list of actions, and an action that cannot be granted.
 
     `*` stands for every action.
     """
     if not names:
         raise missing_parameter("Actions")
-    quota(len(names), "Actions", limits.MAXIMUM_STATEMENT_ACTIONS)
+    _check_quota(len(names), "Actions", limits.MAXIMUM_STATEMENT_ACTIONS)
     for name in names:
         if name in GRANTABLE_ACTIONS or name == "*":
             continue
         reason = "Please refer to the appropriate WSDL for a list of valid actions."
-        # A batch needs no permission of its own, so that none can be given for it.
+        # AWS has no permission for a batch action: the single action's permission covers it.
         if name in ACTIONS and not name.endswith("Batch"):
             reason = "Only the queue owner is allowed to invoke this action."
-        raise limits.invalid("ActionName", f"SQS:{name}", reason)
+        raise invalid_value_error("ActionName", f"SQS:{name}", reason)
 
 
-def quota(count: int, what: str, maximum: int) -> None:
-    """Refuse AddPermission a policy with more of something than a policy may hold."""
+def _check_quota(count: int, counted: str, maximum: int) -> None:
     if count > maximum:
-        raise OverLimit(f"{count} {what} were found, maximum allowed is {maximum}.")
+        raise OverLimit(f"{count} {counted} were found, maximum allowed is {maximum}.")
+
+
+def _unwrap_single(values: list[str]) -> str | list[str]:
+    """Return a list of one item as the item, as AWS writes its statements."""
+    return values[0] if len(values) == 1 else values

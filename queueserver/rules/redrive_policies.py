@@ -1,12 +1,12 @@
-"""Redrive policies: where a source queue's messages end, and whom a dead-letter queue takes in.
+"""Redrive policies and redrive allow policies: their formats and the errors for them.
 
-Pure. Refused here: finding the queues that are named. What only their owner's facts can refuse
-(there is no such queue, or another type) is worded here, and raised where it is found out.
+A source queue's redrive policy names its dead-letter queue. A dead-letter queue's redrive allow
+policy says which source queues may use it. Whether the target exists and fits is for the caller to
+find out; the errors for it are built here.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -16,52 +16,68 @@ import msgspec
 from protocol.errors import InvalidParameterValue
 from protocol.names import Arn, parse_arn
 from queueserver.rules import limits
-from queueserver.rules.policy_documents import document
+from queueserver.rules.parameters import invalid_value_error, is_xml_text
+from queueserver.rules.policy_documents import compact_json, parse_json_object
 
+_COUNT_DIGITS = re.compile(r"[0-9]{1,10}")  # leading zeros are allowed
 _PERMISSIONS = {"allowAll", "denyAll", "byQueue"}
 
 
 class RedrivePolicy(msgspec.Struct, frozen=True):
-    """After `max_receive_count` receives, 1 to 1000, a message moves to the queue `target`."""
+    """A redrive policy.
+
+    Attributes:
+        target: the ARN of the dead-letter queue.
+        max_receive_count: the number of receives after which a message moves there, 1 to 1,000.
+    """
 
     target: Arn
     max_receive_count: int
 
     @property
     def text(self) -> str:
-        """What GetQueueAttributes shows, however the policy was written."""
-        return _written(
+        """Return the policy as GetQueueAttributes returns it: compact, with a numeric count."""
+        return compact_json(
             {"deadLetterTargetArn": str(self.target), "maxReceiveCount": self.max_receive_count}
         )
 
 
 class RedriveAllowPolicy(msgspec.Struct, frozen=True):
-    """Who may use the queue as a dead-letter queue: `allowAll`, `denyAll`, or `byQueue`."""
+    """A redrive allow policy.
+
+    Attributes:
+        permission: `allowAll`, `denyAll` or `byQueue`.
+        source_queue_arns: with `byQueue`, the queues that may use this dead-letter queue.
+    """
 
     permission: str
     source_queue_arns: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """What GetQueueAttributes shows, however the policy was written."""
+        """Return the policy as GetQueueAttributes returns it: compact JSON."""
         arns = {"sourceQueueArns": self.source_queue_arns} if self.source_queue_arns else {}
-        return _written({"redrivePermission": self.permission, **arns})
+        return compact_json({"redrivePermission": self.permission, **arns})
 
     def allows(self, source_arn: str) -> bool:
-        """Tell whether the queue of that ARN may have this one as its dead-letter queue."""
+        """Return whether the queue with this ARN may use the dead-letter queue."""
         if self.permission == "byQueue":
             return source_arn in self.source_queue_arns
         return self.permission == "allowAll"
 
 
 def parse_redrive_policy(text: str) -> RedrivePolicy:
-    """Read a RedrivePolicy; raise InvalidParameterValue for what no queue can have.
+    """Parse a RedrivePolicy.
 
-    Whether the target can be a dead-letter queue remains to be found out: it must belong to the
-    source's account, exist in the source's region, be of the same type, and allow it.
+    AWS: a JSON object with deadLetterTargetArn and maxReceiveCount, 1 to 1,000. The target is not
+    looked up: it must belong to the source's account, exist in its region, be of the same type and
+    allow the source.
+
+    Raises:
+        InvalidParameterValue: no queue can have this policy.
     """
     try:
-        policy = document(text)
+        policy = parse_json_object(text)
     except ValueError:
         raise InvalidParameterValue(
             "Invalid value for the parameter RedrivePolicy. "
@@ -69,73 +85,78 @@ def parse_redrive_policy(text: str) -> RedrivePolicy:
         ) from None
     for name in ("maxReceiveCount", "deadLetterTargetArn"):
         if name not in policy:
-            raise _refused(text, f"Redrive policy does not contain mandatory attribute: {name}.")
-    count = _max_receive_count(text, policy["maxReceiveCount"])
+            raise _policy_error(
+                text, f"Redrive policy does not contain mandatory attribute: {name}."
+            )
+    count = _parse_max_receive_count(text, policy["maxReceiveCount"])
     if len(policy) > 2:
         supported = "[maxReceiveCount, deadLetterTargetArn]"
-        raise _refused(text, f"Only following attributes are supported: {supported}.")
-    return RedrivePolicy(_target(text, policy["deadLetterTargetArn"]), count)
+        raise _policy_error(text, f"Only following attributes are supported: {supported}.")
+    return RedrivePolicy(_parse_target(text, policy["deadLetterTargetArn"]), count)
 
 
-def _max_receive_count(text: str, value: object) -> int:
-    """Read a number, or a text of digits: tools that know nothing but texts send those.
+def _parse_max_receive_count(text: str, value: object) -> int:
+    """Return the count, which may be a number or a text of digits, as some tools send it.
 
-    Lists and maps are not repeated, as AWS's reader has no text for them either [guess].
+    The error repeats the value, except a list or an object [guess].
     """
     scalar = isinstance(value, int | float) or value is None
-    written = value if isinstance(value, str) else _written(value) if scalar else ""
-    # Four digits would do; some more let zeros lead.
-    if re.fullmatch(r"[0-9]{1,10}", written) and 1 <= int(written) <= limits.MAXIMUM_RECEIVE_COUNT:
+    written = value if isinstance(value, str) else compact_json(value) if scalar else ""
+    if _COUNT_DIGITS.fullmatch(written) and 1 <= int(written) <= limits.MAXIMUM_RECEIVE_COUNT:
         return int(written)
     bounds = f"valid values are from 1 to {limits.MAXIMUM_RECEIVE_COUNT} both inclusive"
-    raise _refused(text, f"Invalid value for maxReceiveCount: {written}, {bounds}.")
+    raise _policy_error(text, f"Invalid value for maxReceiveCount: {written}, {bounds}.")
 
 
-def _target(text: str, value: object) -> Arn:
-    """Return an ARN that is safe to look up."""
-    arn = parse_arn(value) if isinstance(value, str) and limits.characters_allowed(value) else None
+def _parse_target(text: str, value: object) -> Arn:
+    """Return the ARN of a queue, which the database can look up."""
+    arn = parse_arn(value) if isinstance(value, str) and is_xml_text(value) else None
     if arn is None:
-        raise _refused(text, "Dead-letter target ARN should be fully qualified ARN.")
+        raise _policy_error(text, "Dead-letter target ARN should be fully qualified ARN.")
     if arn.service != "sqs":
-        raise _refused(text, "Only SQS queues are valid resources for deadLetterTargetArn.")
+        raise _policy_error(text, "Only SQS queues are valid resources for deadLetterTargetArn.")
     return arn
 
 
-def no_such_target(text: str) -> InvalidParameterValue:
-    """Word that the target of the RedrivePolicy `text` does not exist, in the source's region."""
-    return _refused(text, "Dead letter target does not exist.")
+def missing_target_error(text: str) -> InvalidParameterValue:
+    """Return the error for the RedrivePolicy `text` whose target does not exist."""
+    return _policy_error(text, "Dead letter target does not exist.")
 
 
-def type_mismatch(text: str) -> InvalidParameterValue:
-    """Word that one of source and target is a FIFO queue and the other is not."""
-    return _refused(text, "Dead-letter queue must be same type of queue as the source..")
+def target_type_error(text: str) -> InvalidParameterValue:
+    """Return the error for a FIFO queue with a standard target, or the other way round."""
+    return _policy_error(text, "Dead-letter queue must be same type of queue as the source..")
 
 
-def other_account(text: str) -> InvalidParameterValue:
-    """Word that source and target belong to two accounts."""
-    return _refused(text, "Dead-letter target owner should be same as the source.")
+def target_account_error(text: str) -> InvalidParameterValue:
+    """Return the error for a target of another account."""
+    return _policy_error(text, "Dead-letter target owner should be same as the source.")
 
 
-def not_allowed(text: str) -> InvalidParameterValue:
-    """Word that the target's RedriveAllowPolicy does not have the source [guess]."""
-    return _refused(
+def target_denied_error(text: str) -> InvalidParameterValue:
+    """Return the error for a target whose RedriveAllowPolicy excludes the source [guess]."""
+    return _policy_error(
         text,
         "Amazon SQS can't use the queue as a dead-letter queue. "
         "The redrive allow policy of the queue doesn't allow it.",
     )
 
 
-def _refused(text: str, reason: str) -> InvalidParameterValue:
-    return limits.invalid("RedrivePolicy", text, reason)
+def _policy_error(text: str, reason: str) -> InvalidParameterValue:
+    return invalid_value_error("RedrivePolicy", text, reason)
 
 
 def parse_redrive_allow_policy(text: str) -> RedriveAllowPolicy:
-    """Read a RedriveAllowPolicy; raise InvalidParameterValue for what no queue can have.
+    """Parse a RedriveAllowPolicy.
 
-    The source queues need not exist. An empty list of them is as good as none.
+    AWS: a JSON object with redrivePermission, and with `byQueue` 1 to 10 sourceQueueArns of queues
+    that need not exist. An empty list means the same as none.
+
+    Raises:
+        InvalidParameterValue: no queue can have this policy.
     """
     try:
-        permission, arns = _permission(document(text))
+        permission, arns = _parse_permission(parse_json_object(text))
     except ValueError:
         raise InvalidParameterValue(
             "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create "
@@ -156,12 +177,16 @@ def parse_redrive_allow_policy(text: str) -> RedriveAllowPolicy:
         )
     if reason is not None:
         reason = f"Amazon SQS can't create the redrive allow policy. {reason}"
-        raise limits.invalid("RedriveAllowPolicy", text, reason)
+        raise invalid_value_error("RedriveAllowPolicy", text, reason)
     return RedriveAllowPolicy(permission, tuple(arns))
 
 
-def _permission(policy: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Return the permission and the sources' ARNs; raise ValueError for another form."""
+def _parse_permission(policy: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the permission and the ARNs of the source queues.
+
+    Raises:
+        ValueError: a member is missing, unknown or of another type.
+    """
     permission, arns = policy.get("redrivePermission"), policy.get("sourceQueueArns", [])
     if not policy.keys() <= {"redrivePermission", "sourceQueueArns"}:
         raise ValueError(policy)
@@ -173,11 +198,7 @@ def _permission(policy: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _is_queue_arn(value: object) -> bool:
-    if not isinstance(value, str) or not limits.characters_allowed(value):
+    if not isinstance(value, str) or not is_xml_text(value):
         return False
     arn = parse_arn(value)
     return arn is not None and arn.service == "sqs"
-
-
-def _written(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
-from storage import locking
+from storage import locking, queues
 from storage.locking import GroupKey
 from storage.messages.commands import (
     ChangeVisibility,
@@ -85,7 +85,7 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[
     A result that is an exception is the failure of that command alone; what `run` itself raises is
     the failure of all.
     """
-    _lock_queues(transaction, commands)
+    numbers = _lock_queues(transaction, commands)
     results = _Results(commands)
     kinds = _Kinds()
     for place, command in enumerate(commands):
@@ -107,7 +107,7 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[
         results.put(kinds.deletes, delete(transaction, deletes, states))
         results.put(kinds.changes, change_visibility(transaction, changes, states))
     if sends:
-        results.put(kinds.sends, send(transaction, sends, groups))
+        results.put(kinds.sends, send(transaction, sends, groups, numbers))
     transaction.fifo_groups.write_back()
     if receives:
         results.put(kinds.receives, receive(transaction, receives))
@@ -119,12 +119,29 @@ def _is_current(transaction: Transaction, command: QueueCommand[Any]) -> bool:
     return queue is not None and queue.revision == command.revision
 
 
-def _lock_queues(transaction: Transaction, commands: Sequence[Command[Any]]) -> None:
-    """Lock the queues of all commands, so that none is purged or deleted before COMMIT."""
+def _lock_queues(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[int]:
+    """Lock the queues of all commands, so that none is purged or deleted before COMMIT.
+
+    Returns:
+        Numbers for the messages of standard queues, if they could be taken at the same time, else
+        none.
+    """
     ids = {command.queue_id for command in commands if isinstance(command, QueueCommand)}
     locked = transaction.locked_queues
     if ids <= locked.keys():
-        return
-    if len(locked) > _QUEUES_LIMIT:
-        locked.clear()
-    locked.update(locking.lock_queues(transaction.connection, ids))
+        return ()
+    count = sum(
+        len(command.messages)
+        for command in commands
+        if isinstance(command, Send) and command.kind == queues.STANDARD
+    )
+    statement = transaction.capabilities.lock_queues_and_take_numbers
+    if statement is None or not count:
+        if len(locked) > _QUEUES_LIMIT:
+            locked.clear()
+        locked.update(locking.lock_queues(transaction.connection, ids))
+        return ()
+    *rows, last = statement.rows(transaction.connection, {"ids": sorted(ids), "count": count})
+    locked.update((row[0], locking.locked_queue(row[:-1])) for row in rows)
+    numbers: Sequence[int] = last[-1]
+    return numbers

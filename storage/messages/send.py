@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from storage import queues
@@ -26,17 +26,20 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
 
 
 def send(
-    transaction: Transaction, commands: Collection[Send], groups: GroupsToSend
+    transaction: Transaction,
+    commands: Collection[Send],
+    groups: GroupsToSend,
+    numbers: Sequence[int],
 ) -> list[list[SentMessage]]:
     """Send messages; return for each command the number and id of each of its messages.
 
     A duplicate has those of the message that was sent first. `groups` are the groups of
-    `groups_sent_to`.
+    `groups_sent_to`, and `numbers` those that were taken already for messages of standard queues.
     """
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
     results: list[list[SentMessage]] = []
-    numbered = iter(_number(transaction, commands))
+    numbered = iter(_number(transaction, commands, numbers))
     for command in commands:
         sent: list[SentMessage] = []
         for message in command.messages:
@@ -51,7 +54,9 @@ def send(
     return results
 
 
-def _number(transaction: Transaction, commands: Collection[Send]) -> list[tuple[SentMessage, bool]]:
+def _number(
+    transaction: Transaction, commands: Collection[Send], numbers: Sequence[int]
+) -> list[tuple[SentMessage, bool]]:
     """Return the number and id of each message, and whether the message is new.
 
     The numbers of a FIFO queue are taken when its groups are locked: so the numbers of a group have
@@ -65,7 +70,7 @@ def _number(transaction: Transaction, commands: Collection[Send]) -> list[tuple[
     ]
     deduplicated = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
     others = len(messages) - len(candidates)
-    own = iter(transaction.take_numbers(others) if others else ())
+    own = iter(numbers or (transaction.take_numbers(others) if others else ()))
     return [
         (SentMessage(next(own), message.message_id), True)
         if message.deduplication_id is None

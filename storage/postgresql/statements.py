@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 from sqlalchemy.dialects.postgresql import insert
 
-from storage import schema
+from storage import locking, schema
 from storage.engine import Capabilities
 from storage.messages.claim import visible_messages
 from storage.messages.transitions import in_flight_update
@@ -14,12 +14,20 @@ from storage.schema import groups, messages
 from storage.sql.arrays import ValueList, in_order
 from storage.sql.statement import Statement
 
-NEXT_NUMBERS = Statement(
-    sa.select(schema.numbers.next_value()).select_from(
-        sa.func.generate_series(1, bindparam("count", type_=sa.Integer)).table_valued("n")
-    )
+_next_numbers = sa.select(schema.numbers.next_value()).select_from(
+    sa.func.generate_series(1, bindparam("count", type_=sa.Integer)).table_valued("n")
 )
+
+NEXT_NUMBERS = Statement(_next_numbers)
 """Take `count` numbers from the sequence."""
+
+
+def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
+    """Lock queues, and take numbers: the last row has them as an array in its last column."""
+    locked = locking.queues_by_id.cte()
+    nulls = (sa.null() for _ in locked.columns)
+    numbers = sa.func.array(_next_numbers.scalar_subquery())
+    return sa.union_all(sa.select(locked, sa.null()), sa.select(*nulls, numbers))
 
 
 def _insert_or_lock_groups() -> sa.Insert:
@@ -74,6 +82,7 @@ def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
 
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True,
+    lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),
     claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
 )

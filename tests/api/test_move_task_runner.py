@@ -71,7 +71,7 @@ class Work:
         home = queue_name("home")
         queue = self.stage.queue
         await self.database.write(move_tasks.start, TASK, queue, home, per_second, 3)
-        self.runner.take_up(TASK, per_second, self.clock.now_ms())
+        self.runner.run_task(TASK, per_second, self.clock.now_ms())
 
     async def execute(self, *statements: str) -> None:
         def run(transaction: Transaction) -> None:

@@ -189,7 +189,7 @@ async def test_recorded_time_floor_never_decreases(client: QueueClient) -> None:
 
 async def test_upkeep_records_the_time_floor(client: QueueClient) -> None:
     client.clock.advance(HOUR_SECONDS)
-    await Upkeep(client.database, client.clock).round()
+    await Upkeep(client.database, client.clock).run_round()
     assert await client.database.read(time_floor.floor_ms) == client.clock.now_ms()
 
 

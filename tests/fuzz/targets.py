@@ -21,18 +21,22 @@ from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
 from protocol.wire import WireRequest, WireResponse
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.permissions import Permissions
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.rules import (
     attributes,
-    limits,
     message_attributes,
+    move_task_parameters,
+    permissions,
     policy_documents,
+    queue_parameters,
     redrive_policies,
 )
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
+from queueserver.rules.signed_tokens import TokenSigner
 from storage.database import Database
 from storage.messages.commands import Receipt, Received
 from tests.clock import ManualClock
@@ -45,6 +49,7 @@ FORM = "application/x-www-form-urlencoded"
 CONTEXT = RequestContext("000000000000", "us-east-1", "http://localhost")
 ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
 SECRET = bytes(32)
+SIGNER = TokenSigner(SECRET)
 RUNS_OF_A_DATABASE = 2_000
 """How often one is used: what is sent to it stays there."""
 
@@ -71,7 +76,7 @@ def handle(number: int) -> str:
     """Make a receipt handle that the targets know."""
     receipt = Receipt(1, number, 1)
     received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
-    return Seal(SECRET).receipt_handle(ARN, received)
+    return encode_receipt_handle(SIGNER, ARN, received)
 
 
 def refusal_of(function: Callable[[], object]) -> SQSError | None:
@@ -163,11 +168,12 @@ class Operations:
         database.secret = SECRET
         # Nobody waits: the clock stands still.
         database.waiters.close()
-        directory = QueueCache(database)
+        cache = QueueCache(database)
         self._dispatcher = Dispatcher(
-            Queues(database, directory, clock, cooldowns=False),
-            Messages(database, directory, clock, in_flight_limit=120_000),
+            Queues(database, cache, clock, cooldowns=False),
+            Messages(database, cache, clock, in_flight_limit=120_000),
             MoveTasks(database, clock),
+            Permissions(database, cache),
         )
         for name in inputs.QUEUES:
             attributes_ = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
@@ -193,27 +199,26 @@ def addresses(data: bytes) -> None:
     refusal_of(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
     names.region_of_host(text)
-    refusal_of(lambda: limits.queue_name(text, fifo=text.endswith(".fifo")))
-    refusal_of(lambda: limits.move_task_arn("SourceArn", text))
-    refusal_of(lambda: message_attributes.system_attributes([text]))
-    refusal_of(lambda: message_attributes.attribute_filter([text]))
+    refusal_of(lambda: queue_parameters.check_queue_name(text, is_fifo=text.endswith(".fifo")))
+    refusal_of(lambda: move_task_parameters.parse_move_task_arn("SourceArn", text))
+    refusal_of(lambda: message_attributes.parse_system_attribute_names([text]))
+    refusal_of(lambda: message_attributes.parse_attribute_filter([text]))
 
 
 def handles(data: bytes) -> None:
-    """Open what is sealed; only what was sealed here may open."""
+    """Decode a receipt handle and verify a token; only issued ones may pass."""
     text = data.decode(errors="replace")
-    seal = Seal(SECRET)
-    opened = refusal_of(lambda: seal.receipt(ARN, text)) is None
-    assert not opened or text in {handle(number) for number in range(1, 6)}
-    if not opened:
-        assert seal.open("ListQueues", text) is None
+    is_valid = refusal_of(lambda: decode_receipt_handle(SIGNER, ARN, text)) is None
+    assert not is_valid or text in {handle(number) for number in range(1, 6)}
+    if not is_valid:
+        assert SIGNER.verify("ListQueues", text) is None
 
 
 def documents(data: bytes) -> None:
     """Read policies of every kind, and the values of all other attributes."""
     text = data.decode(errors="replace")
     refusal_of(
-        lambda: policy_documents.add_permission(
+        lambda: permissions.add_permission(
             policy_documents.parse_policy(text), ARN, "label", ["000000000000"], ["SendMessage"]
         )
     )
@@ -221,7 +226,7 @@ def documents(data: bytes) -> None:
     refusal_of(lambda: redrive_policies.parse_redrive_allow_policy(text))
     for name in attributes.Attributes.__struct_encode_fields__:
         for creating in (True, False):
-            refusal_of(partial(attributes.parse, {name: text}, {}, creating=creating))
+            refusal_of(partial(attributes.parse_requested, {name: text}, {}, creating=creating))
 
 
 # What a run begins with

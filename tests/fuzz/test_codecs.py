@@ -18,19 +18,20 @@ from protocol.errors import ReceiptHandleIsInvalid, SQSError
 from protocol.wire import WireRequest
 from queueserver.rules import (
     attributes,
-    limits,
     message_attributes,
     policy_documents,
+    queue_parameters,
     redrive_policies,
 )
-from queueserver.rules.receipt_handles import Seal
+from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
+from queueserver.rules.signed_tokens import TokenSigner
 from storage.messages.commands import Receipt, Received
 from tests.fuzz import inputs
 from tests.fuzz.in_time import in_time
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-SEAL = Seal(bytes(32))
+SIGNER = TokenSigner(bytes(32))
 ARN, OTHER_ARN = "arn:aws:sqs:us-east-1:1:q", "arn:aws:sqs:us-east-1:1:r"
 
 
@@ -209,7 +210,7 @@ def test_any_statement_is_kept_or_refused(statements: object) -> None:
 )
 @in_time()
 def test_any_attributes_are_kept_or_refused(given_: dict[str, str], creating: bool) -> None:
-    refused_at_worst(lambda: attributes.parse(given_, {}, creating=creating))
+    refused_at_worst(lambda: attributes.parse_requested(given_, {}, creating=creating))
 
 
 @given(st.one_of(inputs.texts, st.text(), st.text("/:.aA0-", max_size=2_000)))
@@ -217,8 +218,8 @@ def test_any_attributes_are_kept_or_refused(given_: dict[str, str], creating: bo
 def test_any_address_of_a_queue_is_read_or_refused(text: str) -> None:
     refused_at_worst(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
-    refused_at_worst(lambda: limits.queue_name(text, fifo=False))
-    refused_at_worst(lambda: message_attributes.system_attributes([text]))
+    refused_at_worst(lambda: queue_parameters.check_queue_name(text, is_fifo=False))
+    refused_at_worst(lambda: message_attributes.parse_system_attribute_names([text]))
 
 
 @pytest.mark.parametrize("text", ["/" * 100_000, "a:" * 100_000, "sqs." * 50_000, "-" * 200_000])
@@ -234,26 +235,27 @@ def test_the_longest_addresses_are_read_in_time(text: str) -> None:
 
 def handle(number: int) -> str:
     receipt = Receipt(1, number, 1)
-    return SEAL.receipt_handle(ARN, Received(receipt, b"", "", b"", None, False, 0, 0, 0, None))
+    received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
+    return encode_receipt_handle(SIGNER, ARN, received)
 
 
-@given(st.one_of(st.text(), st.binary().map(lambda content: SEAL.close("other", content))))
+@given(st.one_of(st.text(), st.binary().map(lambda content: SIGNER.sign("other", content))))
 @in_time()
 def test_no_handle_can_be_made_up(text: str) -> None:
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, text)
+        decode_receipt_handle(SIGNER, ARN, text)
 
 
 @given(st.integers(0, 2**63), st.data())
 @in_time()
 def test_no_handle_can_be_changed_or_carried_elsewhere(number: int, data: st.DataObject) -> None:
     made = handle(number)
-    assert SEAL.receipt(ARN, made)[0] == (1, number, 1)
+    assert decode_receipt_handle(SIGNER, ARN, made)[0] == (1, number, 1)
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(OTHER_ARN, made)
+        decode_receipt_handle(SIGNER, OTHER_ARN, made)
     position = data.draw(st.integers(0, len(made) - 1))
     other = data.draw(st.characters().filter(lambda one: one != made[position]))
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, made[:position] + other + made[position + 1 :])
+        decode_receipt_handle(SIGNER, ARN, made[:position] + other + made[position + 1 :])
     with pytest.raises(ReceiptHandleIsInvalid):
-        SEAL.receipt(ARN, made[:position])
+        decode_receipt_handle(SIGNER, ARN, made[:position])

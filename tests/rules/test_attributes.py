@@ -1,4 +1,4 @@
-"""The table of queue attributes: what can be set, what is read back, and what `All` shows."""
+"""Queue attributes: what can be set, what is read back, and what `All` returns."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from protocol.errors import SQSError
 from protocol.names import Arn
 from queueserver.rules import attributes
 from queueserver.rules.redrive_policies import RedriveAllowPolicy, RedrivePolicy
+from tests.rules.rejections import rejection
 
 FACTS = {
     "QueueArn": "arn:aws:sqs:us-east-1:000000000000:q",
@@ -59,29 +60,28 @@ POLICY = (
 
 
 def created(requested: dict[str, str]) -> dict[str, str]:
-    return attributes.parse(requested, {}, creating=True)
+    return attributes.parse_requested(requested, {}, creating=True)
 
 
 def changed(requested: dict[str, str], current: dict[str, str]) -> dict[str, str]:
-    return attributes.parse(requested, current, creating=False)
+    return attributes.parse_requested(requested, current, creating=False)
 
 
-def refusal(
+def rejected(
     requested: dict[str, str], current: dict[str, str] = STANDARD, *, creating: bool = False
 ) -> tuple[str, str]:
-    with pytest.raises(SQSError) as caught:
-        attributes.parse(requested, {} if creating else current, creating=creating)
-    return caught.value.code, caught.value.message
+    before = {} if creating else current
+    return rejection(attributes.parse_requested, requested, before, creating=creating)
 
 
 @pytest.mark.parametrize("name", RANGES)
-def test_a_number_keeps_to_its_range(name: str) -> None:
+def test_number_outside_its_range_is_rejected(name: str) -> None:
     lowest, highest = RANGES[name]
     for value in (lowest, highest):
         assert created({name: str(value)}) == {name: str(value)}
     for value in (lowest - 1, highest + 1):
         text = f"Invalid value for the parameter {name}."
-        assert refusal({name: str(value)}) == ("InvalidAttributeValue", text)
+        assert rejected({name: str(value)}) == ("InvalidAttributeValue", text)
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,18 @@ def test_a_number_keeps_to_its_range(name: str) -> None:
     ["", " 60", "60 ", "60\n", "+60", "-0", "60.0", "6e1", "0x3c", "٦٠", "6_0", "9" * 5_000, "x"],
     ids=lambda value: repr(value[:8]),
 )
-def test_a_number_is_nothing_but_digits(value: str) -> None:
+def test_number_with_anything_but_digits_is_rejected(value: str) -> None:
     text = "Invalid value for the parameter DelaySeconds."
-    assert refusal({"DelaySeconds": value}) == ("InvalidAttributeValue", text)
+    assert rejected({"DelaySeconds": value}) == ("InvalidAttributeValue", text)
 
 
-def test_a_number_is_stored_without_leading_zeros() -> None:
+def test_number_is_stored_without_leading_zeros() -> None:
     assert created({"DelaySeconds": "007"}) == {"DelaySeconds": "7"}
 
 
 @pytest.mark.parametrize("value", ["true", "True", "TRUE"])
 @pytest.mark.parametrize("name", ["SqsManagedSseEnabled", "FifoQueue", "ContentBasedDeduplication"])
-def test_a_boolean_is_stored_in_lower_case(name: str, value: str) -> None:
+def test_boolean_is_stored_in_lower_case(name: str, value: str) -> None:
     assert created({**FIFO, name: value}) == {**FIFO, name: "true"}
 
 
@@ -114,30 +114,30 @@ CHOICES = {
 
 
 @pytest.mark.parametrize("name", CHOICES)
-def test_a_choice_is_one_of_its_words(name: str) -> None:
+def test_choice_outside_its_values_is_rejected(name: str) -> None:
     base = {**FIFO, **BY_GROUP}
     for value in CHOICES[name]:
         assert changed({name: value}, base) == {**base, name: value}
     for value in ("", "yes", "1", " true", "Queue", "perqueue"):
         text = f"Invalid value for the parameter {name}."
-        assert refusal({name: value}, base) == ("InvalidAttributeValue", text)
-        assert refusal({**FIFO, name: value}, creating=True) == ("InvalidAttributeValue", text)
+        assert rejected({name: value}, base) == ("InvalidAttributeValue", text)
+        assert rejected({**FIFO, name: value}, creating=True) == ("InvalidAttributeValue", text)
 
 
 @pytest.mark.parametrize("value", ["k" * 2_049, "a\x00b", "\ufffe"], ids=["long", "NUL", "FFFE"])
-def test_a_key_is_a_text_of_2048_characters(value: str) -> None:
+def test_kms_key_id_has_at_most_2048_characters_of_xml(value: str) -> None:
     assert created({"KmsMasterKeyId": "k" * 2_048})["KmsMasterKeyId"] == "k" * 2_048
     text = "Invalid value for the parameter KmsMasterKeyId."
-    assert refusal({"KmsMasterKeyId": value}) == ("InvalidAttributeValue", text)
+    assert rejected({"KmsMasterKeyId": value}) == ("InvalidAttributeValue", text)
 
 
 @pytest.mark.parametrize("name", [*FACTS, "Foobar", "", "delayseconds", "All"])
 def test_unknown_and_read_only_attributes_cannot_be_set(name: str) -> None:
     text = f"Unknown Attribute {name}."
-    assert refusal({name: "1"}) == ("InvalidAttributeName", text)
+    assert rejected({name: "1"}) == ("InvalidAttributeName", text)
 
 
-def test_a_change_keeps_the_other_attributes_and_the_original() -> None:
+def test_change_keeps_other_attributes_and_does_not_modify_its_argument() -> None:
     current = {"DelaySeconds": "5", "VisibilityTimeout": "1"}
     assert changed({"DelaySeconds": "6"}, current) == {
         "DelaySeconds": "6",
@@ -188,15 +188,15 @@ KEY = {"KmsMasterKeyId": "k", "KmsDataKeyReusePeriodSeconds": "60", "SqsManagedS
         ),
     ],
 )
-def test_a_queue_has_one_encryption(
+def test_queue_has_one_kind_of_encryption(
     requested: dict[str, str], current: dict[str, str], stored: dict[str, str]
 ) -> None:
     assert changed(requested, current) == stored
 
 
-def test_two_encryptions_in_one_request_are_refused() -> None:
+def test_two_kinds_of_encryption_in_one_request_are_rejected() -> None:
     requested = {"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "True"}
-    assert refusal(requested) == ("InvalidAttributeName", ONE_ENCRYPTION)
+    assert rejected(requested) == ("InvalidAttributeName", ONE_ENCRYPTION)
 
 
 NOT_ON_STANDARD = {
@@ -212,34 +212,34 @@ NOT_ON_STANDARD = {
 
 
 @pytest.mark.parametrize("name", NOT_ON_STANDARD)
-def test_a_standard_queue_has_none_of_a_fifo_queues_attributes(name: str) -> None:
+def test_fifo_attributes_are_rejected_on_a_standard_queue(name: str) -> None:
     for value in CHOICES[name]:
         expected = ("InvalidAttributeName", NOT_ON_STANDARD[name])
-        assert refusal({name: value}) == expected
+        assert rejected({name: value}) == expected
         if name != "FifoQueue":
-            assert refusal({name: value}, creating=True) == expected
+            assert rejected({name: value}, creating=True) == expected
 
 
 @pytest.mark.parametrize("value", ["false", "False"])
-def test_a_queue_that_is_not_fifo_does_not_say_so(value: str) -> None:
+def test_fifo_queue_false_is_rejected_as_an_unknown_attribute(value: str) -> None:
     expected = ("InvalidAttributeName", "Unknown Attribute FifoQueue.")
-    assert refusal({"FifoQueue": value}, creating=True) == expected
-    assert refusal({"FifoQueue": value}) == expected
+    assert rejected({"FifoQueue": value}, creating=True) == expected
+    assert rejected({"FifoQueue": value}) == expected
 
 
-def test_the_type_of_a_queue_is_for_ever() -> None:
+def test_type_of_a_queue_cannot_be_changed() -> None:
     assert changed({"FifoQueue": "True"}, FIFO) == FIFO
     text = (
         "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."
     )
-    assert refusal({"FifoQueue": "False"}, FIFO) == ("InvalidAttributeValue", text)
+    assert rejected({"FifoQueue": "False"}, FIFO) == ("InvalidAttributeValue", text)
 
 
 @pytest.mark.parametrize(
     ("values", "fifo"),
     [({}, False), ({"FifoQueue": "false"}, False), (FIFO, True), ({"FifoQueue": "True"}, True)],
 )
-def test_a_fifo_queue_is_known_by_its_attribute(values: dict[str, str], fifo: bool) -> None:
+def test_fifo_queue_is_recognised_by_its_attribute(values: dict[str, str], fifo: bool) -> None:
     assert attributes.is_fifo(values) is fifo
 
 
@@ -251,7 +251,7 @@ def test_a_fifo_queue_is_known_by_its_attribute(values: dict[str, str], fifo: bo
         pytest.param({"FifoThroughputLimit": "perQueue"}, {**FIFO, **BY_GROUP}, id="scope alone"),
     ],
 )
-def test_the_throughput_limit_follows_the_deduplication_scope(
+def test_throughput_limit_that_fits_the_deduplication_scope_is_accepted(
     requested: dict[str, str], current: dict[str, str]
 ) -> None:
     assert changed(requested, current) == {**current, **requested}
@@ -269,14 +269,14 @@ def test_the_throughput_limit_follows_the_deduplication_scope(
         ),
     ],
 )
-def test_a_limit_per_group_needs_deduplication_per_group(
+def test_throughput_limit_per_group_needs_deduplication_per_group(
     requested: dict[str, str], current: dict[str, str]
 ) -> None:
     text = (
         "The perMessageGroupId value is allowed only when the value for DeduplicationScope is "
         "messageGroup"
     )
-    assert refusal(requested, current) == ("InvalidParameterValue", text)
+    assert rejected(requested, current) == ("InvalidParameterValue", text)
 
 
 @pytest.mark.parametrize(
@@ -297,14 +297,14 @@ def test_a_limit_per_group_needs_deduplication_per_group(
         ),
     ],
 )
-def test_a_document_is_set_and_cleared_by_no_text(name: str, value: str, stored: str) -> None:
+def test_document_is_cleared_by_an_empty_text(name: str, value: str, stored: str) -> None:
     assert created({name: value}) == {name: stored}
     assert changed({name: value}, STANDARD) == {**STANDARD, name: stored}
     assert changed({name: ""}, {**STANDARD, name: stored}) == STANDARD
     assert created({name: ""}) == {}
-    assert attributes.first_difference({name: value}, {name: stored}) is None
-    assert attributes.first_difference({name: value}, {}) == name
-    assert attributes.first_difference({name: ""}, {name: stored}) == name
+    assert attributes.find_difference({name: value}, {name: stored}) is None
+    assert attributes.find_difference({name: value}, {}) == name
+    assert attributes.find_difference({name: ""}, {name: stored}) == name
 
 
 @pytest.mark.parametrize(
@@ -315,23 +315,23 @@ def test_a_document_is_set_and_cleared_by_no_text(name: str, value: str, stored:
         ("RedriveAllowPolicy", "InvalidParameterValue"),
     ],
 )
-def test_a_bad_document_is_refused_in_its_own_words(name: str, code: str) -> None:
+def test_invalid_document_has_its_own_error(name: str, code: str) -> None:
     for creating in (True, False):
-        refused_as, text = refusal({name: "nonsense"}, creating=creating)
-        assert refused_as == code
+        code_found, text = rejected({name: "nonsense"}, creating=creating)
+        assert code_found == code
         assert text.startswith(f"Invalid value for the parameter {name}.")
 
 
-def test_too_large_a_policy_is_another_error_at_creation() -> None:
+def test_too_large_policy_has_another_error_code_at_creation() -> None:
     document = json.loads(POLICY)
     policy = {"Policy": json.dumps({"Statement": [document["Statement"]] * 22})}
     text = "22 statements were found in the submitted policy, max allowed is 20"
-    assert refusal(policy) == ("OverLimit", text)
-    assert refusal(policy, creating=True) == ("InvalidParameterValue", text)
+    assert rejected(policy) == ("OverLimit", text)
+    assert rejected(policy, creating=True) == ("InvalidParameterValue", text)
 
 
-def test_the_typed_view_has_defaults_and_what_was_set() -> None:
-    assert attributes.typed({}) == attributes.Attributes(
+def test_typed_attributes_have_defaults_and_stored_values() -> None:
+    assert attributes.parse_stored({}) == attributes.Attributes(
         delay_seconds=0,
         maximum_message_size=1_048_576,
         message_retention_period=345_600,
@@ -342,12 +342,12 @@ def test_the_typed_view_has_defaults_and_what_was_set() -> None:
         redrive_policy=None,
         redrive_allow_policy=None,
     )
-    assert attributes.typed({"VisibilityTimeout": "7", **KEY}).visibility_timeout == 7
+    assert attributes.parse_stored({"VisibilityTimeout": "7", **KEY}).visibility_timeout == 7
 
 
-def test_the_typed_view_of_a_fifo_queue_with_redrive() -> None:
+def test_typed_attributes_of_a_fifo_queue_with_redrive_policies() -> None:
     requested = {**FIFO, **BY_GROUP, "ContentBasedDeduplication": "true"}
-    view = attributes.typed(
+    view = attributes.parse_stored(
         created({**requested, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW})
     )
     assert view.fifo_queue is True
@@ -372,35 +372,35 @@ def test_the_typed_view_of_a_fifo_queue_with_redrive() -> None:
         pytest.param({"KmsMasterKeyId": "k"}, "KmsMasterKeyId", id="not set"),
     ],
 )
-def test_creating_a_queue_again_compares_only_what_is_asked(
+def test_repeated_creation_compares_only_requested_attributes(
     requested: dict[str, str], difference: str | None
 ) -> None:
-    assert attributes.first_difference(requested, {"DelaySeconds": "5"}) == difference
+    assert attributes.find_difference(requested, {"DelaySeconds": "5"}) == difference
 
 
 @pytest.mark.parametrize("names", [None, []])
-def test_nothing_is_shown_unless_asked_for(names: list[str] | None) -> None:
+def test_no_attribute_is_returned_unless_requested(names: list[str] | None) -> None:
     assert attributes.describe(names, {}, FACTS) == {}
 
 
-def test_all_shows_facts_and_defaults() -> None:
+def test_all_returns_facts_and_defaults() -> None:
     assert attributes.describe(["All"], {}, FACTS) == {**FACTS, **DEFAULTS}
 
 
-def test_all_shows_what_was_set() -> None:
+def test_all_returns_stored_values() -> None:
     stored = {"DelaySeconds": "9", **KEY}
     shown = attributes.describe(["All"], stored, FACTS)
     assert shown == {**FACTS, **DEFAULTS, **stored}
 
 
-def test_all_shows_a_fifo_queues_attributes_too() -> None:
+def test_all_returns_fifo_attributes_of_a_fifo_queue() -> None:
     assert attributes.describe(["All"], FIFO, FACTS) == {**FACTS, **DEFAULTS, **FIFO_DEFAULTS}
     stored = {**FIFO, **BY_GROUP, **PER_GROUP, "ContentBasedDeduplication": "true"}
     assert attributes.describe(["All"], stored, FACTS) == {**FACTS, **DEFAULTS, **stored}
     assert attributes.describe(list(stored), FIFO, FACTS) == FIFO_DEFAULTS
 
 
-def test_documents_are_shown_when_set() -> None:
+def test_documents_are_returned_when_set() -> None:
     stored = {"Policy": POLICY, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW}
     assert attributes.describe(["All"], stored, {}) == {**DEFAULTS, **stored}
     assert attributes.describe(list(stored), stored, {}) == stored
@@ -419,18 +419,18 @@ def test_documents_are_shown_when_set() -> None:
         ),
     ],
 )
-def test_creating_a_fifo_queue_again_compares_its_attributes(
+def test_repeated_creation_of_a_fifo_queue_compares_fifo_attributes(
     requested: dict[str, str], difference: str | None
 ) -> None:
-    assert attributes.first_difference(requested, {**FIFO, **BY_GROUP}) == difference
+    assert attributes.find_difference(requested, {**FIFO, **BY_GROUP}) == difference
 
 
-def test_creating_a_queue_again_is_held_to_the_same_rules() -> None:
+def test_repeated_creation_checks_the_same_rules() -> None:
     with pytest.raises(SQSError, match=r"^Unknown Attribute FifoQueue\.$"):
-        attributes.first_difference({"FifoQueue": "false"}, FIFO)
+        attributes.find_difference({"FifoQueue": "false"}, FIFO)
 
 
-def test_the_reuse_period_is_shown_with_a_key_only() -> None:
+def test_kms_reuse_period_is_returned_only_with_a_key() -> None:
     names = ["KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds"]
     assert attributes.describe(names, {"KmsDataKeyReusePeriodSeconds": "60"}, {}) == {}
     assert attributes.describe(names, {"KmsMasterKeyId": "k"}, {}) == {
@@ -439,7 +439,7 @@ def test_the_reuse_period_is_shown_with_a_key_only() -> None:
     }
 
 
-def test_only_named_attributes_are_shown() -> None:
+def test_only_named_attributes_are_returned() -> None:
     names = ["VisibilityTimeout", "QueueArn", "VisibilityTimeout"]
     expected = {"QueueArn": FACTS["QueueArn"], "VisibilityTimeout": "30"}
     assert attributes.describe(names, {}, FACTS) == expected
@@ -458,16 +458,14 @@ def test_only_named_attributes_are_shown() -> None:
         "RedrivePolicy",
     ],
 )
-def test_known_attributes_without_a_value_are_left_out(name: str) -> None:
+def test_known_attributes_without_a_value_are_omitted(name: str) -> None:
     assert attributes.describe([name], {}, FACTS) == {}
 
 
 @pytest.mark.parametrize("name", ["Foobar", "", "all", "queuearn"])
-def test_asking_for_unknown_attributes_is_refused(name: str) -> None:
-    with pytest.raises(SQSError) as caught:
-        attributes.describe(["All", name], {}, FACTS)
-    assert caught.value.code == "InvalidAttributeName"
-    assert caught.value.message == f"Unknown Attribute {name}."
+def test_request_for_an_unknown_attribute_is_rejected(name: str) -> None:
+    found = rejection(attributes.describe, ["All", name], {}, FACTS)
+    assert found == ("InvalidAttributeName", f"Unknown Attribute {name}.")
 
 
 @pytest.mark.parametrize(
@@ -482,5 +480,7 @@ def test_asking_for_unknown_attributes_is_refused(name: str) -> None:
         pytest.param(["ApproximateNumberOfMessagesNotVisible"], True, id="in flight"),
     ],
 )
-def test_messages_are_counted_only_when_asked_for(names: list[str] | None, needed: bool) -> None:
+def test_messages_are_counted_only_when_a_count_is_requested(
+    names: list[str] | None, needed: bool
+) -> None:
     assert attributes.needs_counts(names) is needed

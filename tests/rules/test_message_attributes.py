@@ -1,14 +1,13 @@
-"""What a message attribute may be, how its refusal reads, and which ones a receive shows."""
+"""Message attributes: which are accepted, the text of each error, and what a receive returns."""
 
 from __future__ import annotations
 
 import pytest
 
 from protocol.actions import MessageAttributeValue as Value
-from protocol.errors import SQSError
 from queueserver.rules import message_attributes
+from tests.rules.rejections import IPV, rejection
 
-IPV = "InvalidParameterValue"
 RESERVED = (
     "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
     "These strings are reserved for internal use."
@@ -22,15 +21,13 @@ def text(value: str, data_type: str = "String") -> Value:
     return Value(data_type=data_type, string_value=value)
 
 
-def refusal(attributes: dict[str, Value], *, system: bool = False) -> tuple[str, str]:
+def rejected(attributes: dict[str, Value], *, system: bool = False) -> tuple[str, str]:
     rule = (
-        message_attributes.message_system_attributes
+        message_attributes.check_message_system_attributes
         if system
-        else message_attributes.message_attributes
+        else message_attributes.check_message_attributes
     )
-    with pytest.raises(SQSError) as caught:
-        rule(attributes)
-    return caught.value.code, caught.value.message
+    return rejection(rule, attributes)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +51,14 @@ def refusal(attributes: dict[str, Value], *, system: bool = False) -> tuple[str,
         ),
     ],
 )
-def test_these_message_attributes_pass(attributes: dict[str, Value] | None) -> None:
-    message_attributes.message_attributes(attributes)
+def test_valid_message_attributes_are_accepted(attributes: dict[str, Value] | None) -> None:
+    message_attributes.check_message_attributes(attributes)
 
 
-def test_a_message_has_ten_attributes_at_most() -> None:
+def test_message_has_at_most_ten_attributes() -> None:
     attributes = {f"a{n}": text("x") for n in range(11)}
     words = "Number of message attributes [11] exceeds the allowed maximum [10]."
-    assert refusal(attributes) == (IPV, words)
+    assert rejected(attributes) == (IPV, words)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +85,8 @@ def test_a_message_has_ten_attributes_at_most() -> None:
         pytest.param("aMaZoN.x", RESERVED, id="Amazon in any case"),
     ],
 )
-def test_other_names_are_refused(name: str, words: str) -> None:
-    assert refusal({name: text("x")}) == (IPV, words)
+def test_other_names_are_rejected(name: str, words: str) -> None:
+    assert rejected({name: text("x")}) == (IPV, words)
 
 
 @pytest.mark.parametrize(
@@ -182,13 +179,13 @@ def test_other_names_are_refused(name: str, words: str) -> None:
         ),
     ],
 )
-def test_other_values_are_refused_of_the_message_and_of_the_system(
+def test_invalid_values_of_user_and_system_attributes_are_rejected(
     value: Value, words: str
 ) -> None:
     own = words.format(kind="(user)", name="Hello")
-    assert refusal({"Good": text("x"), "Hello": value}) == (IPV, own)
+    assert rejected({"Good": text("x"), "Hello": value}) == (IPV, own)
     systems = words.format(kind="system", name="AWSTraceHeader")
-    assert refusal({"AWSTraceHeader": value}, system=True) == (IPV, systems)
+    assert rejected({"AWSTraceHeader": value}, system=True) == (IPV, systems)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +195,9 @@ def test_other_values_are_refused_of_the_message_and_of_the_system(
         pytest.param(Value(data_type="Binary", binary_list_values=[b"x"]), id="blobs"),
     ],
 )
-def test_lists_are_not_supported(value: Value) -> None:
+def test_list_values_are_not_supported(value: Value) -> None:
     code = "AWS.SimpleQueueService.UnsupportedOperation"
-    assert refusal({"a": value}) == (code, LISTS)
+    assert rejected({"a": value}) == (code, LISTS)
 
 
 @pytest.mark.parametrize(
@@ -213,8 +210,8 @@ def test_lists_are_not_supported(value: Value) -> None:
     ],
     ids=lambda number: f"{number[:24]} ({len(number)})",
 )
-def test_a_number_has_38_digits_between_1e_minus_128_and_1e126(number: str) -> None:
-    message_attributes.message_attributes({"a": text(number, "Number")})
+def test_number_has_38_digits_between_1e_minus_128_and_1e126(number: str) -> None:
+    message_attributes.check_message_attributes({"a": text(number, "Number")})
 
 
 @pytest.mark.parametrize(
@@ -226,11 +223,11 @@ def test_a_number_has_38_digits_between_1e_minus_128_and_1e126(number: str) -> N
     ],
     ids=lambda number: f"{number[:24]!r} ({len(number)})",
 )
-def test_other_texts_are_no_numbers(number: str) -> None:
+def test_text_that_is_not_a_number_is_rejected(number: str) -> None:
     words = "Can't cast the value of message (user) attribute 'a' to a number."
     if not number:
         words = "Message (user) attribute 'a' must contain a non-empty value of type 'Number'."
-    assert refusal({"a": text(number, "Number")}) == (IPV, words)
+    assert rejected({"a": text(number, "Number")}) == (IPV, words)
 
 
 @pytest.mark.parametrize(
@@ -242,21 +239,21 @@ def test_other_texts_are_no_numbers(number: str) -> None:
     ],
     ids=lambda number: f"{number[:24]} ({len(number)})",
 )
-def test_numbers_out_of_range_are_refused(number: str) -> None:
+def test_number_out_of_range_is_rejected(number: str) -> None:
     words = f"Number attribute value {number} should be in range (-10**128..10**126)"
-    assert refusal({"a": text(number, "Number")}) == (IPV, words)
+    assert rejected({"a": text(number, "Number")}) == (IPV, words)
 
 
-def test_the_only_system_attribute_is_a_trace_header_of_type_string() -> None:
-    message_attributes.message_system_attributes(None)
-    message_attributes.message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
+def test_only_system_attribute_is_a_trace_header_of_type_string() -> None:
+    message_attributes.check_message_system_attributes(None)
+    message_attributes.check_message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
     words = "Message system attribute name 'Hello' is invalid."
-    assert refusal({"Hello": text("x")}, system=True) == (IPV, words)
+    assert rejected({"Hello": text("x")}, system=True) == (IPV, words)
     words = (
         "The type of message system attribute 'AWSTraceHeader' is invalid. "
         "You must use only the following supported type prefixes: String."
     )
-    assert refusal({"AWSTraceHeader": text("1", "Number")}, system=True) == (IPV, words)
+    assert rejected({"AWSTraceHeader": text("1", "Number")}, system=True) == (IPV, words)
 
 
 ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
@@ -274,21 +271,25 @@ ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
         pytest.param(["Hel*", "all", "!", ""], [], id="names that none can have"),
     ],
 )
-def test_a_receive_shows_the_attributes_it_names(names: list[str], shown: list[str]) -> None:
-    test = message_attributes.attribute_filter(names)
+def test_receive_returns_the_attributes_that_its_filter_selects(
+    names: list[str], shown: list[str]
+) -> None:
+    test = message_attributes.parse_attribute_filter(names)
     assert test is not None
     assert [name for name in ATTRIBUTES if test(name)] == shown
 
 
 @pytest.mark.parametrize("names", [None, []])
-def test_a_receive_that_names_no_attributes_shows_none(names: list[str] | None) -> None:
-    assert message_attributes.attribute_filter(names) is None
-    assert message_attributes.system_attributes(names) == frozenset()
+def test_receive_without_a_filter_returns_no_attributes(names: list[str] | None) -> None:
+    assert message_attributes.parse_attribute_filter(names) is None
+    assert message_attributes.parse_system_attribute_names(names) == frozenset()
 
 
-def test_system_attributes_are_shown_by_name_or_all() -> None:
-    assert message_attributes.system_attributes(["SenderId", "Foo", "senderid"]) == {"SenderId"}
-    assert message_attributes.system_attributes(["Foo", "All"]) == {
+def test_system_attributes_are_selected_by_name_or_all() -> None:
+    assert message_attributes.parse_system_attribute_names(["SenderId", "Foo", "senderid"]) == {
+        "SenderId"
+    }
+    assert message_attributes.parse_system_attribute_names(["Foo", "All"]) == {
         "ApproximateFirstReceiveTimestamp",
         "ApproximateReceiveCount",
         "AWSTraceHeader",

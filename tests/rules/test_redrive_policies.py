@@ -1,4 +1,4 @@
-"""Redrive policies: what they may say, how they read back, and the words for every refusal."""
+"""Redrive policies: which are accepted, how they read back, and the text of each error."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from queueserver.rules.redrive_policies import (
     parse_redrive_allow_policy,
     parse_redrive_policy,
 )
+from tests.rules.rejections import IPV, invalid, rejection
 
 DLQ = "arn:aws:sqs:us-east-1:000000000000:dlq"
 TARGET = Arn("aws", "sqs", "us-east-1", "000000000000", "dlq")
-IPV = "InvalidParameterValue"
 NOT_JSON = (
     "Invalid value for the parameter RedrivePolicy. Reason: Redrive policy is not a valid JSON map."
 )
@@ -53,20 +53,8 @@ def allow(permission: object, *arns: object, **others: object) -> str:
     return json.dumps({"redrivePermission": permission, **named, **others})
 
 
-def refusal(text: str) -> tuple[str, str]:
-    with pytest.raises(SQSError) as caught:
-        parse_redrive_policy(text)
-    return caught.value.code, caught.value.message
-
-
-def allow_refusal(text: str) -> tuple[str, str]:
-    with pytest.raises(SQSError) as caught:
-        parse_redrive_allow_policy(text)
-    return caught.value.code, caught.value.message
-
-
-def invalid(text: str, reason: str) -> str:
-    return f"Value {text} for parameter RedrivePolicy is invalid. Reason: {reason}"
+def invalid_policy(text: str, reason: str) -> str:
+    return invalid("RedrivePolicy", text, reason)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +75,11 @@ def invalid(text: str, reason: str) -> str:
         ),
     ],
 )
-def test_a_redrive_policy_has_a_target_and_a_count(text: str, count: int) -> None:
+def test_redrive_policy_has_a_target_and_a_count(text: str, count: int) -> None:
     assert parse_redrive_policy(text) == RedrivePolicy(TARGET, count)
 
 
-def test_a_redrive_policy_reads_back_normalised() -> None:
+def test_redrive_policy_reads_back_normalised() -> None:
     text = f'{{"deadLetterTargetArn":"{DLQ}","maxReceiveCount":1}}'
     assert RedrivePolicy(TARGET, 1).text == text
     assert parse_redrive_policy(text).text == text
@@ -105,20 +93,20 @@ def test_a_redrive_policy_reads_back_normalised() -> None:
         "arn:aws:sqs:::q",
     ],
 )
-def test_any_queues_arn_can_be_the_target(target: str) -> None:
+def test_arn_of_any_queue_can_be_the_target(target: str) -> None:
     policy = parse_redrive_policy(redrive(1, target))
     assert str(policy.target) == target
     assert parse_redrive_policy(policy.text) == policy
 
 
 @pytest.mark.parametrize("text", UNREADABLE)
-def test_a_redrive_policy_is_a_json_map(text: str) -> None:
-    assert refusal(text) == (IPV, NOT_JSON)
+def test_redrive_policy_that_is_not_a_json_object_is_rejected(text: str) -> None:
+    assert rejection(parse_redrive_policy, text) == (IPV, NOT_JSON)
 
 
-def test_a_name_that_comes_twice_is_refused() -> None:
+def test_repeated_name_is_rejected() -> None:
     text = f'{{"maxReceiveCount":1,"deadLetterTargetArn":"{DLQ}","maxReceiveCount":2}}'
-    assert refusal(text) == (IPV, NOT_JSON)
+    assert rejection(parse_redrive_policy, text) == (IPV, NOT_JSON)
 
 
 @pytest.mark.parametrize(
@@ -183,41 +171,41 @@ def test_a_name_that_comes_twice_is_refused() -> None:
         ),
     ],
 )
-def test_other_redrive_policies_are_refused(text: str, reason: str) -> None:
-    assert refusal(text) == (IPV, invalid(text, reason))
+def test_other_redrive_policies_are_rejected(text: str, reason: str) -> None:
+    assert rejection(parse_redrive_policy, text) == (IPV, invalid_policy(text, reason))
 
 
 @pytest.mark.parametrize(
-    ("word", "reason"),
+    ("build_error", "reason"),
     [
         pytest.param(
-            redrive_policies.no_such_target,
+            redrive_policies.missing_target_error,
             "Dead letter target does not exist.",
             id="no such queue",
         ),
         pytest.param(
-            redrive_policies.type_mismatch,
+            redrive_policies.target_type_error,
             "Dead-letter queue must be same type of queue as the source..",
             id="FIFO and standard",
         ),
         pytest.param(
-            redrive_policies.other_account,
+            redrive_policies.target_account_error,
             "Dead-letter target owner should be same as the source.",
             id="another account",
         ),
         pytest.param(
-            redrive_policies.not_allowed,
+            redrive_policies.target_denied_error,
             "Amazon SQS can't use the queue as a dead-letter queue. "
             "The redrive allow policy of the queue doesn't allow it.",
             id="not allowed",
         ),
     ],
 )
-def test_what_facts_refuse_is_worded_with_the_policy(
-    word: Callable[[str], SQSError], reason: str
+def test_errors_about_the_target_repeat_the_policy(
+    build_error: Callable[[str], SQSError], reason: str
 ) -> None:
-    error = word("{raw}")
-    assert (error.code, error.message) == (IPV, invalid("{raw}", reason))
+    error = build_error("{raw}")
+    assert (error.code, error.message) == (IPV, invalid_policy("{raw}", reason))
 
 
 OTHER = "arn:aws:sqs:us-east-1:000000000000:other"
@@ -239,7 +227,7 @@ OTHER = "arn:aws:sqs:us-east-1:000000000000:other"
         ),
     ],
 )
-def test_a_redrive_allow_policy_says_who_may_come(
+def test_redrive_allow_policy_says_which_queues_may_use_the_queue(
     text: str, policy: RedriveAllowPolicy, allowed: list[str]
 ) -> None:
     assert parse_redrive_allow_policy(text) == policy
@@ -256,12 +244,12 @@ def test_a_redrive_allow_policy_says_who_may_come(
         ),
     ],
 )
-def test_a_redrive_allow_policy_reads_back_normalised(sent: str, read: str) -> None:
+def test_redrive_allow_policy_reads_back_normalised(sent: str, read: str) -> None:
     assert parse_redrive_allow_policy(sent).text == read
     assert parse_redrive_allow_policy(read).text == read
 
 
-def test_ten_queues_can_be_allowed() -> None:
+def test_ten_source_queues_can_be_allowed() -> None:
     arns = tuple(f"{DLQ}{n}" for n in range(10))
     assert parse_redrive_allow_policy(allow("byQueue", *arns)).source_queue_arns == arns
 
@@ -285,8 +273,8 @@ def test_ten_queues_can_be_allowed() -> None:
         pytest.param(allow("byQueue", DLQ + "\ufffe"), id="a character of no queue"),
     ],
 )
-def test_a_redrive_allow_policy_has_one_format(text: str) -> None:
-    assert allow_refusal(text) == (IPV, UNSUPPORTED)
+def test_redrive_allow_policy_in_another_format_is_rejected(text: str) -> None:
+    assert rejection(parse_redrive_allow_policy, text) == (IPV, UNSUPPORTED)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +302,7 @@ def test_a_redrive_allow_policy_has_one_format(text: str) -> None:
         ),
     ],
 )
-def test_queues_and_permission_must_agree(text: str, reason: str) -> None:
+def test_source_queues_that_do_not_fit_the_permission_are_rejected(text: str, reason: str) -> None:
     words = f"Amazon SQS can't create the redrive allow policy. {reason}"
-    expected = f"Value {text} for parameter RedriveAllowPolicy is invalid. Reason: {words}"
-    assert allow_refusal(text) == (IPV, expected)
+    expected = invalid("RedriveAllowPolicy", text, words)
+    assert rejection(parse_redrive_allow_policy, text) == (IPV, expected)

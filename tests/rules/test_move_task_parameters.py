@@ -1,4 +1,4 @@
-"""What the message move tasks' own parameters may be."""
+"""The parameters of the message move task actions: ranges, and the text of each error."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol.errors import SQSError
 from protocol.names import Arn
-from queueserver.rules import limits
-
-IPV = "InvalidParameterValue"
-
-
-def refusal(rule: Callable[[], object]) -> tuple[str, str]:
-    with pytest.raises(SQSError) as caught:
-        rule()
-    return caught.value.code, caught.value.message
+from queueserver.rules import move_task_parameters
+from tests.rules.rejections import IPV, rejection
 
 
 @pytest.mark.parametrize(
@@ -27,8 +19,8 @@ def refusal(rule: Callable[[], object]) -> tuple[str, str]:
         pytest.param("arn:aws:s3:::bucket", "bucket", id="no region, no account"),
     ],
 )
-def test_an_arn_has_six_parts(text: str, resource: str) -> None:
-    arn = limits.move_task_arn("SourceArn", text)
+def test_arn_has_six_parts(text: str, resource: str) -> None:
+    arn = move_task_parameters.parse_move_task_arn("SourceArn", text)
     assert isinstance(arn, Arn)
     assert (str(arn), arn.resource) == (text, resource)
 
@@ -46,27 +38,32 @@ def test_an_arn_has_six_parts(text: str, resource: str) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_arn_is_refused(parameter: str, text: str) -> None:
+def test_text_that_is_not_an_arn_is_rejected(parameter: str, text: str) -> None:
     expected = (
         f"You must use this format to specify the {parameter}: "
         "arn:<partition>:<service>:<region>:<account-id>:<resource-id>"
     )
-    assert refusal(lambda: limits.move_task_arn(parameter, text)) == (IPV, expected)
+    assert rejection(move_task_parameters.parse_move_task_arn, parameter, text) == (
+        IPV,
+        expected,
+    )
 
 
 @pytest.mark.parametrize(
     ("rule", "parameter", "highest"),
     [
-        pytest.param(limits.max_results_of_move_tasks, "MaxResults", 10, id="tasks of a list"),
         pytest.param(
-            limits.max_number_of_messages_per_second,
+            move_task_parameters.parse_move_task_max_results, "MaxResults", 10, id="tasks of a list"
+        ),
+        pytest.param(
+            move_task_parameters.check_messages_per_second,
             "MaxNumberOfMessagesPerSecond",
             500,
             id="messages a second",
         ),
     ],
 )
-def test_a_number_keeps_to_its_range(
+def test_number_outside_its_range_is_rejected(
     rule: Callable[[int], object], parameter: str, highest: int
 ) -> None:
     rule(1)
@@ -74,9 +71,9 @@ def test_a_number_keeps_to_its_range(
     reason = f"You must enter a number that's between 1 and {highest}."
     text = f"Value for parameter {parameter} is invalid. Reason: {reason}"
     for value in (0, -1, highest + 1, 10**18):
-        assert refusal(lambda value=value: rule(value)) == (IPV, text)  # type: ignore[misc]
+        assert rejection(rule, value) == (IPV, text)
 
 
-def test_a_list_shows_the_latest_task_unless_told_otherwise() -> None:
-    assert limits.max_results_of_move_tasks(None) == 1
-    assert limits.max_results_of_move_tasks(7) == 7
+def test_list_returns_one_task_by_default() -> None:
+    assert move_task_parameters.parse_move_task_max_results(None) == 1
+    assert move_task_parameters.parse_move_task_max_results(7) == 7

@@ -1,4 +1,4 @@
-"""Copies of queues: kept for the next request, and no longer than anybody may ask."""
+"""The queue cache: an entry serves the next requests, and is removed when its queue changes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ async def act(queue: CachedQueue) -> int:
 
 
 @pytest.mark.parametrize("end", [queues.purge, queues.delete])
-async def test_no_copy_is_kept_of_what_a_queue_was(
+async def test_cache_entry_is_removed_when_its_queue_is_purged_or_deleted(
     client: QueueClient, end: Callable[..., None]
 ) -> None:
-    directory = QueueCache(client.database)
-    assert await directory.on_queue(CONTEXT, URL, act) == client.queue.id
-    assert len(directory._copies) == 1
-    await directory.change(CONTEXT, URL, lambda queue: client.database.write(end, queue))
-    assert directory._copies == {}
+    cache = QueueCache(client.database)
+    assert await cache.run(CONTEXT, URL, act) == client.queue.id
+    assert len(cache._entries) == 1
+    await cache.change(CONTEXT, URL, lambda queue: client.database.write(end, queue))
+    assert cache._entries == {}
