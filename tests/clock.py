@@ -39,10 +39,10 @@ class ManualClock:
         return alarm.cancel
 
     def adjust(self, now_ms: float, error_ms: float, /) -> None:
-        """Ignore the correction: only the test moves this clock."""
+        """Discard the correction: only the test moves this clock."""
 
     def raise_floor(self, floor_ms: int, /) -> None:
-        """Ignore the time floor: only the test moves this clock."""
+        """Discard the time floor: only the test moves this clock."""
 
     def advance(self, seconds: float) -> None:
         """Move the clock by `seconds`, and run the callbacks that are due, the earliest first."""

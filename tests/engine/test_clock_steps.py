@@ -113,7 +113,7 @@ class Servers:
         self._stages.clear()
 
     async def set_clock(self, step_ms: int) -> None:
-        """Step the clock that servers follow, and wait until they have read it."""
+        """Move the clock that servers follow, and wait until they have read it."""
         self.machine.set_ms(step_ms)
         if not self._is_shared:
             return

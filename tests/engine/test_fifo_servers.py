@@ -39,7 +39,7 @@ async def race(*servers: QueueClient) -> None:
 async def test_delete_locks_the_group_before_the_message(
     two_fifo_servers: TwoServers,
 ) -> None:
-    """A receive locks the group first too, so the two do not deadlock."""
+    # A receive locks the group first too, so the two do not deadlock.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     received = await one.receive_one()
@@ -62,7 +62,7 @@ async def test_delete_locks_the_group_before_the_message(
 async def test_freeing_locks_the_group_before_its_expired_messages(
     two_fifo_servers: TwoServers,
 ) -> None:
-    """In the reverse order, upkeep and receives would deadlock."""
+    # In the reverse order, upkeep and receives would deadlock.
     one, other = two_fifo_servers
     (number,) = await one.send_to("g", "a")
     one.clock.advance(one.retention_s)
@@ -100,7 +100,7 @@ async def test_two_servers_lose_no_message_and_leave_no_empty_group(
 async def test_two_servers_that_create_the_same_groups_have_one_write_conflict_each(
     shared_postgresql: str,
 ) -> None:
-    """Nearly every send creates its group if consumers keep up with the senders."""
+    # Nearly every send creates its group if consumers keep up with the senders.
     settings = WriterSettings(contended_seconds=60.0)
     one = await QueueClient.open(shared_postgresql, kind=FIFO, settings=settings)
     other = await QueueClient.open(shared_postgresql, one.clock, FIFO, settings)
@@ -132,7 +132,7 @@ async def send_reversed(one: QueueClient, other: QueueClient, groups: Sequence[s
 async def test_sends_to_existing_and_new_groups_do_not_deadlock(
     two_fifo_servers: TwoServers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Only the first server has just had a write conflict; a deadlock would be logged."""
+    # Only the first server has just had a write conflict; a deadlock would be logged.
     one, other = two_fifo_servers
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")

@@ -35,7 +35,7 @@ async def change_delay(client: QueueClient) -> None:
 async def test_group_is_locked_before_its_messages(
     two_fifo_servers: TwoServers, act: Callable[[QueueClient], Awaitable[None]]
 ) -> None:
-    """A delete locks the group first, so the reverse order would deadlock."""
+    # A delete locks the group first, so the reverse order would deadlock.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     await other.database.submit(other.receive_command(1, attempt=ATTEMPT))

@@ -418,7 +418,7 @@ async def test_task_does_not_complete_while_another_server_locks_the_remaining_r
 async def test_task_skips_group_that_another_server_has_locked(
     two_servers: TwoServers,
 ) -> None:
-    """A receive may have locked that group, and wait for a group that the task has locked."""
+    # A receive may have locked that group, and wait for a group that the task has locked.
     one, other = two_servers
     tasks = await MoveTasks.create(one, "fifo", source="ab")
     (source,) = tasks.sources

@@ -236,7 +236,7 @@ async def test_two_servers_never_receive_the_same_message(
 async def test_both_transactions_succeed_after_a_deadlock(
     two_fifo_servers: TwoServers,
 ) -> None:
-    """The write locks the message and then the group; the receive locks them in reverse."""
+    # The write locks the message and then the group; the receive locks them in reverse.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     await one.receive(timeout_s=1)

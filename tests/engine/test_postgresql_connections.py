@@ -138,6 +138,7 @@ async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     await client.counts()
     relay.is_relaying.clear()
     for _ in range(2):
+        # Real time: asyncpg gives up after `statement_seconds`.
         requests = asyncio.gather(client.send("lost"), client.counts(), return_exceptions=True)
         answers = await asyncio.wait_for(requests, TIMEOUT_SECONDS)
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2

@@ -211,7 +211,7 @@ async def test_cancelled_read_leaves_no_open_transaction(
         with contextlib.suppress(asyncio.CancelledError):
             await read
         async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
-            # PostgreSQL notices the closed connection within milliseconds.
+            # Real time: PostgreSQL notices the closed connection within milliseconds.
             while await other.database.read(idle_in_transaction):
                 pass
 

@@ -64,6 +64,7 @@ async def test_commits_after_a_slow_commit_run_off_the_event_loop(on_disk: Queue
 
     def wait_10_ms() -> None:
         threads.append(threading.get_ident())
+        # Real time: a COMMIT of 2 ms or more counts as slow.
         threading.Event().wait(0.01)
 
     with watching(Watcher(commit=wait_10_ms)):

@@ -162,6 +162,7 @@ async def test_open_waits_for_the_lock_of_another_program(sqlite: str) -> None:
     other = sqlite3.connect(file_of(sqlite), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     starting = asyncio.ensure_future(open_client(sqlite))
+    # Real time: SQLite waits for the lock on another thread, for up to 5 s.
     done, _ = await asyncio.wait([starting], timeout=0.2)
     assert not done
     other.execute("COMMIT")
