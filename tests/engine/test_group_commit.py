@@ -24,11 +24,14 @@ def bad_message(body: object = None) -> NewMessage:
 
 
 def insert_deletion(transaction: Transaction, name: str) -> None:
+    """Insert a row that shows whether the transaction was committed."""
     row = {"account": "1", "region": "r", "name": name, "deleted_at_ms": 1}
     transaction.connection.execute(schema.deletions.insert(), row)
 
 
 async def deletions(client: QueueClient) -> list[str]:
+    """Return the names of the rows that `insert_deletion` inserted."""
+
     def names(connection: sa.Connection) -> list[str]:
         return list(connection.scalars(sa.select(schema.deletions.c.name).order_by("name")))
 

@@ -17,6 +17,7 @@ from tests.waiting import TIMEOUT_SECONDS
 
 @pytest_asyncio.fixture
 async def memory() -> AsyncIterator[QueueClient]:
+    """Yield a client of an empty queue of an in-memory database."""
     client = await QueueClient.open("sqlite://")
     yield client
     await client.database.close()

@@ -22,11 +22,13 @@ ATTEMPT = ReceiveAttempt("again", [])
 
 
 async def repeat_attempt(client: QueueClient) -> None:
+    """Receive again with the same attempt id."""
     again = await client.database.submit(client.receive_command(1, attempt=ATTEMPT))
     assert [received.body for received in again] == ["a"]
 
 
 async def change_delay(client: QueueClient) -> None:
+    """Change the queue's delay."""
     change = queues.change_attributes
     await client.database.write(change, client.queue, {}, SETTINGS, delay_ms=5_000)
 

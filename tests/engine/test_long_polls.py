@@ -21,6 +21,7 @@ from tests.waiting import TIMEOUT_SECONDS
 
 @pytest_asyncio.fixture
 async def receivers(client: QueueClient) -> AsyncIterator[Receivers]:
+    """Yield receivers of an empty standard queue, and cancel their long polls."""
     receivers = Receivers(client)
     yield receivers
     await receivers.cancel_all()

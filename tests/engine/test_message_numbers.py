@@ -16,6 +16,7 @@ from tests.engine.queue_client import QueueClient, TwoServers
 
 
 def copy_files(directory: Path, old: str, new: str) -> None:
+    """Copy a SQLite database with its log."""
     for path in directory.glob(f"{old}.db*"):
         shutil.copy(path, directory / path.name.replace(old, new))
 

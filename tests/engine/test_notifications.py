@@ -75,6 +75,7 @@ def test_unknown_words_of_later_versions_are_skipped() -> None:
 
 
 async def wait_until_woken(receiver: WaitingReceiver, client: QueueClient) -> None:
+    """Wait until a notification wakes the receiver."""
     sleep = receiver.sleep_until(client.clock.now_ms() + 1_000_000)
     await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 

@@ -16,6 +16,7 @@ URL = f"http://localhost/{ACCOUNT}/orders"
 
 
 async def act(queue: CachedQueue) -> int:
+    """Return the cached queue's id."""
     return queue.id
 
 

@@ -25,6 +25,7 @@ async def apply_delay(client: QueueClient) -> int:
 
 
 async def send_many(client: QueueClient, delay_s: int = 0) -> None:
+    """Send messages to 1,300 groups."""
     messages = [fifo_message("x", f"g{number % 1_300}", delay_s=delay_s) for number in range(COUNT)]
     await client.database.submit(client.send_command(*messages))
 

@@ -66,15 +66,18 @@ Change = Callable[[QueueClient, list[Received]], Awaitable[object]]
 
 
 async def end_timeout(client: QueueClient, _: list[Received]) -> None:
+    """End the visibility timeout of the messages."""
     client.clock.advance(30)
 
 
 async def end_timeout_and_receive(client: QueueClient, _: list[Received]) -> None:
+    """End the visibility timeout, and receive the messages without the attempt."""
     client.clock.advance(30)
     await client.receive()
 
 
 async def expire(client: QueueClient, _: list[Received]) -> None:
+    """End the retention of the messages."""
     await client.set_retention(10)
     client.clock.advance(10)
 

@@ -50,6 +50,7 @@ DAYS_MS = 86_400_000
 
 
 def arn(name: str, context: RequestContext = HOME) -> str:
+    """Return a queue's ARN."""
     return queue_arn(context.region, context.account, name)
 
 

@@ -25,6 +25,7 @@ from tests.waiting import TIMEOUT_SECONDS
 
 @pytest_asyncio.fixture
 async def on_disk(sqlite: str) -> AsyncIterator[QueueClient]:
+    """Yield a client of an empty queue of a SQLite file."""
     client = await QueueClient.open(sqlite)
     yield client
     await client.database.close()

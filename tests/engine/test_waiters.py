@@ -93,6 +93,7 @@ class CountingClock(ManualClock):
 
 @pytest.fixture
 def registry() -> Registry:
+    """Return an empty registry on a manual clock."""
     return Registry()
 
 

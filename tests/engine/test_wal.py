@@ -24,6 +24,7 @@ FRAME = 4_096 + 24
 
 
 def file_of(url: str) -> Path:
+    """Return the path of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
