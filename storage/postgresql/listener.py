@@ -24,8 +24,7 @@ from storage import notifications
 from storage.clock import Clock
 from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.connection import FAILURES, Address, AsyncpgConnection
-from storage.sql.arrays import ValueList
-from storage.sql.statement import Statement
+from storage.sql.driver import driver_of
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +50,6 @@ _SESSION = {
     # A server that hangs must not remain the leader.
     "idle_session_timeout": "10s",
 }
-
-_NOTIFY = Statement(
-    sa.select(sa.func.pg_notify(_CHANNEL, sa.column("payload"))).select_from(
-        sa.func.unnest(sa.bindparam("payloads", type_=ValueList(sa.Text()))).alias("payload")
-    )
-)
 
 
 class Listener:
@@ -94,8 +87,9 @@ class Listener:
     def notify(self, connection: sa.Connection, sent: Notifications, now_ms: int) -> None:
         """Notify the other servers when this transaction commits."""
         if self._poll_seconds is None and sent:
-            payloads = notifications.encode(self._sender, sent, now_ms)
-            _NOTIFY.rows(connection, {"payloads": payloads})
+            driver = driver_of(connection)
+            for payload in notifications.encode(self._sender, sent, now_ms):
+                driver.notify_with_commit(_CHANNEL, payload)
 
     async def close(self) -> None:
         """Stop listening, give up leadership, and close the connection."""

@@ -54,6 +54,15 @@ class Driver(Protocol):
         """
         ...
 
+    def notify_with_commit(self, channel: str, payload: str, /) -> None:
+        """Notify other servers when the transaction commits; do nothing if there can be none.
+
+        Raises:
+            ValueError: the payload has other characters than digits, lower-case letters, colons and
+                spaces.
+        """
+        ...
+
     def begin(self, text: str, /) -> None:
         """Begin a transaction with this statement."""
         ...

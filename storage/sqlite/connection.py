@@ -54,6 +54,9 @@ class SqliteConnection:
     def with_commit(self, _change: Change) -> None:
         """Return None: SQLite's writer waits for no answers before COMMIT."""
 
+    def notify_with_commit(self, _channel: str, _payload: str) -> None:
+        """Do nothing: a SQLite database has one server."""
+
     def begin(self, text: str) -> None:
         """Begin a transaction with this statement."""
         self._execute(text, ())

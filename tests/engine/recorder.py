@@ -94,6 +94,11 @@ class RecordedDriver:
 
         return run_recorded
 
+    def notify_with_commit(self, channel: str, payload: str) -> None:
+        for watcher in tuple(_watchers):
+            watcher.statement(self._driver, f"NOTIFY {channel}, '{payload}'", (), False)
+        self._driver.notify_with_commit(channel, payload)
+
     def begin(self, text: str) -> None:
         self._driver.begin(text)
 

@@ -142,7 +142,7 @@ async def test_empty_receive_sends_no_notification(
     with recording() as record, one.database.waiters.register(one.queue.id):
         await one.receive()
         await one.send("b")
-    notified = [text for text in record.texts() if "pg_notify" in text]
+    notified = [text for text in record.texts() if "NOTIFY" in text]
     assert len(notified) == 1
 
 

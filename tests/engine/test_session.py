@@ -14,6 +14,7 @@ from sqlalchemy import bindparam
 
 from storage.database import Database
 from storage.schema import deletions
+from storage.sql.driver import driver_of
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 from tests.clock import ManualClock
@@ -57,6 +58,17 @@ async def test_statement_that_runs_with_commit_takes_any_integers(client: QueueC
 
     await client.database.write(renumber)
     assert await names(client) == [("-5", -(2**63)), ("7", 2**63 - 1)]
+
+
+@pytest.mark.parametrize("payload", ["it's", "a;b", "A", "", "a\nb", "\\"])
+async def test_notification_with_commit_rejects_characters_that_need_quoting(
+    two_servers: TwoServers, payload: str
+) -> None:
+    def notify(transaction: Transaction) -> None:
+        driver_of(transaction.connection).notify_with_commit("queueserver", payload)
+
+    with pytest.raises(ValueError, match="not a payload"):
+        await two_servers[0].database.write(notify)
 
 
 async def test_statement_that_runs_with_commit_does_not_run_after_a_failure(

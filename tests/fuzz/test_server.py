@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.live_server import LiveServer, config
-from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, told
+from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, parse_error
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 from tests.fuzz.in_time import in_time
@@ -51,7 +51,7 @@ def examine(answer: Answer) -> None:
     if answer.status == 404 and answer.body in {b"<UnknownOperationException/>", b""}:
         return
     if answer.status != 200:
-        told(answer)
+        parse_error(answer)
     elif answer.headers["content-type"] != "text/xml" and answer.body:
         json.loads(answer.body)
 

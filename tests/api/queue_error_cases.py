@@ -1,11 +1,11 @@
-"""Errors of the actions on queues: what SQS refuses, row by row."""
+"""Error cases of the actions on queues."""
 
 from __future__ import annotations
 
 import json
 
-from tests.api.error_rows import IPV, MP, Parameters, Room, Row
-from tests.api.permission_error_rows import statements
+from tests.api.error_cases import IPV, MP, CaseServer, ErrorCase, Parameters
+from tests.api.permission_error_cases import statements
 
 NO_NAME = "Value for parameter QueueName is invalid. Reason: Must specify a queue name."
 BAD_NAME = "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
@@ -37,48 +37,48 @@ def _create(name: str = "new", **attributes: str) -> Parameters:
     return {"QueueName": name, "Attributes": attributes}
 
 
-def _deleted(room: Room) -> Parameters:
-    name = room.fresh()
-    room.ask("DeleteQueue", QueueUrl=name)
+def _deleted(server: CaseServer) -> Parameters:
+    name = server.create_fresh()
+    server.call("DeleteQueue", QueueUrl=name)
     return {"QueueName": name}
 
 
-def _deleted_queue(room: Room) -> Parameters:
-    return {"QueueUrl": _deleted(room)["QueueName"]}
+def _deleted_queue(server: CaseServer) -> Parameters:
+    return {"QueueUrl": _deleted(server)["QueueName"]}
 
 
-def _purged(room: Room) -> Parameters:
-    name = room.fresh()
-    room.ask("PurgeQueue", QueueUrl=name)
+def _purged(server: CaseServer) -> Parameters:
+    name = server.create_fresh()
+    server.call("PurgeQueue", QueueUrl=name)
     return {"QueueUrl": name}
 
 
-def _tagged(room: Room) -> Parameters:
-    name = room.fresh()
-    room.ask("TagQueue", QueueUrl=name, Tags={"a": "1"})
+def _tagged(server: CaseServer) -> Parameters:
+    name = server.create_fresh()
+    server.call("TagQueue", QueueUrl=name, Tags={"a": "1"})
     return {"QueueName": name, "tags": {"a": "2"}}
 
 
-def _full_of_tags(room: Room) -> Parameters:
-    name = room.fresh()
-    room.ask("TagQueue", QueueUrl=name, Tags={str(number): "" for number in range(50)})
+def _full_of_tags(server: CaseServer) -> Parameters:
+    name = server.create_fresh()
+    server.call("TagQueue", QueueUrl=name, Tags={str(number): "" for number in range(50)})
     return {"QueueUrl": name, "Tags": {"one": "more"}}
 
 
-def _token_of_other_page(room: Room) -> Parameters:
-    token = room.ask("ListQueues", MaxResults=1)["NextToken"]
+def _token_of_another_page_size(server: CaseServer) -> Parameters:
+    token = server.call("ListQueues", MaxResults=1)["NextToken"]
     return {"MaxResults": 2, "NextToken": token}
 
 
-def _token_of_other_list(room: Room) -> Parameters:
-    token = room.ask("ListQueues", MaxResults=1)["NextToken"]
+def _token_of_list_queues(server: CaseServer) -> Parameters:
+    token = server.call("ListQueues", MaxResults=1)["NextToken"]
     return {"QueueUrl": "dead", "MaxResults": 1, "NextToken": token}
 
 
-def _token_of_other_sources(room: Room) -> Parameters:
+def _token_of_another_sources_page_size(server: CaseServer) -> Parameters:
     policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": _dead(), "maxReceiveCount": 1})}
-    room.fresh(**policy)
-    token = room.ask("ListDeadLetterSourceQueues", QueueUrl="dead", MaxResults=1)["NextToken"]
+    server.create_fresh(**policy)
+    token = server.call("ListDeadLetterSourceQueues", QueueUrl="dead", MaxResults=1)["NextToken"]
     return {"QueueUrl": "dead", "MaxResults": 2, "NextToken": token}
 
 
@@ -86,54 +86,56 @@ def _dead() -> str:
     return "arn:aws:sqs:us-east-1:000000000000:dead"
 
 
-CREATE_ROWS = {
-    "CreateQueue: no name": Row("CreateQueue", {}, IPV, NO_NAME),
-    "CreateQueue: empty name": Row(
+CREATE_CASES = {
+    "CreateQueue: no name": ErrorCase("CreateQueue", {}, IPV, NO_NAME),
+    "CreateQueue: empty name": ErrorCase(
         "CreateQueue", {"QueueName": ""}, IPV, "Queue name cannot be empty"
     ),
-    "CreateQueue: bad name": Row("CreateQueue", _create("a b"), IPV, BAD_NAME),
-    "CreateQueue: name of 81": Row("CreateQueue", _create("x" * 81), IPV, BAD_NAME),
-    "CreateQueue: FIFO name without FifoQueue": Row(
+    "CreateQueue: bad name": ErrorCase("CreateQueue", _create("a b"), IPV, BAD_NAME),
+    "CreateQueue: name of 81 characters": ErrorCase(
+        "CreateQueue", _create("x" * 81), IPV, BAD_NAME
+    ),
+    "CreateQueue: FIFO name without FifoQueue": ErrorCase(
         "CreateQueue", _create("new.fifo"), IPV, BAD_NAME
     ),
-    "CreateQueue: FifoQueue without FIFO name": Row(
+    "CreateQueue: FifoQueue without FIFO name": ErrorCase(
         "CreateQueue", _create(FifoQueue="true"), IPV, BAD_FIFO_NAME
     ),
-    "CreateQueue: FIFO name of 81": Row(
+    "CreateQueue: FIFO name of 81 characters": ErrorCase(
         "CreateQueue", _create("x" * 76 + ".fifo", FifoQueue="true"), IPV, BAD_FIFO_NAME
     ),
-    "CreateQueue: FifoQueue=false": Row(
+    "CreateQueue: FifoQueue=false": ErrorCase(
         "CreateQueue",
         _create(FifoQueue="false"),
         "InvalidAttributeName",
         "Unknown Attribute FifoQueue.",
     ),
-    "CreateQueue: FifoQueue=false with a FIFO name": Row(
+    "CreateQueue: FifoQueue=false with a FIFO name": ErrorCase(
         "CreateQueue",
         _create("new.fifo", FifoQueue="false"),
         "InvalidAttributeName",
         "Unknown Attribute FifoQueue.",
     ),
-    "CreateQueue: exists otherwise": Row(
+    "CreateQueue: exists with another attribute value": ErrorCase(
         "CreateQueue",
         _create("plain", DelaySeconds="7"),
         "QueueNameExists",
         f"{EXISTS} attribute DelaySeconds",
     ),
-    "CreateQueue: exists with other tags": Row(
+    "CreateQueue: exists with other tags": ErrorCase(
         "CreateQueue", _tagged, "QueueNameExists", f"{EXISTS} tags"
     ),
-    "CreateQueue: deleted recently": Row(
+    "CreateQueue: deleted recently": ErrorCase(
         "CreateQueue",
         _deleted,
         "QueueDeletedRecently",
         "You must wait 60 seconds after deleting a queue before you can create another with the "
         "same name.",
     ),
-    "CreateQueue: tags that no queue can have": Row(
+    "CreateQueue: invalid tag key": ErrorCase(
         "CreateQueue", {"QueueName": "new", "tags": {"a?": ""}}, IPV, f"Tag keys {TAG_ALPHABET}"
     ),
-    "CreateQueue: 51 tags": Row(
+    "CreateQueue: 51 tags": ErrorCase(
         "CreateQueue",
         {"QueueName": "new", "tags": {str(number): "" for number in range(51)}},
         IPV,
@@ -177,21 +179,23 @@ _BAD_VALUES = {
 _FIFO_ONLY = {"ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"}
 
 
-def _attribute_rows() -> dict[str, Row]:
-    rows: dict[str, Row] = {}
+def _attribute_cases() -> dict[str, ErrorCase]:
+    cases: dict[str, ErrorCase] = {}
     unknown = "InvalidAttributeName"
     for name, (good, text) in _STANDARD.items():
         given = {name: good}
-        rows[f"CreateQueue: {name} on standard"] = Row(
+        cases[f"CreateQueue: {name} on standard"] = ErrorCase(
             "CreateQueue", _create(**given), unknown, text
         )
-        rows[f"SetQueueAttributes: {name} on standard"] = Row(
+        cases[f"SetQueueAttributes: {name} on standard"] = ErrorCase(
             "SetQueueAttributes", _set(**given), unknown, text
         )
     for name in _READ_ONLY:
         given, text = {name: "1"}, f"Unknown Attribute {name}."
-        rows[f"CreateQueue: {name} set"] = Row("CreateQueue", _create(**given), unknown, text)
-        rows[f"SetQueueAttributes: {name} set"] = Row(
+        cases[f"CreateQueue: {name} set"] = ErrorCase(
+            "CreateQueue", _create(**given), unknown, text
+        )
+        cases[f"SetQueueAttributes: {name} set"] = ErrorCase(
             "SetQueueAttributes", _set(**given), unknown, text
         )
     for name, values in _BAD_VALUES.items():
@@ -200,89 +204,89 @@ def _attribute_rows() -> dict[str, Row]:
         text = f"Invalid value for the parameter {name}."
         given = {"FifoQueue": "true"} if fifo else {}
         create = _create("new.fifo" if fifo else "new", **given, **{name: values[0]})
-        rows[f"CreateQueue: {name}={values[0]!r}"] = Row(
+        cases[f"CreateQueue: {name}={values[0]!r}"] = ErrorCase(
             "CreateQueue", create, "InvalidAttributeValue", text
         )
         for bad in values:
-            rows[f"value: {name}={bad!r}"] = Row(
+            cases[f"value: {name}={bad!r}"] = ErrorCase(
                 "SetQueueAttributes", _set(queue, **{name: bad}), "InvalidAttributeValue", text
             )
-    return rows
+    return cases
 
 
-SET_ROWS = {
-    "SetQueueAttributes: no attributes": Row(
+SET_CASES = {
+    "SetQueueAttributes: no attributes": ErrorCase(
         "SetQueueAttributes",
         {"QueueUrl": "plain"},
         MP,
         "The request must contain the parameter Attribute.Name.",
     ),
-    "SetQueueAttributes: empty attributes": Row(
+    "SetQueueAttributes: empty attributes": ErrorCase(
         "SetQueueAttributes", _set(), MP, "The request must contain the parameter Attribute.Name."
     ),
-    "SetQueueAttributes: no value": Row(
+    "SetQueueAttributes: no value": ErrorCase(
         "SetQueueAttributes",
         _set(DelaySeconds=None),
         MP,
         "The request must contain the parameter Attribute.Value.",
     ),
-    "CreateQueue: no value": Row(
+    "CreateQueue: no value": ErrorCase(
         "CreateQueue",
         {"QueueName": "new", "Attributes": {"DelaySeconds": None}},
         MP,
         "The request must contain the parameter Attribute.Value.",
     ),
-    "SetQueueAttributes: FifoQueue=true on standard": Row(
+    "SetQueueAttributes: FifoQueue=true on standard": ErrorCase(
         "SetQueueAttributes",
         _set(FifoQueue="true"),
         "InvalidAttributeName",
         "Unknown Attribute FifoQueue.",
     ),
-    "SetQueueAttributes: FifoQueue=false on standard": Row(
+    "SetQueueAttributes: FifoQueue=false on standard": ErrorCase(
         "SetQueueAttributes",
         _set(FifoQueue="false"),
         "InvalidAttributeName",
         "Unknown Attribute FifoQueue.",
     ),
-    "SetQueueAttributes: FifoQueue=false on FIFO": Row(
+    "SetQueueAttributes: FifoQueue=false on FIFO": ErrorCase(
         "SetQueueAttributes",
         _set("ordered.fifo", FifoQueue="false"),
         "InvalidAttributeValue",
         "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported.",
     ),
-    "value: perMessageGroupId without messageGroup": Row(
+    "value: perMessageGroupId without messageGroup": ErrorCase(
         "SetQueueAttributes",
         _set("ordered.fifo", FifoThroughputLimit="perMessageGroupId"),
         IPV,
         "The perMessageGroupId value is allowed only when the value for DeduplicationScope is "
         "messageGroup",
     ),
-    "value: 21 statements set": Row(
+    "SetQueueAttributes: policy of 21 statements": ErrorCase(
         "SetQueueAttributes",
         _set(Policy=statements(21)),
         "OverLimit",
         "21 statements were found in the submitted policy, max allowed is 20",
     ),
-    "value: 21 statements created": Row(
+    "CreateQueue: policy of 21 statements": ErrorCase(
         "CreateQueue",
         _create(Policy=statements(21)),
         IPV,
         "21 statements were found in the submitted policy, max allowed is 20",
     ),
-    "value: policy of 8193 bytes": Row(
+    "value: policy of 8193 bytes": ErrorCase(
         "SetQueueAttributes",
         _set(Policy=statements(1).ljust(8193)),
         "InvalidAttributeValue",
         "Invalid value for the parameter Policy.",
     ),
-    "encryption: both kinds of encryption set": Row(
+    "SetQueueAttributes: both kinds of encryption": ErrorCase(
         "SetQueueAttributes",
         _set(KmsMasterKeyId="alias/aws/sqs", SqsManagedSseEnabled="true"),
         "InvalidAttributeName",
         "You can use one type of server-side encryption (SSE) at one time. "
         "You can either enable KMS SSE or SQS SSE.",
     ),
-    "encryption: both kinds of encryption created": Row(
+    "CreateQueue: both kinds of encryption": ErrorCase(
         "CreateQueue",
         _create(KmsMasterKeyId="alias/aws/sqs", SqsManagedSseEnabled="true"),
         "InvalidAttributeName",
@@ -291,110 +295,116 @@ SET_ROWS = {
     ),
 }
 
-LOOK_ROWS = {
-    "GetQueueUrl: no name": Row("GetQueueUrl", {}, IPV, NO_NAME),
-    "GetQueueUrl: empty name": Row(
+READ_CASES = {
+    "GetQueueUrl: no name": ErrorCase("GetQueueUrl", {}, IPV, NO_NAME),
+    "GetQueueUrl: empty name": ErrorCase(
         "GetQueueUrl", {"QueueName": ""}, IPV, "Queue name cannot be empty"
     ),
-    "ListQueues: MaxResults=0": Row("ListQueues", {"MaxResults": 0}, IPV, MAX_RESULTS),
-    "ListQueues: MaxResults=1001": Row("ListQueues", {"MaxResults": 1001}, IPV, MAX_RESULTS),
-    "ListQueues: token alone": Row("ListQueues", {"NextToken": "x"}, IPV, TOKEN_ALONE),
-    "ListQueues: bad token": Row("ListQueues", {"NextToken": "x", "MaxResults": 1}, IPV, BAD_TOKEN),
-    "ListQueues: token of another page": Row("ListQueues", _token_of_other_page, IPV, OTHER_TOKEN),
-    "GetQueueAttributes: unknown name": Row(
+    "ListQueues: MaxResults=0": ErrorCase("ListQueues", {"MaxResults": 0}, IPV, MAX_RESULTS),
+    "ListQueues: MaxResults=1001": ErrorCase("ListQueues", {"MaxResults": 1001}, IPV, MAX_RESULTS),
+    "ListQueues: token without MaxResults": ErrorCase(
+        "ListQueues", {"NextToken": "x"}, IPV, TOKEN_ALONE
+    ),
+    "ListQueues: invalid token": ErrorCase(
+        "ListQueues", {"NextToken": "x", "MaxResults": 1}, IPV, BAD_TOKEN
+    ),
+    "ListQueues: token of another page size": ErrorCase(
+        "ListQueues", _token_of_another_page_size, IPV, OTHER_TOKEN
+    ),
+    "GetQueueAttributes: unknown name": ErrorCase(
         "GetQueueAttributes",
         {"QueueUrl": "plain", "AttributeNames": ["All", "Colour"]},
         "InvalidAttributeName",
         "Unknown Attribute Colour.",
     ),
-    "GetQueueAttributes: empty name": Row(
+    "GetQueueAttributes: empty name": ErrorCase(
         "GetQueueAttributes",
         {"QueueUrl": "plain", "AttributeNames": ["", "All"]},
         "InvalidAttributeName",
         "Unknown Attribute .",
     ),
-    "PurgeQueue: second purge": Row(
+    "PurgeQueue: second purge": ErrorCase(
         "PurgeQueue",
         _purged,
         "PurgeQueueInProgress",
         "Only one PurgeQueue operation on <QueueUrl> is allowed every 60 seconds.",
     ),
-    "ListDeadLetterSourceQueues: MaxResults=0": Row(
+    "ListDeadLetterSourceQueues: MaxResults=0": ErrorCase(
         "ListDeadLetterSourceQueues", {"QueueUrl": "dead", "MaxResults": 0}, IPV, MAX_RESULTS
     ),
-    "ListDeadLetterSourceQueues: MaxResults=1001": Row(
+    "ListDeadLetterSourceQueues: MaxResults=1001": ErrorCase(
         "ListDeadLetterSourceQueues", {"QueueUrl": "dead", "MaxResults": 1001}, IPV, MAX_RESULTS
     ),
-    "ListDeadLetterSourceQueues: token alone": Row(
+    "ListDeadLetterSourceQueues: token without MaxResults": ErrorCase(
         "ListDeadLetterSourceQueues", {"QueueUrl": "dead", "NextToken": "x"}, IPV, TOKEN_ALONE
     ),
-    "ListDeadLetterSourceQueues: bad token": Row(
-        "ListDeadLetterSourceQueues", _token_of_other_list, IPV, BAD_TOKEN
+    "ListDeadLetterSourceQueues: invalid token": ErrorCase(
+        "ListDeadLetterSourceQueues", _token_of_list_queues, IPV, BAD_TOKEN
     ),
-    "ListDeadLetterSourceQueues: token of another page": Row(
-        "ListDeadLetterSourceQueues", _token_of_other_sources, IPV, OTHER_TOKEN
+    "ListDeadLetterSourceQueues: token of another page size": ErrorCase(
+        "ListDeadLetterSourceQueues", _token_of_another_sources_page_size, IPV, OTHER_TOKEN
     ),
 }
 
-TAG_ROWS = {
-    "tags: no tags": Row(
+TAG_CASES = {
+    "tags: missing map": ErrorCase(
         "TagQueue", {"QueueUrl": "plain"}, MP, "The request must contain the parameter Tags."
     ),
-    "tags: no value": Row(
+    "tags: tag without value": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {"a": "b", "k": None}},
         MP,
         "The request must contain the parameter Tag.Value.",
     ),
-    "tags: no value to create with": Row(
+    "CreateQueue: tag without value": ErrorCase(
         "CreateQueue",
         {"QueueName": "new", "tags": {"k": None}},
         MP,
         "The request must contain the parameter Tag.Value.",
     ),
-    "tags: empty tags": Row(
+    "tags: empty map": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {}},
         MP,
         "The request must contain the parameter Tags.",
     ),
-    "tags: 51 tags": Row(
+    "tags: 51 tags": ErrorCase(
         "TagQueue", _full_of_tags, IPV, "Too many tags added for queue <QueueUrl>."
     ),
-    "tags: no keys": Row(
+    "tags: no keys": ErrorCase(
         "UntagQueue", {"QueueUrl": "plain"}, MP, "The request must contain the parameter TagKeys."
     ),
-    "tags: empty keys": Row(
+    "tags: empty keys": ErrorCase(
         "UntagQueue",
         {"QueueUrl": "plain", "TagKeys": []},
         IPV,
         "Tag keys must be between 1 and 128 characters in length.",
     ),
-    "tags: empty key": Row(
+    "tags: empty key": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {"": "a"}},
         IPV,
         "Tag keys must be between 1 and 128 characters in length.",
     ),
-    "tags: key of 129": Row(
+    "tags: key of 129 characters": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {"x" * 129: "a"}},
         IPV,
         "Tag keys must be between 1 and 128 characters in length.",
     ),
-    "tags: key": Row(
+    "tags: invalid character in a key": ErrorCase(
         "TagQueue", {"QueueUrl": "plain", "Tags": {"a*": ""}}, IPV, f"Tag keys {TAG_ALPHABET}"
     ),
-    "tags: value": Row(
+    "tags: invalid character in a value": ErrorCase(
         "TagQueue", {"QueueUrl": "plain", "Tags": {"a": "*"}}, IPV, f"Tag values {TAG_ALPHABET}"
     ),
-    "tags: value of 257": Row(
+    "tags: value of 257 characters": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {"a": "x" * 257}},
         IPV,
         "Tag values must be between 0 and 256 characters in length.",
     ),
-    "tags: reserved key": Row(
+    "tags: reserved key": ErrorCase(
         "TagQueue",
         {"QueueUrl": "plain", "Tags": {"aws:a": "b"}},
         IPV,
@@ -403,7 +413,7 @@ TAG_ROWS = {
 }
 
 
-_ON_QUEUE: dict[str, Parameters] = {
+_ACTIONS_ON_QUEUES: dict[str, Parameters] = {
     "AddPermission": {"Label": "a", "AWSAccountIds": ["111122223333"], "Actions": ["*"]},
     "ChangeMessageVisibility": {"ReceiptHandle": "x", "VisibilityTimeout": 1},
     "ChangeMessageVisibilityBatch": {
@@ -426,21 +436,25 @@ _ON_QUEUE: dict[str, Parameters] = {
 }
 
 
-def _absent_queue_rows() -> dict[str, Row]:
+def _missing_queue_cases() -> dict[str, ErrorCase]:
     gone, text = "QueueDoesNotExist", "The specified queue does not exist."
-    rows = {"GetQueueUrl: no such queue": Row("GetQueueUrl", {"QueueName": "nobody"}, gone, text)}
-    rows["DeleteQueue: deleted twice"] = Row("DeleteQueue", _deleted_queue, gone, text)
-    for action, others in _ON_QUEUE.items():
-        rows[f"{action} on no queue"] = Row(action, {"QueueUrl": "nobody", **others}, gone, text)
-        rows[f"{action} without a queue"] = Row(action, others, gone, text)
-    return rows
+    cases = {
+        "GetQueueUrl: no such queue": ErrorCase("GetQueueUrl", {"QueueName": "missing"}, gone, text)
+    }
+    cases["DeleteQueue: deleted twice"] = ErrorCase("DeleteQueue", _deleted_queue, gone, text)
+    for action, others in _ACTIONS_ON_QUEUES.items():
+        cases[f"{action} on a missing queue"] = ErrorCase(
+            action, {"QueueUrl": "missing", **others}, gone, text
+        )
+        cases[f"{action} without queue URL"] = ErrorCase(action, others, gone, text)
+    return cases
 
 
-QUEUE_ROWS = {
-    **CREATE_ROWS,
-    **_attribute_rows(),
-    **SET_ROWS,
-    **LOOK_ROWS,
-    **TAG_ROWS,
-    **_absent_queue_rows(),
+QUEUE_CASES = {
+    **CREATE_CASES,
+    **_attribute_cases(),
+    **SET_CASES,
+    **READ_CASES,
+    **TAG_CASES,
+    **_missing_queue_cases(),
 }

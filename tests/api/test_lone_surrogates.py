@@ -1,4 +1,4 @@
-"""Half of a surrogate pair, which both protocols can carry and no text can, wherever one goes."""
+"""Lone surrogates in every string of every request: both protocols can carry them, UTF-8 cannot."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from protocol.actions import ACTIONS
 from tests.api.live_server import LiveServer
-from tests.api.raw_http import ask
+from tests.api.raw_http import call_action
 
-HALF = "\ud800"
+LONE_SURROGATE = "\ud800"
 TEXT = {"DataType": "String", "StringValue": "x"}
 MESSAGE = {
     "MessageBody": "x",
@@ -21,17 +21,17 @@ MESSAGE = {
     "MessageGroupId": "g",
     "MessageDeduplicationId": "d",
 }
-HANDLED = {"Id": "a", "ReceiptHandle": "x"}
+ENTRY = {"Id": "a", "ReceiptHandle": "x"}
 ARN = "arn:aws:sqs:us-east-1:000000000000:surrogates"
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "AddPermission": {"Label": "l", "AWSAccountIds": ["1" * 12], "Actions": ["*"]},
     "CancelMessageMoveTask": {"TaskHandle": "x"},
     "ChangeMessageVisibility": {"ReceiptHandle": "x", "VisibilityTimeout": 1},
-    "ChangeMessageVisibilityBatch": {"Entries": [{**HANDLED, "VisibilityTimeout": 1}]},
+    "ChangeMessageVisibilityBatch": {"Entries": [{**ENTRY, "VisibilityTimeout": 1}]},
     "CreateQueue": {"QueueName": "other", "Attributes": {"Policy": ""}, "tags": {"k": "v"}},
     "DeleteMessage": {"ReceiptHandle": "x"},
-    "DeleteMessageBatch": {"Entries": [HANDLED]},
+    "DeleteMessageBatch": {"Entries": [ENTRY]},
     "DeleteQueue": {},
     "GetQueueAttributes": {"AttributeNames": ["All"]},
     "GetQueueUrl": {"QueueName": "surrogates", "QueueOwnerAWSAccountId": "0" * 12},
@@ -56,37 +56,37 @@ REQUESTS: dict[str, dict[str, Any]] = {
 }
 
 
-def spoiled(value: object) -> Iterator[Any]:
-    """Give copies of a value, each with another of its texts or of its maps' keys spoiled."""
+def with_surrogates(value: object) -> Iterator[Any]:
+    """Yield copies of a value, each with a lone surrogate in one string or map key."""
     if isinstance(value, str):
-        yield HALF
-        yield value + HALF
+        yield LONE_SURROGATE
+        yield value + LONE_SURROGATE
     elif isinstance(value, dict):
         for key, one in value.items():
-            for other in spoiled(one):
+            for other in with_surrogates(one):
                 yield {**value, key: other}
             if not key[0].isupper() or key in {"Policy", "KmsMasterKeyId", "AWSTraceHeader"}:
-                yield {HALF: copy.deepcopy(one)}
+                yield {LONE_SURROGATE: copy.deepcopy(one)}
     elif isinstance(value, list):
-        yield from ([other] for other in spoiled(value[0]))
+        yield from ([other] for other in with_surrogates(value[0]))
 
 
 @pytest.mark.parametrize("action", list(ACTIONS))
 @pytest.mark.parametrize("queue_name", ["surrogates", "surrogates.fifo"])
-def test_half_of_a_surrogate_pair_is_the_sender_s_mistake_wherever_it_stands(
+def test_lone_surrogate_never_causes_a_server_error(
     server: LiveServer, protocol: str, action: str, queue_name: str
 ) -> None:
     fifo = {"FifoQueue": "true"} if queue_name.endswith(".fifo") else {}
-    ask(server.url, protocol, "CreateQueue", {"QueueName": queue_name, "Attributes": fifo})
-    whole = {"QueueUrl": queue_name, **REQUESTS[action]}
-    for parameters in spoiled(whole):
-        answer = ask(server.url, protocol, action, parameters)
+    call_action(server.url, protocol, "CreateQueue", {"QueueName": queue_name, "Attributes": fifo})
+    request = {"QueueUrl": queue_name, **REQUESTS[action]}
+    for parameters in with_surrogates(request):
+        answer = call_action(server.url, protocol, action, parameters)
         assert answer.status < 500, (parameters, answer.body)
         answer.body.decode()
 
 
-def test_half_of_a_surrogate_pair_is_never_kept(server: LiveServer, protocol: str) -> None:
+def test_lone_surrogate_is_never_stored(server: LiveServer, protocol: str) -> None:
     for action in ("CreateQueue", "SendMessage", "SetQueueAttributes", "TagQueue"):
-        for parameters in spoiled(REQUESTS[action]):
-            whole = {"QueueUrl": "surrogates", **parameters}
-            assert ask(server.url, protocol, action, whole).status == 400, parameters
+        for parameters in with_surrogates(REQUESTS[action]):
+            request = {"QueueUrl": "surrogates", **parameters}
+            assert call_action(server.url, protocol, action, request).status == 400, parameters

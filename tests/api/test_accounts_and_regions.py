@@ -1,4 +1,4 @@
-"""Whose queues they are: accounts, regions, and the many ways to write a queue's URL."""
+"""Accounts and regions, and the forms of a queue's URL."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from botocore.awsrequest import AWSRequest
 
 from tests.api.live_server import LiveServer
 from tests.api.raw_http import FORM, exchange, json_headers
-from tests.api.sqs_clients import Connect, Sqs, bodies, refusal
+from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
 
-MINE, YOURS = "111122223333", "444455556666"
+ACCOUNT, OTHER_ACCOUNT = "111122223333", "444455556666"
 
 
-def test_the_two_clients_speak_the_two_protocols(sqs: Sqs, protocol: str) -> None:
+def test_each_client_uses_its_own_protocol(sqs: Sqs, protocol: str) -> None:
     sent: list[Any] = []
 
-    def note(request: AWSRequest, **_: object) -> None:
+    def record(request: AWSRequest, **_: object) -> None:
         sent.append(request)
 
-    sqs.meta.events.register("before-send.sqs", note, unique_id="note")
+    sqs.meta.events.register("before-send.sqs", record, unique_id="record")
     sqs.list_queues(QueueNamePrefix="a b")
-    sqs.meta.events.unregister("before-send.sqs", unique_id="note")
+    sqs.meta.events.unregister("before-send.sqs", unique_id="record")
     (request,) = sent
     target = request.headers.get("X-Amz-Target")
     if protocol == "query":
@@ -44,10 +44,10 @@ def test_the_two_clients_speak_the_two_protocols(sqs: Sqs, protocol: str) -> Non
         pytest.param("/000000000000/{name}", id="path"),
         pytest.param("https://sqs.eu-west-1.amazonaws.com/000000000000/{name}", id="any host"),
         pytest.param("http://localhost:1/some/where/000000000000/{name}/", id="any base"),
-        pytest.param("http://localhost:9324/queue/{name}", id="ElasticMQ's"),
+        pytest.param("http://localhost:9324/queue/{name}", id="ElasticMQ"),
     ],
 )
-def test_a_queue_url_may_be_written_in_many_ways(
+def test_queue_is_found_by_every_form_of_its_url(
     sqs: Sqs, queue: str, name: str, form: str
 ) -> None:
     sqs.send_message(QueueUrl=form.format(name=name), MessageBody="x")
@@ -59,54 +59,54 @@ def test_a_queue_url_may_be_written_in_many_ways(
     [
         pytest.param("http://whatever-incorrect-queue-address", id="host only"),
         pytest.param("https://localhost/000000000000/", id="account only"),
-        pytest.param("", id="nothing"),
-        pytest.param("http://localhost/000000000000/{name}%00", id="more than the name"),
+        pytest.param("", id="empty"),
+        pytest.param("http://localhost/000000000000/{name}%00", id="invalid character"),
     ],
 )
-def test_a_url_that_names_no_queue_is_refused(sqs: Sqs, queue: str, name: str, url: str) -> None:
-    refused = refusal(sqs.send_message, QueueUrl=url.format(name=name), MessageBody="x")
-    assert (refused.status, refused.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+def test_url_without_a_queue_name_is_rejected(sqs: Sqs, queue: str, name: str, url: str) -> None:
+    rejected = rejection(sqs.send_message, QueueUrl=url.format(name=name), MessageBody="x")
+    assert (rejected.status, rejected.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 
-def test_names_tell_capitals_apart(sqs: Sqs, queue: str, name: str) -> None:
-    refused = refusal(sqs.get_queue_url, QueueName=name.upper())
-    assert refused.code == "AWS.SimpleQueueService.NonExistentQueue"
+def test_queue_names_are_case_sensitive(sqs: Sqs, queue: str, name: str) -> None:
+    rejected = rejection(sqs.get_queue_url, QueueName=name.upper())
+    assert rejected.code == "AWS.SimpleQueueService.NonExistentQueue"
 
 
-def test_accounts_are_separate_worlds(connect: Connect, name: str) -> None:
-    mine, yours = connect(MINE), connect(YOURS)
-    my_queue = mine.create_queue(QueueName=name)["QueueUrl"]
-    assert my_queue.endswith(f"/{MINE}/{name}")
-    assert refusal(yours.get_queue_url, QueueName=name).status == 400
-    your_queue = yours.create_queue(QueueName=name, Attributes={"DelaySeconds": "1"})["QueueUrl"]
-    assert your_queue.endswith(f"/{YOURS}/{name}")
-    mine.send_message(QueueUrl=name, MessageBody="mine")
-    assert "Messages" not in yours.receive_message(QueueUrl=name)
-    assert mine.list_queues(QueueNamePrefix=name)["QueueUrls"] == [my_queue]
-    assert yours.list_queues(QueueNamePrefix=name)["QueueUrls"] == [your_queue]
-    yours.delete_queue(QueueUrl=name)
-    assert bodies(mine.receive_message(QueueUrl=name)) == ["mine"]
+def test_accounts_have_separate_queues(connect: Connect, name: str) -> None:
+    first, second = connect(ACCOUNT), connect(OTHER_ACCOUNT)
+    first_queue = first.create_queue(QueueName=name)["QueueUrl"]
+    assert first_queue.endswith(f"/{ACCOUNT}/{name}")
+    assert rejection(second.get_queue_url, QueueName=name).status == 400
+    second_queue = second.create_queue(QueueName=name, Attributes={"DelaySeconds": "1"})["QueueUrl"]
+    assert second_queue.endswith(f"/{OTHER_ACCOUNT}/{name}")
+    first.send_message(QueueUrl=name, MessageBody="x")
+    assert "Messages" not in second.receive_message(QueueUrl=name)
+    assert first.list_queues(QueueNamePrefix=name)["QueueUrls"] == [first_queue]
+    assert second.list_queues(QueueNamePrefix=name)["QueueUrls"] == [second_queue]
+    second.delete_queue(QueueUrl=name)
+    assert bodies(first.receive_message(QueueUrl=name)) == ["x"]
 
 
-def test_a_url_names_another_account_s_queue(connect: Connect, name: str) -> None:
-    mine, yours = connect(MINE), connect(YOURS)
-    queue = mine.create_queue(QueueName=name)["QueueUrl"]
-    found = yours.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=MINE)["QueueUrl"]
+def test_queue_url_can_name_the_queue_of_another_account(connect: Connect, name: str) -> None:
+    first, second = connect(ACCOUNT), connect(OTHER_ACCOUNT)
+    queue = first.create_queue(QueueName=name)["QueueUrl"]
+    found = second.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=ACCOUNT)["QueueUrl"]
     assert found == queue
-    yours.send_message(QueueUrl=queue, MessageBody="x")
-    (message,) = mine.receive_message(QueueUrl=queue, AttributeNames=["SenderId"])["Messages"]
-    assert message["Attributes"] == {"SenderId": YOURS}
+    second.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = first.receive_message(QueueUrl=queue, AttributeNames=["SenderId"])["Messages"]
+    assert message["Attributes"] == {"SenderId": OTHER_ACCOUNT}
 
 
 @pytest.mark.parametrize("access_key", ["AKIAIOSFODNN7EXAMPLE", "1234567890123", "x"])
-def test_a_key_that_is_no_account_id_has_the_account_of_the_settings(
+def test_access_key_that_is_no_account_id_gets_the_configured_account(
     connect: Connect, name: str, access_key: str
 ) -> None:
     queue = connect(access_key).create_queue(QueueName=name)["QueueUrl"]
     assert queue.endswith(f"/000000000000/{name}")
 
 
-def test_regions_are_separate_worlds(connect: Connect, name: str) -> None:
+def test_regions_have_separate_queues(connect: Connect, name: str) -> None:
     ireland, china = connect(region="eu-west-1"), connect(region="cn-north-1")
     arns = {}
     for sqs in (ireland, china):
@@ -123,7 +123,7 @@ def test_regions_are_separate_worlds(connect: Connect, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/000000000000/{name}", "/", "/?Version=2012-11-05"])
-def test_a_form_may_name_its_queue_by_path_or_parameter(
+def test_form_names_its_queue_by_path_or_parameter(
     sqs: Sqs, server: LiveServer, queue: str, name: str, path: str
 ) -> None:
     form = {"Action": "SendMessage", "MessageBody": "x y", "QueueUrl": queue}
@@ -134,28 +134,28 @@ def test_a_form_may_name_its_queue_by_path_or_parameter(
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x y"]
 
 
-def test_json_may_be_posted_to_any_path(sqs: Sqs, server: LiveServer, queue: str) -> None:
+def test_json_is_accepted_on_any_path(sqs: Sqs, server: LiveServer, queue: str) -> None:
     body = json.dumps({"QueueUrl": queue, "MessageBody": "x"})
     answer = exchange(server.url, "POST", "/any/where", json_headers("SendMessage"), body)
     assert answer.status == 200
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
-def test_an_unsigned_caller_has_the_settings_account_and_region(
+def test_unsigned_request_gets_the_configured_account_and_region(
     sqs: Sqs, server: LiveServer, queue: str, name: str
 ) -> None:
     answer = exchange(server.url, "GET", f"/?Action=GetQueueUrl&QueueName={name}")
     assert f"<QueueUrl>{queue}</QueueUrl>".encode() in answer.body
 
 
-def test_a_signature_in_the_url_counts_as_one_in_a_header(
+def test_signature_in_the_url_sets_account_and_region(
     connect: Connect, server: LiveServer, name: str
 ) -> None:
-    connect(MINE, "eu-west-1").create_queue(QueueName=name)
-    credential = f"{MINE}%2F20260101%2Feu-west-1%2Fsqs%2Faws4_request"
+    connect(ACCOUNT, "eu-west-1").create_queue(QueueName=name)
+    credential = f"{ACCOUNT}%2F20260101%2Feu-west-1%2Fsqs%2Faws4_request"
     path = f"/?Action=GetQueueUrl&QueueName={name}&X-Amz-Credential={credential}"
     answer = exchange(server.url, "GET", path)
-    assert f"/{MINE}/{name}</QueueUrl>".encode() in answer.body
+    assert f"/{ACCOUNT}/{name}</QueueUrl>".encode() in answer.body
 
 
 @pytest.mark.parametrize(
@@ -165,16 +165,16 @@ def test_a_signature_in_the_url_counts_as_one_in_a_header(
         pytest.param(
             {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "example.org, proxy"},
             "https://example.org",
-            id="proxy",
+            id="forwarded host and scheme",
         ),
         pytest.param(
-            {"Host": "q", "X-Forwarded-Proto": "javascript"}, "http://q", id="no such scheme"
+            {"Host": "q", "X-Forwarded-Proto": "javascript"}, "http://q", id="invalid scheme"
         ),
-        pytest.param({"Host": "q", "X-Forwarded-Host": "a\xffb"}, None, id="no host at all"),
-        pytest.param({"Host": ""}, None, id="an empty host"),
+        pytest.param({"Host": "q", "X-Forwarded-Host": "a\xffb"}, None, id="invalid host"),
+        pytest.param({"Host": ""}, None, id="empty host"),
     ],
 )
-def test_queue_urls_are_written_as_the_caller_reached_the_server(
+def test_queue_urls_use_the_host_of_the_request(
     sqs: Sqs, server: LiveServer, queue: str, name: str, headers: dict[str, str], base: str | None
 ) -> None:
     answer = exchange(server.url, "GET", f"/?Action=GetQueueUrl&QueueName={name}", headers)

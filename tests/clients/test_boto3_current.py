@@ -1,4 +1,4 @@
-"""boto3 as it is now, the way its own guide uses it."""
+"""The current boto3, used as in its guide."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from tests.clients.scenarios import Facts, Play
 
 
 @pytest.fixture(scope="module")
-def seen(play: Play) -> Facts:
-    return play("boto3_today")
+def facts(play: Play) -> Facts:
+    return play("boto3_current")
 
 
 def digest(body: str) -> str:
     return hashlib.md5(body.encode()).hexdigest()
 
 
-def test_a_queue_is_made_found_and_changed(seen: Facts) -> None:
-    assert seen["make_and_find"] == {
+def test_queue_is_created_found_and_changed(facts: Facts) -> None:
+    assert facts["create_and_find"] == {
         "same": True,
         "delays": ["5", "0"],
         "all": [True],
-        "refusal": "The specified queue does not exist.",
+        "rejection": "The specified queue does not exist.",
     }
 
 
-def test_messages_are_sent_processed_and_deleted(seen: Facts) -> None:
-    assert seen["send_and_process"] == {
+def test_messages_are_sent_processed_and_deleted(facts: Facts) -> None:
+    assert facts["send_and_process"] == {
         "one": digest("boto3"),
         "successful": ["1", "2"],
         "failed": None,
@@ -41,8 +41,8 @@ def test_messages_are_sent_processed_and_deleted(seen: Facts) -> None:
     }
 
 
-def test_received_messages_are_handled(seen: Facts) -> None:
-    assert seen["handle"] == {
+def test_handles_change_visibility_and_delete_messages(facts: Facts) -> None:
+    assert facts["change_and_delete"] == {
         "same": True,
         "counts": ["1", "2"],
         "changed": [{"Id": "a"}],
@@ -53,12 +53,12 @@ def test_received_messages_are_handled(seen: Facts) -> None:
     }
 
 
-def test_a_message_that_is_never_deleted_ends_in_the_dead_letter_queue(seen: Facts) -> None:
-    assert seen["dead_letters"] == {"sources": [True], "received": [["poison"], [], ["poison"]]}
+def test_undeleted_message_moves_to_the_dead_letter_queue(facts: Facts) -> None:
+    assert facts["dead_letters"] == {"sources": [True], "received": [["poison"], [], ["poison"]]}
 
 
-def test_a_permission_is_added_and_removed(seen: Facts) -> None:
-    assert seen["permissions"] == {
+def test_permission_is_added_and_removed(facts: Facts) -> None:
+    assert facts["permissions"] == {
         "statement": {
             "Sid": "read",
             "Effect": "Allow",
@@ -70,8 +70,8 @@ def test_a_permission_is_added_and_removed(seen: Facts) -> None:
     }
 
 
-def test_queues_are_listed_page_by_page(seen: Facts) -> None:
-    assert seen["pages"] == {
+def test_queues_are_listed_page_by_page(facts: Facts) -> None:
+    assert facts["pages"] == {
         "pages": [["page-0", "page-1", "page-2"], ["page-3", "page-4", "page-5"]],
         "filtered": [f"page-{number}" for number in range(7)],
         "left": [],

@@ -1,4 +1,4 @@
-"""Errors of redrive policies and of message move tasks, row by row."""
+"""Error cases of redrive policies and of message move tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import json
 import uuid
 
-from tests.api.error_rows import IPV, MP, Parameters, Room, Row, arn, redrive, value
+from tests.api.error_cases import IPV, MP, CaseServer, ErrorCase, Parameters, arn, redrive, value
 
 FORMAT = (
     "You must use this format to specify the {}: "
@@ -30,18 +30,18 @@ def _policies() -> dict[str, tuple[str, str]]:
         "count 0": (redrive(0, "dead"), count.format(0)),
         "count 1001": (redrive(1001, "dead"), count.format(1001)),
         "count -36": (redrive(-36, "dead"), count.format(-36)),
-        "count of letters": (redrive("many", "dead"), count.format("many")),
-        "fraction": (redrive(1.5, "dead"), count.format(1.5)),
+        "count is not a number": (redrive("many", "dead"), count.format("many")),
+        "count is a fraction": (redrive(1.5, "dead"), count.format(1.5)),
         "extra key": (redrive(1, "dead", colour="red"), extra),
         "target is no ARN": (
             json.dumps({"deadLetterTargetArn": "dead", "maxReceiveCount": 1}),
             "Dead-letter target ARN should be fully qualified ARN.",
         ),
-        "target is no queue": (
+        "target is a topic": (
             redrive(1, "arn:aws:sns:us-east-1:000000000000:topic"),
             "Only SQS queues are valid resources for deadLetterTargetArn.",
         ),
-        "no such target": (redrive(1, "nobody"), "Dead letter target does not exist."),
+        "missing target queue": (redrive(1, "missing"), "Dead letter target does not exist."),
         "target in another region": (
             redrive(1, arn("dead", region="eu-west-1")),
             "Dead letter target does not exist.",
@@ -50,12 +50,12 @@ def _policies() -> dict[str, tuple[str, str]]:
             redrive(1, arn("dead").replace("aws", "aws-cn")),
             "Dead letter target does not exist.",
         ),
-        "target of FIFO": (redrive(1, "ordered.fifo"), same_type),
-        "target of another account": (
+        "target is a FIFO queue": (redrive(1, "ordered.fifo"), same_type),
+        "target in another account": (
             redrive(1, arn("dead", "111122223333")),
             "Dead-letter target owner should be same as the source.",
         ),
-        "target does not allow it": (
+        "target denies it": (
             redrive(1, "denies"),
             (
                 "Amazon SQS can't use the queue as a dead-letter queue. "
@@ -70,8 +70,8 @@ def _allow(permission: str, *arns: str, **others: object) -> str:
     return json.dumps({"redrivePermission": permission, **sources, **others})
 
 
-def _policy_rows() -> dict[str, Row]:
-    rows: dict[str, Row] = {}
+def _policy_cases() -> dict[str, ErrorCase]:
+    cases: dict[str, ErrorCase] = {}
     not_json = (
         "Invalid value for the parameter RedrivePolicy. "
         "Reason: Redrive policy is not a valid JSON map."
@@ -84,24 +84,26 @@ def _policy_rows() -> dict[str, Row]:
     for name, (text, words) in texts.items():
         attributes = {"RedrivePolicy": text}
         create = {"QueueName": "new", "Attributes": attributes}
-        rows[f"redrive policy: {name}, set"] = _set_row(attributes, words)
-        rows[f"redrive policy: {name}, created"] = Row("CreateQueue", create, IPV, words)
+        cases[f"redrive policy: {name}, set"] = _set_case(attributes, words)
+        cases[f"redrive policy: {name}, created"] = ErrorCase("CreateQueue", create, IPV, words)
     fifo = {"FifoQueue": "true", "RedrivePolicy": redrive(1, "dead")}
     words = "Dead-letter queue must be same type of queue as the source.."
-    rows["redrive policy: standard target of FIFO"] = Row(
+    cases["redrive policy: standard target of FIFO"] = ErrorCase(
         "CreateQueue",
         {"QueueName": "new.fifo", "Attributes": fifo},
         IPV,
         value("RedrivePolicy", words, redrive(1, "dead")),
     )
-    return rows
+    return cases
 
 
-def _set_row(attributes: dict[str, str], text: str) -> Row:
-    return Row("SetQueueAttributes", {"QueueUrl": "plain", "Attributes": attributes}, IPV, text)
+def _set_case(attributes: dict[str, str], text: str) -> ErrorCase:
+    return ErrorCase(
+        "SetQueueAttributes", {"QueueUrl": "plain", "Attributes": attributes}, IPV, text
+    )
 
 
-def _allow_rows() -> dict[str, Row]:
+def _allow_cases() -> dict[str, ErrorCase]:
     unsupported = (
         "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create the "
         "redrive allow policy, as it\u2019s in an unsupported format."
@@ -111,8 +113,8 @@ def _allow_rows() -> dict[str, Row]:
         "empty map": "{}",
         "unknown permission": _allow("byAll"),
         "unknown key": _allow("allowAll", colour="red"),
-        "arns of another kind": '{"redrivePermission":"byQueue","sourceQueueArns":"x"}',
-        "arns that are none": _allow("byQueue", "x"),
+        "sourceQueueArns is no list": '{"redrivePermission":"byQueue","sourceQueueArns":"x"}',
+        "sourceQueueArns has no ARN": _allow("byQueue", "x"),
     }
     reasons = {
         "byQueue without ARNs": (
@@ -122,22 +124,22 @@ def _allow_rows() -> dict[str, Row]:
                 "sourceQueueArns values."
             ),
         ),
-        "eleven ARNs": (
+        "11 ARNs": (
             _allow("byQueue", *(arn(f"q{number}") for number in range(11))),
             "The maximum number of source queue ARNs you can specify is 10.",
         ),
         "ARNs with allowAll": (_allow("allowAll", arn("plain")), _BY_QUEUE),
         "ARNs with denyAll": (_allow("denyAll", arn("plain")), _BY_QUEUE),
     }
-    rows = {
-        f"redrive allow policy: {name}": _set_row({"RedriveAllowPolicy": text}, unsupported)
+    cases = {
+        f"redrive allow policy: {name}": _set_case({"RedriveAllowPolicy": text}, unsupported)
         for name, text in bad.items()
     }
     for name, (text, why) in reasons.items():
         reason = f"Amazon SQS can't create the redrive allow policy. {why}"
         words = value("RedriveAllowPolicy", reason, text)
-        rows[f"redrive allow policy: {name}"] = _set_row({"RedriveAllowPolicy": text}, words)
-    return rows
+        cases[f"redrive allow policy: {name}"] = _set_case({"RedriveAllowPolicy": text}, words)
+    return cases
 
 
 _BY_QUEUE = "To specify one or more source queue ARNs, you must set redrivePermission to byQueue."
@@ -146,13 +148,13 @@ _BY_QUEUE = "To specify one or more source queue ARNs, you must set redrivePermi
 # Message move tasks
 
 
-def _running(room: Room) -> str:
-    """Start a task that goes on as long as the clock stands; give its source."""
-    name = room.fresh()
-    room.fresh(RedrivePolicy=redrive(1, name))
+def _running(server: CaseServer) -> str:
+    """Start a move task that does not end while the clock stands; return its source."""
+    name = server.create_fresh()
+    server.create_fresh(RedrivePolicy=redrive(1, name))
     for _ in range(2):
-        room.ask("SendMessage", QueueUrl=name, MessageBody="x")
-    room.ask(
+        server.call("SendMessage", QueueUrl=name, MessageBody="x")
+    server.call(
         "StartMessageMoveTask",
         SourceArn=arn(name),
         DestinationArn=arn("plain"),
@@ -161,62 +163,64 @@ def _running(room: Room) -> str:
     return name
 
 
-def _second_start(room: Room) -> Parameters:
-    return {"SourceArn": arn(_running(room))}
+def _second_start(server: CaseServer) -> Parameters:
+    return {"SourceArn": arn(_running(server))}
 
 
-def _cancelled(room: Room) -> Parameters:
-    name = _running(room)
-    (task,) = room.ask("ListMessageMoveTasks", SourceArn=arn(name))["Results"]
-    room.ask("CancelMessageMoveTask", TaskHandle=task["TaskHandle"])
+def _cancelled(server: CaseServer) -> Parameters:
+    name = _running(server)
+    (task,) = server.call("ListMessageMoveTasks", SourceArn=arn(name))["Results"]
+    server.call("CancelMessageMoveTask", TaskHandle=task["TaskHandle"])
     return {"TaskHandle": task["TaskHandle"]}
 
 
 def _handle(source: str) -> Parameters:
-    said = json.dumps({"taskId": str(uuid.UUID(int=7)), "sourceArn": source})
-    return {"TaskHandle": base64.b64encode(said.encode()).decode()}
+    content = json.dumps({"taskId": str(uuid.UUID(int=7)), "sourceArn": source})
+    return {"TaskHandle": base64.b64encode(content.encode()).decode()}
 
 
-def _start_rows() -> dict[str, Row]:
+def _start_cases() -> dict[str, ErrorCase]:
     start, dead = "StartMessageMoveTask", arn("dead")
     missing = "ResourceNotFoundException"
     return {
-        "nobody's dead-letter queue": Row(
+        "source is no dead-letter queue": ErrorCase(
             start,
             {"SourceArn": arn("plain")},
             IPV,
             "Source queue must be configured as a Dead Letter Queue.",
         ),
-        "no such source": Row(
-            start, {"SourceArn": arn("nobody")}, missing, NO_RESOURCE.format("SourceArn")
+        "missing source queue": ErrorCase(
+            start, {"SourceArn": arn("missing")}, missing, NO_RESOURCE.format("SourceArn")
         ),
-        "source of another service": Row(
+        "source of another service": ErrorCase(
             start,
             {"SourceArn": arn("dead").replace("sqs", "sns")},
             missing,
             NO_RESOURCE.format("SourceArn"),
         ),
-        "source of another account": Row(
+        "source of another account": ErrorCase(
             start,
             {"SourceArn": arn("dead", "111122223333")},
             missing,
             NO_RESOURCE.format("SourceArn"),
         ),
-        "no such destination": Row(
+        "missing destination queue": ErrorCase(
             start,
-            {"SourceArn": dead, "DestinationArn": arn("nobody")},
+            {"SourceArn": dead, "DestinationArn": arn("missing")},
             missing,
             NO_RESOURCE.format("DestinationArn"),
         ),
-        "a task is running": Row(
+        "a task is running": ErrorCase(
             start,
             _second_start,
             IPV,
             "There is already a task running. Only one active task is allowed for a source queue "
             "arn at a given time.",
         ),
-        "source is no ARN": Row(start, {"SourceArn": "dead"}, IPV, FORMAT.format("SourceArn")),
-        "destination is no ARN": Row(
+        "source is no ARN": ErrorCase(
+            start, {"SourceArn": "dead"}, IPV, FORMAT.format("SourceArn")
+        ),
+        "destination is no ARN": ErrorCase(
             start,
             {"SourceArn": dead, "DestinationArn": "plain"},
             IPV,
@@ -225,31 +229,35 @@ def _start_rows() -> dict[str, Row]:
     }
 
 
-def _destination_rows() -> dict[str, Row]:
+def _destination_cases() -> dict[str, ErrorCase]:
     start, dead = "StartMessageMoveTask", arn("dead")
     rate = (
         "Value for parameter MaxNumberOfMessagesPerSecond is invalid. "
         "Reason: You must enter a number that's between 1 and 500."
     )
     return {
-        "source is destination": Row(
+        "source is destination": ErrorCase(
             start,
             {"SourceArn": dead, "DestinationArn": dead},
             IPV,
             "Source queue arn and destination queue arn cannot be the same.",
         ),
-        "another type": Row(
+        "destination of another type": ErrorCase(
             start,
             {"SourceArn": dead, "DestinationArn": arn("ordered.fifo")},
             IPV,
             "The source queue and destination queue must be of the same queue type.",
         ),
-        "rate 0": Row(start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 0}, IPV, rate),
-        "rate 501": Row(start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 501}, IPV, rate),
+        "rate 0": ErrorCase(
+            start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 0}, IPV, rate
+        ),
+        "rate 501": ErrorCase(
+            start, {"SourceArn": dead, "MaxNumberOfMessagesPerSecond": 501}, IPV, rate
+        ),
     }
 
 
-def _task_rows() -> dict[str, Row]:
+def _task_cases() -> dict[str, ErrorCase]:
     listing, cancel = "ListMessageMoveTasks", "CancelMessageMoveTask"
     results = (
         "Value for parameter MaxResults is invalid. "
@@ -259,38 +267,46 @@ def _task_rows() -> dict[str, Row]:
     bad_handle = "Value for parameter TaskHandle is invalid."
     missing = "ResourceNotFoundException"
     no_source = "The request must contain the parameter SourceArn."
-    rows = {
-        "no source": Row("StartMessageMoveTask", {}, MP, no_source),
-        "empty source": Row("StartMessageMoveTask", {"SourceArn": ""}, MP, no_source),
-        "MaxResults=0": Row(listing, {"SourceArn": arn("dead"), "MaxResults": 0}, IPV, results),
-        "MaxResults=11": Row(listing, {"SourceArn": arn("dead"), "MaxResults": 11}, IPV, results),
-        "no source to list": Row(listing, {}, MP, no_source),
-        "source to list is no ARN": Row(
+    cases = {
+        "no source": ErrorCase("StartMessageMoveTask", {}, MP, no_source),
+        "empty source": ErrorCase("StartMessageMoveTask", {"SourceArn": ""}, MP, no_source),
+        "MaxResults=0": ErrorCase(
+            listing, {"SourceArn": arn("dead"), "MaxResults": 0}, IPV, results
+        ),
+        "MaxResults=11": ErrorCase(
+            listing, {"SourceArn": arn("dead"), "MaxResults": 11}, IPV, results
+        ),
+        "list without source": ErrorCase(listing, {}, MP, no_source),
+        "list of a source that is no ARN": ErrorCase(
             listing, {"SourceArn": "dead"}, IPV, FORMAT.format("SourceArn")
         ),
-        "no such source to list": Row(
-            listing, {"SourceArn": arn("nobody")}, missing, NO_RESOURCE.format("SourceArn")
+        "list of a missing source queue": ErrorCase(
+            listing, {"SourceArn": arn("missing")}, missing, NO_RESOURCE.format("SourceArn")
         ),
-        "no handle": Row(cancel, {}, MP, no_handle),
-        "empty handle": Row(cancel, {"TaskHandle": ""}, MP, no_handle),
-        "handle of nobody's queue": Row(
-            cancel, _handle(arn("nobody")), missing, NO_RESOURCE.format("SourceArn")
+        "no handle": ErrorCase(cancel, {}, MP, no_handle),
+        "empty handle": ErrorCase(cancel, {"TaskHandle": ""}, MP, no_handle),
+        "handle of a missing queue": ErrorCase(
+            cancel, _handle(arn("missing")), missing, NO_RESOURCE.format("SourceArn")
         ),
-        "handle of no task": Row(cancel, _handle(arn("dead")), missing, "Task does not exist."),
-        "task not running": Row(cancel, _cancelled, IPV, "Only active tasks can be cancelled."),
+        "handle of a missing task": ErrorCase(
+            cancel, _handle(arn("dead")), missing, "Task does not exist."
+        ),
+        "task is not running": ErrorCase(
+            cancel, _cancelled, IPV, "Only active tasks can be cancelled."
+        ),
     }
     for text in ("garbage", "é", base64.b64encode(b'{"taskId":1}').decode()):
-        rows[f"handle {text!r}"] = Row(cancel, {"TaskHandle": text}, IPV, bad_handle)
+        cases[f"handle {text!r}"] = ErrorCase(cancel, {"TaskHandle": text}, IPV, bad_handle)
     for name in ("", "dead"):
-        rows[f"handle of {name!r}, which is no ARN"] = Row(cancel, _handle(name), IPV, bad_handle)
-    return rows
+        cases[f"handle of source {name!r}"] = ErrorCase(cancel, _handle(name), IPV, bad_handle)
+    return cases
 
 
-REDRIVE_ROWS = {
-    **_policy_rows(),
-    **_allow_rows(),
+REDRIVE_CASES = {
+    **_policy_cases(),
+    **_allow_cases(),
     **{
-        f"move task: {name}": row
-        for name, row in {**_start_rows(), **_destination_rows(), **_task_rows()}.items()
+        f"move task: {name}": case
+        for name, case in {**_start_cases(), **_destination_cases(), **_task_cases()}.items()
     },
 }

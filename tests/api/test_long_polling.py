@@ -1,4 +1,4 @@
-"""Long polls over real sockets: who is woken, by what, and who takes nothing."""
+"""Long polling over real sockets: which events wake up a waiting receiver, and which do not."""
 
 from __future__ import annotations
 
@@ -14,100 +14,103 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.dead_letters import arn_of, create, redrive
-from tests.api.live_server import PATIENCE_SECONDS, LiveServer, SleepersClock, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import exchange, json_headers, open_socket, request_bytes
-from tests.api.sqs_clients import Sqs, bodies, refusal
+from tests.api.sqs_clients import Sqs, bodies, rejection
+from tests.waiting import TIMEOUT_SECONDS
 
 RECEIVERS = 1_000
+GROUP = 50
+"""Receivers that begin together: a thousand at once would wait too long for their first read."""
 
-Waiting: TypeAlias = Future[dict[str, Any]]
-Wait: TypeAlias = Callable[..., Waiting]
+Poll: TypeAlias = Future[dict[str, Any]]
+Wait: TypeAlias = Callable[..., Poll]
 
 
 @pytest.fixture
-def wait(sqs: Sqs, queue: str, clock: SleepersClock) -> Iterator[Wait]:
-    """Give a way to start long polls of 20 s, each of which sleeps before it is returned."""
+def wait(sqs: Sqs, queue: str, clock: AlarmCountingClock) -> Iterator[Wait]:
+    """Return a function that starts a long poll of 20 s, and returns once the receiver waits."""
     with ThreadPoolExecutor() as threads:
-        waiting: list[Waiting] = []
+        waiting: list[Poll] = []
 
-        def start(**parameters: object) -> Waiting:
+        def start(**parameters: object) -> Poll:
             request = {"QueueUrl": queue, "WaitTimeSeconds": 20, **parameters}
             waiting.append(threads.submit(sqs.receive_message, **request))
-            clock.wait_for_sleepers(20, sum(1 for poll in waiting if not poll.done()))
+            clock.wait_for_alarms(20, sum(1 for poll in waiting if not poll.done()))
             return waiting[-1]
 
         yield start
         clock.advance(20)
 
 
-def received(poll: Waiting) -> list[str]:
-    return bodies(poll.result(PATIENCE_SECONDS))
+def bodies_of(poll: Poll) -> list[str]:
+    return bodies(poll.result(TIMEOUT_SECONDS))
 
 
-def test_a_send_wakes_a_receiver(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_send_wakes_up_a_waiting_receiver(sqs: Sqs, queue: str, wait: Wait) -> None:
     poll = wait()
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
 
 
-def test_who_has_waited_longest_is_served_first(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_longest_waiting_receiver_is_served_first(sqs: Sqs, queue: str, wait: Wait) -> None:
     first, second = wait(), wait()
     for poll in (first, second):
         sqs.send_message(QueueUrl=queue, MessageBody="x")
-        assert received(poll) == ["x"]
+        assert bodies_of(poll) == ["x"]
 
 
-def test_a_batch_wakes_as_many_as_it_can_serve(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_batch_send_wakes_up_a_receiver_for_each_message(sqs: Sqs, queue: str, wait: Wait) -> None:
     polls = [wait() for _ in range(3)]
     sqs.send_message_batch(
         QueueUrl=queue, Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(3)]
     )
-    assert sorted(body for poll in polls for body in received(poll)) == ["0", "1", "2"]
+    assert sorted(body for poll in polls for body in bodies_of(poll)) == ["0", "1", "2"]
 
 
-def test_a_long_poll_does_not_wait_for_what_is_there(sqs: Sqs, queue: str) -> None:
+def test_long_poll_returns_visible_messages_at_once(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=20)
     assert bodies(answer) == ["x"]
 
 
-def test_a_receiver_wakes_when_a_delay_is_over(
-    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+def test_receiver_wakes_up_when_a_delay_ends(
+    sqs: Sqs, queue: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="before", DelaySeconds=5)
     poll = wait()
     clock.advance(5)
-    assert received(poll) == ["before"]
+    assert bodies_of(poll) == ["before"]
     poll = wait()
-    sqs.send_message(QueueUrl=queue, MessageBody="while it waits", DelaySeconds=7)
+    sqs.send_message(QueueUrl=queue, MessageBody="during the poll", DelaySeconds=7)
     clock.advance(7)
-    assert received(poll) == ["while it waits"]
+    assert bodies_of(poll) == ["during the poll"]
 
 
-def test_a_receiver_wakes_when_a_visibility_timeout_is_over(
-    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+def test_receiver_wakes_up_when_a_visibility_timeout_ends(
+    sqs: Sqs, queue: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     sqs.receive_message(QueueUrl=queue, VisibilityTimeout=5)
     poll = wait(AttributeNames=["ApproximateReceiveCount"])
     clock.advance(5)
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
     (message,) = poll.result()["Messages"]
     assert message["Attributes"] == {"ApproximateReceiveCount": "2"}
 
 
-def test_a_receiver_wakes_when_a_message_is_shown_again(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_receiver_wakes_up_when_a_message_is_released(sqs: Sqs, queue: str, wait: Wait) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     poll = wait()
     sqs.change_message_visibility(
         QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
     )
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
 
 
-def test_a_receiver_sleeps_on_when_a_visibility_timeout_grows(
-    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+def test_receiver_keeps_waiting_when_a_visibility_timeout_is_extended(
+    sqs: Sqs, queue: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=5)["Messages"]
@@ -116,87 +119,91 @@ def test_a_receiver_sleeps_on_when_a_visibility_timeout_grows(
         QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=10
     )
     clock.advance(5)
-    clock.wait_for_sleepers(15)
+    clock.wait_for_alarms(15)
     assert not poll.done()
     clock.advance(5)
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
 
 
-def test_an_empty_poll_ends_at_its_deadline(wait: Wait, clock: SleepersClock) -> None:
+def test_empty_long_poll_ends_at_its_deadline(wait: Wait, clock: AlarmCountingClock) -> None:
     poll = wait()
     clock.advance(19.999)
-    clock.wait_for_sleepers(0.001)
+    clock.wait_for_alarms(0.001)
     assert not poll.done()
     clock.advance(0.001)
-    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+    assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
-def test_the_queue_s_own_wait_counts_where_the_request_names_none(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_wait_time_of_the_queue_is_the_default_of_a_receive(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"ReceiveMessageWaitTimeSeconds": "3"})
     with ThreadPoolExecutor() as threads:
         poll = threads.submit(sqs.receive_message, QueueUrl=queue)
-        clock.wait_for_sleepers(3)
+        clock.wait_for_alarms(3)
         assert "Messages" not in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=0)
         clock.advance(3)
-        assert "Messages" not in poll.result(PATIENCE_SECONDS)
+        assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
-def test_a_purge_disturbs_nobody_who_waits(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_receiver_keeps_waiting_after_a_purge(sqs: Sqs, queue: str, wait: Wait) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="old", DelaySeconds=5)
     poll = wait()
     sqs.purge_queue(QueueUrl=queue)
     sqs.send_message(QueueUrl=queue, MessageBody="new")
-    assert received(poll) == ["new"]
+    assert bodies_of(poll) == ["new"]
 
 
-def test_after_a_purge_a_poll_still_ends_at_its_deadline(
-    sqs: Sqs, queue: str, wait: Wait, clock: SleepersClock
+def test_long_poll_ends_at_its_deadline_after_a_purge(
+    sqs: Sqs, queue: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     poll = wait()
     sqs.purge_queue(QueueUrl=queue)
     clock.advance(20)
-    assert "Messages" not in poll.result(PATIENCE_SECONDS)
+    assert "Messages" not in poll.result(TIMEOUT_SECONDS)
 
 
-def test_a_change_of_attributes_disturbs_nobody_who_waits(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_receiver_keeps_waiting_after_a_change_of_attributes(
+    sqs: Sqs, queue: str, wait: Wait
+) -> None:
     poll = wait()
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "0"})
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
-def test_a_receiver_is_told_when_its_queue_is_deleted(sqs: Sqs, queue: str, wait: Wait) -> None:
+def test_waiting_receiver_is_rejected_when_its_queue_is_deleted(
+    sqs: Sqs, queue: str, wait: Wait
+) -> None:
     poll = wait()
     sqs.delete_queue(QueueUrl=queue)
-    refused = refusal(lambda: poll.result(PATIENCE_SECONDS))
-    assert (refused.status, refused.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+    rejected = rejection(lambda: poll.result(TIMEOUT_SECONDS))
+    assert (rejected.status, rejected.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 
-def test_a_receiver_that_has_gone_takes_nothing(
-    sqs: Sqs, server: LiveServer, queue: str, clock: SleepersClock, wait: Wait
+def test_disconnected_receiver_claims_no_message(
+    sqs: Sqs, server: LiveServer, queue: str, clock: AlarmCountingClock, wait: Wait
 ) -> None:
     request = request_bytes("ReceiveMessage", QueueUrl=queue, WaitTimeSeconds=20)
-    gone = open_socket(server.url, request)
-    clock.wait_for_sleepers(20)
-    gone.close()
-    clock.wait_for_sleepers(20, 0)
+    client = open_socket(server.url, request)
+    clock.wait_for_alarms(20)
+    client.close()
+    clock.wait_for_alarms(20, 0)
     poll = wait(AttributeNames=["ApproximateReceiveCount"])
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    (message,) = poll.result(PATIENCE_SECONDS)["Messages"]
+    (message,) = poll.result(TIMEOUT_SECONDS)["Messages"]
     assert message["Attributes"] == {"ApproximateReceiveCount": "1"}
 
 
-def test_a_receiver_that_goes_as_a_message_comes_takes_nothing(
-    sqs: Sqs, server: LiveServer, queue: str, clock: SleepersClock
+def test_receiver_that_disconnects_during_a_send_claims_no_message(
+    sqs: Sqs, server: LiveServer, queue: str, clock: AlarmCountingClock
 ) -> None:
     request = request_bytes("ReceiveMessage", QueueUrl=queue, WaitTimeSeconds=20)
     for number in range(10):
-        gone = open_socket(server.url, request)
-        clock.wait_for_sleepers(20)
-        gone.close()
+        client = open_socket(server.url, request)
+        clock.wait_for_alarms(20)
+        client.close()
         sqs.send_message(QueueUrl=queue, MessageBody=str(number))
         (message,) = sqs.receive_message(
             QueueUrl=queue, AttributeNames=["ApproximateReceiveCount"]
@@ -210,7 +217,7 @@ def test_a_receiver_that_goes_as_a_message_comes_takes_nothing(
 
 @pytest.fixture
 def fifo(sqs: Sqs, name: str) -> str:
-    """Give a FIFO queue with two messages of one group, both of which wait."""
+    """Create a FIFO queue with two visible messages of one group, and return its URL."""
     queue = create(sqs, f"{name}.fifo")
     for body in ("1", "2"):
         sqs.send_message(
@@ -219,51 +226,52 @@ def fifo(sqs: Sqs, name: str) -> str:
     return queue
 
 
-def head(sqs: Sqs, queue: str) -> str:
+def receive_handle(sqs: Sqs, queue: str) -> str:
+    """Receive one message, and return its receipt handle."""
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     handle: str = message["ReceiptHandle"]
     return handle
 
 
-def test_a_receiver_wakes_when_a_group_is_free_again(sqs: Sqs, fifo: str, wait: Wait) -> None:
-    handle = head(sqs, fifo)
+def test_receiver_wakes_up_when_a_group_unblocks(sqs: Sqs, fifo: str, wait: Wait) -> None:
+    handle = receive_handle(sqs, fifo)
     poll = wait(QueueUrl=fifo)
     sqs.delete_message(QueueUrl=fifo, ReceiptHandle=handle)
-    assert received(poll) == ["2"]
+    assert bodies_of(poll) == ["2"]
 
 
-def test_a_receiver_wakes_when_a_group_s_head_is_shown_again(
+def test_receiver_wakes_up_when_the_head_of_a_group_is_released(
     sqs: Sqs, fifo: str, wait: Wait
 ) -> None:
-    handle = head(sqs, fifo)
+    handle = receive_handle(sqs, fifo)
     poll = wait(QueueUrl=fifo, MaxNumberOfMessages=10)
     sqs.change_message_visibility(QueueUrl=fifo, ReceiptHandle=handle, VisibilityTimeout=0)
-    assert received(poll) == ["1", "2"]
+    assert bodies_of(poll) == ["1", "2"]
 
 
-def test_a_receiver_wakes_when_a_group_s_head_comes_back(
-    sqs: Sqs, fifo: str, wait: Wait, clock: SleepersClock
+def test_receiver_wakes_up_when_the_visibility_timeout_of_a_group_head_ends(
+    sqs: Sqs, fifo: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     sqs.receive_message(QueueUrl=fifo, VisibilityTimeout=11)
     poll = wait(QueueUrl=fifo)
     clock.advance(11)
-    assert received(poll) == ["1"]
+    assert bodies_of(poll) == ["1"]
 
 
-def test_a_receiver_wakes_for_another_group_but_not_for_one_that_is_blocked(
+def test_receiver_wakes_up_for_another_group_and_not_for_a_blocked_one(
     sqs: Sqs, fifo: str, wait: Wait
 ) -> None:
-    head(sqs, fifo)
+    receive_handle(sqs, fifo)
     poll = wait(QueueUrl=fifo)
     for group in ("g", "h"):
         sqs.send_message(
             QueueUrl=fifo, MessageBody=group, MessageGroupId=group, MessageDeduplicationId=group
         )
-    assert received(poll) == ["h"]
+    assert bodies_of(poll) == ["h"]
 
 
-def test_a_receiver_wakes_when_a_fifo_queue_s_delay_is_over(
-    sqs: Sqs, name: str, wait: Wait, clock: SleepersClock
+def test_receiver_wakes_up_when_the_delay_of_a_fifo_queue_ends(
+    sqs: Sqs, name: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     queue = create(sqs, f"{name}.fifo", {"DelaySeconds": "9"})
     poll = wait(QueueUrl=queue)
@@ -271,11 +279,11 @@ def test_a_receiver_wakes_when_a_fifo_queue_s_delay_is_over(
         QueueUrl=queue, MessageBody="x", MessageGroupId="g", MessageDeduplicationId="d"
     )
     clock.advance(9)
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
 
 
 @pytest.mark.parametrize("ending", ["", ".fifo"], ids=["standard", "fifo"])
-def test_a_receiver_wakes_when_a_dead_letter_arrives_and_when_it_goes_back(
+def test_receiver_wakes_up_for_a_dead_letter_and_for_a_moved_message(
     sqs: Sqs, name: str, wait: Wait, ending: str
 ) -> None:
     dead = create(sqs, f"{name}-dead{ending}")
@@ -286,14 +294,14 @@ def test_a_receiver_wakes_when_a_dead_letter_arrives_and_when_it_goes_back(
     sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
     poll = wait(QueueUrl=dead, VisibilityTimeout=0)
     assert "Messages" not in sqs.receive_message(QueueUrl=source)
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
     poll = wait(QueueUrl=source)
     sqs.start_message_move_task(SourceArn=arn_of(dead))
-    assert received(poll) == ["x"]
+    assert bodies_of(poll) == ["x"]
 
 
-def test_a_receiver_of_the_source_is_given_what_lies_behind_a_dead_letter(
-    sqs: Sqs, name: str, wait: Wait, clock: SleepersClock
+def test_receiver_of_the_source_receives_the_message_behind_a_dead_letter(
+    sqs: Sqs, name: str, wait: Wait, clock: AlarmCountingClock
 ) -> None:
     dead = create(sqs, f"{name}-dead")
     source = create(sqs, f"{name}-source", redrive(dead))
@@ -301,17 +309,18 @@ def test_a_receiver_of_the_source_is_given_what_lies_behind_a_dead_letter(
     sqs.receive_message(QueueUrl=source, VisibilityTimeout=3)
     poll, of_dead = wait(QueueUrl=source), wait(QueueUrl=dead)
     clock.advance(3)
-    assert received(of_dead) == ["old"]
+    assert bodies_of(of_dead) == ["old"]
     sqs.send_message(QueueUrl=source, MessageBody="new")
-    assert received(poll) == ["new"]
+    assert bodies_of(poll) == ["new"]
 
 
-async def test_a_thousand_receivers_are_answered_when_the_server_stops(
+async def test_stop_answers_a_thousand_waiting_receivers(
     own_database: str,
 ) -> None:
-    clock = SleepersClock()
+    clock = AlarmCountingClock()
     server = LiveServer(config(own_database), clock)
     address = urlsplit(server.url)
+    polls: list[asyncio.Task[bytes]] = []
 
     async def receive(request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
@@ -323,14 +332,15 @@ async def test_a_thousand_receivers_are_answered_when_the_server_stops(
             writer.close()
             await writer.wait_closed()
 
-    with room_for_connections():
+    with raised_file_limit():
         try:
             body = json.dumps({"QueueName": "q"})
             create = exchange(server.url, headers=json_headers("CreateQueue"), body=body)
             assert create.status == 200
             request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
-            polls = [asyncio.create_task(receive(request)) for _ in range(RECEIVERS)]
-            await asyncio.to_thread(clock.wait_for_sleepers, 20, RECEIVERS)
+            while len(polls) < RECEIVERS:
+                polls += [asyncio.create_task(receive(request)) for _ in range(GROUP)]
+                await asyncio.to_thread(clock.wait_for_alarms, 20, len(polls))
         finally:
             await asyncio.to_thread(server.close)
         answers = await asyncio.gather(*polls)
@@ -341,8 +351,8 @@ async def test_a_thousand_receivers_are_answered_when_the_server_stops(
 
 
 @contextlib.contextmanager
-def room_for_connections() -> Iterator[None]:
-    """Raise the limit of open files: both ends of every connection are in this process."""
+def raised_file_limit() -> Iterator[None]:
+    """Raise the limit of open files, because both ends of each connection are in this process."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(limits[0], 4_096), limits[1]), limits[1]))
     try:

@@ -1,11 +1,11 @@
-"""Errors of message attributes, the sender's own and SQS's, row by row."""
+"""Error cases of message attributes and message system attributes."""
 
 from __future__ import annotations
 
 import base64
 from typing import Any
 
-from tests.api.error_rows import IPV, Row
+from tests.api.error_cases import IPV, ErrorCase
 
 BAD_CHARACTERS = (
     "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
@@ -28,7 +28,7 @@ def _user_names() -> dict[str, tuple[dict[str, Any], str]]:
         "characters: a-z, A-Z, 0-9, underscore (_), hyphen (-), and period (.)."
     )
     return {
-        "eleven": (
+        "11 attributes": (
             {f"a{n}": attribute()["Hello"] for n in range(11)},
             "Number of message attributes [11] exceeds the allowed maximum [10].",
         ),
@@ -36,18 +36,21 @@ def _user_names() -> dict[str, tuple[dict[str, Any], str]]:
             attribute(""),
             "The request must contain non-empty message (user) attribute names.",
         ),
-        "name of 257": (attribute("x" * 257), f"{name_of} must be shorter than 256 bytes."),
-        "characters of the name": (attribute("a!"), bad_name),
-        "AWS.": (attribute("aWs.x"), reserved),
-        "Amazon.": (attribute("Amazon.x"), reserved),
+        "name of 257 bytes": (attribute("x" * 257), f"{name_of} must be shorter than 256 bytes."),
+        "invalid character in the name": (attribute("a!"), bad_name),
+        "reserved prefix AWS.": (attribute("aWs.x"), reserved),
+        "reserved prefix Amazon.": (attribute("Amazon.x"), reserved),
         "leading dot": (attribute(".a"), f"{name_of} must not begin with character '.'."),
         "trailing dot": (attribute("a."), f"{name_of} must not end with character '.'."),
-        "two dots": (attribute("a..b"), f"{name_of} must not have successive '.' characters."),
+        "successive dots": (
+            attribute("a..b"),
+            f"{name_of} must not have successive '.' characters.",
+        ),
     }
 
 
 def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
-    """Give values that no attribute can have."""
+    """Return invalid values of one attribute, with the error texts."""
     no_type = (
         "The message (user) attribute 'Hello' must contain a non-empty message attribute type."
     )
@@ -64,36 +67,36 @@ def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
         "no type": ({"Hello": {"StringValue": "x"}}, no_type),
         "empty type": (attribute(DataType=""), no_type),
         "unknown type": (attribute(DataType="Text"), unknown_type("(user)", "Hello")),
-        "type of 257": (
+        "type of 257 bytes": (
             attribute(DataType="String." + "x" * 250),
             "Message (user) attribute type must be shorter than 256 bytes.",
         ),
-        "empty text": (attribute(StringValue=""), empty.format("String")),
-        "no text": ({"Hello": {"DataType": "String"}}, empty.format("String")),
-        "no number": ({"Hello": number}, empty.format("Number")),
-        "no bytes": ({"Hello": {"DataType": "Binary"}}, empty.format("Binary")),
+        "empty string value": (attribute(StringValue=""), empty.format("String")),
+        "no string value": ({"Hello": {"DataType": "String"}}, empty.format("String")),
+        "no number value": ({"Hello": number}, empty.format("Number")),
+        "no binary value": ({"Hello": {"DataType": "Binary"}}, empty.format("Binary")),
         "two values": (
             attribute(BinaryValue=blob),
             "Message (user) attribute 'Hello' must have a single value.",
         ),
-        "text in the field of bytes": (
+        "binary value of type String": (
             {"Hello": {"DataType": "String", "BinaryValue": blob}},
             "Message (user) attribute 'Hello' with type 'String' must use field 'String'.",
         ),
-        "bytes in the field of text": (
+        "string value of type Binary": (
             attribute(DataType="Binary"),
             "Message (user) attribute 'Hello' with type 'Binary' must use field 'Binary'.",
         ),
-        "no number at all": (attribute(**number, StringValue="one"), not_a_number),
+        "number is not numeric": (attribute(**number, StringValue="one"), not_a_number),
         "39 digits": (attribute(**number, StringValue="1" * 39), not_a_number),
         "large number": (attribute(**number, StringValue="1e127"), out_of_range.format("1e127")),
         "small number": (attribute(**number, StringValue="1e-129"), out_of_range.format("1e-129")),
-        "characters of the value": (
+        "invalid character in the value": (
             attribute(StringValue="\x01"),
             "Invalid characters found in the value of message (user) attribute 'Hello'. Valid "
             + BAD_CHARACTERS.partition("Valid ")[2],
         ),
-        "half of a surrogate pair in the value": (
+        "lone surrogate in the value": (
             attribute(StringValue="\ud800"),
             "Invalid characters found in the value of message (user) attribute 'Hello'. Valid "
             + BAD_CHARACTERS.partition("Valid ")[2],
@@ -103,7 +106,7 @@ def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
 
 def _system_attributes() -> dict[str, tuple[dict[str, Any], str]]:
     return {
-        "unknown": (attribute(), "Message system attribute name 'Hello' is invalid."),
+        "unknown name": (attribute(), "Message system attribute name 'Hello' is invalid."),
         "no type": (
             {"AWSTraceHeader": {"StringValue": "x"}},
             (
@@ -111,7 +114,7 @@ def _system_attributes() -> dict[str, tuple[dict[str, Any], str]]:
                 "attribute type."
             ),
         ),
-        "empty text": (
+        "empty string value": (
             attribute("AWSTraceHeader", StringValue=""),
             (
                 "Message system attribute 'AWSTraceHeader' must contain a non-empty value of type "
@@ -132,18 +135,18 @@ def unknown_type(kind: str, name: str) -> str:
     )
 
 
-def _row(member: str, given: dict[str, Any], text: str) -> Row:
+def _case(member: str, given: dict[str, Any], text: str) -> ErrorCase:
     message = {"QueueUrl": "plain", "MessageBody": "x", member: given}
-    return Row("SendMessage", message, IPV, text)
+    return ErrorCase("SendMessage", message, IPV, text)
 
 
-ATTRIBUTE_ROWS = {
+ATTRIBUTE_CASES = {
     **{
-        f"message attribute: {name}": _row("MessageAttributes", given, text)
+        f"message attribute: {name}": _case("MessageAttributes", given, text)
         for name, (given, text) in {**_user_names(), **_user_values()}.items()
     },
     **{
-        f"message system attribute: {name}": _row("MessageSystemAttributes", given, text)
+        f"message system attribute: {name}": _case("MessageSystemAttributes", given, text)
         for name, (given, text) in _system_attributes().items()
     },
 }

@@ -1,4 +1,4 @@
-"""A crowd: twenty producers and twenty consumers that share a queue and one aiobotocore client."""
+"""Twenty producers and twenty consumers that share a queue and one aiobotocore client."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from aiobotocore.config import AioConfig  # type: ignore[import-not-found]
 from aiobotocore.session import get_session  # type: ignore[import-not-found]
 
 Sqs: TypeAlias = Any
-"""An aiobotocore client for SQS; it makes its methods when it runs."""
+"""An aiobotocore client for SQS; it creates its methods at run time."""
 
 PRODUCERS = CONSUMERS = 20
 MESSAGES_EACH = 200
 BATCH = 10
 
 
-class Account:
-    """Every message that was received and deleted, and whether all are."""
+class Tally:
+    """Counts of receives and deletes of each message; `done` is set when all are deleted."""
 
     def __init__(self) -> None:
         self.received: Counter[str] = Counter()
         self.deleted: Counter[str] = Counter()
         self.done = asyncio.Event()
 
-    def close(self, bodies: list[str]) -> None:
+    def add_deleted(self, bodies: list[str]) -> None:
         self.deleted.update(bodies)
         if self.deleted.total() >= PRODUCERS * MESSAGES_EACH:
             self.done.set()
 
 
 async def produce(sqs: Sqs, url: str, number: int) -> list[str]:
-    """Send batches, or, every other producer, single messages; give the ids that came back."""
+    """Send batches (even numbers) or single messages (odd); return the message ids."""
     bodies = [f"{number}-{n}" for n in range(MESSAGES_EACH)]
     if number % 2:
         return [
@@ -51,47 +51,47 @@ async def produce(sqs: Sqs, url: str, number: int) -> list[str]:
     return ids
 
 
-async def consume(sqs: Sqs, url: str, number: int, account: Account) -> None:
-    """Receive and delete until nobody has anything left to do."""
-    while not account.done.is_set():
+async def consume(sqs: Sqs, url: str, number: int, tally: Tally) -> None:
+    """Receive and delete messages until all messages are deleted."""
+    while not tally.done.is_set():
         answer = await sqs.receive_message(
             QueueUrl=url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=1
         )
         messages = answer.get("Messages", [])
-        account.received.update(message["Body"] for message in messages)
+        tally.received.update(message["Body"] for message in messages)
         if number % 2:
             for message in messages:
                 await sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                account.close([message["Body"]])
+                tally.add_deleted([message["Body"]])
         elif messages:
             entries = [
                 {"Id": str(n), "ReceiptHandle": message["ReceiptHandle"]}
                 for n, message in enumerate(messages)
             ]
             deleted = await sqs.delete_message_batch(QueueUrl=url, Entries=entries)
-            account.close([messages[int(e["Id"])]["Body"] for e in deleted["Successful"]])
+            tally.add_deleted([messages[int(e["Id"])]["Body"] for e in deleted["Successful"]])
 
 
-async def crowd(endpoint: str) -> dict[str, Any]:
+async def run_all(endpoint: str) -> dict[str, Any]:
     config = AioConfig(
         max_pool_connections=PRODUCERS + CONSUMERS, retries={"total_max_attempts": 1}
     )
     async with get_session().create_client("sqs", endpoint_url=endpoint, config=config) as sqs:
-        url = (await sqs.create_queue(QueueName="crowd"))["QueueUrl"]
-        account = Account()
+        url = (await sqs.create_queue(QueueName="concurrency"))["QueueUrl"]
+        tally = Tally()
         async with asyncio.TaskGroup() as group:
             for number in range(CONSUMERS):
-                group.create_task(consume(sqs, url, number, account))
+                group.create_task(consume(sqs, url, number, tally))
             producers = [
                 group.create_task(produce(sqs, url, number)) for number in range(PRODUCERS)
             ]
         counts = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     return {
         "ids": len({each for producer in producers for each in producer.result()}),
-        "received": len(account.received),
-        "deleted": len(account.deleted),
+        "received": len(tally.received),
+        "deleted": len(tally.deleted),
         "more than once": [
-            body for body, times in (account.received + account.deleted).items() if times != 2
+            body for body, times in (tally.received + tally.deleted).items() if times != 2
         ],
         "left": [
             value for name, value in sorted(counts["Attributes"].items()) if "NumberOf" in name
@@ -100,7 +100,7 @@ async def crowd(endpoint: str) -> dict[str, Any]:
 
 
 def main(url: str) -> None:
-    json.dump(asyncio.run(crowd(url)), sys.stdout)
+    json.dump(asyncio.run(run_all(url)), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What boto3's own guide shows its readers: resources, collections and paginators."""
+"""The examples of boto3's guide: resources, collections and paginators."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 import boto3
 
 Sqs: TypeAlias = Any
-"""boto3's resource for SQS; boto3 makes its methods when it runs."""
+"""boto3's resource for SQS; boto3 creates its methods at run time."""
 
 
-def make_and_find(sqs: Sqs) -> dict[str, Any]:
+def create_and_find(sqs: Sqs) -> dict[str, Any]:
     queue = sqs.create_queue(QueueName="guide", Attributes={"DelaySeconds": "5"})
     delays = [queue.attributes["DelaySeconds"]]
     found = sqs.get_queue_by_name(QueueName="guide")
@@ -21,12 +21,12 @@ def make_and_find(sqs: Sqs) -> dict[str, Any]:
     try:
         sqs.get_queue_by_name(QueueName="nowhere")
     except sqs.meta.client.exceptions.QueueDoesNotExist as error:
-        refusal = error.response["Error"]["Message"]
+        rejection = error.response["Error"]["Message"]
     return {
         "same": queue.url == found.url,
         "delays": [*delays, found.attributes["DelaySeconds"]],
         "all": [each.url == queue.url for each in sqs.queues.all()],
-        "refusal": refusal,
+        "rejection": rejection,
     }
 
 
@@ -56,7 +56,7 @@ def send_and_process(sqs: Sqs) -> dict[str, Any]:
     }
 
 
-def handle(sqs: Sqs) -> dict[str, Any]:
+def change_and_delete(sqs: Sqs) -> dict[str, Any]:
     queue = sqs.create_queue(QueueName="handles")
     queue.send_messages(Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(3)])
     first, second, third = queue.receive_messages(
@@ -135,7 +135,7 @@ def pages(sqs: Sqs) -> dict[str, Any]:
 
 def main(url: str) -> None:
     sqs = boto3.resource("sqs", endpoint_url=url)
-    parts = (make_and_find, send_and_process, handle, dead_letters, permissions, pages)
+    parts = (create_and_find, send_and_process, change_and_delete, dead_letters, permissions, pages)
     json.dump({part.__name__: part(sqs) for part in parts}, sys.stdout)
 
 

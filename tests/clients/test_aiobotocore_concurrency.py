@@ -1,4 +1,4 @@
-"""aiobotocore: many at once, and every message exactly accounted for."""
+"""aiobotocore: concurrent producers and consumers on one queue."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tests.clients.scenarios import Play
 SENT = 4_000
 
 
-def test_a_crowd_receives_and_deletes_each_message_once(play: Play) -> None:
-    assert play("aiobotocore_crowd") == {
+def test_concurrent_consumers_receive_and_delete_each_message_once(play: Play) -> None:
+    assert play("aiobotocore_concurrency") == {
         "ids": SENT,
         "received": SENT,
         "deleted": SENT,
