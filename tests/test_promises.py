@@ -26,7 +26,7 @@ TOO_MANY = (
 )
 
 STEPS = "rules/test_clock.py::test_time_never_goes_back_whatever_clocks_do"
-BACK = "engine/test_clock_steps.py::test_what_was_visible_stays_so_when_the_clock_is_set_back"
+BACK = "engine/test_clock_steps.py::test_visible_message_stays_visible_when_the_clock_is_set_back"
 BEHIND = (
     "api/test_clock_set_back.py::test_server_started_with_an_older_clock_keeps_messages_visible"
 )

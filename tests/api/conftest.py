@@ -10,14 +10,13 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.databases import NewDatabase, execute
 from tests.api.dead_letters import create, redrive
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
+from tests.databases import NewDatabase, temporary_database
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +47,8 @@ def new_database(
         yield lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'queueserver.db'}"
         return
     server: str = request.getfixturevalue("postgres_url")
-    names: list[str] = []
-
-    def create() -> str:
-        name = f"test_{uuid.uuid4().hex}"
-        execute(server, f"CREATE DATABASE {name}")
-        names.append(name)
-        return urlsplit(server)._replace(path=f"/{name}").geturl()
-
-    yield create
-    execute(server, *(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names))
+    with contextlib.ExitStack() as created:
+        yield lambda: created.enter_context(temporary_database(server))
 
 
 @pytest.fixture

@@ -16,10 +16,8 @@ from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.clock import ManualClock
-from tests.postgresql import PATIENT_TIMEOUTS
-
-TIMEOUT_SECONDS = 20.0
-"""Timeout of a test's waits; only a failing test takes so long."""
+from tests.databases import LONG_TIMEOUTS
+from tests.waiting import TIMEOUT_SECONDS
 
 _LONGEST_POLL_MS = 20_000
 """The longest long poll (AWS: WaitTimeSeconds 0 to 20)."""
@@ -101,7 +99,7 @@ class LiveServer:
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._app = App(settings, clock, EngineSettings(postgresql=PATIENT_TIMEOUTS))
+        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS))
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import Answer, call_action
+from tests.waiting import TIMEOUT_SECONDS
 
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]

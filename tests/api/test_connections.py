@@ -15,7 +15,7 @@ from time import perf_counter
 import pytest
 from msgspec import structs
 
-from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import (
     Answer,
     ParsedError,
@@ -26,6 +26,7 @@ from tests.api.raw_http import (
     request_bytes,
 )
 from tests.api.server_process import ServerProcess
+from tests.waiting import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
 MANY_CONNECTIONS = 10_000

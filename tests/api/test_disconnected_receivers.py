@@ -18,7 +18,7 @@ from queueserver.context import RequestContext
 from storage.database import Database
 from storage.messages.commands import Command, Received
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION
+from tests.engine.queue_client import ACCOUNT, REGION
 
 CONTEXT = RequestContext(ACCOUNT, REGION, "")
 QUEUE = queue_url("", ACCOUNT, "q.fifo")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.api.live_server import AlarmCountingClock
 from tests.api.sqs_clients import Sqs, bodies, rejection
-from tests.looks import looks
+from tests.waiting import poll_until_timeout
 
 COUNTS = (
     "ApproximateNumberOfMessages",
@@ -183,7 +183,7 @@ def test_new_delay_of_fifo_queue_applies_to_a_large_backlog(
         sqs.send_message_batch(QueueUrl=fifo, Entries=entries)
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
     # The server applies the delay to the rest of the backlog in the background.
-    for _ in looks():
+    for _ in poll_until_timeout():
         answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
         if answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "1200"), strict=True)):
             break

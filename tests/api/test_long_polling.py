@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.api.dead_letters import arn_of, create, redrive
-from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import exchange, json_headers, open_socket, request_bytes
 from tests.api.sqs_clients import Sqs, bodies, rejection
+from tests.waiting import TIMEOUT_SECONDS
 
 RECEIVERS = 1_000
 GROUP = 50

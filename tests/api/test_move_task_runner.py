@@ -25,8 +25,8 @@ from storage.queue_settings import QueueSettings, Redrive
 from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION, Stage, named, turn
-from tests.looks import looks
+from tests.engine.queue_client import ACCOUNT, REGION, QueueClient, queue_name, run_event_loop
+from tests.waiting import poll_until_timeout
 
 HOUR_SECONDS = 3_600
 TASK = "task"
@@ -49,27 +49,27 @@ class AlarmRecordingClock(ManualClock):
 class MoveTask:
     """A task that moves three messages to another queue, and its runner."""
 
-    def __init__(self, stage: Stage, clock: AlarmRecordingClock) -> None:
-        self.stage = stage
+    def __init__(self, client: QueueClient, clock: AlarmRecordingClock) -> None:
+        self.client = client
         self.clock = clock
-        self.runner = MoveTaskRunner(stage.database, clock)
+        self.runner = MoveTaskRunner(client.database, clock)
 
     @property
     def database(self) -> Database:
-        return self.stage.database
+        return self.client.database
 
     @classmethod
     async def prepare(cls, url: str) -> MoveTask:
         clock = AlarmRecordingClock()
-        stage = await Stage.open(url, clock)
-        await stage.beside("destination")
+        client = await QueueClient.open(url, clock)
+        await client.another_queue("destination")
         for body in "abc":
-            await stage.send(body)
-        return cls(stage, clock)
+            await client.send(body)
+        return cls(client, clock)
 
     async def start(self, per_second: int | None) -> None:
-        destination = named("destination")
-        queue = self.stage.queue
+        destination = queue_name("destination")
+        queue = self.client.queue
         await self.database.write(move_tasks.start, TASK, queue, destination, per_second, 3)
         self.runner.run_task(TASK, per_second, self.clock.now_ms())
 
@@ -86,7 +86,7 @@ class MoveTask:
         return found
 
     async def wait_until(self, is_reached: Condition) -> Task:
-        for _ in looks():
+        for _ in poll_until_timeout():
             task = await self.task()
             if is_reached(task):
                 return task
@@ -94,7 +94,7 @@ class MoveTask:
 
     async def wait_for_delays(self, count: int) -> list[float]:
         """Wait until the runner has set `count` alarms; return all delays in seconds."""
-        for _ in looks():
+        for _ in poll_until_timeout():
             if len(self.clock.delays_s) >= count:
                 break
             await self.database.ping()
@@ -104,7 +104,7 @@ class MoveTask:
         """Advance the clock to the alarm of the runner, and wait for its next alarm or the end."""
         alarms = len(self.clock.delays_s)
         self.clock.advance(self.clock.delays_s[-1])
-        for _ in looks():
+        for _ in poll_until_timeout():
             if len(self.clock.delays_s) > alarms or await self.has_ended():
                 return
 
@@ -124,8 +124,8 @@ async def test_account_has_at_most_100_active_tasks(move_task: MoveTask) -> None
     moves = MoveTasks(move_task.database, move_task.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
-    settings = QueueSettings(60_000, Redrive(named("dead"), 1))
-    await move_task.stage.beside("dead")
+    settings = QueueSettings(60_000, Redrive(queue_name("dead"), 1))
+    await move_task.client.another_queue("dead")
     for number in range(100):
         key = (ACCOUNT, REGION, f"source-{number}")
         source = await move_task.database.write(queues.create, *key, STANDARD, {}, {}, settings)
@@ -154,7 +154,7 @@ async def test_task_started_twice_by_the_runner_runs_once(move_task: MoveTask) -
     await move_task.start(1)
     move_task.runner.start()
     await move_task.wait_for_delays(1)
-    await turn()
+    await run_event_loop()
     await move_task.execute()  # runs after any step that is already queued
     assert (await move_task.task()).moved == 1
     assert move_task.clock.delays_s == [1]
@@ -165,11 +165,11 @@ async def test_queue_can_have_a_second_task_after_the_first_completes(
 ) -> None:
     await move_task.start(None)
     await move_task.wait_until(lambda task: task.status == move_tasks.COMPLETED)
-    await move_task.stage.send("d")
-    arguments = (move_task.stage.queue, named("destination"), None, 1)
+    await move_task.client.send("d")
+    arguments = (move_task.client.queue, queue_name("destination"), None, 1)
     await move_task.database.write(move_tasks.start, "second", *arguments)
     move_task.runner.start()
-    for _ in looks():
+    for _ in poll_until_timeout():
         found = await move_task.database.read(move_tasks.find, "second")
         if found is not None and found.status == move_tasks.COMPLETED:
             return
@@ -187,10 +187,10 @@ async def test_failing_step_is_retried_with_growing_delay_and_then_fails_the_tas
     task = await move_task.wait_until(lambda task: task.status == move_tasks.FAILED)
     assert (task.failure, task.moved) == ("InternalFailure", 0)
     assert move_task.clock.delays_s == [1, 2, 4, 8, 16]
-    assert await move_task.stage.counts() == (3, 0, 0)
+    assert await move_task.client.counts() == (3, 0, 0)
     assert "rejected" in caplog.text
     await move_task.execute("DROP TRIGGER reject")
-    queue = move_task.stage.queue
+    queue = move_task.client.queue
     await move_task.database.write(move_tasks.start, "another", queue, None, None, 3)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, receive, rejection
-from tests.looks import looks
+from tests.waiting import poll_until_timeout
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def list_tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]
 
 def wait_until_ended(sqs: Sqs, dead: str) -> dict[str, Any]:
     """Wait until the only listed task ends, and return it."""
-    for _ in looks():
+    for _ in poll_until_timeout():
         (task,) = list_tasks(sqs, dead)
         if task["Status"] not in {"RUNNING", "CANCELLING"}:
             return task

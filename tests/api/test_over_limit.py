@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.api.databases import NewDatabase
 from tests.api.dead_letters import create
-from tests.api.live_server import TIMEOUT_SECONDS, AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Sqs, bodies, rejection
+from tests.databases import NewDatabase
+from tests.waiting import TIMEOUT_SECONDS
 
 LIMIT = 3
 TOO_MANY = (

@@ -10,10 +10,10 @@ from pathlib import Path
 from statistics import quantiles
 from time import perf_counter
 
-from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import exchange
 from tests.api.server_process import ServerProcess
 from tests.bench.client import Answer, Connection, json_request, queue_url
+from tests.waiting import TIMEOUT_SECONDS
 
 LIMIT = 20
 CLIENTS = 300

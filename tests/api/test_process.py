@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.api.databases import execute
-from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
 from tests.api.sqs_clients import Clients, Sqs, bodies, json_client, receive_all, rejection
+from tests.databases import execute
+from tests.waiting import TIMEOUT_SECONDS
 
 ACKNOWLEDGED = 1_000
 """Acknowledged messages before the server is killed."""

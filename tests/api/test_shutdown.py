@@ -13,10 +13,10 @@ from time import perf_counter
 
 import pytest
 
-from tests.api.live_server import TIMEOUT_SECONDS
 from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import ServerProcess
 from tests.api.sqs_clients import Clients, json_client, receive_all
+from tests.waiting import TIMEOUT_SECONDS
 
 CLIENTS = 24
 ACKNOWLEDGED = 400

@@ -1,4 +1,4 @@
-"""The database in memory, for test suites of others: one connection that does everything."""
+"""The database in memory: one connection for all reads and writes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from storage.messages import dropped_queues
-from tests.engine.stage import Stage, turn
+from tests.engine.queue_client import QueueClient, run_event_loop
+from tests.waiting import TIMEOUT_SECONDS
 
 
 @pytest_asyncio.fixture
-async def memory() -> AsyncIterator[Stage]:
-    stage = await Stage.open("sqlite://")
-    yield stage
-    await stage.database.close()
+async def memory() -> AsyncIterator[QueueClient]:
+    """Yield a client of an empty queue of an in-memory database."""
+    client = await QueueClient.open("sqlite://")
+    yield client
+    await client.database.close()
 
 
-async def test_messages_come_and_go_in_memory(memory: Stage) -> None:
+async def test_in_memory_database_sends_receives_deletes_and_purges(memory: QueueClient) -> None:
     await memory.send("a", "b")
     await memory.send("delayed", delay_s=10)
     assert await memory.counts() == (2, 0, 1)
@@ -37,7 +39,7 @@ async def test_messages_come_and_go_in_memory(memory: Stage) -> None:
     assert await memory.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
-async def test_reads_and_writes_in_memory_take_turns(memory: Stage) -> None:
+async def test_concurrent_reads_and_writes_in_memory_succeed(memory: QueueClient) -> None:
     async def cycle(body: str) -> None:
         for _ in range(10):
             await memory.send(body)
@@ -52,39 +54,39 @@ async def test_reads_and_writes_in_memory_take_turns(memory: Stage) -> None:
     assert await memory.counts() == (0, 0, 0)
 
 
-async def test_a_read_in_memory_does_not_see_half_a_write(memory: Stage) -> None:
-    seen = await asyncio.gather(
-        *(memory.send(*"abc") if turn % 2 else memory.counts() for turn in range(40))
+async def test_read_in_memory_sees_no_uncommitted_write(memory: QueueClient) -> None:
+    results = await asyncio.gather(
+        *(memory.send(*"abc") if number % 2 else memory.counts() for number in range(40))
     )
-    assert {sum(counts) % 3 for counts in seen[::2]} == {0}
+    assert {sum(counts) % 3 for counts in results[::2]} == {0}
 
 
-async def test_a_read_that_takes_its_time_is_not_interrupted(memory: Stage) -> None:
+async def test_write_in_memory_waits_for_a_slow_read(memory: QueueClient) -> None:
     begun, done = threading.Event(), threading.Event()
 
-    def look(connection: sa.Connection) -> int | None:
+    def read_slowly(connection: sa.Connection) -> int | None:
         begun.set()
-        done.wait(5)
+        done.wait(TIMEOUT_SECONDS)
         return connection.scalar(sa.select(sa.literal(1)))
 
     engine: Any = memory.database._engine
     engine._is_quick = False
-    reading = asyncio.create_task(memory.database.read(look))
-    await asyncio.to_thread(begun.wait, 5)
+    reading = asyncio.create_task(memory.database.read(read_slowly))
+    await asyncio.to_thread(begun.wait, TIMEOUT_SECONDS)
     engine._is_quick = True
     sending = asyncio.create_task(memory.send("a"))
-    await turn()
+    await run_event_loop()
     done.set()
     assert await reading == 1
     await sending
     assert await memory.bodies() == ["a"]
 
 
-async def test_databases_in_memory_are_apart_and_end_with_the_process(memory: Stage) -> None:
-    other = await Stage.open("sqlite://")
+async def test_each_in_memory_database_is_separate(memory: QueueClient) -> None:
+    other = await QueueClient.open("sqlite://")
     await memory.send("a")
     assert await other.bodies() == []
     await other.database.close()
-    again = await Stage.open("sqlite://")
+    again = await QueueClient.open("sqlite://")
     assert await again.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
     await again.database.close()

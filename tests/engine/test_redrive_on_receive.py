@@ -1,109 +1,75 @@
-"""Dead-letter queues: when a message is moved there, what it keeps, and what it begins anew."""
+"""Dead-letter queues: when a receive moves a message there, and what the message keeps."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-import sqlalchemy as sa
 
 from storage import queues
-from storage.messages.commands import Received
-from storage.schema import bodies, messages
+from storage.schema import messages
 from storage.sql.driver import Driver
+from tests.engine.dead_letters import KINDS, create_pair, exhaust, locations, send
+from tests.engine.queue_client import QueueClient, fifo_message, new_message, tenant_message
 from tests.engine.receivers import Receivers
 from tests.engine.recorder import Watcher, recording, watching
-from tests.engine.stage import Stage, fifo_message, new_message, tenant_message
-
-KINDS = pytest.mark.parametrize("kind", ["standard", "fifo"])
-
-
-async def pair(stage: Stage, kind: str, maximum_receives: int = 1) -> tuple[Stage, Stage]:
-    """Give a queue and its dead-letter queue."""
-    source, target = await stage.beside("source", kind), await stage.beside("target", kind)
-    await source.redrive_to("target", maximum_receives)
-    return source, target
-
-
-async def send(stage: Stage, *names: str) -> None:
-    group = stage.send if stage.queue.kind == "standard" else lambda *n: stage.send_to("g", *n)
-    await group(*names)
-
-
-async def exhaust(stage: Stage, times: int = 1) -> list[Received]:
-    for _ in range(times):
-        received = await stage.receive(timeout_s=0)
-    stage.clock.advance(0.001)
-    return received
-
-
-async def places(stage: Stage) -> dict[str, list[int]]:
-    """Tell in which queues the state and the content of each body are."""
-
-    def look(connection: sa.Connection) -> dict[str, list[int]]:
-        content = {row.id: row for row in connection.execute(sa.select(bodies))}
-        found: dict[str, list[int]] = {row.body: [] for row in content.values()}
-        for row in connection.execute(sa.select(messages)):
-            assert content[row.id].queue_id == row.queue_id
-            found[content[row.id].body].append(row.queue_id)
-        return found
-
-    return await stage.database.read(look)
 
 
 @KINDS
 @pytest.mark.parametrize("maximum_receives", [1, 2, 5])
-async def test_the_receive_after_the_last_allowed_moves(
-    stage: Stage, kind: str, maximum_receives: int
+async def test_receive_after_the_last_allowed_one_moves_the_message(
+    client: QueueClient, kind: str, maximum_receives: int
 ) -> None:
-    source, target = await pair(stage, kind, maximum_receives)
+    source, target = await create_pair(client, kind, maximum_receives)
     await send(source, "a")
     for _ in range(maximum_receives):
         assert await source.bodies() == ["a"]
-        stage.clock.advance(30)
+        client.clock.advance(30)
         assert await target.bodies() == []
-    assert await places(stage) == {"a": [source.queue.id]}
+    assert await locations(client) == {"a": [source.queue.id]}
     assert await source.bodies() == []
     (moved,) = await target.receive()
     assert (moved.body, moved.receipt.receive_count) == ("a", maximum_receives + 1)
-    assert await places(stage) == {"a": [target.queue.id]}
+    assert await locations(client) == {"a": [target.queue.id]}
     assert (await source.counts(), await target.counts()) == ((0, 0, 0), (0, 1, 0))
 
 
 @KINDS
-async def test_a_move_is_part_of_the_receives_transaction(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind)
+async def test_messages_are_moved_in_the_transaction_of_the_receive(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind)
     await send(source, *"abc")
     await exhaust(source)
-    with recording() as heard:
+    with recording() as record:
         await source.receive()
-    assert (heard.commits, heard.rollbacks) == (1, 0)
-    assert await places(stage) == {body: [target.queue.id] for body in "abc"}
+    assert (record.commits, record.rollbacks) == (1, 0)
+    assert await locations(client) == {body: [target.queue.id] for body in "abc"}
 
 
 @KINDS
-async def test_a_receive_that_fails_moves_nothing(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind)
+async def test_failed_receive_moves_nothing(client: QueueClient, kind: str) -> None:
+    source, target = await create_pair(client, kind)
     await send(source, "a")
     await exhaust(source)
 
-    def break_off(_driver: Driver, text: str, *_: object) -> None:
+    def fail(_driver: Driver, text: str, *_: object) -> None:
         if text.startswith("UPDATE bodies"):
             raise RuntimeError
 
-    with watching(Watcher(statement=break_off)), pytest.raises(RuntimeError):
+    with watching(Watcher(statement=fail)), pytest.raises(RuntimeError):
         await source.receive()
-    assert await places(stage) == {"a": [source.queue.id]}
+    assert await locations(client) == {"a": [source.queue.id]}
     assert (await source.counts(), await target.counts()) == ((1, 0, 0), (0, 0, 0))
     assert await source.bodies() == []
     assert await target.bodies() == ["a"]
 
 
 @KINDS
-async def test_what_is_not_exhausted_is_given_by_the_receive_that_moves(
-    stage: Stage, kind: str
+async def test_receive_moves_exhausted_messages_and_returns_the_others(
+    client: QueueClient, kind: str
 ) -> None:
-    source, target = await pair(stage, kind)
+    source, target = await create_pair(client, kind)
     await send(source, *"ab")
     await exhaust(source)
     await send(source, "c")
@@ -112,16 +78,16 @@ async def test_what_is_not_exhausted_is_given_by_the_receive_that_moves(
 
 
 @KINDS
-async def test_hundreds_of_exhausted_messages_do_not_hide_one_that_is_not(
-    stage: Stage, kind: str
+async def test_receive_finds_a_message_behind_hundreds_of_exhausted_ones(
+    client: QueueClient, kind: str
 ) -> None:
-    source, target = await pair(stage, kind)
+    source, target = await create_pair(client, kind)
     for first in range(0, 600, 10):
         await send(source, *(f"{n}" for n in range(first, first + 10)))
-    await stage.database.write(
+    await client.database.write(
         lambda tx: tx.connection.execute(messages.update().values(receive_count=1))
     )
-    stage.clock.advance(1)
+    client.clock.advance(1)
     await send(source, "fresh")
     assert await source.bodies(1) == ["fresh"]
     assert await target.counts() == (600, 0, 0)
@@ -130,12 +96,14 @@ async def test_hundreds_of_exhausted_messages_do_not_hide_one_that_is_not(
 
 
 @KINDS
-async def test_what_a_move_keeps_and_what_it_changes(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind)
+async def test_moved_message_keeps_its_content_and_gets_a_new_number(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind)
     message = fifo_message("a", "group") if kind == "fifo" else tenant_message("a", "group")
-    await source.database.submit(source.sending(message))
+    await source.database.submit(source.send_command(message))
     (before,) = await exhaust(source)
-    stage.clock.advance(100)
+    client.clock.advance(100)
     await source.receive()
     (after,) = await target.receive()
     kept = ("message_id", "body", "envelope", "group_id", "is_ordered", "first_received_at_ms")
@@ -148,21 +116,21 @@ async def test_what_a_move_keeps_and_what_it_changes(stage: Stage, kind: str) ->
 
 
 @pytest.mark.parametrize(("kind", "lives"), [("standard", False), ("fifo", True)])
-async def test_retention_goes_on_for_standard_and_begins_anew_for_fifo(
-    stage: Stage, kind: str, lives: bool
+async def test_move_restarts_the_retention_in_fifo_queues_only(
+    client: QueueClient, kind: str, lives: bool
 ) -> None:
-    source, target = await pair(stage, kind)
+    source, target = await create_pair(client, kind)
     await send(source, "a")
     await exhaust(source)
-    stage.clock.advance(100_000)
+    client.clock.advance(100_000)
     await source.receive()
-    stage.clock.advance(target.retention_s - 100_000)
+    client.clock.advance(target.retention_s - 100_000)
     assert await target.bodies() == (["a"] if lives else [])
 
 
 @KINDS
-async def test_old_receipts_of_a_moved_message_name_nothing(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind)
+async def test_receipts_from_before_a_move_have_no_effect(client: QueueClient, kind: str) -> None:
+    source, target = await create_pair(client, kind)
     await send(source, "a")
     (before,) = await exhaust(source)
     await source.receive()
@@ -172,8 +140,8 @@ async def test_old_receipts_of_a_moved_message_name_nothing(stage: Stage, kind: 
 
 
 @KINDS
-async def test_dead_letter_queues_can_be_chained(stage: Stage, kind: str) -> None:
-    chain = [await stage.beside(name, kind) for name in ("q1", "q2", "q3")]
+async def test_dead_letter_queues_can_be_chained(client: QueueClient, kind: str) -> None:
+    chain = [await client.another_queue(name, kind) for name in ("q1", "q2", "q3")]
     await chain[0].redrive_to("q2", 1)
     await chain[1].redrive_to("q3", 2)
     await send(chain[0], "a")
@@ -187,10 +155,10 @@ async def test_dead_letter_queues_can_be_chained(stage: Stage, kind: str) -> Non
 
 
 @KINDS
-async def test_a_chain_is_walked_in_one_drain_without_losing_anything(
-    stage: Stage, kind: str
+async def test_message_moves_through_a_chain_of_queues_in_one_batch(
+    client: QueueClient, kind: str
 ) -> None:
-    chain = [await stage.beside(name, kind) for name in ("q1", "q2", "q3")]
+    chain = [await client.another_queue(name, kind) for name in ("q1", "q2", "q3")]
     await chain[0].redrive_to("q2", 1)
     await chain[1].redrive_to("q3", 1)
     await send(chain[0], *"abc")
@@ -203,10 +171,10 @@ async def test_a_chain_is_walked_in_one_drain_without_losing_anything(
 
 @KINDS
 @pytest.mark.parametrize("target", ["source", "never-was"], ids=["itself", "missing"])
-async def test_a_queue_without_another_to_move_to_delivers_on(
-    stage: Stage, kind: str, target: str
+async def test_queue_with_invalid_dead_letter_queue_delivers_its_messages(
+    client: QueueClient, kind: str, target: str
 ) -> None:
-    source, _ = await pair(stage, kind)
+    source, _ = await create_pair(client, kind)
     await source.redrive_to(target, 1)
     await send(source, *"ab")
     for count in range(1, 5):
@@ -215,7 +183,7 @@ async def test_a_queue_without_another_to_move_to_delivers_on(
     assert (await source.counts())[0] == 2
 
 
-async def test_a_group_keeps_its_order_when_there_is_nowhere_to_move_to(fifo: Stage) -> None:
+async def test_missing_dead_letter_queue_does_not_reorder_a_group(fifo: QueueClient) -> None:
     await fifo.redrive_to("never-was", 1)
     await fifo.send_to("g", *"abc")
     await fifo.bodies(1, timeout_s=0)
@@ -223,31 +191,33 @@ async def test_a_group_keeps_its_order_when_there_is_nowhere_to_move_to(fifo: St
 
 
 @KINDS
-async def test_a_deleted_dead_letter_queue_lets_its_source_deliver_on(
-    stage: Stage, kind: str
+async def test_source_of_deleted_dead_letter_queue_delivers_its_messages(
+    client: QueueClient, kind: str
 ) -> None:
-    source, target = await pair(stage, kind)
+    source, target = await create_pair(client, kind)
     await send(source, "a")
     await exhaust(source)
-    await stage.database.write(queues.delete, target.queue)
+    await client.database.write(queues.delete, target.queue)
     assert await source.bodies() == ["a"]
 
 
 @KINDS
-async def test_who_waits_for_the_dead_letter_queue_is_woken(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind)
+async def test_moved_message_wakes_receiver_of_the_dead_letter_queue(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind)
     await send(source, *"ab")
     await exhaust(source)
-    room = Receivers(target)
-    await room.enter(3, maximum=1 if kind == "standard" else 2)
+    receivers = Receivers(target)
+    await receivers.start(3, maximum=1 if kind == "standard" else 2)
     await source.receive()
     expected = [["a"], ["b"], None] if kind == "standard" else [["a", "b"], None, None]
-    assert await room.answers() == expected
-    await room.empty()
+    assert await receivers.answers() == expected
+    await receivers.cancel_all()
 
 
-async def test_a_group_is_moved_in_order_and_can_be_used_afterwards(fifo: Stage) -> None:
-    source, target = await pair(fifo, "fifo")
+async def test_group_is_moved_in_order_and_can_be_used_afterwards(fifo: QueueClient) -> None:
+    source, target = await create_pair(fifo, "fifo")
     await source.send_to("g", *"abc")
     await source.send_to("h", "d")
     await exhaust(source)
@@ -261,8 +231,8 @@ async def test_a_group_is_moved_in_order_and_can_be_used_afterwards(fifo: Stage)
     assert await target.bodies() == []
 
 
-async def test_moved_messages_go_behind_those_of_their_group(fifo: Stage) -> None:
-    source, target = await pair(fifo, "fifo")
+async def test_moved_messages_follow_those_of_their_group(fifo: QueueClient) -> None:
+    source, target = await create_pair(fifo, "fifo")
     await source.send_to("g", "a")
     await exhaust(source)
     await target.send_to("g", "z")
@@ -273,8 +243,8 @@ async def test_moved_messages_go_behind_those_of_their_group(fifo: Stage) -> Non
     assert await target.bodies() == ["z", "a"]
 
 
-async def test_exhausted_messages_behind_one_in_flight_are_not_moved_yet(fifo: Stage) -> None:
-    source, target = await pair(fifo, "fifo", 2)
+async def test_exhausted_messages_behind_one_in_flight_are_not_moved(fifo: QueueClient) -> None:
+    source, target = await create_pair(fifo, "fifo", 2)
     await source.send_to("g", *"abc")
     await exhaust(source)
     received = await source.receive()
@@ -287,51 +257,55 @@ async def test_exhausted_messages_behind_one_in_flight_are_not_moved_yet(fifo: S
     assert await target.bodies() == ["b", "c"]
 
 
-async def test_messages_in_flight_are_not_moved_however_often_received(stage: Stage) -> None:
-    source, target = await pair(stage, "standard")
+async def test_exhausted_message_in_flight_is_not_moved(client: QueueClient) -> None:
+    source, target = await create_pair(client, "standard")
     await source.send("a")
     await source.receive(timeout_s=10)
     assert await source.bodies() == []
     assert await target.counts() == (0, 0, 0)
 
 
-async def test_an_expired_message_is_not_moved(stage: Stage) -> None:
-    source, target = await pair(stage, "standard")
+async def test_expired_message_is_not_moved(client: QueueClient) -> None:
+    source, target = await create_pair(client, "standard")
     await source.send("a")
     await exhaust(source)
-    stage.clock.advance(source.retention_s)
+    client.clock.advance(source.retention_s)
     assert await source.bodies() == []
-    assert (await stage.rows())["messages"] == 0
+    assert (await client.rows())["messages"] == 0
     assert await target.counts() == (0, 0, 0)
 
 
-async def test_equal_deduplication_ids_do_not_meet_in_the_dead_letter_queue(fifo: Stage) -> None:
-    target = await fifo.beside("target")
+async def test_moved_messages_are_not_deduplicated(
+    fifo: QueueClient,
+) -> None:
+    target = await fifo.another_queue("target")
     for name in ("q1", "q2"):
-        source = await fifo.beside(name)
+        source = await fifo.another_queue(name)
         await source.redrive_to("target", 1)
-        await source.database.submit(source.sending(fifo_message(name, "g", "same")))
+        await source.database.submit(source.send_command(fifo_message(name, "g", "same")))
         await exhaust(source)
         assert await source.bodies() == []
     assert await target.bodies() == ["q1", "q2"]
 
 
 @KINDS
-async def test_a_busy_pair_never_has_a_message_twice_or_not_at_all(stage: Stage, kind: str) -> None:
-    source, target = await pair(stage, kind, 2)
+async def test_each_message_is_in_one_queue_under_concurrent_receives(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind, 2)
     sent = 0
     for number in range(25):
         make = fifo_message if kind == "fifo" else new_message
         messages = [make(f"{sent + n}") for n in range(4)]
         sent += 4
         await asyncio.gather(
-            source.database.submit(source.sending(*messages)),
+            source.database.submit(source.send_command(*messages)),
             source.receive(3, timeout_s=number % 3),
             target.receive(2, timeout_s=0),
             source.receive(2, timeout_s=0),
         )
-        stage.clock.advance(0.5)
-        found = await places(stage)
+        client.clock.advance(0.5)
+        found = await locations(client)
         assert len(found) == sent
         assert all(len(queue_ids) == 1 for queue_ids in found.values())
     assert sum(await source.counts()) + sum(await target.counts()) == sent
