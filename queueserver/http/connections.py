@@ -1,7 +1,7 @@
 """Client connections: how many are accepted, and how long each may take for what it does.
 
-A client that stalls, sends slowly or never reads is disconnected after a bounded time. A client
-that waits for a message, or is idle between two requests, is not.
+A client that stalls, sends slowly or never reads is disconnected after a bounded time, and an idle
+one after `--idle-timeout`. A client that waits for a message is not disconnected.
 
 The classes here extend aiohttp's, because its public interface cannot bound a client that sends
 headers slowly or never reads. They use these private attributes of aiohttp 3.14, and no other
