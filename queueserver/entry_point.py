@@ -2,7 +2,7 @@
 
 The wheel has one top-level name: the two packages lie inside `queueserver`, where no other project
 meets them. Only the process that runs the command can import them. Importing this module, or any
-part of `queueserver` that a library offers, changes nothing in the importing process.
+other part of `queueserver`, changes nothing in the importing process.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class OwnPackages:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    _forget_foreign_packages()
+    _remove_foreign_packages()
     sys.meta_path.insert(0, OwnPackages())
     from queueserver.cli import main as run
 
     return run()
 
 
-def _forget_foreign_packages() -> None:
+def _remove_foreign_packages() -> None:
     """Remove modules of these names that a sitecustomize or a .pth file has imported already."""
     for name in list(sys.modules):
         if name.partition(".")[0] in _NAMES:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
-POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss_at_any_moment"
+POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss"
 KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
 STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
 FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
