@@ -32,15 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = _COMMANDS.get(arguments[0]) if arguments else None
     try:
-        return command(arguments[1:]) if command else _serve(arguments)
+        return command(arguments[1:]) if command else _serve(arguments, "queueserver")
     except (ConfigError, StartError, DatabaseUnusable) as error:
         sys.stderr.write(f"queueserver: error: {one_line(str(error))}\n")
         return 2
 
 
-def _serve(argv: Sequence[str]) -> int:
+def _serve(argv: Sequence[str], program: str = "queueserver serve") -> int:
     """Run the server until SIGTERM or SIGINT."""
-    config = load(parse(argv), os.environ)
+    config = load(parse(argv, program), os.environ)
     start_logging(config.log_level, config.log_format)
     return run(config)
 
@@ -76,16 +76,16 @@ def _check(argv: Sequence[str]) -> int:
 _COMMANDS = {"serve": _serve, "backup": _back_up, "check": _check}
 
 
-def parse(argv: Sequence[str]) -> dict[str, str]:
+def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
     """Parse the flags of `serve`; return those that were given, by the names of their settings.
 
-    Their values are not checked.
+    Their values are not checked. `program` is the command as the user typed it, for `--help`.
 
     Raises:
         ConfigError: there is no such flag, or it lacks its value.
     """
     parser = _Parser(
-        prog="queueserver",
+        prog=program,
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
         epilog="`queueserver serve` is the same as `queueserver`. "
         "`queueserver backup --help` explains how to copy a SQLite database in use, "

@@ -1,4 +1,4 @@
-"""The system clock: the only module that asks what time it is.
+"""The system clock: the only module that reads the time.
 
 Everything else gets the time as an argument, in milliseconds since the epoch.
 """
@@ -32,8 +32,8 @@ _NS_PER_MS = 1_000_000
 class SystemClock:
     """Implements `storage.clock.Clock` with the machine's clock, until `adjust` gives a better one.
 
-    The servers of one PostgreSQL database follow the database's clock, whatever their own clocks
-    say. Between two adjustments, the monotonic clock measures the time that passes.
+    All servers of one PostgreSQL database follow the database's clock instead of their own clocks.
+    Between two adjustments, the monotonic clock measures the time that passes.
 
     The time never goes back. If the source clock is set back, time continues from where it was, at
     nine tenths of its speed, until the source has caught up: a message that has become visible
@@ -43,7 +43,7 @@ class SystemClock:
     def __init__(self) -> None:
         self._offset_ns: int | None = None
         """The adjusted time less the monotonic clock; None before the first adjustment."""
-        # The last time that was returned, and the monotonic clock then. Threads ask for the time,
+        # The last time that was returned, and the monotonic clock then. Threads read the time,
         # too: they read and write both values as one tuple, and the last writer has the latest.
         self._last = (0, time.monotonic_ns())
         self._lag_ns = 0
@@ -107,9 +107,10 @@ class SystemClock:
             )
 
     def raise_floor(self, reached_ms: int, /) -> None:
-        """Never return less than `reached_ms`, a time that a server of this database has reached.
+        """Raise the time floor to `reached_ms`; the clock never returns less than its floor.
 
-        It may be one of an earlier process, or of another server.
+        `reached_ms` is a time that a server of this database has reached: an earlier process of
+        this server, or another server.
         """
         monotonic_ns = time.monotonic_ns()
         if reached_ms * _NS_PER_MS > self._floor_ns(monotonic_ns):

@@ -1,4 +1,4 @@
-"""The request context: what an action knows about a request beside its parameters."""
+"""The request context: the data of a request besides the parameters of its action."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ANONYMOUS = ""
 
 # `gc=False`: a context holds only strings, so it can be part of no reference cycle.
 class RequestContext(msgspec.Struct, frozen=True, gc=False):
-    """Who sent a request, for which account and region, and how to answer it.
+    """The sender of a request, its account and region, and the data that the response needs.
 
     `account` (12 digits) and `region` are those that queue names without an account mean.
     `base_url` is the scheme and host of the queue URLs in the response, without a final slash.

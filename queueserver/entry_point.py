@@ -38,14 +38,14 @@ class OwnPackages:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    _forget_foreign_packages()
+    _remove_foreign_packages()
     sys.meta_path.insert(0, OwnPackages())
     from queueserver.cli import main as run
 
     return run()
 
 
-def _forget_foreign_packages() -> None:
+def _remove_foreign_packages() -> None:
     """Remove modules of these names that a sitecustomize or a .pth file has imported already."""
     for name in list(sys.modules):
         if name.partition(".")[0] in _NAMES:

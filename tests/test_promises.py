@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
-POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss_at_any_moment"
+POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss"
 KILLED = "api/test_process.py::test_acknowledged_messages_survive_kill_9"
 STOPS = "api/test_shutdown.py::test_stop_under_load_answers_received_requests_and_loses_no_message"
 FULL = "api/test_disk_failures.py::test_full_disk_rejects_sends_answers_reads_and_loses_no_message"

@@ -32,7 +32,17 @@ class MoveTasks:
     async def start_message_move_task(
         self, context: RequestContext, request: actions.StartMessageMoveTask
     ) -> actions.StartMessageMoveTaskResult:
-        """Start moving a dead-letter queue's messages to their sources or to another queue."""
+        """Start moving a dead-letter queue's messages to their sources or to another queue.
+
+        AWS: one task per source queue can run at a time.
+
+        Raises:
+            MissingParameter: the source ARN is empty.
+            InvalidParameterValue: the source is not a dead-letter queue or has a running task, the
+                destination is the source or of another type, or a parameter is not valid.
+            ResourceNotFoundException: the source or the destination does not exist.
+            OverLimit: the account has too many active tasks.
+        """
         if request.max_number_of_messages_per_second is not None:
             move_task_parameters.check_messages_per_second(
                 request.max_number_of_messages_per_second
@@ -66,7 +76,13 @@ class MoveTasks:
         return actions.StartMessageMoveTaskResult(TaskHandle(task_id, _arn(source)).encode())
 
     async def _check_quota(self, account: str) -> None:
-        """Reject a task beyond the account's quota; tasks that start at the same time may pass."""
+        """Reject a task beyond the account's quota.
+
+        Two tasks that start at the same time do not count each other, so they may exceed it.
+
+        Raises:
+            OverLimit: the account has too many active tasks.
+        """
         active = await self._database.read(move_tasks.active)
         count = sum(task.account == account for task in active)
         move_task_parameters.check_active_move_tasks(count)
@@ -104,7 +120,13 @@ class MoveTasks:
     async def cancel_message_move_task(
         self, context: RequestContext, request: actions.CancelMessageMoveTask
     ) -> actions.CancelMessageMoveTaskResult:
-        """Cancel a task; its current step still moves some messages."""
+        """Cancel a task; its current step still moves some messages.
+
+        Raises:
+            MissingParameter: the handle is empty.
+            InvalidParameterValue: the task has ended, or the handle is not valid.
+            ResourceNotFoundException: there is no such task.
+        """
         handle = move_task_parameters.parse_task_handle(request.task_handle)
         source = await self._find_queue(context, handle.source_arn, "SourceArn")
         task = None

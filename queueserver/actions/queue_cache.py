@@ -29,7 +29,7 @@ _MAXIMUM_URL_CHARACTERS = 500
 
 
 class CachedQueue:
-    """What the actions on messages need of a queue, as it was when it was read."""
+    """The part of a queue's state that the actions on messages use, as of the last read."""
 
     __slots__ = ("arn", "attributes", "id", "kind", "name", "revision")
 
@@ -71,7 +71,7 @@ class QueueCache:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Run `action(queue, ...)` with the cached queue, and again whenever that was stale.
+        """Run `action(queue, ...)` with the cached queue; repeat it if that was stale.
 
         An action that rejects the request may have done so because the entry is stale. The entry
         is compared with the database before the error is raised.
@@ -101,7 +101,7 @@ class QueueCache:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> None:
-        """Run `change(queue, ...)` with the current queue, and again if another change was first.
+        """Run `change(queue, ...)` with the current queue; repeat it after a concurrent change.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
@@ -113,7 +113,7 @@ class QueueCache:
                 await change(queue, *args, **kwargs)
             except QueueChanged:
                 continue
-            # The entry would be found stale, but only by a next request, which may never come.
+            # The next request would remove the stale entry, but it may never come.
             self._entries.pop((queue_url, context.account, context.region), None)
             return
 

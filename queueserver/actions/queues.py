@@ -129,7 +129,12 @@ class Queues:
     async def get_queue_url(
         self, context: RequestContext, request: actions.GetQueueUrl
     ) -> actions.GetQueueUrlResult:
-        """Look up a queue by name, in the given account or in that of the request context."""
+        """Look up a queue by name, in the given account or in that of the request context.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue.
+            InvalidParameterValue: the name is missing or empty.
+        """
         if not request.queue_name:
             queue_parameters.check_queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or context.account

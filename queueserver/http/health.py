@@ -16,7 +16,7 @@ class Health:
         self._database = database
 
     async def handle(self, _: web.BaseRequest) -> web.StreamResponse:
-        """Ask the database for a trivial answer, and report whether it came."""
+        """Run a trivial query and report whether the database answers."""
         try:
             await self._database.ping()
         except DatabaseUnavailable:

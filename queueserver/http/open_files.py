@@ -8,13 +8,13 @@ import resource
 log = logging.getLogger(__name__)
 
 SPARE_CONNECTIONS = 10
-"""One connection in so many is accepted beyond the limit, to be answered with 503."""
+"""The limit divided by this is how many further connections the server answers with 503."""
 
 _OWN_FILES = 100
-"""Open files that are no client's: the database's, and those that libraries open briefly."""
+"""Number of open files reserved for the database and for libraries, not for clients."""
 
 _WANTED_FILES = 1_048_576
-"""What the process asks for where the system sets no limit."""
+"""Number of open files that the process requests if the system has no limit."""
 
 
 def raise_limit() -> None:

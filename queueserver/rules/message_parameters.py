@@ -30,7 +30,7 @@ _WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this qu
 
 
 class BatchEntry(Protocol):
-    """What the entries of every batch action have in common."""
+    """An entry of any batch action."""
 
     @property
     def id(self) -> str | None:

@@ -104,7 +104,7 @@ class Load(NamedTuple):
 
 
 Step = Callable[[Connection, int], Awaitable[int]]
-"""One turn of a worker: takes its connection and number, and returns how many requests it made."""
+"""One step of a worker: takes its connection and number, and returns its number of requests."""
 
 
 async def run(url: str, connections: int, turns: int, step: Step) -> Load:

@@ -1,6 +1,6 @@
 """pgbench: PostgreSQL's throughput for clients that share nothing.
 
-An application that keeps a queue in a table of its own reaches this, with as many connections as
+An application with its own queue table reaches this rate with as many connections as
 the benchmark has clients. There is no group commit: each operation waits for its own COMMIT.
 """
 

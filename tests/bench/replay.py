@@ -2,7 +2,7 @@
 
 The engine works on one database, and its statements are recorded; then they run again on a new
 database, in the same transactions and on one connection. Both databases start alike, so that the
-statements meet the same rows. What remains is the cost of the driver and of PostgreSQL.
+statements meet the same rows. The result is the cost of the driver and of PostgreSQL.
 """
 
 from __future__ import annotations

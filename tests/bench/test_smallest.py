@@ -12,22 +12,22 @@ from tests.bench.scenarios import Result
 FACTS = 14
 
 
-def test_every_scenario_runs_and_stands_in_the_table() -> None:
+def test_every_scenario_runs_and_is_in_the_table() -> None:
     arguments = argparse.Namespace(size="smallest", only=None, database=None, endpoint=None)
     results, facts = asyncio.run(measure(arguments))
-    stand_in_the_table(results)
+    are_in_the_table(results)
     assert len({fact.name for fact in facts}) == len(facts) == FACTS
 
 
-def test_a_postgresql_is_measured_beside_its_own_ceilings(postgresql: str) -> None:
+def test_postgresql_is_measured_with_its_own_ceilings(postgresql: str) -> None:
     arguments = argparse.Namespace(
         size="smallest", only=["cycles"], database=postgresql, endpoint=None
     )
     results, _ = asyncio.run(measure(arguments))
-    stand_in_the_table(results)
+    are_in_the_table(results)
 
 
-def stand_in_the_table(results: Sequence[Result]) -> None:
+def are_in_the_table(results: Sequence[Result]) -> None:
     names = [result.name for result in results]
     assert len(set(names)) == len(names)
     assert all(result.per_second > 0 for result in results)

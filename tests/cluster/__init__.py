@@ -1,1 +1,1 @@
-"""Run several servers on one PostgreSQL, disturb them, and check what their clients saw."""
+"""Run several servers on one PostgreSQL, disturb them, and check their clients' history."""

@@ -11,9 +11,9 @@ _CHUNK_BYTES = 65_536
 
 
 class Balancer:
-    """Listens on a port of its own inside its `async with` block.
+    """Listens on its own port inside its `async with` block.
 
-    It skips a server that refuses a connection. It knows nothing of HTTP, and repeats nothing.
+    It skips a server that it cannot connect to. It does not read the bytes, and retries nothing.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Producers and consumers that call random servers, whatever happens to the servers."""
+"""Producers and consumers that call random servers, also while servers fail."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Load:
         self._is_done = False
 
     async def run(self, is_over: asyncio.Event | None = None) -> None:
-        """Create the queue and let all clients work; producers go on at least until `is_over`."""
+        """Create the queue and run all clients; producers continue at least until `is_over`."""
         async with self._client(0) as client:
             attributes = {"FifoQueue": "true"} if self.is_fifo else {}
             await client.call_until_done(
@@ -121,7 +121,7 @@ class Load:
         return len(messages)
 
     def _expect(self, message: NewMessage) -> None:
-        """Note that a send was acknowledged, which may be after the message's deletion."""
+        """Record that a send was acknowledged, which may be after the message's deletion."""
         if message.body not in self._deleted:
             self._not_deleted.add(message.body)
 
@@ -145,7 +145,7 @@ class Load:
                 self._is_done = self._is_done or self._has_finished()
 
     def _has_finished(self) -> bool:
-        """Return whether all messages are deleted, or the missing ones will not come any more."""
+        """Return whether all messages are deleted, or no more messages will be delivered."""
         if self._producing:
             return False
         quiet_seconds = time.monotonic() - self._last_delivery
@@ -155,7 +155,7 @@ class Load:
 
 
 async def run_disturbed(loads: Sequence[Load], disturb: Callable[[], Awaitable[None]]) -> None:
-    """Run loads while `disturb` runs, and let them finish what they have begun."""
+    """Run loads while `disturb` runs, and wait until they have finished."""
     is_over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         for load in loads:

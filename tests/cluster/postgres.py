@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 class Postgres:
-    """One PostgreSQL server on a port of its own; `durable` makes it sync, as in production."""
+    """One PostgreSQL server on its own port; `durable` makes it sync, as in production."""
 
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self.directory = directory
@@ -61,7 +61,7 @@ class Postgres:
         self.directory.mkdir(mode=0o700)
         if _USER is None:
             return
-        # The wheel warns if it is unset, as it is on machines where nobody is logged in.
+        # The wheel warns if it is unset, as it is on machines without a login session.
         runtime = self.directory.with_suffix(".runtime")
         runtime.mkdir(mode=0o700)
         os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
@@ -91,7 +91,7 @@ class Postgres:
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
 
     def promote(self) -> None:
-        """Turn a standby into a primary."""
+        """Make this standby the primary."""
         self._run("pg_ctl", "promote", "--wait")
 
     def kill(self) -> None:

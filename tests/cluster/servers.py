@@ -1,4 +1,4 @@
-"""The servers of a cluster: processes with ports of their own, to be killed and started again."""
+"""The servers of a cluster: processes with their own ports, which tests kill and start again."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Servers:
     def __init__(
         self, directory: Path, database: str, count: int, *arguments: str, ahead_seconds: int = 0
     ) -> None:
-        """Prepare servers, of which every second one has a clock that is so much ahead."""
+        """Prepare servers; the clock of every second one is `ahead_seconds` ahead."""
         given = ("--database", database, *arguments)
         self.all: Sequence[ClusterServer] = [
             ClusterServer(directory, *given, ahead_seconds=ahead_seconds * (place % 2))

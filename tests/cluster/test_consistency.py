@@ -1,4 +1,4 @@
-"""A change through one server shows at once through the others, whatever their clocks say."""
+"""A change through one server is visible at once through others, also if their clocks differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.histories.client import Addresses, Client, queue_arn
 
 SKEW_SECONDS = 600
 LATE_SECONDS = 10
-"""More than a busy machine delays what is due, and less than a wait of 20 s."""
+"""Longer than the delays of a busy machine, and shorter than a wait of 20 s."""
 Q = queue_url("q")
 DEAD = queue_url("dead")
 
@@ -45,7 +45,7 @@ class ServerClients:
         waiting = asyncio.create_task(
             self.call(receiver, "ReceiveMessage", QueueUrl=Q, WaitTimeSeconds=20)
         )
-        # The receive reaches a real server, which does not tell when it waits.
+        # A real server does not report when the receive begins to wait.
         await asyncio.sleep(0.02)
         began = time.monotonic()
         await self.call(sender, "SendMessage", QueueUrl=Q, MessageBody="x")

@@ -25,7 +25,7 @@ def size(is_long: bool, *, visibility_seconds: int = 30) -> Size:
 
 
 def standard_and_fifo(servers: Servers, is_long: bool) -> list[Load]:
-    """Return a load of each kind; messages whose receives were not answered come back soon."""
+    """Return a load of each kind, with a short visibility timeout."""
     each = size(is_long, visibility_seconds=4 if is_long else 2)
     return [Load(servers.urls, each, is_fifo=is_fifo) for is_fifo in (False, True)]
 
@@ -57,13 +57,13 @@ async def test_four_servers_lose_nothing_and_deliver_each_message_once(
     assert load.history.deliveries() == len(sent)
 
 
-async def examine(
+async def run_and_check(
     title: str,
     loads: Sequence[Load],
     disturb: Callable[[], Awaitable[None]],
     answer_limit_seconds: float = RECOVERY_SECONDS,
 ) -> None:
-    """Disturb loads; no promise may be broken, and no answer may be late."""
+    """Run disturbed loads, and assert that no promise is broken and no answer is late."""
     began = time.monotonic()
     await run_disturbed(loads, disturb)
     for load in loads:
@@ -87,10 +87,10 @@ async def test_acknowledged_messages_survive_killed_servers(
                 await asyncio.sleep(rng.uniform(0, 0.3))
                 await server.start()
 
-        await examine("killed", standard_and_fifo(servers, is_long), kill)
+        await run_and_check("killed", standard_and_fifo(servers, is_long), kill)
 
 
-async def test_servers_answer_503_while_postgresql_is_away_and_recover(
+async def test_servers_answer_503_while_postgresql_is_down_and_recover(
     primary: Postgres, directory: Path, is_long: bool
 ) -> None:
     recoveries = []
@@ -108,7 +108,7 @@ async def test_servers_answer_503_while_postgresql_is_away_and_recover(
                 recoveries.append(await servers.recover())
 
         loads = standard_and_fifo(servers, is_long)
-        await examine("PostgreSQL away", loads, disturb)
+        await run_and_check("PostgreSQL down", loads, disturb)
     sys.stdout.write(f"recovered after {max(recoveries):.2f} s at most\n")
     assert max(recoveries) < RECOVERY_SECONDS
     assert not any(0 in load.counts.failed_statuses for load in loads)
@@ -134,7 +134,7 @@ async def test_answers_come_within_the_timeouts_while_postgresql_is_frozen(
         # A request may wait for another's statement, and then for its own.
         timeouts = PostgresqlTimeouts()
         limit = 2 * (timeouts.statement_seconds + timeouts.connect_seconds)
-        await examine("frozen", standard_and_fifo(servers, is_long), freeze, limit)
+        await run_and_check("frozen", standard_and_fifo(servers, is_long), freeze, limit)
     sys.stdout.write(f"recovered after {recoveries[0]:.2f} s\n")
     assert recoveries[0] < RECOVERY_SECONDS
 
@@ -167,7 +167,7 @@ async def test_promoted_standby_has_every_acknowledged_message(
                 recoveries.append(await servers.recover())
                 await asyncio.sleep(0.5)
 
-            await examine("failover", standard_and_fifo(servers, is_long), fail_over)
+            await run_and_check("failover", standard_and_fifo(servers, is_long), fail_over)
     finally:
         standby.end()
         primary.end()

@@ -1,4 +1,4 @@
-"""Restarting the servers one after the other is hidden from callers by their SDK's retries."""
+"""Retries of the SDK hide a rolling restart of the servers from its callers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Sqs: TypeAlias = Any
 
 
 class Returned(NamedTuple):
-    """An answer of the SDK, and when it was called for."""
+    """An answer of the SDK, and the time of its call."""
 
     answer: Any
     called: float
@@ -73,7 +73,7 @@ class Callers:
             self._has_sent.set()
 
     def consume(self) -> None:
-        """Receive and delete until all that was sent is deleted."""
+        """Receive and delete until all sent messages are deleted."""
         while not (self.is_over.is_set() and self._sent <= self._deleted):
             answer, called, returned = self._call(
                 self._sqs.receive_message,
@@ -98,7 +98,7 @@ class Callers:
         self._deleted.add(message.body)
 
     async def progress(self) -> None:
-        """Wait until so many more messages were sent."""
+        """Wait until the given number of further messages was sent."""
         wanted = len(self._sent) + MIN_SENDS
         while len(self._sent) < wanted:
             self._has_sent.clear()

@@ -33,7 +33,7 @@ def seconds(is_long: bool) -> float:
 
 
 class Load:
-    """Clients that send, receive and delete; `cycles` counts what they did in each window."""
+    """Clients that send, receive and delete; `cycles` counts their cycles in each window."""
 
     def __init__(self, urls: Sequence[str], seconds: float) -> None:
         self._urls = urls

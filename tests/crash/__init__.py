@@ -1,4 +1,4 @@
-"""Kill the server at random moments under load of every kind, and check what its clients saw.
+"""Kill the server at random times under load of every kind, and check its clients' history.
 
 `python -m tests.crash --crashes 200` is the long run; pytest does a short one.
 """

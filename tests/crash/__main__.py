@@ -1,4 +1,4 @@
-"""Kill a server under load and check what its clients saw: `python -m tests.crash`."""
+"""Kill a server under load and check its clients' history: `python -m tests.crash`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kill a server again and again under load, and check what its clients saw."""
+"""Kill a server repeatedly under load, and check its clients' history."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.histories.client import CallCounts
 from tests.histories.history import History
 
 _MIN_SENDS = 150
-"""Sends that return before every second crash, so that a slow machine has messages to lose."""
+"""Sends that return before every second crash: then a slow machine has sent enough messages."""
 
 
 @dataclass
 class Report:
-    """What a run did and found.
+    """The counts and findings of a run.
 
     Attributes:
         failures: server errors: answers with status 5xx, and errors in the server's log.
@@ -56,7 +56,7 @@ class Report:
 
 
 async def crash(database: str, directory: Path, crashes: int, seed: int) -> Report:
-    """Kill a server so often, let it drain its queues at the end, and check the history."""
+    """Kill a server `crashes` times, empty its queues at the end, and check the history."""
     rng = random.Random(seed)
     load = Load(seed)
     log = directory / "stderr"
@@ -80,7 +80,7 @@ async def crash(database: str, directory: Path, crashes: int, seed: int) -> Repo
             else:
                 load.end()
                 await acting
-                await load.drain()
+                await load.empty_queues()
                 assert server.stop()[0] == 0
             log_errors += [line for line in log.read_text().splitlines() if " ERROR " in line]
         if acting.done():

@@ -1,7 +1,7 @@
 """The load: actors that send, receive, delete, move, purge and re-create, through every crash.
 
 An actor repeats a send to a FIFO queue, under its deduplication ID, until it is acknowledged. It
-tries everything else once.
+does all other calls once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tests.histories.history import History, Message
 from tests.histories.recording_client import NewMessage, RecordingClient
 
 VISIBILITY_SECONDS = 1
-DRAIN_VISIBILITY_SECONDS = 300
+FINAL_VISIBILITY_SECONDS = 300
 PROGRESS_SECONDS = 30
-"""How long `progress` waits at most."""
+"""Longest time that `progress` waits."""
 
 _GROUPS = 4
 
@@ -77,7 +77,7 @@ class Load:
                 assert call.outcome == "done", call
 
     async def run(self) -> None:
-        """Let all actors act until `end`."""
+        """Run all actors until `end`."""
         actions: list[Action] = []
         for name in ("plain", "source", "purged", "recreated"):
             actions += [self._sender(name)] * 2
@@ -89,7 +89,7 @@ class Load:
         await asyncio.gather(*(self._repeat(action) for action in actions))
 
     async def progress(self, sends: int) -> None:
-        """Wait until so many more sends have returned, or `PROGRESS_SECONDS` have passed."""
+        """Wait until `sends` more sends have returned, or `PROGRESS_SECONDS` have passed."""
         wanted = len(self.history.sends) + sends
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PROGRESS_SECONDS):
@@ -98,11 +98,11 @@ class Load:
                     await self._answered.wait()
 
     def end(self) -> None:
-        """Let every actor finish what it is doing."""
+        """Stop every actor after its current action."""
         self._is_over = True
 
-    async def drain(self) -> None:
-        """Receive and delete everything, until nothing has come for some visibility timeouts."""
+    async def empty_queues(self) -> None:
+        """Receive and delete all messages, until none has come for three visibility timeouts."""
 
         async def empty(queue: str) -> None:
             async with self._client() as client:
@@ -113,9 +113,9 @@ class Load:
                     called = self.now()
                     messages = await client.receive(
                         queue,
-                        is_drain=True,
+                        is_final=True,
                         WaitTimeSeconds=1,
-                        VisibilityTimeout=DRAIN_VISIBILITY_SECONDS,
+                        VisibilityTimeout=FINAL_VISIBILITY_SECONDS,
                     )
                     if messages:
                         await self._delete(client, queue, messages)

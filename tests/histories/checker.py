@@ -1,7 +1,7 @@
-"""Find the violations of SQS's promises in what clients saw.
+"""Find the violations of SQS's promises in a history.
 
-Every operation took effect at an unknown moment between its call and its return. The checker
-reports only what is wrong whichever moment that was.
+Every operation took effect at an unknown time between its call and its return. The checker reports
+a violation only if no such times would make the history correct.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Rule(StrEnum):
     LOST = "acknowledged and lost"
     DELIVERED_AFTER_DELETE = "delivered after its deletion"
     NEVER_SENT = "not sent until then, or altered"
-    REFUSED = "delivered although refused"
+    REJECTED = "delivered although rejected"
     WRONG_QUEUE = "in a wrong queue"
-    DUPLICATED = "received more than once from the drained queues"
+    DUPLICATED = "received more than once by the final receives"
     DELIVERED_AFTER_REMOVAL = "delivered after its queue was purged or deleted"
     OUT_OF_ORDER = "out of order"
     STORED_TWICE = "one message stored as two"
@@ -60,19 +60,20 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the checker must know about the run, and the rules that hold in some runs only.
+    """The facts about a run that the checker needs, and the rules that hold in some runs only.
 
     Attributes:
         routes: for each queue, where its messages may be received.
         ordered_queues: FIFO queues whose order holds to the end. A queue with a dead-letter queue
             is not among them: moving a message away lets its successors pass.
         is_sent_once: whether no client repeats a send without a deduplication ID. If one does, one
-            body may become several messages, and only their message IDs tell them apart.
+            body may become several messages, which differ only in their message IDs.
         answer_limit_seconds: limit of the time until an answer, beyond a receive's wait time.
         longest_call_seconds: time in which every call returns. The checker checks a receive when
             all calls that concern it have returned, and drops the record of a deleted message when
-            no receive can rightly deliver it any more. Its memory does not grow with the number of
-            messages. If it is infinite, the checker checks receives in the end, and drops nothing.
+            no receive can correctly deliver it any more. Its memory does not grow with the number
+            of messages. If it is infinite, the checker checks receives at the end, and drops
+            nothing.
     """
 
     routes: Routes
@@ -105,7 +106,7 @@ class _Flight(NamedTuple):
 
 
 class _Range(NamedTuple):
-    """The sequence numbers that the acknowledgements of one message had; they should be one."""
+    """The range of sequence numbers that the acknowledgements of one message had; should be one."""
 
     lowest: int
     highest: int
@@ -113,21 +114,21 @@ class _Range(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Record:
-    """What is known of one message; it is identified by its body."""
+    """The state of one message, which its body identifies."""
 
     label: str
     queue: str = ""
     group: str | None = None
     position: int | None = None
     sends: int = 0
-    refused_sends: int = 0
+    rejected_sends: int = 0
     first_send_called: float = inf
     last_send_returned: float = -inf
     is_acknowledged: bool = False
     is_received: bool = False
     is_stored_twice: bool = False
     is_overtaken: bool = False
-    drained: int = 0
+    final_receives: int = 0
     delete_called: float = inf
     deleted: dict[str, float] = field(default_factory=dict)
     message_id: str = ""
@@ -135,9 +136,9 @@ class _Record:
     releases: list[_Release] = field(default_factory=list)
     flights: list[_Flight] = field(default_factory=list)
 
-    def may_be_deleted(self, moment: float) -> bool:
-        """Return whether a delete that was not refused was called before a moment."""
-        return self.delete_called < moment
+    def may_be_deleted(self, time: float) -> bool:
+        """Return whether a delete that was not rejected was called before `time`."""
+        return self.delete_called < time
 
     def is_certainly_stored(self) -> bool:
         """Return whether a send was acknowledged, or the message received."""
@@ -160,21 +161,21 @@ class _Group:
         return True
 
     def overtaken(
-        self, record: _Record, moment: float, same_receive: Collection[_Record]
+        self, record: _Record, time: float, same_receive: Collection[_Record]
     ) -> _Record | None:
-        """Return a message that must have come before this one, which was received by a moment.
+        """Return a message that must have come before this one, which was received by `time`.
 
-        Receives must be checked in the order in which they returned: what may be deleted is
-        dropped from the group's head.
+        Receives must be checked in the order in which they returned: this method removes messages
+        that may be deleted from the head of the group.
         """
-        while self._positions and self._records[self._positions[0]].may_be_deleted(moment):
+        while self._positions and self._records[self._positions[0]].may_be_deleted(time):
             del self._records[self._positions.pop(0)]
         assert record.position is not None
         for position in self._positions[: bisect_left(self._positions, record.position)]:
             other = self._records[position]
             if (
                 other.is_certainly_stored()
-                and not other.may_be_deleted(moment)
+                and not other.may_be_deleted(time)
                 and other not in same_receive
             ):
                 return other
@@ -182,7 +183,7 @@ class _Group:
 
 
 class Checker:
-    """Checks operations that are added when they have returned.
+    """Checks operations that are added when they return.
 
     Attributes:
         findings: the violations found so far; complete after `finish`.
@@ -200,7 +201,7 @@ class Checker:
         self.findings: list[Finding] = []
 
     def add(self, operation: Operation) -> None:
-        """Take an operation that has returned."""
+        """Add an operation that has returned."""
         match operation:
             case Send():
                 self._add_send(operation)
@@ -213,11 +214,11 @@ class Checker:
             case Delete():
                 self._add_delete(operation)
             case VisibilityChange():
-                if operation.outcome != "refused":
+                if operation.outcome != "rejected":
                     release = _Release(None, operation.called, operation.returned)
                     self._record(operation.body).releases.append(release)
             case Removal():
-                if operation.outcome != "refused":
+                if operation.outcome != "rejected":
                     self._removals[operation.queue].append(operation)
         settled = operation.returned - self._setting.longest_call_seconds
         if settled > -inf:
@@ -225,7 +226,7 @@ class Checker:
             self._drop_deleted(settled - self._setting.longest_call_seconds)
 
     def finish(self, longest_answer_seconds: float = 0.0) -> list[Finding]:
-        """Check what can only be checked when no operation is to come; return all findings.
+        """Run the checks that need the whole history, and return all findings.
 
         Args:
             longest_answer_seconds: the longest time that a client waited for an answer, beyond the
@@ -235,8 +236,8 @@ class Checker:
         for record in self._records.values():
             if self._is_lost(record):
                 self._find(Rule.LOST, f"{record.queue}: {record.label}")
-            if record.drained > 1:
-                self._find(Rule.DUPLICATED, f"{record.drained} times {record.label}")
+            if record.final_receives > 1:
+                self._find(Rule.DUPLICATED, f"{record.final_receives} times {record.label}")
         for group, numbers in self._sequence_numbers.items():
             self._check_sequence_numbers(group, sorted(numbers))
         limit = self._setting.answer_limit_seconds
@@ -262,13 +263,13 @@ class Checker:
         if not record.sends:
             record.queue, record.group = send.queue, send.group
         record.sends += 1
-        record.refused_sends += send.outcome == "refused"
+        record.rejected_sends += send.outcome == "rejected"
         record.first_send_called = min(record.first_send_called, send.called)
         record.last_send_returned = max(record.last_send_returned, send.returned)
         if send.outcome == "done":
             record.is_acknowledged = True
             self._identify(record, send.message_id, send.sequence_number)
-        if send.group is not None and send.outcome != "refused":
+        if send.group is not None and send.outcome != "rejected":
             self._add_to_group(record, send, (send.queue, send.group))
 
     def _add_to_group(self, record: _Record, send: Send, group: tuple[str, str]) -> None:
@@ -286,7 +287,7 @@ class Checker:
             self._find(Rule.SEQUENCE_NUMBERS, f"group {group}: {position} is used twice")
 
     def _add_delete(self, delete: Delete) -> None:
-        if delete.outcome == "refused":
+        if delete.outcome == "rejected":
             return
         record = self._record(delete.body)
         record.delete_called = min(record.delete_called, delete.called)
@@ -299,7 +300,7 @@ class Checker:
                 self._deletions.append((delete.returned, _key(delete.body)))
 
     def _identity(self, message_id: str) -> str:
-        """Return what tells apart the messages of one body, if there may be several."""
+        """Return the message ID if several messages may have this body, else an empty string."""
         return "" if self._setting.is_sent_once else message_id
 
     def _identify(self, record: _Record, message_id: str, sequence_number: str = "") -> None:
@@ -318,16 +319,16 @@ class Checker:
     # Receives, in the order in which they returned
 
     def _check_receives(self, settled: float) -> None:
-        """Check the receives that returned by a moment.
+        """Check the receives that returned until `settled`.
 
-        All that was called by then must have returned, and been added.
+        All operations that were called until then must have returned, and have been added.
         """
         while self._receives and self._receives[0][0] <= settled:
             _, _, receive, records = heapq.heappop(self._receives)
             purged = self._last_removal(receive)
             checked: list[_Record] = []
             for record, message in zip(records, receive.messages, strict=True):
-                record.drained += receive.is_drain
+                record.final_receives += receive.is_final
                 self._check_origin(receive, record, message)
                 self._check_deletion(receive, record, message, purged)
                 self._check_order(receive, record, checked)
@@ -335,7 +336,7 @@ class Checker:
                 checked.append(record)
 
     def _last_removal(self, receive: Receive) -> float:
-        """Return when the last removal was called that was over before a receive was called."""
+        """Return when the last removal that returned before the receive's call was called."""
         calls = (
             removal.called
             for removal in self._removals.get(receive.queue, ())
@@ -344,7 +345,7 @@ class Checker:
         return max(calls, default=-inf)
 
     def _check_origin(self, receive: Receive, record: _Record, message: Message) -> None:
-        """A message was sent with this body, to this queue or to one that leads to it."""
+        """Check that the message was sent with this body, to this queue or one that leads to it."""
         where = f"{record.label} in {receive.queue}"
         if not record.sends or message.md5 != _key(message.body).hex():
             if self._setting.longest_call_seconds < inf:
@@ -352,18 +353,18 @@ class Checker:
             self._find(Rule.NEVER_SENT, where)
         elif receive.queue not in self._setting.routes[record.queue]:
             self._find(Rule.WRONG_QUEUE, where)
-        elif record.refused_sends == record.sends:
-            self._find(Rule.REFUSED, where)
+        elif record.rejected_sends == record.sends:
+            self._find(Rule.REJECTED, where)
         elif receive.returned < record.first_send_called:
             self._find(Rule.NEVER_SENT, f"{where}, {receive.returned:.3f}")
-        # A message move task gives new message IDs, as that of SQS does.
+        # A message move task assigns new message IDs, as in SQS.
         if self._setting.routes.get(receive.queue) == frozenset({receive.queue}):
             self._identify(record, message.message_id)
 
     def _check_deletion(
         self, receive: Receive, record: _Record, message: Message, purged: float
     ) -> None:
-        """A message is gone when its deletion, or a purge of its queue, has returned."""
+        """Check that no delete of the message, and no purge of its queue, returned earlier."""
         deleted = record.deleted.get(self._identity(message.message_id), inf)
         if receive.called > deleted:
             detail = f"{record.label}, {receive.called - deleted:.3f} s later"
@@ -374,7 +375,7 @@ class Checker:
     def _check_order(
         self, receive: Receive, record: _Record, same_receive: Collection[_Record]
     ) -> None:
-        """Within a group, no message may pass one that was sent earlier and is still there."""
+        """Check that no earlier message of the group still exists."""
         if record.position is None or record.group is None or record.queue != receive.queue:
             return
         if record.queue not in self._setting.ordered_queues:
@@ -386,9 +387,10 @@ class Checker:
             self._find(Rule.OUT_OF_ORDER, f"{record.label} before {overtaken.label}")
 
     def _check_flight(self, receive: Receive, record: _Record, message: Message) -> None:
-        """A message is in flight from its receive's return until its visibility timeout ends.
+        """Check that the message was not in flight from an earlier receive.
 
-        A receive that took place wholly in this time must not deliver it.
+        It is in flight from its receive's return until its visibility timeout ends. A receive that
+        was called and returned within this time must not deliver it.
         """
         record.flights = [one for one in record.flights if one.until > receive.returned]
         for flight in record.flights:
@@ -411,23 +413,23 @@ class Checker:
                 )
             )
 
-    # Messages that are deleted, or that are left in the end
+    # Deleted messages, and messages that remain at the end
 
     def _is_lost(self, record: _Record) -> bool:
-        """Return whether a message is gone that was acknowledged, and that nobody removed."""
-        if not record.is_acknowledged or record.delete_called < inf or record.drained:
+        """Return whether an acknowledged message is missing that no client deleted or purged."""
+        if not record.is_acknowledged or record.delete_called < inf or record.final_receives:
             return False
         return all(
             removal.returned < record.first_send_called
             for removal in self._removals.get(record.queue, ())
         )
 
-    def _drop_deleted(self, moment: float) -> None:
-        """Drop the records of messages whose deletes returned before a moment.
+    def _drop_deleted(self, time: float) -> None:
+        """Drop the records of messages whose deletes returned before `time`.
 
-        All receives that could rightly deliver them have been checked.
+        All receives that could correctly deliver them must have been checked.
         """
-        while self._deletions and self._deletions[0][0] < moment:
+        while self._deletions and self._deletions[0][0] < time:
             record = self._records.pop(self._deletions.popleft()[1], None)
             if record is not None and record.group is not None and record.position is not None:
                 self._drop_sequence_number((record.queue, record.group), record.position)
@@ -441,7 +443,7 @@ class Checker:
             del numbers[order]
 
     def _check_sequence_numbers(self, group: tuple[str, str], orders: Sequence[int]) -> None:
-        """Within a group, sequence numbers ascend in the order of sending."""
+        """Check that the sequence numbers of a group ascend in the order of sending."""
         numbers = self._sequence_numbers[group]
         for order, following in pairwise(orders):
             if numbers[order].highest >= numbers[following].lowest:
@@ -462,7 +464,7 @@ def _key(body: str) -> bytes:
 
 
 def _end(flight: _Flight, releases: Sequence[_Release]) -> float:
-    """Return until when a message was certainly in flight."""
+    """Return the time until which a message was certainly in flight."""
     ends = (
         release.called
         for release in releases

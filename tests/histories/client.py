@@ -1,4 +1,4 @@
-"""Call servers that may crash, restart or not answer, and say what came of each call."""
+"""Call servers that may crash, restart or not answer, and report the outcome of each call."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Call(NamedTuple):
     """One call of an action.
 
     Attributes:
-        outcome: `done` for status 200, `refused` for 4xx, `unknown` for 5xx or no answer.
+        outcome: `done` for status 200, `rejected` for 4xx, `unknown` for 5xx or no answer.
         status: the HTTP status; 0 if there was no answer.
         answer: the result, of either protocol, with the JSON names; empty if it is not `done`.
         error: the beginning of the error's text; empty if it is `done`.
@@ -116,7 +116,7 @@ class Addresses:
 class Client:
     """Calls random servers, on connections that it opens when it needs them.
 
-    Calls may overlap; each has a connection of its own. After a call without an answer the
+    Calls may overlap; each has its own connection. After a call without an answer the
     connection is closed, and the next call opens another.
 
     Attributes:
@@ -133,7 +133,7 @@ class Client:
         disconnect_probability: float = 0.0,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        """Connect to nothing yet.
+        """Store the settings; the first call connects.
 
         Args:
             addresses: the servers.
@@ -268,7 +268,7 @@ class Client:
 def _outcome(status: int) -> Outcome:
     if status == 200:
         return "done"
-    return "refused" if 400 <= status < 500 else "unknown"
+    return "rejected" if 400 <= status < 500 else "unknown"
 
 
 def _query_result(action: str, body: bytes) -> Mapping[str, Any]:

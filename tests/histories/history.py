@@ -1,7 +1,7 @@
-"""Records of what clients asked of messages, when, and what came of it.
+"""Records of the operations that clients did on messages, with times and outcomes.
 
 Times are numbers of one clock that never goes back, the same for all clients of a history. An
-operation took effect at some moment between `called` and `returned`. If its outcome is `unknown`
+operation took effect at some time between `called` and `returned`. If its outcome is `unknown`
 (no answer, or a server error), it may have taken effect in that time, or not at all.
 """
 
@@ -11,19 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-Outcome = Literal["done", "refused", "unknown"]
+Outcome = Literal["done", "rejected", "unknown"]
 
 
 class Send(NamedTuple):
     """One attempt to send one message.
 
     Attributes:
-        message_id: what the server answered; empty if the outcome is not `done`.
+        message_id: the ID in the answer; empty if the outcome is not `done`.
         group: the message group of a FIFO queue.
-        order: the message's place in its group. Only a group's single sender can give it, one that
-            waits until a message is acknowledged before it sends the next. Otherwise it is None,
-            and the sequence number tells the place.
-        sequence_number: what the server answered, for a FIFO queue.
+        order: the message's position in its group. Only the single sender of a group knows it, if
+            it waits for each acknowledgement before it sends the next message. Otherwise it is
+            None, and the sequence number is the position.
+        sequence_number: the number in the answer, for a FIFO queue.
     """
 
     queue: str
@@ -52,7 +52,7 @@ class Receive(NamedTuple):
     Attributes:
         visibility_seconds: the visibility timeout of the messages; None if it is not known, or if
             the history's times are not seconds.
-        is_drain: whether it belongs to the final receives, which empty the queues when all other
+        is_final: whether it belongs to the final receives, which empty the queues when all other
             clients have finished.
     """
 
@@ -61,7 +61,7 @@ class Receive(NamedTuple):
     returned: float
     messages: Sequence[Message]
     visibility_seconds: float | None = None
-    is_drain: bool = False
+    is_final: bool = False
 
 
 class Delete(NamedTuple):
@@ -97,7 +97,7 @@ class Removal(NamedTuple):
 
 Operation: TypeAlias = Send | Receive | Delete | VisibilityChange | Removal
 Record: TypeAlias = Callable[[Operation], None]
-"""Takes each operation when it has returned: `History.add` keeps it, `Checker.add` checks it."""
+"""Receives each operation that has returned: `History.add` or `Checker.add`."""
 
 
 @dataclass

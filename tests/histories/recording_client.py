@@ -25,7 +25,7 @@ MAX_MESSAGES = 10
 
 
 class NewMessage(NamedTuple):
-    """A message to send; `order` is its place in its group, as in `Send`."""
+    """A message to send; `order` is its position in its group, as in `Send`."""
 
     body: str
     group: str | None = None
@@ -55,7 +55,7 @@ class RecordingClient(Client):
         now: Callable[[], float] = time.monotonic,
         disconnect_probability: float = 0.0,
     ) -> None:
-        """Give each operation to `record` when it has returned; see `Client` for the rest."""
+        """Pass each operation that returns to `record`; see `Client` for the other arguments."""
         super().__init__(
             addresses,
             observe=observe,
@@ -95,16 +95,16 @@ class RecordingClient(Client):
         *,
         protocol: Protocol = "json",
         queue_visibility_seconds: float | None = None,
-        is_drain: bool = False,
+        is_final: bool = False,
         **parameters: object,
     ) -> list[Message]:
-        """Receive up to ten messages; an empty list may also be a call that was not done.
+        """Receive up to ten messages; the list is also empty if the call failed.
 
         Args:
             queue: the queue's name.
             protocol: the protocol of the call.
             queue_visibility_seconds: the queue's visibility timeout, if the caller knows it.
-            is_drain: see `Receive`.
+            is_final: see `Receive`.
             parameters: further ones of ReceiveMessage. A VisibilityTimeout among them overrides
                 the queue's.
         """
@@ -119,7 +119,7 @@ class RecordingClient(Client):
         seconds = queue_visibility_seconds
         if "VisibilityTimeout" in parameters:
             seconds = float(str(parameters["VisibilityTimeout"]))
-        self._record(Receive(queue, call.called, call.returned, messages, seconds, is_drain))
+        self._record(Receive(queue, call.called, call.returned, messages, seconds, is_final))
         return messages
 
     async def delete(self, queue: str, message: Message) -> Outcome:
@@ -170,11 +170,11 @@ class RecordingClient(Client):
 
 
 def _entry_outcomes(call: Call, entries: int) -> list[Outcome]:
-    """Return the outcome of each entry of a batch, whose IDs are their places."""
+    """Return the outcome of each entry of a batch, whose IDs are their positions."""
     if call.outcome != "done":
         return [call.outcome] * entries
     done = {entry["Id"] for entry in call.answer.get("Successful") or ()}
-    return ["done" if str(place) in done else "refused" for place in range(entries)]
+    return ["done" if str(place) in done else "rejected" for place in range(entries)]
 
 
 def _sent(

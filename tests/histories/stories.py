@@ -1,4 +1,4 @@
-"""Histories that are written by hand, operation by operation, to try the checker on."""
+"""Hand-written histories for the tests of the checker."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Story:
         at: float,
         *bodies: str,
         queue: str = "q",
-        drain: bool = False,
+        final: bool = False,
         altered: bool = False,
         until: float | None = None,
         receipt: str = "",
@@ -93,7 +93,7 @@ class Story:
             for body in bodies
         ]
         returned = _end(at, until)
-        self.history.add(Receive(queue, at, returned, messages, visibility_seconds, drain))
+        self.history.add(Receive(queue, at, returned, messages, visibility_seconds, final))
         return self
 
     def delete(

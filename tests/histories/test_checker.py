@@ -34,9 +34,9 @@ BROKEN = [
         Story().send(1, "a").receive(3, "a"), Rule.LOST, id="lost after it was received once"
     ),
     pytest.param(
-        Story().send(1, "a").delete(5, "a", "refused"),
+        Story().send(1, "a").delete(5, "a", "rejected"),
         Rule.LOST,
-        id="lost although the delete was refused",
+        id="lost although the delete was rejected",
     ),
     pytest.param(Story().remove(1).send(5, "a"), Rule.LOST, id="lost, sent after a purge"),
     pytest.param(
@@ -51,12 +51,12 @@ BROKEN = [
     ),
     pytest.param(Story().receive(1, "a"), Rule.NEVER_SENT, id="never sent"),
     pytest.param(
-        Story().receive(1, "a", drain=True).send(5, "a"),
+        Story().receive(1, "a", final=True).send(5, "a"),
         Rule.NEVER_SENT,
         id="received before it was sent",
     ),
     pytest.param(
-        Story().send(1, "a").receive(3, "a", drain=True, altered=True),
+        Story().send(1, "a").receive(3, "a", final=True, altered=True),
         Rule.NEVER_SENT,
         id="another digest",
     ),
@@ -64,10 +64,10 @@ BROKEN = [
         Story().send(1, "a").receive(3, "ax").delete(5, "a"), Rule.NEVER_SENT, id="another body"
     ),
     pytest.param(
-        Story().send(1, "a", outcome="refused").receive(3, "a"), Rule.REFUSED, id="refused"
+        Story().send(1, "a", outcome="rejected").receive(3, "a"), Rule.REJECTED, id="rejected"
     ),
     pytest.param(
-        Story().send(1, "a").receive(3, "a", drain=True, queue="dead"),
+        Story().send(1, "a").receive(3, "a", final=True, queue="dead"),
         Rule.WRONG_QUEUE,
         id="wrong queue",
     ),
@@ -79,13 +79,13 @@ BROKEN = [
     pytest.param(
         Story()
         .send(1, "a", "source")
-        .receive(3, "a", drain=True, queue="dead")
-        .receive(5, "a", drain=True, queue="source"),
+        .receive(3, "a", final=True, queue="dead")
+        .receive(5, "a", final=True, queue="source"),
         Rule.DUPLICATED,
         id="two queues",
     ),
     pytest.param(
-        Story().send(1, "a").remove(3).receive(5, "a", drain=True),
+        Story().send(1, "a").remove(3).receive(5, "a", final=True),
         Rule.DELIVERED_AFTER_REMOVAL,
         id="purged",
     ),
@@ -93,8 +93,8 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1)
         .send_ordered(3, "b", 2)
-        .receive(5, "b", queue=FIFO, drain=True)
-        .receive(7, "a", queue=FIFO, drain=True),
+        .receive(5, "b", queue=FIFO, final=True)
+        .receive(7, "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
         id="order",
     ),
@@ -102,7 +102,7 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1)
         .send_ordered(3, "b", 2)
-        .receive(5, "b", "a", queue=FIFO, drain=True),
+        .receive(5, "b", "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
         id="order in one receive",
     ),
@@ -121,18 +121,18 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1)
         .send_ordered(3, "b", 2)
-        .delete(4, "a", "refused", FIFO)
-        .receive(5, "b", queue=FIFO, drain=True)
-        .receive(7, "a", queue=FIFO, drain=True),
+        .delete(4, "a", "rejected", FIFO)
+        .receive(5, "b", queue=FIFO, final=True)
+        .receive(7, "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
-        id="order, the earlier message's delete being refused",
+        id="order, the earlier message's delete being rejected",
     ),
     pytest.param(
         Story()
         .send_ordered(1, "a", 1, outcome="unknown")
         .send_ordered(3, "b", 2)
-        .receive(5, "b", queue=FIFO, drain=True)
-        .receive(7, "a", queue=FIFO, drain=True),
+        .receive(5, "b", queue=FIFO, final=True)
+        .receive(7, "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
         id="order, the earlier message's send not being acknowledged",
     ),
@@ -140,8 +140,8 @@ BROKEN = [
         Story()
         .send_numbered(1, "a", 7)
         .send_numbered(1, "b", 9)
-        .receive(5, "b", queue=FIFO, drain=True)
-        .receive(7, "a", queue=FIFO, drain=True),
+        .receive(5, "b", queue=FIFO, final=True)
+        .receive(7, "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
         id="order by sequence numbers",
     ),
@@ -149,7 +149,7 @@ BROKEN = [
         Story()
         .send_numbered(1, "a", 7)
         .send_numbered(1, "b", 9)
-        .receive(5, "b", "a", queue=FIFO, drain=True),
+        .receive(5, "b", "a", queue=FIFO, final=True),
         Rule.OUT_OF_ORDER,
         id="order by sequence numbers in one receive",
     ),
@@ -157,7 +157,7 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1)
         .send_ordered(2, "a", 1, message_id="another")
-        .receive(5, "a", queue=FIFO, drain=True),
+        .receive(5, "a", queue=FIFO, final=True),
         Rule.STORED_TWICE,
         id="two acknowledged message IDs",
     ),
@@ -165,7 +165,7 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1)
         .receive(3, "a", queue=FIFO)
-        .receive(5, "a", queue=FIFO, message_id="another", drain=True),
+        .receive(5, "a", queue=FIFO, message_id="another", final=True),
         Rule.STORED_TWICE,
         id="two received message IDs",
     ),
@@ -173,7 +173,7 @@ BROKEN = [
         Story()
         .send_numbered(1, "a", 1)
         .send_numbered(2, "a", 2)
-        .receive(5, "a", queue=FIFO, drain=True),
+        .receive(5, "a", queue=FIFO, final=True),
         Rule.STORED_TWICE,
         id="two sequence numbers",
     ),
@@ -181,7 +181,7 @@ BROKEN = [
         Story()
         .send_ordered(1, "a", 1, sequence_number="5")
         .send_ordered(3, "b", 2, sequence_number="4")
-        .receive(5, "a", "b", queue=FIFO, drain=True),
+        .receive(5, "a", "b", queue=FIFO, final=True),
         Rule.SEQUENCE_NUMBERS,
         id="sequence numbers",
     ),
@@ -189,7 +189,7 @@ BROKEN = [
         Story()
         .send_numbered(1, "a", 5)
         .send_numbered(1, "b", 5)
-        .receive(5, "a", "b", queue=FIFO, drain=True),
+        .receive(5, "a", "b", queue=FIFO, final=True),
         Rule.SEQUENCE_NUMBERS,
         id="one sequence number for two messages",
     ),
@@ -200,11 +200,11 @@ BROKEN = [
         Story()
         .send(-2, "a")
         .receive(0, "a", receipt="r", visibility_seconds=30)
-        .change_visibility(2, "a", "refused")
+        .change_visibility(2, "a", "rejected")
         .receive(4, "a", receipt="s", visibility_seconds=30)
         .delete(6, "a"),
         Rule.DELIVERED_IN_FLIGHT,
-        id="received twice at once, the visibility change being refused",
+        id="received twice at once, the visibility change being rejected",
     ),
 ]
 
@@ -220,28 +220,28 @@ def test_checker_finds_violation_and_nothing_else(
 
 CORRECT = [
     pytest.param(Story(), id="nothing happened"),
-    pytest.param(Story().send(1, "a").receive(3, "a", drain=True), id="there in the end"),
+    pytest.param(Story().send(1, "a").receive(3, "a", final=True), id="received at the end"),
     pytest.param(Story().send(1, "a").receive(3, "a").delete(5, "a"), id="deleted"),
     pytest.param(Story().send(1, "a").delete(5, "a", "unknown"), id="perhaps deleted"),
-    pytest.param(Story().send(1, "a", outcome="unknown"), id="perhaps sent, and not there"),
+    pytest.param(Story().send(1, "a", outcome="unknown"), id="perhaps sent, and never received"),
     pytest.param(
-        Story().send(1, "a", outcome="unknown").receive(3, "a", drain=True), id="perhaps sent"
+        Story().send(1, "a", outcome="unknown").receive(3, "a", final=True), id="perhaps sent"
     ),
     pytest.param(
-        Story().receive(1, "a", until=3, drain=True).send(2, "a", until=9),
+        Story().receive(1, "a", until=3, final=True).send(2, "a", until=9),
         id="received before the send returned",
     ),
     pytest.param(Story().send(1, "a").remove(3), id="purged"),
     pytest.param(Story().send(1, "a").remove(1.5, "unknown"), id="perhaps purged"),
     pytest.param(
-        Story().remove(1).send(1.5, "a").receive(3, "a", drain=True), id="sent during a purge"
+        Story().remove(1).send(1.5, "a").receive(3, "a", final=True), id="sent during a purge"
     ),
     pytest.param(
         Story().send(1, "a").receive(2.5, "a").delete(2, "a").receive(2.9, "a"),
         id="received while it was being deleted",
     ),
     pytest.param(
-        Story().send(1, "a", "source").receive(3, "a", drain=True, queue="dead"),
+        Story().send(1, "a", "source").receive(3, "a", final=True, queue="dead"),
         id="moved to the dead-letter queue",
     ),
     pytest.param(
@@ -250,7 +250,7 @@ CORRECT = [
         .send_ordered(3, "b", 2)
         .receive(5, "a", "b", queue=FIFO)
         .delete(7, "a", queue=FIFO)
-        .receive(9, "b", queue=FIFO, drain=True),
+        .receive(9, "b", queue=FIFO, final=True),
         id="in order",
     ),
     pytest.param(
@@ -258,7 +258,7 @@ CORRECT = [
         .send_ordered(1, "a", 1)
         .send_ordered(3, "b", 2)
         .delete(5, "a", "unknown", FIFO)
-        .receive(7, "b", queue=FIFO, drain=True),
+        .receive(7, "b", queue=FIFO, final=True),
         id="in order, if the first message is deleted",
     ),
     pytest.param(
@@ -267,14 +267,14 @@ CORRECT = [
         .send_ordered(3, "b", 2)
         .delete(5, "a", "unknown", FIFO)
         .receive(7, "a", queue=FIFO)
-        .receive(9, "a", "b", queue=FIFO, drain=True),
+        .receive(9, "a", "b", queue=FIFO, final=True),
         id="in order, though the first message was not deleted after all",
     ),
     pytest.param(
         Story()
         .send_ordered(1, "a", 1, outcome="unknown")
         .send_ordered(3, "b", 2)
-        .receive(5, "b", queue=FIFO, drain=True),
+        .receive(5, "b", queue=FIFO, final=True),
         id="in order, if the first message was not sent",
     ),
     pytest.param(
@@ -306,7 +306,7 @@ CORRECT = [
         id="perhaps made visible",
     ),
     pytest.param(
-        Story().send(1, "a").answer_after(90).receive(3, "a", drain=True), id="late, without limit"
+        Story().send(1, "a").answer_after(90).receive(3, "a", final=True), id="late, without limit"
     ),
 ]
 

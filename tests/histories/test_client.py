@@ -1,4 +1,4 @@
-"""The client says of each call whether it was done, refused or of unknown outcome, and goes on."""
+"""The client reports each call as done, rejected or of unknown outcome, and can continue."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_QUEUE: Answer = (400, '{"__type": "com.amazonaws.sqs#QueueDoesNotExist"}')
 
 @dataclass
 class ScriptedServer:
-    """A server that gives one answer after the other, and then the last again."""
+    """A server that gives the scripted answers in order, and repeats the last one."""
 
     answers: Sequence[Answer]
     requests: list[str] = field(default_factory=list)
@@ -66,8 +66,8 @@ async def scripted(*answers: Answer) -> AsyncIterator[ScriptedServer]:
     ("answer", "outcome", "status"),
     [
         ((200, "{}"), "done", 200),
-        (NO_QUEUE, "refused", 400),
-        ((403, "{}"), "refused", 403),
+        (NO_QUEUE, "rejected", 400),
+        ((403, "{}"), "rejected", 403),
         ((500, "{}"), "unknown", 500),
         ((503, "{}"), "unknown", 503),
         (DISCONNECT, "unknown", 0),
@@ -121,7 +121,7 @@ async def test_client_reconnects_after_a_disconnect_and_keeps_the_connection_oth
     assert server.connections == 2
 
 
-async def test_client_disconnects_after_answers_as_often_as_it_is_told() -> None:
+async def test_client_disconnects_after_answers_with_the_given_probability() -> None:
     async with scripted((200, "{}")) as server:
         async with Client(Addresses(server.url), disconnect_probability=1.0) as client:
             for _ in range(3):
@@ -130,7 +130,7 @@ async def test_client_disconnects_after_answers_as_often_as_it_is_told() -> None
         assert server.connections == 3
 
 
-async def test_overlapping_calls_have_connections_of_their_own() -> None:
+async def test_overlapping_calls_have_separate_connections() -> None:
     async with scripted((200, "{}")) as server, Client(Addresses(server.url)) as client:
         await asyncio.gather(*(client.call("ListQueues") for _ in range(5)))
         assert server.connections == client.open_connections == 5
@@ -164,7 +164,7 @@ async def test_client_waits_while_no_server_runs_and_closes_connections_to_ended
         assert (len(one.requests), len(other.requests)) == (1, 1)
 
 
-async def test_call_until_done_repeats_refused_and_unknown_calls() -> None:
+async def test_call_until_done_repeats_rejected_and_unknown_calls() -> None:
     answers = [(503, "{}"), NO_QUEUE, DISCONNECT, (200, '{"QueueUrl": "q"}')]
     async with scripted(*answers) as server, Client(Addresses(server.url)) as client:
         call = await client.call_until_done("CreateQueue", QueueName="q")
@@ -188,7 +188,7 @@ async def test_calls_are_counted() -> None:
             await client.call("ListQueues")
     assert counts.by_action == {
         ("ListQueues", "done"): 1,
-        ("ListQueues", "refused"): 1,
+        ("ListQueues", "rejected"): 1,
         ("ListQueues", "unknown"): 2,
     }
     assert counts.failed_statuses == {400: 1, 503: 1, 0: 1}
@@ -196,7 +196,7 @@ async def test_calls_are_counted() -> None:
     assert counts.longest_answer_seconds == inf
 
 
-# What is recorded
+# Records
 
 MESSAGE = Message("body", "id", "digest", "handle")
 FOUND = json.dumps(
@@ -251,9 +251,9 @@ async def test_send_is_recorded_in_both_protocols(protocol: str, answer: str) ->
 
 async def test_each_message_of_a_batch_has_its_own_outcome() -> None:
     async with recording((200, BATCH), (503, "{}")) as (client, history):
-        assert await client.send_batch("q", [NEW, NewMessage("other")]) == ["done", "refused"]
+        assert await client.send_batch("q", [NEW, NewMessage("other")]) == ["done", "rejected"]
         assert await client.send_batch("q", [NEW, NewMessage("other")]) == ["unknown"] * 2
-    assert [send.outcome for send in history.sends] == ["done", "refused", "unknown", "unknown"]
+    assert [send.outcome for send in history.sends] == ["done", "rejected", "unknown", "unknown"]
     assert [send.message_id for send in history.sends] == ["one", "", "", ""]
     assert (history.acknowledged_sends(), history.sends[0].sequence_number) == (1, "7")
 
@@ -281,8 +281,8 @@ async def test_receive_that_is_not_done_is_not_recorded(answer: Answer) -> None:
 
 async def test_each_delete_of_a_batch_has_its_own_outcome() -> None:
     async with recording((200, BATCH)) as (client, history):
-        assert await client.delete_batch("q", [MESSAGE, MESSAGE]) == ["done", "refused"]
-    assert [delete.outcome for delete in history.deletes] == ["done", "refused"]
+        assert await client.delete_batch("q", [MESSAGE, MESSAGE]) == ["done", "rejected"]
+    assert [delete.outcome for delete in history.deletes] == ["done", "rejected"]
     assert {delete[5:] for delete in history.deletes} == {("id", "handle")}
     assert history.acknowledged_deletes() == 1
 

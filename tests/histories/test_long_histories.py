@@ -19,7 +19,7 @@ CALL_SECONDS = 60.0
 MESSAGES = 50_000
 GROUPS = 500
 BROKEN = 1_000
-"""The message that each mutation concerns; so many follow it that the checker drops its record."""
+"""Number of the message that is mutated; enough follow for the checker to drop its record."""
 
 Mutation = Callable[[int, Operation], Iterator[Operation]]
 
@@ -52,13 +52,13 @@ def later(operation: Operation, seconds: float) -> Operation:
 
 
 def lost(number: int, operation: Operation) -> Iterator[Operation]:
-    """The message never comes."""
+    """Drop all operations of the message except its send."""
     if number != BROKEN or isinstance(operation, Send):
         yield operation
 
 
 def ghost(number: int, operation: Operation) -> Iterator[Operation]:
-    """The message was never sent."""
+    """Drop the send of the message."""
     if number != BROKEN or not isinstance(operation, Send):
         yield operation
 
@@ -86,13 +86,13 @@ def again_in_flight(number: int, operation: Operation) -> Iterator[Operation]:
 
 
 def overtaken(number: int, operation: Operation) -> Iterator[Operation]:
-    """The message comes after its successor, which is sent 50 s later."""
+    """Delay the receive until after that of the successor, which is sent 50 s later."""
     is_send = isinstance(operation, Send)
     yield operation if number != BROKEN or is_send else later(operation, GROUPS / 10 + 1)
 
 
 def misnumbered(number: int, operation: Operation) -> Iterator[Operation]:
-    """The message has the sequence number of a later one of its group."""
+    """Replace the sequence number by that of a later message of the group."""
     if number == BROKEN and isinstance(operation, Send):
         operation = operation._replace(sequence_number=str(number + GROUPS + 1))
     yield operation
@@ -106,7 +106,7 @@ def stored_twice(number: int, operation: Operation) -> Iterator[Operation]:
 
 MUTATIONS = [
     (lost, "q", {Rule.LOST}),
-    # Its successors come although it was never deleted.
+    # Its successors are received although it was never deleted.
     (lost, FIFO, {Rule.LOST, Rule.OUT_OF_ORDER}),
     (overtaken, FIFO, {Rule.OUT_OF_ORDER}),
     (misnumbered, FIFO, {Rule.SEQUENCE_NUMBERS}),
@@ -148,7 +148,7 @@ def test_message_delivered_long_after_delete_is_found_without_its_record() -> No
 
 
 def memory_bytes(messages: int, queue: str) -> int:
-    """Return how much memory a checker has when it has checked a correct history."""
+    """Return the memory, in bytes, that a checker uses after a correct history."""
     checker = Checker(replace(SETTING, longest_call_seconds=CALL_SECONDS))
     tracemalloc.start()
     for _, operation in correct(messages, queue):

@@ -170,7 +170,7 @@ def serves(program: Sequence[str | Path], directory: Path, settings: Mapping[str
         assert server.stop() == (0, "", "")
 
 
-# What is in the wheel
+# Contents of the wheel
 
 
 def test_wheel_has_one_top_level_name(wheel: Path) -> None:
@@ -197,7 +197,7 @@ def test_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) 
     assert build(archive, tmp_path).read_bytes() == wheel.read_bytes()
 
 
-# Where users have packages of the same names
+# Users with packages of the same names
 
 
 Write = Callable[[VirtualEnvironment, Path], None]

@@ -1,4 +1,4 @@
-"""Simulate power loss under load and check what remains: `python -m tests.power`."""
+"""Simulate power loss under load and check the data on the disk: `python -m tests.power`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Record a load, cut the power at many moments of it, and check what each cut leaves."""
+"""Record a load, cut the power at many times, and check the data after each cut."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _LATER_MS = 3_600_000
 """Time from the load to the restart, in which every visibility timeout ends."""
 
 _MIN_SENDS = 200
-"""Sends that return after the time is over, so that a slow machine has messages to lose."""
+"""Sends that return after the time is over: then a slow machine has sent enough messages."""
 
 _MAX_RECEIVES = 1_000
-"""Receives that find more messages than any queue here can have."""
+"""Number of receives that would return more messages than any queue here has."""
 
 
 class RecordedLoad(Load):
@@ -54,10 +54,10 @@ class RecordedLoad(Load):
 
 @dataclass
 class Report:
-    """What a run did and found.
+    """The counts and findings of a run.
 
     Attributes:
-        acknowledgements: how many the checks relied on, over all cuts.
+        acknowledgements: number of acknowledgements that were checked, over all cuts.
     """
 
     seed: int
@@ -80,7 +80,7 @@ class Report:
 
 
 def record(directory: Path, seed: int, seconds: float) -> tuple[History, list[Step]]:
-    """Run a server under load; return what its clients saw and what it did to files."""
+    """Run a server under load; return its clients' history and its steps on files."""
     recording = directory / "recording"
     database = f"sqlite:///{directory / DATABASE}"
     arguments = ("tests.power.recorder", str(recording), "--port", "0", "--database", database)
@@ -105,67 +105,69 @@ def record(directory: Path, seed: int, seconds: float) -> tuple[History, list[St
 
 
 def cut(history: History, done: Sequence[Step], cuts: int, seed: int) -> Report:
-    """Cut the power so many times, in order of time, and check what each cut leaves."""
+    """Cut the power `cuts` times, in order of time, and check the data after each cut."""
     report = Report(seed, len(done), sum(step.kind is Kind.SYNCED for step in done))
     rng = random.Random(seed)
     disk = Disk()
     remaining = iter(done)
     step = next(remaining, None)
-    for moment in _moments(history, done, cuts, rng):
-        while step is not None and step.position < moment:
+    for cut_at in _cut_times(history, done, cuts, rng):
+        while step is not None and step.position < cut_at:
             disk.take(step)
             step = next(remaining, None)
         files = disk.cut(rng, KEPT[report.cuts % len(KEPT)])
-        before = until(history, moment)
+        before = until(history, cut_at)
         report.cuts += 1
         report.acknowledgements += before.acknowledged_sends() + before.acknowledged_deletes()
         with tempfile.TemporaryDirectory(prefix="queueserver-power-") as made:
-            report.findings += examine(Path(made), files, before, moment)
+            report.findings += examine(Path(made), files, before, cut_at)
     return report
 
 
-def _moments(history: History, done: Sequence[Step], cuts: int, rng: random.Random) -> list[float]:
-    """Choose moments: half of them between any two steps, half just when a call returned."""
+def _cut_times(
+    history: History, done: Sequence[Step], cuts: int, rng: random.Random
+) -> list[float]:
+    """Choose times: half of them between any two steps, half at the return of a call."""
     returns = [one.returned for one in history.sends] + [one.returned for one in history.deletes]
     between = [step.position for step in done]
     return sorted(rng.choice((returns, between)[number % 2]) for number in range(cuts))
 
 
-def until(history: History, moment: float) -> History:
-    """Return what had happened by a moment: calls that had not returned are of unknown outcome."""
+def until(history: History, cut_at: float) -> History:
+    """Return the history until `cut_at`: calls that had not returned have an unknown outcome."""
 
     def outcome(returned: float, recorded: Outcome) -> Outcome:
-        return recorded if returned <= moment else "unknown"
+        return recorded if returned <= cut_at else "unknown"
 
     return History(
         sends=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.sends
-            if one.called <= moment
+            if one.called <= cut_at
         ],
         # Positions are not seconds: they cannot be compared with visibility timeouts.
         receives=[
             one._replace(visibility_seconds=None)
             for one in history.receives
-            if one.returned <= moment
+            if one.returned <= cut_at
         ],
         deletes=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.deletes
-            if one.called <= moment
+            if one.called <= cut_at
         ],
         removals=[
             one._replace(outcome=outcome(one.returned, one.outcome))
             for one in history.removals
-            if one.called <= moment
+            if one.called <= cut_at
         ],
     )
 
 
 def examine(
-    directory: Path, files: Mapping[str, bytes], before: History, moment: float
+    directory: Path, files: Mapping[str, bytes], before: History, cut_at: float
 ) -> Iterator[Finding]:
-    """Start a server on the files, receive all that it has, and yield what is wrong."""
+    """Start a server on the files, receive all its messages, and yield the findings."""
     for path, content in files.items():
         (directory / Path(path).name).write_bytes(content)
     database = directory / DATABASE
@@ -176,7 +178,7 @@ def examine(
         yield Finding("the server does not start", str(error))
         return
     try:
-        failures = asyncio.run(drain(server.url, before, moment))
+        failures = asyncio.run(empty_queues(server.url, before, cut_at))
     finally:
         server.close()
     if failures:
@@ -190,20 +192,20 @@ def examine(
     connection.close()
 
 
-async def drain(url: str, before: History, moment: float) -> list[str]:
-    """Receive and delete all messages, and record it; return server errors, which end it.
+async def empty_queues(url: str, before: History, cut_at: float) -> list[str]:
+    """Receive, record and delete all messages until a server error; return the server errors.
 
     A move task may still move messages from one queue to another.
     """
     counts = CallCounts()
-    times = itertools.count(int(moment) + 1)
+    times = itertools.count(int(cut_at) + 1)
     client = RecordingClient(
         Addresses(url), before.add, observe=counts.add, now=lambda: next(times)
     )
 
     async def empty(queue: str) -> int:
         for receives in range(_MAX_RECEIVES):
-            messages = await client.receive(queue, is_drain=True)
+            messages = await client.receive(queue, is_final=True)
             if not messages:
                 return receives
             await client.delete_batch(queue, messages)

@@ -103,7 +103,7 @@ class Recorder:
         vfs.xOpen, vfs.xDelete = _OPEN(self._open_file), _DELETE(self._delete_file)
         self._referenced += [vfs.xOpen, vfs.xDelete]
 
-    def _note(self, kind: Kind, path: str, number: int = 0, content: bytes = b"") -> None:
+    def _append(self, kind: Kind, path: str, number: int = 0, content: bytes = b"") -> None:
         """Append a step to the recording."""
         os.write(self._record, packed(kind, path, number, content))
 
@@ -112,7 +112,7 @@ class Recorder:
         if status == _OK and path is not None:
             with self._lock:
                 self._paths[file] = os.fsdecode(ctypes.string_at(path))
-                self._note(Kind.OPEN, self._paths[file], bool(flags & _LOGS and flags & _CREATE))
+                self._append(Kind.OPEN, self._paths[file], bool(flags & _LOGS and flags & _CREATE))
                 opened = ctypes.cast(file, POINTER(_File)).contents
                 opened.pMethods = ctypes.pointer(self._wrap(opened.pMethods))
         return int(status)
@@ -121,7 +121,7 @@ class Recorder:
         with self._lock:
             status = self._delete(vfs, path, is_synced)
             if status == _OK:
-                self._note(Kind.DELETE, os.fsdecode(path), is_synced)
+                self._append(Kind.DELETE, os.fsdecode(path), is_synced)
         return int(status)
 
     def _wrap(self, methods: _Pointer) -> _Methods:
@@ -133,14 +133,14 @@ class Recorder:
 
             def write(file: int, content: int, length: int, offset: int) -> int:
                 with self._lock:
-                    self._note(
+                    self._append(
                         Kind.WRITE, self._paths[file], offset, ctypes.string_at(content, length)
                     )
                     return int(original.xWrite(file, content, length, offset))
 
             def truncate(file: int, size: int) -> int:
                 with self._lock:
-                    self._note(Kind.TRUNCATE, self._paths[file], size)
+                    self._append(Kind.TRUNCATE, self._paths[file], size)
                     return int(original.xTruncate(file, size))
 
             def sync(file: int, flags: int) -> int:
@@ -148,12 +148,12 @@ class Recorder:
                 with self._lock:
                     self._syncs += 1
                     number = self._syncs
-                    self._note(Kind.SYNC, path, number)
+                    self._append(Kind.SYNC, path, number)
                 status = int(original.xSync(file, flags))
                 time.sleep(_SYNC_SECONDS)
                 if status == _OK:
                     with self._lock:
-                        self._note(Kind.SYNCED, path, number)
+                        self._append(Kind.SYNCED, path, number)
                 return status
 
             copy.xWrite, copy.xTruncate, copy.xSync = (

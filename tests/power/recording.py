@@ -1,4 +1,4 @@
-"""Recordings of what was done to files, and what a disk may have of it after a power loss."""
+"""Recordings of the steps on files, and the content that a disk may have after a power loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SECTOR_BYTES = 512
 
 
 class Kind(enum.IntEnum):
-    """What is done to a file; it says what `Step.number` means.
+    """The kind of a step on a file. `Step.number` depends on it:
 
     - OPEN: 1 if the first sync after it also syncs the directory.
     - WRITE: the offset.
@@ -61,7 +61,7 @@ def steps(recording: Path) -> Iterator[Step]:
 
 
 class _File:
-    """A file: the content that is on the disk, and the later steps that may be.
+    """A file: its content on the disk, and the later steps that the disk may have.
 
     `done` counts the steps that are certainly on the disk.
     """
@@ -72,14 +72,14 @@ class _File:
         self.done = 0
         self.syncs_directory = False
 
-    def settle_deletion(self) -> None:
-        """Put its deletion on the disk, if it was deleted."""
+    def sync_deletion(self) -> None:
+        """Write the deletion of the file to the disk, if it was deleted."""
         deletions = [n for n, step in enumerate(self.pending, 1) if step.kind is Kind.DELETE]
         if deletions:
-            self.settle(self.done + deletions[-1])
+            self.sync_first(self.done + deletions[-1])
 
-    def settle(self, until: int) -> None:
-        """Put the first steps on the disk, counted from the file's first step."""
+    def sync_first(self, until: int) -> None:
+        """Write the first steps to the disk, counted from the file's first step."""
         count = max(until - self.done, 0)
         for step in self.pending[:count]:
             self.content = _changed(self.content, step)
@@ -108,7 +108,7 @@ class Disk:
         elif step.kind is Kind.SYNC:
             self._syncs[step.number] = file.done + len(file.pending)
         elif step.kind is Kind.SYNCED:
-            file.settle(self._syncs.pop(step.number))
+            file.sync_first(self._syncs.pop(step.number))
             if file.syncs_directory:
                 self._sync_directory()
                 file.syncs_directory = False
@@ -119,10 +119,10 @@ class Disk:
 
     def _sync_directory(self) -> None:
         for file in self._files.values():
-            file.settle_deletion()
+            file.sync_deletion()
 
     def cut(self, rng: random.Random, kept: float) -> dict[str, bytes]:
-        """Return each file as it may be after a power loss at this moment.
+        """Return each file as it may be after a power loss at this time.
 
         Each step that was not synced is kept with probability `kept`, independently of the steps
         before it. Some of the kept writes are torn.
@@ -141,7 +141,7 @@ class Disk:
 
 
 def _torn(step: Step, rng: random.Random) -> Iterator[Step]:
-    """Yield some of the sectors of a write; a disk does every other step whole."""
+    """Yield some of the sectors of a write; a disk does all other steps atomically."""
     if step.kind is not Kind.WRITE:
         yield step
         return

@@ -28,7 +28,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     return record(tmp_path_factory.mktemp("power"), seed=1, seconds=SECONDS)
 
 
-def test_acknowledged_operations_survive_power_loss_at_any_moment(recorded: Recorded) -> None:
+def test_acknowledged_operations_survive_power_loss(recorded: Recorded) -> None:
     report = cut(*recorded, CUTS, seed=1)
     assert report.findings == [], "\n".join(report.lines())
     assert report.acknowledgements > 50 * CUTS

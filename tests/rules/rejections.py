@@ -1,4 +1,4 @@
-"""How tests of the rules look at a rejection: the error's code and the text that AWS sends."""
+"""Helpers of tests about rejections: an error's code and the text that AWS sends."""
 
 from __future__ import annotations
 

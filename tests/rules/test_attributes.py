@@ -156,24 +156,24 @@ KEY = {"KmsMasterKeyId": "k", "KmsDataKeyReusePeriodSeconds": "60", "SqsManagedS
             {"KmsMasterKeyId": "k", "KmsDataKeyReusePeriodSeconds": "60"},
             {"SqsManagedSseEnabled": "true"},
             KEY,
-            id="a key switches SQS's own off",
+            id="setting a key disables SSE-SQS",
         ),
         pytest.param(
             {"SqsManagedSseEnabled": "true"},
             KEY,
             {"SqsManagedSseEnabled": "true"},
-            id="SQS's own drops the key",
+            id="enabling SSE-SQS removes the key",
         ),
         pytest.param(
-            {"SqsManagedSseEnabled": "false"}, KEY, KEY, id="switching SQS's own off keeps the key"
+            {"SqsManagedSseEnabled": "false"}, KEY, KEY, id="disabling SSE-SQS keeps the key"
         ),
         pytest.param(
             {"KmsMasterKeyId": ""},
             {"KmsMasterKeyId": "k", "SqsManagedSseEnabled": "false"},
             {"SqsManagedSseEnabled": "false"},
-            id="clearing the key leaves none",
+            id="clearing the key leaves no encryption",
         ),
-        pytest.param({"KmsMasterKeyId": ""}, {}, {}, id="clearing what was never set"),
+        pytest.param({"KmsMasterKeyId": ""}, {}, {}, id="clearing a key that was never set"),
         pytest.param(
             {"KmsMasterKeyId": "", "SqsManagedSseEnabled": "true"},
             KEY,
@@ -265,7 +265,7 @@ def test_throughput_limit_that_fits_the_deduplication_scope_is_accepted(
         pytest.param(
             {"DeduplicationScope": "queue"},
             {**FIFO, **PER_GROUP, **BY_GROUP},
-            id="scope taken back",
+            id="scope set back to queue",
         ),
     ],
 )
@@ -361,11 +361,13 @@ def test_typed_attributes_of_a_fifo_queue_with_redrive_policies() -> None:
 @pytest.mark.parametrize(
     ("requested", "difference"),
     [
-        pytest.param({}, None, id="nothing asked"),
+        pytest.param({}, None, id="no attribute requested"),
         pytest.param({"DelaySeconds": "5", "VisibilityTimeout": "30"}, None, id="equal or default"),
         pytest.param({"DelaySeconds": "05"}, None, id="equal once normalised"),
-        pytest.param({"KmsMasterKeyId": ""}, None, id="clearing what is not set"),
-        pytest.param({"KmsDataKeyReusePeriodSeconds": "300"}, None, id="a hidden default"),
+        pytest.param({"KmsMasterKeyId": ""}, None, id="clearing an attribute that is not set"),
+        pytest.param(
+            {"KmsDataKeyReusePeriodSeconds": "300"}, None, id="default that All does not return"
+        ),
         pytest.param({"SqsManagedSseEnabled": "TRUE"}, None, id="a boolean in capitals"),
         pytest.param({"DelaySeconds": "0"}, "DelaySeconds", id="default, but changed since"),
         pytest.param({"VisibilityTimeout": "31"}, "VisibilityTimeout", id="not the default"),

@@ -14,7 +14,7 @@ from queueserver.config import SETTINGS, Config, Setting, load
 from queueserver.start_errors import ConfigError
 
 
-def test_nothing_given_is_no_flags() -> None:
+def test_command_line_without_flags_has_no_settings() -> None:
     assert parse([]) == {}
 
 
@@ -28,13 +28,13 @@ def test_every_setting_has_a_flag(setting: Setting) -> None:
         assert parse([f"{setting.flag}="]) == {setting.name: ""}
 
 
-def test_the_help_shows_every_flag_with_its_default_and_variable(
+def test_help_shows_every_flag_with_its_default_and_variable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         parse(["--help"])
     assert stopped.value.code == 0
-    # The help is wrapped, also at the hyphens of a value.
+    # argparse wraps the help, also at the hyphens of a value.
     shown = "".join(capsys.readouterr().out.split())
     for setting in SETTINGS:
         default = setting.default or "none"
@@ -43,7 +43,7 @@ def test_the_help_shows_every_flag_with_its_default_and_variable(
         assert setting.help.replace(" ", "") in shown
 
 
-def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_flag_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         parse(["--version"])
     assert stopped.value.code == 0
@@ -64,22 +64,22 @@ def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         ),
     ],
 )
-def test_other_flags_are_refused_in_one_line(argv: list[str], words: str) -> None:
+def test_invalid_command_line_is_rejected_in_one_line(argv: list[str], words: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(argv)
     assert str(caught.value) == words
 
 
-def test_a_bad_value_stops_the_start_with_one_line_and_status_2(
+def test_invalid_value_stops_the_start_with_one_line_and_status_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["--host", "a\nb"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err == "queueserver: error: --host: 'a\\nb' is not a host name or an address\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == "queueserver: error: --host: 'a\\nb' is not a host name or an address\n"
 
 
-def test_a_variable_is_read_from_the_environment(
+def test_variable_is_read_from_the_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QUEUESERVER_PORT", "x")
@@ -87,7 +87,7 @@ def test_a_variable_is_read_from_the_environment(
     assert "error: QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
 
 
-def test_serve_is_the_command_that_runs_without_a_command(
+def test_serve_is_the_default_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served: list[Config] = []
@@ -122,12 +122,12 @@ def _logging_restored() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_logging_restored")
-def test_a_start_that_fails_is_told_in_one_line_with_status_2(
+def test_failed_start_prints_one_line_and_exits_with_status_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--port", "0", "--database", f"sqlite:///{tmp_path}/nowhere/q.db"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("queueserver: error: ")
-    assert told.err.count("\n") == 1
-    assert "nowhere" in told.err
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("queueserver: error: ")
+    assert captured.err.count("\n") == 1
+    assert "nowhere" in captured.err

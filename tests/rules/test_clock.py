@@ -1,4 +1,4 @@
-"""Time never goes back, and alarms are never early, cancelled for good, and never long asleep."""
+"""Time never goes back; timers are never early, stay cancelled, and sleep 60 s at most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOW_MS = 1_700_000_000_123
 
 
 class Wall:
-    """A wall clock and a loop's timers, both moved by hand."""
+    """A wall clock and the timers of a loop, both controlled by the test."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ns = NOW_NS
@@ -45,64 +45,64 @@ async def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     return Wall(asyncio.get_running_loop(), monkeypatch)
 
 
-async def test_the_time_is_whole_milliseconds_since_the_epoch(wall: Wall) -> None:
+async def test_time_is_whole_milliseconds_since_the_epoch(wall: Wall) -> None:
     assert wall.ns == NOW_NS
     assert SystemClock().now_ms() == NOW_MS
 
 
-async def test_an_alarm_rings_once_when_its_moment_has_come(wall: Wall) -> None:
-    rung: list[str] = []
-    SystemClock().call_at(NOW_MS + 500, lambda: rung.append("now"))
+async def test_timer_fires_once_when_it_is_due(wall: Wall) -> None:
+    fired: list[str] = []
+    SystemClock().call_at(NOW_MS + 500, lambda: fired.append("now"))
     assert [delay for delay, _ in wall.timers] == [0.5]
     wall.pass_ms(500)
     wall.fire()
-    assert (rung, wall.timers) == (["now"], [])
+    assert (fired, wall.timers) == (["now"], [])
 
 
-async def test_an_alarm_that_wakes_early_sleeps_again(wall: Wall) -> None:
-    rung: list[str] = []
-    SystemClock().call_at(NOW_MS + 500, lambda: rung.append("now"))
+async def test_timer_that_wakes_early_sleeps_again(wall: Wall) -> None:
+    fired: list[str] = []
+    SystemClock().call_at(NOW_MS + 500, lambda: fired.append("now"))
     wall.pass_ms(499)
     wall.fire()
-    assert rung == []
+    assert fired == []
     assert [delay for delay, _ in wall.timers] == [0.001]
 
 
-async def test_an_alarm_sleeps_a_minute_at_most_to_notice_steps_of_the_clock(wall: Wall) -> None:
-    rung: list[str] = []
-    SystemClock().call_at(NOW_MS + 86_400_000, lambda: rung.append("now"))
+async def test_timer_sleeps_60_s_at_most_to_notice_steps_of_the_clock(wall: Wall) -> None:
+    fired: list[str] = []
+    SystemClock().call_at(NOW_MS + 86_400_000, lambda: fired.append("now"))
     assert [delay for delay, _ in wall.timers] == [clock.LONGEST_SLEEP_SECONDS] == [60.0]
     wall.pass_ms(86_400_000)
     wall.fire()
-    assert rung == ["now"]
+    assert fired == ["now"]
 
 
-async def test_an_alarm_of_the_past_rings_soon_but_not_at_once(wall: Wall) -> None:
-    rung: list[str] = []
-    SystemClock().call_at(NOW_MS - 5, lambda: rung.append("now"))
-    assert rung == []
+async def test_overdue_timer_fires_after_call_at_returns(wall: Wall) -> None:
+    fired: list[str] = []
+    SystemClock().call_at(NOW_MS - 5, lambda: fired.append("now"))
+    assert fired == []
     assert [delay for delay, _ in wall.timers] == [0.0]
     wall.fire()
-    assert rung == ["now"]
+    assert fired == ["now"]
 
 
-async def test_a_cancelled_alarm_is_silent_also_after_it_slept_again(wall: Wall) -> None:
-    rung: list[str] = []
-    cancel = SystemClock().call_at(NOW_MS + 500, lambda: rung.append("now"))
+async def test_cancelled_timer_does_not_fire_after_it_slept_again(wall: Wall) -> None:
+    fired: list[str] = []
+    cancel = SystemClock().call_at(NOW_MS + 500, lambda: fired.append("now"))
     wall.pass_ms(100)
     wall.fire()
     cancel()
     wall.pass_ms(500)
     wall.fire()
-    assert rung == []
+    assert fired == []
 
 
-async def test_an_alarm_rings_on_a_real_loop() -> None:
-    rung = asyncio.Event()
+async def test_timer_fires_on_a_real_loop() -> None:
+    fired = asyncio.Event()
     system = SystemClock()
     when_ms = system.now_ms() + 5
-    system.call_at(when_ms, rung.set)
-    await asyncio.wait_for(rung.wait(), 10)
+    system.call_at(when_ms, fired.set)
+    await asyncio.wait_for(fired.wait(), 10)
     assert system.now_ms() >= when_ms
 
 
@@ -111,7 +111,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> MachineClocks:
     return MachineClocks(monkeypatch, NOW_NS)
 
 
-def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
+def test_adjusted_clock_ignores_the_wall_clock_of_the_machine(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
@@ -123,22 +123,22 @@ def test_a_corrected_clock_goes_by_what_it_was_told_whatever_the_machine_says(
 
 
 @pytest.mark.parametrize(
-    ("told_ms", "error_ms", "now_ms"),
+    ("source_ms", "error_ms", "now_ms"),
     [
-        pytest.param(40, 50, 0, id="it may be as it is"),
-        pytest.param(-50, 50, 0, id="it may just be as it is"),
-        pytest.param(40, 10, 30, id="too late"),
-        pytest.param(-40, 10, -30, id="too early"),
-        pytest.param(7, 0, 7, id="to the point"),
-        pytest.param(600_000, 1, 599_999, id="far off"),
+        pytest.param(40, 50, 0, id="within the error"),
+        pytest.param(-50, 50, 0, id="at the limit of the error"),
+        pytest.param(40, 10, 30, id="clock behind"),
+        pytest.param(-40, 10, -30, id="clock ahead"),
+        pytest.param(7, 0, 7, id="source without error"),
+        pytest.param(600_000, 1, 599_999, id="large step"),
     ],
 )
-def test_a_correction_goes_no_further_than_it_must(
-    machine: MachineClocks, told_ms: int, error_ms: int, now_ms: int
+def test_adjustment_moves_the_clock_no_further_than_into_the_error_range(
+    machine: MachineClocks, source_ms: int, error_ms: int, now_ms: int
 ) -> None:
     system = SystemClock()
     system.adjust(NOW_MS, 3)
-    system.adjust(NOW_MS + told_ms, error_ms)
+    system.adjust(NOW_MS + source_ms, error_ms)
     assert system.now_ms() == NOW_MS + now_ms
 
 
@@ -147,7 +147,7 @@ def test_a_correction_goes_no_further_than_it_must(
 HOUR_MS = 3_600_000
 
 
-def test_when_the_clock_is_set_back_time_goes_on_slower_until_it_is_caught_up_with(
+def test_time_runs_slower_after_the_clock_is_set_back_until_it_catches_up(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
@@ -166,7 +166,7 @@ def test_when_the_clock_is_set_back_time_goes_on_slower_until_it_is_caught_up_wi
 
 
 @pytest.mark.parametrize("is_behind", [False, True])
-def test_when_the_clock_is_set_forward_so_is_time(machine: MachineClocks, is_behind: bool) -> None:
+def test_time_follows_a_clock_that_is_set_forward(machine: MachineClocks, is_behind: bool) -> None:
     system = SystemClock()
     assert system.now_ms() == NOW_MS
     machine.set_ms(-HOUR_MS * is_behind)
@@ -175,7 +175,7 @@ def test_when_the_clock_is_set_forward_so_is_time(machine: MachineClocks, is_beh
     assert system.now_ms() == machine.wall_ns // 1_000_000
 
 
-def test_time_does_not_stand_still_however_often_it_is_asked_for(machine: MachineClocks) -> None:
+def test_time_advances_however_often_it_is_read(machine: MachineClocks) -> None:
     system = SystemClock()
     system.now_ms()
     machine.set_ms(-HOUR_MS)
@@ -185,7 +185,7 @@ def test_time_does_not_stand_still_however_often_it_is_asked_for(machine: Machin
     assert NOW_MS + 89 <= system.now_ms() <= NOW_MS + 90
 
 
-def test_a_pause_between_two_looks_does_not_make_time_run_ahead(
+def test_pause_between_two_clock_reads_does_not_make_time_run_ahead(
     machine: MachineClocks,
 ) -> None:
     machine.pauses_ms = 50
@@ -209,7 +209,7 @@ def test_time_never_goes_back_whatever_clocks_do(steps: list[tuple[float, float]
             before_ms = system.now_ms()
 
 
-def test_when_the_clock_of_all_servers_is_set_back_time_goes_on_as_well(
+def test_time_continues_if_the_database_clock_is_set_back(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
@@ -224,7 +224,7 @@ def test_when_the_clock_of_all_servers_is_set_back_time_goes_on_as_well(
     assert system.now_ms() == NOW_MS + HOUR_MS
 
 
-def test_nobody_goes_by_what_the_machine_said_before_there_was_a_better_clock(
+def test_first_adjustment_can_set_the_clock_back(
     machine: MachineClocks,
 ) -> None:
     system = SystemClock()
@@ -233,7 +233,7 @@ def test_nobody_goes_by_what_the_machine_said_before_there_was_a_better_clock(
     assert system.now_ms() == NOW_MS - HOUR_MS
 
 
-def test_time_goes_on_from_what_was_reached_before(machine: MachineClocks) -> None:
+def test_time_continues_from_the_time_floor(machine: MachineClocks) -> None:
     system = SystemClock()
     system.raise_floor(NOW_MS - HOUR_MS)
     assert system.now_ms() == NOW_MS
@@ -245,17 +245,17 @@ def test_time_goes_on_from_what_was_reached_before(machine: MachineClocks) -> No
     assert system.now_ms() == NOW_MS + HOUR_MS + 900
 
 
-def test_every_step_back_is_told_once(
+def test_each_step_back_is_logged_once(
     machine: MachineClocks, caplog: pytest.LogCaptureFixture
 ) -> None:
     system = SystemClock()
-    told = []
+    logged = []
     for step_ms in (0, -999, -5_000, 0, -HOUR_MS, 0, -HOUR_MS, 3 * HOUR_MS, -HOUR_MS // 2):
         system.now_ms()
         machine.set_ms(step_ms)
         system.now_ms()
-        told.append(len(caplog.messages))
-    assert told == [0, 0, 1, 1, 2, 2, 3, 3, 4]
+        logged.append(len(caplog.messages))
+    assert logged == [0, 0, 1, 1, 2, 2, 3, 3, 4]
     assert caplog.messages[0] == (
         "clock set back, continuing from the latest time at 90% of its speed until the "
         "clock has caught up; synchronise the clock with NTP: behind_ms=5999"

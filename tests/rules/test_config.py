@@ -1,4 +1,4 @@
-"""The settings: where each may come from, which source wins, and how a bad value is told."""
+"""The settings: their sources, the order of the sources, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "queueserver.toml"
 
 
-def test_every_setting_is_examined_here() -> None:
+def test_every_setting_is_covered_by_these_tests() -> None:
     assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
     assert {*Config.__struct_fields__} == {*VALUES, "queues"}
 
 
-def test_nothing_given_is_all_defaults() -> None:
+def test_settings_that_are_not_given_have_their_defaults() -> None:
     assert load({}, {}) == DEFAULTS
 
 
-def test_an_empty_variable_counts_as_unset() -> None:
+def test_empty_variable_counts_as_unset() -> None:
     assert load({}, {variable(name): "" for name in [*VALUES, "config"]}) == DEFAULTS
 
 
 @EVERY_SETTING
-def test_a_flag_goes_before_everything(name: str, file: Path) -> None:
+def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
     config = load({name: text, "config": str(file)}, {variable(name): "variable"})
@@ -93,7 +93,7 @@ def test_a_flag_goes_before_everything(name: str, file: Path) -> None:
 
 
 @EVERY_SETTING
-def test_the_environment_goes_before_the_file(name: str, file: Path) -> None:
+def test_variable_overrides_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
     config = load({}, {variable(name): text, variable("config"): str(file)})
@@ -102,7 +102,7 @@ def test_the_environment_goes_before_the_file(name: str, file: Path) -> None:
 
 @EVERY_SETTING
 @pytest.mark.parametrize("dashes", [False, True], ids=["underscores", "dashes"])
-def test_the_file_goes_before_the_default(name: str, dashes: bool, file: Path) -> None:
+def test_file_overrides_default(name: str, dashes: bool, file: Path) -> None:
     text, value = VALUES[name]
     key = name.replace("_", "-") if dashes else name
     file.write_text(f'{key} = "{text}"\n')
@@ -111,13 +111,13 @@ def test_the_file_goes_before_the_default(name: str, dashes: bool, file: Path) -
     assert getattr(DEFAULTS, name) != value
 
 
-def test_the_file_may_use_numbers_and_booleans(file: Path) -> None:
+def test_file_can_have_numbers_and_booleans(file: Path) -> None:
     file.write_text("port = 80\ncooldowns = true\naccount = 123456789012\n")
     config = load({"config": str(file)}, {})
     assert (config.port, config.cooldowns, config.account) == (80, True, "123456789012")
 
 
-def test_the_file_of_the_flag_goes_before_that_of_the_environment(file: Path) -> None:
+def test_config_flag_overrides_config_variable(file: Path) -> None:
     file.write_text("port = 80\n")
     config = load({"config": str(file)}, {variable("config"): "/nowhere"})
     assert config.port == 80
@@ -145,7 +145,7 @@ BAD = [
 @pytest.mark.parametrize(
     ("name", "text"), [pytest.param(*row, id=f"{row[0]} {row[1][:20]!r}") for row in BAD]
 )
-def test_a_bad_value_is_told_with_its_source_and_what_is_allowed(
+def test_error_for_an_invalid_value_names_its_source_and_the_allowed_values(
     name: str, text: str, file: Path
 ) -> None:
     setting = next(setting for setting in SETTINGS if setting.name == name)
@@ -153,16 +153,16 @@ def test_a_bad_value_is_told_with_its_source_and_what_is_allowed(
     flag = "--" + name.replace("_", "-")
     assert error({name: text}) == f"{flag}: {shown} is not {setting.allowed}"
     if text:
-        told = error({}, {variable(name): text})
-        assert told == f"{variable(name)}: {shown} is not {setting.allowed}"
+        message = error({}, {variable(name): text})
+        assert message == f"{variable(name)}: {shown} is not {setting.allowed}"
         quoted = text.replace("\n", "\\n")
         file.write_text(f'{name} = "{quoted}"\n')
-        told = error({"config": str(file)})
-        assert told == f"{file}: {name}: {shown} is not {setting.allowed}"
+        message = error({"config": str(file)})
+        assert message == f"{file}: {name}: {shown} is not {setting.allowed}"
 
 
 @pytest.mark.parametrize("text", ["sqlite://", "sqlite:////data/q.db", "sqlite:///a b.db"])
-def test_sqlite_is_a_path_or_memory(text: str) -> None:
+def test_sqlite_database_is_a_path_or_in_memory(text: str) -> None:
     assert load({"database": text}, {}).database == text
 
 
@@ -173,7 +173,7 @@ def test_sqlite_is_a_path_or_memory(text: str) -> None:
         *[(text, False) for text in ("false", "No", "0", "off")],
     ],
 )
-def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
+def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
     assert load({"cooldowns": text}, {}).cooldowns is value
 
 
@@ -186,46 +186,52 @@ def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
         pytest.param(
             'config = "x"',
             "config is not a setting (see `queueserver --help`)",
-            id="the file's own name",
+            id="config inside the file",
         ),
         pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
         pytest.param("port = [80]", "port must be a string, an integer or a boolean", id="list"),
-        pytest.param('log-level="info"\nlog_level="info"', "log_level is set twice", id="twice"),
-        pytest.param("queues = 1", "queues must be a table", id="queues no table"),
-        pytest.param("queues.q = 1", "queues.q must be a table", id="queue no table"),
-        pytest.param("queues.q.tags = 1", "queues.q.tags must be a table", id="tags no table"),
+        pytest.param(
+            'log-level="info"\nlog_level="info"', "log_level is set twice", id="setting twice"
+        ),
+        pytest.param("queues = 1", "queues must be a table", id="queues is not a table"),
+        pytest.param("queues.q = 1", "queues.q must be a table", id="queue is not a table"),
+        pytest.param(
+            "queues.q.tags = 1", "queues.q.tags must be a table", id="tags is not a table"
+        ),
         pytest.param(
             "queues.q.DelaySeconds = 1.5",
             "queues.q.DelaySeconds must be a string, an integer or a boolean",
-            id="attribute a float",
+            id="attribute is a float",
         ),
         pytest.param(
             "queues.q.tags.team = []",
             "queues.q.tags.team must be a string, an integer or a boolean",
-            id="tag a list",
+            id="tag is a list",
         ),
-        pytest.param("queues.q.Foo = 1", "queues.q: Unknown Attribute Foo.", id="attribute"),
+        pytest.param(
+            "queues.q.Foo = 1", "queues.q: Unknown Attribute Foo.", id="unknown attribute"
+        ),
         pytest.param(
             "queues.q.DelaySeconds = 901",
             "queues.q: Invalid value for the parameter DelaySeconds.",
-            id="attribute's value",
+            id="invalid value of an attribute",
         ),
         pytest.param(
             'queues."a b" = {}',
             "queues.a b: Can only include alphanumeric characters, hyphens, or underscores. "
             "1 to 80 in length",
-            id="name of a queue",
+            id="invalid name of a queue",
         ),
         pytest.param(
             "queues.q.FifoQueue = true",
             "queues.q: The name of a FIFO queue can only include alphanumeric characters, "
             "hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length",
-            id="name of a FIFO queue",
+            id="invalid name of a FIFO queue",
         ),
         pytest.param(
             'queues.q.tags."aws:x" = 1',
             "queues.q: Tag keys that begin with aws: are reserved.",
-            id="tag",
+            id="reserved tag key",
         ),
         pytest.param(
             "[queues.q.tags]\n" + "".join(f"t{n} = 1\n" for n in range(51)),
@@ -234,7 +240,7 @@ def test_a_switch_has_the_usual_words(text: str, value: bool) -> None:
         ),
     ],
 )
-def test_what_the_file_may_not_say_is_told_by_name(document: str, words: str, file: Path) -> None:
+def test_error_for_an_invalid_file_names_the_setting(document: str, words: str, file: Path) -> None:
     file.write_text(document)
     assert error({"config": str(file)}) == f"{file}: {words}"
 
@@ -243,19 +249,21 @@ def test_what_the_file_may_not_say_is_told_by_name(document: str, words: str, fi
     ("content", "reason"),
     [
         pytest.param(None, "No such file or directory", id="missing"),
-        pytest.param(b"port = ", "Invalid value", id="no TOML"),
+        pytest.param(b"port = ", "Invalid value", id="not TOML"),
         pytest.param(b"# \xff", "codec can't decode", id="not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told(content: bytes | None, reason: str, file: Path) -> None:
+def test_error_for_an_unreadable_file_names_the_file_and_the_reason(
+    content: bytes | None, reason: str, file: Path
+) -> None:
     if content is not None:
         file.write_bytes(content)
-    told = error({}, {variable("config"): str(file)})
-    assert told.startswith(f"QUEUESERVER_CONFIG: cannot read '{file}': ")
-    assert reason in told
+    message = error({}, {variable("config"): str(file)})
+    assert message.startswith(f"QUEUESERVER_CONFIG: cannot read '{file}': ")
+    assert reason in message
 
 
-def test_the_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
+def test_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
     file.write_text(
         "[queues.orders]\n"
         "VisibilityTimeout = 60\n"
@@ -295,9 +303,9 @@ def test_the_file_declares_queues_with_attributes_and_tags(file: Path) -> None:
         ("mysql://user:secret@host/name", "mysql://user:***@host/name"),
     ],
 )
-def test_a_password_is_never_printed(url: str, masked: str) -> None:
+def test_password_in_a_database_url_is_masked(url: str, masked: str) -> None:
     assert mask_password(url) == masked
 
 
-def test_a_refused_database_does_not_show_its_password() -> None:
+def test_error_for_a_rejected_database_does_not_contain_its_password() -> None:
     assert "secret" not in error({"database": "mysql://user:secret@host/name"})

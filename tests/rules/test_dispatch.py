@@ -1,4 +1,4 @@
-"""The dispatcher: every action has one method, of the right types, and is run by its request."""
+"""The dispatcher: each action has one method with the right types, and its request runs it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def with_methods(methods: dict[str, Method]) -> object:
     return type("Actions", (), dict(methods))()
 
 
-async def test_a_request_runs_the_action_of_its_type() -> None:
+async def test_request_runs_the_action_of_its_type() -> None:
     dispatcher = Dispatcher(with_methods(METHODS))
     for request in (ListQueues(), PurgeQueue(queue_url="q")):
         assert await dispatcher.dispatch(CONTEXT, request) is request
 
 
-async def test_the_methods_may_be_shared_out_among_objects() -> None:
+async def test_several_objects_can_provide_the_methods() -> None:
     one = {"list_queues": METHODS["list_queues"]}
     others = {name: made for name, made in METHODS.items() if name not in one}
     dispatcher = Dispatcher(with_methods(one), with_methods(others))
@@ -56,17 +56,17 @@ def error(*actions: object) -> str:
     return str(caught.value)
 
 
-def test_an_action_without_a_method_is_an_error() -> None:
+def test_action_without_a_method_is_an_error() -> None:
     without = {name: made for name, made in METHODS.items() if name != "purge_queue"}
     assert error(with_methods(without)).endswith("without action: purge_queue")
 
 
-def test_a_public_method_that_is_no_action_is_an_error() -> None:
+def test_public_method_that_is_not_an_action_is_an_error() -> None:
     more = {**METHODS, "purge_all": METHODS["purge_queue"]}
     assert error(with_methods(more)).endswith("without action: purge_all")
 
 
-def test_an_action_with_two_methods_is_an_error() -> None:
+def test_action_with_two_methods_is_an_error() -> None:
     twice = with_methods({"purge_queue": METHODS["purge_queue"]})
     assert error(with_methods(METHODS), twice) == "two objects have a method purge_queue"
 
@@ -74,11 +74,11 @@ def test_an_action_with_two_methods_is_an_error() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(method(PurgeQueue, ListQueuesResult), id="request"),
+        pytest.param(method(PurgeQueue, ListQueuesResult), id="other request"),
         pytest.param(method(ListQueues, None), id="no result"),
-        pytest.param(method(ListQueues, ListQueues), id="result"),
+        pytest.param(method(ListQueues, ListQueues), id="other result"),
     ],
 )
-def test_a_method_of_other_types_than_its_action_is_an_error(wrong: Method) -> None:
-    told = error(with_methods({**METHODS, "list_queues": wrong}))
-    assert told == "list_queues does not take or return what ListQueues does"
+def test_method_whose_types_differ_from_its_actions_is_an_error(wrong: Method) -> None:
+    message = error(with_methods({**METHODS, "list_queues": wrong}))
+    assert message == "list_queues does not take or return what ListQueues does"

@@ -1,4 +1,4 @@
-"""Who sent a request, and which address it names: read from headers and the query."""
+"""The credential and the address of a request: read from its headers and its query."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def addressing() -> Addressing:
         pytest.param("Credential=a/2026/eu-west-1/sqs/", "", None, id="no date"),
     ],
 )
-def test_the_header_names_the_credential_before_the_query(
+def test_credential_in_the_header_overrides_that_in_the_query(
     authorization: str | None, query: str, credential: Credential | None
 ) -> None:
     assert credential_of(authorization, query) == credential
@@ -44,9 +44,7 @@ def test_the_header_names_the_credential_before_the_query(
     ("access_key_id", "account"),
     [("111122223333", "111122223333"), ("11112222333", None), ("AKIDEXAMPLE", None)],
 )
-def test_an_access_key_id_of_12_digits_is_the_account(
-    access_key_id: str, account: str | None
-) -> None:
+def test_access_key_id_of_12_digits_is_the_account(access_key_id: str, account: str | None) -> None:
     assert Credential(access_key_id, "us-east-1").account == account
 
 
@@ -59,10 +57,12 @@ def test_an_access_key_id_of_12_digits_is_the_account(
         pytest.param(("q", "a.example, b", "HTTPS, http"), "https://a.example", None, id="proxies"),
         pytest.param(("q", "sqs.eu-west-1.a", ""), "http://sqs.eu-west-1.a", None, id="forwarded"),
         pytest.param(("", "", ""), "http://127.0.0.1:9324", None, id="no host"),
-        pytest.param(("a b", "", ""), "http://127.0.0.1:9324", None, id="no host's characters"),
+        pytest.param(
+            ("a b", "", ""), "http://127.0.0.1:9324", None, id="invalid characters in the host"
+        ),
     ],
 )
-def test_the_headers_name_the_base_url_and_the_region(
+def test_headers_determine_the_base_url_and_the_region(
     addressing: Addressing, headers: tuple[str, str, str], base_url: str | None, region: str | None
 ) -> None:
     for _ in range(2):
@@ -70,13 +70,13 @@ def test_the_headers_name_the_base_url_and_the_region(
         assert found == (base_url or f"http://{headers[0]}", region)
 
 
-def test_a_public_url_is_the_base_url_whatever_the_headers_name() -> None:
+def test_public_url_overrides_the_headers() -> None:
     addressing = Addressing("https://sqs.example.com/base")
     found = addressing.address("sqs.eu-west-1.localhost", "other", "http")
     assert found == ("https://sqs.example.com/base", "eu-west-1")
 
 
-def test_the_cache_of_addresses_is_bounded(addressing: Addressing) -> None:
+def test_address_cache_is_bounded(addressing: Addressing) -> None:
     for number in range(3_000):
         addressing.address(f"host-{number}", "", "")
         addressing.address("x" * 8_000, f"{number}", "")

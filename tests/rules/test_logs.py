@@ -1,4 +1,4 @@
-"""Log lines: one record cannot pass for another, in either format."""
+"""Log lines: the text of a record cannot forge another record, in either format."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ def record(message: str, *, failed: bool = False) -> logging.LogRecord:
 FORGED = "q\n2023-11-14T22:13:20.500Z INFO queueserver: forged\r\x1b[2J\u2028é"
 
 
-def test_a_text_line_cannot_be_forged() -> None:
+def test_text_line_cannot_be_forged() -> None:
     assert TextLines().format(record(FORGED)) == (
         "2023-11-14T22:13:20.500Z INFO queueserver: "
         "q\\n2023-11-14T22:13:20.500Z INFO queueserver: forged\\r\\x1b[2J\\u2028é"
     )
 
 
-def test_a_traceback_is_indented_below_its_text_line() -> None:
+def test_traceback_is_indented_below_its_text_line() -> None:
     first, *rest = TextLines().format(record(FORGED, failed=True)).splitlines()
     assert first.startswith("2023-11-14T22:13:20.500Z INFO queueserver: q\\n")
     assert rest
     assert all(line.startswith("    ") for line in rest)
 
 
-def test_a_json_line_is_one_object_on_one_line() -> None:
+def test_json_record_is_one_object_on_one_line() -> None:
     line = JsonLines().format(record(FORGED))
     assert len(line.splitlines()) == 1
     assert json.loads(line) == {
@@ -44,7 +44,7 @@ def test_a_json_line_is_one_object_on_one_line() -> None:
     }
 
 
-def test_a_json_line_has_the_exception() -> None:
+def test_json_record_has_the_exception() -> None:
     line = JsonLines().format(record("broken", failed=True))
     assert len(line.splitlines()) == 1
     assert json.loads(line)["exception"].endswith("ValueError: broken")

@@ -1,4 +1,4 @@
-"""The clock that every other test of time relies on."""
+"""The manual clock, which all other tests of time use."""
 
 from __future__ import annotations
 
@@ -8,66 +8,66 @@ import threading
 from tests.clock import ManualClock
 
 
-async def turn() -> None:
-    """Let everything run that is due on the loop."""
+async def run_due_callbacks() -> None:
+    """Wait until the loop has run all callbacks that are due."""
     done = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().call_soon(done.set_result, None)
     await done
 
 
-async def test_time_stands_still_until_it_is_moved() -> None:
+async def test_time_changes_only_when_it_is_advanced() -> None:
     clock = ManualClock(1_000)
     assert clock.now_ms() == 1_000
     clock.advance(1.5)
     assert clock.now_ms() == 2_500
 
 
-async def test_alarms_ring_in_order_when_their_moment_has_come() -> None:
+async def test_timers_fire_in_order_when_they_are_due() -> None:
     clock = ManualClock(0)
-    rung: list[str] = []
-    clock.call_at(3_000, lambda: rung.append("third"))
-    clock.call_at(2_000, lambda: rung.append("second"))
-    clock.call_at(0, lambda: rung.append("first"))
-    assert rung == []
-    await turn()
-    assert rung == ["first"]
+    fired: list[str] = []
+    clock.call_at(3_000, lambda: fired.append("third"))
+    clock.call_at(2_000, lambda: fired.append("second"))
+    clock.call_at(0, lambda: fired.append("first"))
+    assert fired == []
+    await run_due_callbacks()
+    assert fired == ["first"]
     clock.advance(1.999)
-    await turn()
-    assert rung == ["first"]
+    await run_due_callbacks()
+    assert fired == ["first"]
     clock.advance(5)
-    await turn()
-    assert rung == ["first", "second", "third"]
+    await run_due_callbacks()
+    assert fired == ["first", "second", "third"]
 
 
-async def test_a_cancelled_alarm_is_silent_even_when_it_was_due() -> None:
+async def test_cancelled_timer_does_not_fire_even_if_it_was_due() -> None:
     clock = ManualClock(0)
-    rung: list[str] = []
-    cancel = clock.call_at(1_000, lambda: rung.append("cancelled"))
-    clock.call_at(1_000, lambda: rung.append("kept"))
+    fired: list[str] = []
+    cancel = clock.call_at(1_000, lambda: fired.append("cancelled"))
+    clock.call_at(1_000, lambda: fired.append("kept"))
     clock.advance(1)
     cancel()
-    await turn()
-    assert rung == ["kept"]
+    await run_due_callbacks()
+    assert fired == ["kept"]
 
 
-async def test_another_thread_moves_the_clock_and_the_callback_runs_on_its_own_loop() -> None:
+async def test_callback_runs_on_its_own_loop_if_another_thread_advances_the_clock() -> None:
     clock = ManualClock(0)
-    rung = asyncio.Event()
+    fired = asyncio.Event()
     threads: list[threading.Thread] = []
 
-    def ring() -> None:
+    def fire() -> None:
         threads.append(threading.current_thread())
-        rung.set()
+        fired.set()
 
-    clock.call_at(1_000, ring)
+    clock.call_at(1_000, fire)
     mover = threading.Thread(target=clock.advance, args=(1,))
     mover.start()
-    await asyncio.wait_for(rung.wait(), 10)
+    await asyncio.wait_for(fired.wait(), 10)
     mover.join()
     assert threads == [threading.current_thread()]
 
 
-def test_moving_the_clock_of_a_closed_loop_harms_nobody() -> None:
+def test_clock_with_a_timer_of_a_closed_loop_can_be_advanced() -> None:
     clock = ManualClock(0)
 
     async def schedule() -> None:

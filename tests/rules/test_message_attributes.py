@@ -47,7 +47,7 @@ def rejected(attributes: dict[str, Value], *, system: bool = False) -> tuple[str
         pytest.param({"a": text("\t\n\r é😀\x7f")}, id="characters of a value"),
         pytest.param(
             {"a": Value(data_type="String", string_value="x", string_list_values=[])},
-            id="an empty list is no value",
+            id="empty list counts as absent",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_message_has_at_most_ten_attributes() -> None:
         pytest.param("aMaZoN.x", RESERVED, id="Amazon in any case"),
     ],
 )
-def test_other_names_are_rejected(name: str, words: str) -> None:
+def test_invalid_names_are_rejected(name: str, words: str) -> None:
     assert rejected({name: text("x")}) == (IPV, words)
 
 
@@ -168,7 +168,7 @@ def test_other_names_are_rejected(name: str, words: str) -> None:
         pytest.param(
             text("x", "Number"),
             "Can't cast the value of message {kind} attribute '{name}' to a number.",
-            id="no number",
+            id="not a number",
         ),
         pytest.param(
             text("\x00"),
@@ -268,7 +268,7 @@ ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
         pytest.param(["Hello"], ["Hello"], id="exact, case-sensitive"),
         pytest.param(["Hel.*"], ["Hello", "Help.Me"], id="prefix without a dot"),
         pytest.param(["Help.*", "General"], ["General", "Help.Me"], id="prefix and exact"),
-        pytest.param(["Hel*", "all", "!", ""], [], id="names that none can have"),
+        pytest.param(["Hel*", "all", "!", ""], [], id="names that no attribute can have"),
     ],
 )
 def test_receive_returns_the_attributes_that_its_filter_selects(

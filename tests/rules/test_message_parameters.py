@@ -157,7 +157,7 @@ def test_batch_has_1_to_10_entries_with_distinct_ids(
         ),
     ],
 )
-def test_other_batches_are_rejected_as_a_whole(
+def test_invalid_batch_is_rejected_as_a_whole(
     batch: list[SendMessageBatchRequestEntry] | None, code: str, text: str
 ) -> None:
     assert rejection(message_parameters.check_batch_entries, batch, ENTRY) == (code, text)
@@ -246,8 +246,8 @@ def test_fifo_message_has_a_group_and_a_deduplication_id_or_content_based_dedupl
     [
         pytest.param(None, False, "MissingParameter", NO_GROUP, id="no group"),
         pytest.param(None, True, IPV, NO_GROUP, id="no group in a batch"),
-        pytest.param("g", False, IPV, NO_DEDUPLICATION, id="nothing to deduplicate by"),
-        pytest.param("g", True, IPV, NO_DEDUPLICATION, id="nothing to deduplicate by in a batch"),
+        pytest.param("g", False, IPV, NO_DEDUPLICATION, id="no deduplication id"),
+        pytest.param("g", True, IPV, NO_DEDUPLICATION, id="no deduplication id in a batch"),
     ],
 )
 def test_fifo_message_without_group_or_deduplication_id_is_rejected(

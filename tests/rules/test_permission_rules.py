@@ -133,7 +133,7 @@ FULL = policy(*[with_(Sid=str(n)) for n in range(20)])
             [],
             "MissingParameter",
             "The request must contain the parameter Label.",
-            id="no label, before all else",
+            id="no label, checked first",
         ),
         *(
             pytest.param(

@@ -62,24 +62,26 @@ def test_policy_is_stored_as_it_was_sent(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("", id="nothing"),
-        pytest.param("nonsense", id="no JSON"),
+        pytest.param("", id="empty text"),
+        pytest.param("nonsense", id="not JSON"),
         pytest.param("[]", id="list"),
         pytest.param("null", id="null"),
-        pytest.param("[" * 8_000, id="endless lists"),
+        pytest.param("[" * 8_000, id="deeply nested lists"),
         pytest.param(policy(STATEMENT).ljust(8_193), id="too long"),
         pytest.param(policy(with_(Sid="é" * 4_100)).replace("\\u00e9", "é"), id="long in UTF-8"),
         pytest.param(policy(STATEMENT) + "\x00", id="NUL"),
-        pytest.param(policy(with_(Sid="?")).replace("?", "\uffff"), id="character of no text"),
+        pytest.param(
+            policy(with_(Sid="?")).replace("?", "\uffff"), id="character that XML cannot represent"
+        ),
         pytest.param("{}", id="empty"),
         pytest.param(policy(), id="no statements"),
-        pytest.param(policy(None), id="null for a statement"),
-        pytest.param(policy("Allow"), id="text for a statement"),
-        pytest.param(policy(STATEMENT, Statements=[]), id="another name"),
+        pytest.param(policy(None), id="statement is null"),
+        pytest.param(policy("Allow"), id="statement is a string"),
+        pytest.param(policy(STATEMENT, Statements=[]), id="unknown member"),
         pytest.param(policy(STATEMENT, Version="2013-01-01"), id="unknown version"),
         pytest.param(policy(STATEMENT, Version=["2012-10-17"]), id="list of versions"),
-        pytest.param(policy(STATEMENT, Id=1), id="a number for an id"),
-        pytest.param('{"Statement":[],' + policy(STATEMENT)[1:], id="a name twice"),
+        pytest.param(policy(STATEMENT, Id=1), id="Id is a number"),
+        pytest.param('{"Statement":[],' + policy(STATEMENT)[1:], id="member twice"),
         *(
             pytest.param(policy(STATEMENT, with_(**{name: None})), id=f"no {name}")
             for name in STATEMENT
@@ -90,10 +92,10 @@ def test_policy_is_stored_as_it_was_sent(text: str) -> None:
             )
             for name in ("Action", "Principal", "Resource")
         ),
-        pytest.param(policy(with_(Actions="sqs:*")), id="another name in a statement"),
+        pytest.param(policy(with_(Actions="sqs:*")), id="unknown member of a statement"),
         pytest.param(policy(with_(Effect="allow")), id="effect in lower case"),
         pytest.param(policy(with_(Effect=["Allow"])), id="list of effects"),
-        pytest.param(policy(with_(Sid=1)), id="a number for a Sid"),
+        pytest.param(policy(with_(Sid=1)), id="Sid is a number"),
         *(
             pytest.param(policy(with_(**{name: value})), id=f"{name} {value!r}")
             for name in ("Action", "Resource")
@@ -109,12 +111,12 @@ def test_policy_is_stored_as_it_was_sent(text: str) -> None:
         ),
         pytest.param(
             policy(with_(Condition={"Bool": {"k": 0.5}})).replace("0.5", "1e999"),
-            id="a number that nothing holds",
+            id="number that a float cannot represent",
         ),
         pytest.param(policy(with_(Condition={"Bool": {"k": 0.5}})).replace("0.5", "NaN"), id="NaN"),
         pytest.param(
             policy(with_(Condition={"Bool": {"k": 5}})).replace("5}", "5" * 5_000 + "}"),
-            id="endless digits",
+            id="5,000 digits",
         ),
     ],
 )

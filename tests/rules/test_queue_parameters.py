@@ -33,7 +33,7 @@ def test_queue_name_is_1_to_80_letters_digits_hyphens_and_underscores(name: str)
         pytest.param("q.fifo", BAD_NAME, id="fifo"),
     ],
 )
-def test_other_queue_names_are_rejected(name: str, text: str) -> None:
+def test_invalid_queue_names_are_rejected(name: str, text: str) -> None:
     assert rejection(queue_parameters.check_queue_name, name) == (IPV, text)
 
 
@@ -55,7 +55,7 @@ def test_fifo_queue_name_is_at_most_80_characters_with_its_suffix(name: str) -> 
         pytest.param("q.fifo\n", BAD_FIFO_NAME, id="newline at the end"),
     ],
 )
-def test_other_fifo_queue_names_are_rejected(name: str, text: str) -> None:
+def test_invalid_fifo_queue_names_are_rejected(name: str, text: str) -> None:
     assert rejection(queue_parameters.check_queue_name, name, is_fifo=True) == (IPV, text)
 
 
@@ -89,7 +89,7 @@ def test_tags_are_letters_digits_whitespace_and_some_symbols(tags: dict[str, str
         pytest.param({"AWS:x": "v"}, "Tag keys that begin with aws: are reserved.", id="reserved"),
     ],
 )
-def test_other_tags_are_rejected(tags: dict[str, str], text: str) -> None:
+def test_invalid_tags_are_rejected(tags: dict[str, str], text: str) -> None:
     assert rejection(queue_parameters.check_tags, tags) == (IPV, text)
 
 
@@ -101,7 +101,7 @@ def test_other_tags_are_rejected(tags: dict[str, str], text: str) -> None:
         pytest.param(["#"], f"Tag keys may only contain {TAG_ALPHABET}", id="alphabet"),
     ],
 )
-def test_other_tag_keys_are_rejected(keys: list[str], text: str) -> None:
+def test_invalid_tag_keys_are_rejected(keys: list[str], text: str) -> None:
     assert rejection(queue_parameters.parse_tag_keys, keys) == (IPV, text)
 
 

@@ -28,17 +28,17 @@ UNSUPPORTED = (
     "redrive allow policy, as it\u2019s in an unsupported format."
 )
 UNREADABLE = [
-    pytest.param("", id="nothing"),
-    pytest.param("nonsense", id="no JSON"),
-    pytest.param("{", id="half a map"),
-    pytest.param("{} {}", id="two maps"),
+    pytest.param("", id="empty text"),
+    pytest.param("nonsense", id="not JSON"),
+    pytest.param("{", id="unclosed object"),
+    pytest.param("{} {}", id="two objects"),
     pytest.param("[]", id="list"),
     pytest.param('"text"', id="text"),
     pytest.param("null", id="null"),
-    pytest.param("[" * 100_000, id="endless lists"),
-    pytest.param('{"a":' * 100_000, id="endless maps"),
-    pytest.param('{"maxReceiveCount":' + "9" * 5_000 + "}", id="endless digits"),
-    pytest.param('{"maxReceiveCount":1e999}', id="endless exponent"),
+    pytest.param("[" * 100_000, id="deeply nested lists"),
+    pytest.param('{"a":' * 100_000, id="deeply nested objects"),
+    pytest.param('{"maxReceiveCount":' + "9" * 5_000 + "}", id="very long integer"),
+    pytest.param('{"maxReceiveCount":1e999}', id="very large exponent"),
     pytest.param('{"maxReceiveCount":NaN}', id="NaN"),
     pytest.param('{"a\x00":1}', id="NUL"),
 ]
@@ -130,7 +130,7 @@ def test_repeated_name_is_rejected() -> None:
         pytest.param(
             redrive(1, other=1),
             "Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn].",
-            id="another name",
+            id="unknown member",
         ),
         *(
             pytest.param(
@@ -171,7 +171,7 @@ def test_repeated_name_is_rejected() -> None:
         ),
     ],
 )
-def test_other_redrive_policies_are_rejected(text: str, reason: str) -> None:
+def test_invalid_redrive_policies_are_rejected(text: str, reason: str) -> None:
     assert rejection(parse_redrive_policy, text) == (IPV, invalid_policy(text, reason))
 
 
@@ -223,11 +223,11 @@ OTHER = "arn:aws:sqs:us-east-1:000000000000:other"
             allow("allowAll", sourceQueueArns=[]),
             RedriveAllowPolicy("allowAll"),
             [DLQ, OTHER],
-            id="an empty list is none",
+            id="empty list counts as absent",
         ),
     ],
 )
-def test_redrive_allow_policy_says_which_queues_may_use_the_queue(
+def test_redrive_allow_policy_defines_which_queues_may_use_the_queue(
     text: str, policy: RedriveAllowPolicy, allowed: list[str]
 ) -> None:
     assert parse_redrive_allow_policy(text) == policy
@@ -259,18 +259,20 @@ def test_ten_source_queues_can_be_allowed() -> None:
     [
         *UNREADABLE,
         pytest.param("{}", id="empty"),
-        pytest.param('{"redrivePermission":"denyAll","redrivePermission":"allowAll"}', id="twice"),
+        pytest.param(
+            '{"redrivePermission":"denyAll","redrivePermission":"allowAll"}', id="member twice"
+        ),
         pytest.param(json.dumps({"sourceQueueArns": [DLQ]}), id="no permission"),
-        pytest.param(allow("denyAll", other=1), id="another name"),
-        pytest.param(allow("DenyAll"), id="permission in other letters"),
+        pytest.param(allow("denyAll", other=1), id="unknown member"),
+        pytest.param(allow("DenyAll"), id="permission in another case"),
         pytest.param(allow(None), id="permission null"),
         pytest.param(allow(["denyAll"]), id="permission list"),
-        pytest.param(allow("byQueue", sourceQueueArns=DLQ), id="one text for a list"),
-        pytest.param(allow("byQueue", sourceQueueArns=None), id="null for a list"),
-        pytest.param(allow("byQueue", DLQ, 1), id="a number among texts"),
-        pytest.param(allow("byQueue", "q"), id="no ARN"),
+        pytest.param(allow("byQueue", sourceQueueArns=DLQ), id="string instead of a list"),
+        pytest.param(allow("byQueue", sourceQueueArns=None), id="null instead of a list"),
+        pytest.param(allow("byQueue", DLQ, 1), id="number in the list"),
+        pytest.param(allow("byQueue", "q"), id="not an ARN"),
         pytest.param(allow("byQueue", "arn:aws:sns:us-east-1:000000000000:t"), id="not SQS"),
-        pytest.param(allow("byQueue", DLQ + "\ufffe"), id="a character of no queue"),
+        pytest.param(allow("byQueue", DLQ + "\ufffe"), id="invalid character in the ARN"),
     ],
 )
 def test_redrive_allow_policy_in_another_format_is_rejected(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Receipt handles and page tokens: their format does not change, and nobody else can make one."""
+"""Receipt handles and page tokens: their format is stable, and only the server can make them."""
 
 from __future__ import annotations
 

@@ -35,24 +35,24 @@ SETTING = Setting(
     longest_call_seconds=60.0,
 )
 _BACKLOGS = {WORK: 500, FIFO: 200, DELAYED: 0}
-"""How many messages a queue has all the time."""
+"""Number of messages that a queue has at all times."""
 
 _VISIBILITY_SECONDS = {WORK: 30, FIFO: 30, DELAYED: 30, EMPTY: 30, DEAD: 3}
-"""Visibility timeouts: 30 s are enough to delete on a slow machine. Dead letters come back soon,
-for a move task to take them."""
+"""Visibility timeouts: 30 s are enough to delete on a slow machine. Dead letters become visible
+soon, for a move task to move them."""
 
 _MAX_RECEIVES = 3
 """How often a message is received before it goes to the dead-letter queue."""
 
 _FAILING = 40
-"""One message in so many is made visible again until it has been in the dead-letter queue."""
+"""One message in this many is made visible again until it is in the dead-letter queue."""
 
 _SETTLE_SECONDS = 30
 """Time in which the queues must be empty when the load is over."""
 
 _GROUPS = 50
 _NAMES = 40
-"""Names of the queues that the load creates and deletes; it uses each name again and again."""
+"""Names of the queues that the load creates and deletes; it reuses each name."""
 
 _LENGTHS = (100, 2_000, 20_000, 200_000, 900_000)
 _SHARES = (0.7, 0.2, 0.0885, 0.0105, 0.001)
@@ -67,7 +67,7 @@ Action = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Load:
-    """All actions and how often each is done, with the account that the load keeps.
+    """All actions and how often each is done, with the counts that the load keeps.
 
     Attributes:
         client: the client of all actions.
@@ -125,12 +125,12 @@ class Load:
         await asyncio.gather(*(self._read_queues() for _ in range(50)))
 
     def findings(self) -> Sequence[str]:
-        """Return what was wrong so far."""
+        """Return the findings so far."""
         broken = [f"{finding.rule}: {finding.detail}" for finding in self._checker.findings]
         return [*self._findings, *broken]
 
     async def run(self, seconds: float) -> None:
-        """Begin so many actions a second, at random moments; return when the last has ended."""
+        """Start actions at random times, at the load's rate; return when the last has ended."""
         actions, weights = list(self._actions), list(self._actions.values())
         began = due = time.monotonic()
         async with asyncio.TaskGroup() as group:
@@ -150,7 +150,7 @@ class Load:
         # A message may be in flight, or behind one of its group that is.
         deadline = time.monotonic() + _SETTLE_SECONDS
         while self.backlog.count() and time.monotonic() < deadline and not self.findings():
-            await asyncio.gather(*(self._drain(name) for name in QUEUES))
+            await asyncio.gather(*(self._empty(name) for name in QUEUES))
         left = [await self._count(name) for name in QUEUES]
         if self.backlog.count() or any(left):
             self._findings.append(
@@ -159,12 +159,12 @@ class Load:
         self._checker.finish()
 
     def _observe(self, call: Call) -> None:
-        """Measure an answer; an error is a finding, for a second move task is refused only."""
+        """Measure an answer; an error is a finding, except the rejection of a second move task."""
         if call.status:
             self.requests += 1
             if not call.wait_seconds:
                 self.latencies.append(call.returned - call.called)
-        is_second_task = call.action == "StartMessageMoveTask" and call.outcome == "refused"
+        is_second_task = call.action == "StartMessageMoveTask" and call.outcome == "rejected"
         if call.outcome != "done" and not is_second_task:
             self._findings.append(f"{call.action}: {call.status} {call.error}")
 
@@ -174,8 +174,8 @@ class Load:
         )
         return sum(map(int, call.answer.get("Attributes", {}).values()))
 
-    async def _drain(self, name: str) -> None:
-        while found := await self._receive(name, wait_seconds=1, is_drain=True):
+    async def _empty(self, name: str) -> None:
+        while found := await self._receive(name, wait_seconds=1, is_final=True):
             await self._delete(name, found)
 
     # Sending
@@ -227,7 +227,7 @@ class Load:
             await self._delete(name, done)
 
     async def _receive(
-        self, name: str, wait_seconds: int, *, is_drain: bool = False
+        self, name: str, wait_seconds: int, *, is_final: bool = False
     ) -> list[tuple[Entry, Message]]:
         is_query = self._rng.random() < 0.3
         parameters: dict[str, object] = {"WaitTimeSeconds": wait_seconds} if wait_seconds else {}
@@ -238,7 +238,7 @@ class Load:
             name,
             protocol="query" if is_query else "json",
             queue_visibility_seconds=_VISIBILITY_SECONDS[name],
-            is_drain=is_drain,
+            is_final=is_final,
             **parameters,
         )
         return self.backlog.receive(name, messages)

@@ -1,4 +1,4 @@
-"""Samples of what a server uses, and the rules of what must not grow."""
+"""Samples of a server's resource usage, and the rules on usage that must not grow."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statistics import median
 from typing import NamedTuple
 
 PARTS = 6
-"""Parts of a run: the first is for warming up, the second is what later ones are compared with."""
+"""Parts of a run: the first is the warm-up, the second the baseline for the later ones."""
 
 MIB = 1024 * 1024
 _GROWTH = 1.05
@@ -27,7 +27,7 @@ _LISTEN_STATE = "0A"
 
 
 class Sample(NamedTuple):
-    """What the server uses at a moment.
+    """The resource usage of the server at one time.
 
     Attributes:
         seconds: time since the load began.
@@ -90,7 +90,7 @@ def part(samples: Sequence[Sample], number: int) -> Sequence[Sample]:
 
 
 def growth(samples: Sequence[Sample]) -> Iterator[str]:
-    """Yield what has grown although it must not, from the second part of a run to the last."""
+    """Yield the usage that has grown from the second part of a run to the last."""
     early, late = part(samples, 1), part(samples, PARTS - 1)
     # Half a part is five minutes of an hour: large bodies change the memory by a tenth from minute
     # to minute.

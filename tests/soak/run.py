@@ -1,4 +1,4 @@
-"""One soak: run a server under load, sample what it uses, and report what was wrong."""
+"""One soak: run a server under load, sample its resource usage, and report findings."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _CLOSE_SECONDS = 30
 
 @dataclass
 class Soak:
-    """One run of so many seconds.
+    """One run of a given duration.
 
     Attributes:
         per_second: how many actions of the load begin in a second.
         write_line: called with each line of the report as soon as it is known.
-        samples: what the server used, in order of time.
-        findings: what was wrong.
+        samples: the resource usage of the server, in order of time.
+        findings: one text for each violation.
         latencies: seconds until answers, for each sixth of the run.
     """
 
@@ -53,7 +53,7 @@ class Soak:
     latencies: list[array[float]] = field(default_factory=list)
 
     async def run(self) -> None:
-        """Start the server, run the load, and collect what was wrong."""
+        """Start the server, run the load, and collect the findings."""
         self.latencies = [array("d") for _ in range(PARTS)]
         with await asyncio.to_thread(
             ServerProcess, "--database", self.database, directory=self.directory

@@ -1,4 +1,4 @@
-"""A few seconds of the soak, and the rules of what must not grow."""
+"""A few seconds of the soak, and the rules on usage that must not grow."""
 
 from __future__ import annotations
 
