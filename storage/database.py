@@ -19,12 +19,12 @@ from storage.engine import Engine
 from storage.errors import DatabaseUnavailable, DatabaseUnusable, WriteConflict, explain
 from storage.hints import Hints
 from storage.messages.commands import Command
-from storage.notifications import Notifications
 from storage.postgresql.engine import PostgresqlEngine
 from storage.settings import EngineSettings
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
-from storage.waiters import Waiters
+from storage.waiting.notifications import Notifications
+from storage.waiting.waiters import Waiters
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from storage.clock import Clock
 from storage.errors import ClassifiedError
-from storage.notifications import NotificationHandler, Notifications
 from storage.sql.statement import Statement
+from storage.waiting.notifications import NotificationHandler, Notifications
 
 T = TypeVar("T")
 

@@ -10,9 +10,9 @@ from storage import schema
 from storage.engine import Capabilities
 from storage.hints import Hints
 from storage.messages.fifo_groups import FifoGroups
-from storage.notifications import Notifications
 from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
+from storage.waiting.notifications import Notifications
 
 _ADD_TO_BACKLOG = Statement(
     schema.backlogs.update()
@@ -33,7 +33,7 @@ class Transaction:
         take_numbers: takes the next n numbers, increasing and never taken twice.
         count_waiting: counts the receivers on this server that wait for a queue id.
         hints: estimates about queues, in this server's memory.
-        locked_queues: queues by id that the transaction has locked, or that only it can change.
+        known_queues: queues by id that the transaction has locked, or that only it can change.
         fifo_groups: the groups of FIFO queues that the transaction locks and changes.
         capabilities: what the engine can do.
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
@@ -47,8 +47,8 @@ class Transaction:
         "count_waiting",
         "fifo_groups",
         "hints",
+        "known_queues",
         "local_wakeups",
-        "locked_queues",
         "notifications",
         "now_ms",
         "take_numbers",
@@ -61,17 +61,17 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         count_waiting: Callable[[int], int],
         hints: Hints,
-        locked_queues: dict[int, LockedQueue],
+        known_queues: dict[int, LockedQueue],
         capabilities: Capabilities,
         *,
-        is_contended: bool,
+        is_conflict_likely: bool,
     ) -> None:
         self.connection = connection
         self.now_ms = now_ms
         self.take_numbers = take_numbers
         self.count_waiting = count_waiting
         self.hints = hints
-        self.locked_queues = locked_queues
+        self.known_queues = known_queues
         self.capabilities = capabilities
         self.notifications = Notifications()
         self.local_wakeups: list[tuple[int, int, int]] = []
@@ -81,11 +81,11 @@ class Transaction:
             self.notifications,
             self.local_wakeups,
             capabilities,
-            is_contended=is_contended,
+            is_conflict_likely=is_conflict_likely,
         )
         self._changes: dict[int, int] = {}
 
-    def notify_visible(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
+    def notify_receivers(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Notify waiting receivers of messages that are visible, or become visible then."""
         self.notifications.visible.append((queue_id, visible_at_ms, count))
 

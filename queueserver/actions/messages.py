@@ -22,7 +22,6 @@ from queueserver.rules.envelope import Envelope, sequence_number
 from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
-from storage import polling
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged
@@ -40,6 +39,7 @@ from storage.messages.commands import (
     SentMessage,
 )
 from storage.queues import STANDARD
+from storage.waiting import polling
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ class Messages:
             Receive,
             queue_id=queue.id,
             revision=queue.revision,
-            kind=queue.kind,
+            queue_kind=queue.kind,
             maximum=maximum,
             visibility_timeout_ms=timeout_s * 1000,
             is_waiting=wait_s > 0,

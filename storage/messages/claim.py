@@ -52,7 +52,7 @@ class Claimed(NamedTuple):
     is_in_flight: bool = False
 
 
-visible_messages = locking.lock_if_free(
+visible_messages = locking.with_locks_if_free(
     sa.select(*STATE, *CONTENT)
     .join_from(
         messages,
@@ -69,7 +69,7 @@ visible_messages = locking.lock_if_free(
 _CLAIM = Statement(visible_messages)
 
 _VISIBLE_STATES = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE)
         .where(
             messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
@@ -177,7 +177,7 @@ def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[in
             break
         # Select again: the groups' next messages come first now, or those that stay after all.
         rules = _remove(transaction, queue, rules, selection.unwanted)
-        groups.write_back(by_receive=True)
+        groups.write_back(wake_only_here=True)
         depth = _REMOVED_PER_ROUND
     chosen = [row for rows in selection.chosen for row in rows]
     supply = iter(with_content(transaction, queue.id, chosen))

@@ -131,12 +131,12 @@ class QueueCommand(Command[R]):
     Attributes:
         queue_id: the queue's id, which every purge changes.
         revision: the queue's revision, which every change of the queue changes.
-        kind: `queues.STANDARD`, `FIFO` or `FIFO_BY_GROUP`.
+        queue_kind: `queues.STANDARD`, `FIFO` or `FIFO_BY_GROUP`.
     """
 
     queue_id: int
     revision: int
-    kind: str
+    queue_kind: str
 
 
 @dataclass(slots=True, eq=False)

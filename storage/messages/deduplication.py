@@ -29,7 +29,7 @@ class Candidate(NamedTuple):
 
 
 _KNOWN = Statement(
-    locking.lock_in_order(
+    locking.with_ordered_locks(
         sa.select(deduplications).where(
             deduplications.c.queue_id == bindparam("queue"),
             among(deduplications.c.key, "keys"),

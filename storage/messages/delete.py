@@ -47,7 +47,7 @@ def groups_changed(
 
 def _fifo_receipts(commands: Iterable[Delete | ChangeVisibility]) -> Iterator[Receipt]:
     for command in commands:
-        if command.kind != queues.STANDARD:
+        if command.queue_kind != queues.STANDARD:
             yield from _receipts(command)
 
 
@@ -86,7 +86,7 @@ def delete(
     by_queue: dict[int, set[int]] = defaultdict(set)
     results = []
     for command in commands:
-        if command.kind == queues.STANDARD:
+        if command.queue_kind == queues.STANDARD:
             results.append([Outcome.DONE] * len(command.receipts))
             for queue_id, number, _ in command.receipts:
                 # A purge gives the queue a new id: messages of the old one are gone.
@@ -119,7 +119,7 @@ def change_visibility(
     changed = []
     results = []
     for command in commands:
-        retention_ms = transaction.locked_queues[command.queue_id].retention_ms
+        retention_ms = transaction.known_queues[command.queue_id].retention_ms
         expired_ms = transaction.now_ms - retention_ms
         outcomes = []
         for receipt, timeout_ms in command.changes:
@@ -144,7 +144,7 @@ def _outcome(
     # A purge gives the queue a new id: messages of the old one are gone.
     if state is None or receipt.queue_id != command.queue_id:
         return Outcome.MISSING
-    if command.kind == queues.STANDARD:
+    if command.queue_kind == queues.STANDARD:
         return Outcome.DONE
     is_current = state.receive_count == receipt.receive_count and state.visible_at_ms > now_ms
     return Outcome.DONE if is_current else Outcome.EXPIRED

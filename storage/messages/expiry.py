@@ -72,7 +72,7 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
         transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
         numbers = [row.id for row in expired]
         # A message that another server is deleting must not be subtracted from the count twice.
-        locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
+        locked = locking.lock_messages_without_waiting(transaction.connection, queue_id, numbers)
         transitions.expire(transaction, queue_id, locked)
         freed += len(locked)
     return freed

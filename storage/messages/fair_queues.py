@@ -156,7 +156,7 @@ _QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
 _QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
 
 _STILL_VISIBLE = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE).where(
             messages.c.queue_id == bindparam("queue"),
             among(messages.c.id, "numbers"),
@@ -166,7 +166,7 @@ _STILL_VISIBLE = Statement(
 )
 
 _OF_TENANT = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE)
         .where(
             messages.c.queue_id == bindparam("queue"),

@@ -5,7 +5,7 @@ delayed. The table `groups` has one row for each group that has messages: its fi
 time from which the group delivers. A receive reads the groups that deliver, in the order in which
 they became able to; a group that was just served comes after those that were not.
 
-A transaction uses its groups in this order: `lock` or `lock_for_send` before it locks or changes
+A transaction uses its groups in this order: `lock` or `lock_all` before it locks or changes
 their messages, `mark_dirty` for each group whose messages change, and `write_back` to bring the
 rows of dirty groups up to date.
 """
@@ -23,10 +23,10 @@ from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
 from storage.messages.rows import STATE, GroupHead, GroupRow, MessageState
-from storage.notifications import Notifications
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
+from storage.waiting.notifications import Notifications
 
 _INSERT = Statement(groups.insert())
 
@@ -52,7 +52,7 @@ _available = (
     .order_by(groups.c.available_at_ms, groups.c.head_id)
     .limit(bindparam("wanted", type_=sa.Integer))
 )
-_AVAILABLE = Statement(locking.lock_if_free(_available))
+_AVAILABLE = Statement(locking.with_locks_if_free(_available))
 
 _FIRST_MESSAGES = Statement(
     sa.select(*STATE).where(
@@ -176,7 +176,7 @@ class FifoGroups:
         "_capabilities",
         "_connection",
         "_dirty",
-        "_is_contended",
+        "_is_conflict_likely",
         "_local_wakeups",
         "_locked",
         "_notifications",
@@ -191,14 +191,14 @@ class FifoGroups:
         local_wakeups: list[tuple[int, int, int]],
         capabilities: Capabilities,
         *,
-        is_contended: bool,
+        is_conflict_likely: bool,
     ) -> None:
         self._connection = connection
         self._now_ms = now_ms
         self._notifications = notifications
         self._local_wakeups = local_wakeups
         self._capabilities = capabilities
-        self._is_contended = is_contended
+        self._is_conflict_likely = is_conflict_likely
         # The groups that are locked, and whether they have rows: what has none cannot be locked.
         self._locked: dict[GroupKey, bool] = {}
         self._dirty: set[GroupKey] = set()
@@ -211,9 +211,9 @@ class FifoGroups:
         if self._capabilities.has_concurrent_writers:
             self._lock(keys)
 
-    def lock_for_send(
+    def lock_all(
         self, sent_to: Collection[GroupKey], changed: Collection[GroupKey] = ()
-    ) -> GroupsToSend:
+    ) -> LockedGroups:
         """Lock groups that messages are sent to, together with others whose messages change.
 
         Messages must take their numbers after this: so a group's numbers have the order of COMMITs.
@@ -224,12 +224,12 @@ class FifoGroups:
         """
         keys = {*sent_to, *changed}
         if not keys:
-            return GroupsToSend(self, set(), set(), set())
+            return LockedGroups(self, set(), set(), set())
         existing = self._lock(keys)
         missing = keys - existing
         inserted: set[GroupKey] = set()
         statement = self._capabilities.insert_or_lock_groups
-        if missing and self._is_contended and statement is not None:
+        if missing and self._is_conflict_likely and statement is not None:
             queue_ids, group_ids = zip(*missing, strict=True)
             lists = {"queue_id": queue_ids, "group_id": group_ids}
             inserted = {(row[0], row[1]) for row in statement.rows(self._connection, lists)}
@@ -237,7 +237,7 @@ class FifoGroups:
             self._locked.update((key, True) for key in missing)
             # A group that gets no message after all is deleted when it is written back.
             self._dirty |= inserted
-        return GroupsToSend(self, existing, keys - existing, inserted)
+        return LockedGroups(self, existing, keys - existing, inserted)
 
     def _lock(self, keys: Collection[GroupKey]) -> set[GroupKey]:
         existing = locking.lock_groups(self._connection, keys)
@@ -293,7 +293,7 @@ class FifoGroups:
                 return  # the group had no messages: none of them can have changed
         self._dirty.add(key)
 
-    def write_back(self, *, by_receive: bool = False) -> None:
+    def write_back(self, *, wake_only_here: bool = False) -> None:
         """Bring the rows of dirty groups up to date, and notify receivers of groups that deliver.
 
         After a receive, only receivers on this server are woken: others have not missed anything.
@@ -302,7 +302,7 @@ class FifoGroups:
             return
         dirty = list(by_queue(self._dirty))
         self._dirty.clear()
-        wake = self._local_wakeups if by_receive else self._notifications.visible
+        wake = self._local_wakeups if wake_only_here else self._notifications.visible
         updated, deleted = [], []
         for row in chain.from_iterable(
             _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
@@ -448,10 +448,10 @@ class FifoGroups:
             yield row
 
 
-class GroupsToSend:
+class LockedGroups:
     """Groups that are locked for sending. Only this can add messages to groups.
 
-    `FifoGroups.lock_for_send` makes it.
+    `FifoGroups.lock_all` makes it.
     """
 
     __slots__ = ("_empty", "_existing", "_groups", "_inserted")

@@ -10,7 +10,7 @@ from storage.locking import GroupKey
 from storage.messages import deduplication, transitions
 from storage.messages.commands import NewMessage, Send, SentMessage
 from storage.messages.deduplication import Candidate
-from storage.messages.fifo_groups import GroupsToSend
+from storage.messages.fifo_groups import LockedGroups
 from storage.transaction import Transaction
 
 
@@ -19,7 +19,7 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
     return {
         (command.queue_id, message.group_id)
         for command in commands
-        if command.kind != queues.STANDARD
+        if command.queue_kind != queues.STANDARD
         for message in command.messages
         if message.group_id is not None
     }
@@ -28,7 +28,7 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
 def send(
     transaction: Transaction,
     commands: Collection[Send],
-    groups: GroupsToSend,
+    groups: LockedGroups,
     numbers: Sequence[int],
 ) -> list[list[SentMessage]]:
     """Send messages; return for each command the number and id of each of its messages.
@@ -81,7 +81,7 @@ def _number(
 
 def _deduplication_key(command: Send, message: NewMessage) -> str:
     """Return what duplicates have in common; neither groups nor ids have spaces in them."""
-    if command.kind == queues.FIFO_BY_GROUP:
+    if command.queue_kind == queues.FIFO_BY_GROUP:
         return f"{message.group_id} {message.deduplication_id}"
     return message.deduplication_id or ""
 
@@ -89,7 +89,7 @@ def _deduplication_key(command: Send, message: NewMessage) -> str:
 def _state(
     transaction: Transaction, command: Send, message: NewMessage, number: int
 ) -> dict[str, Any]:
-    is_standard = command.kind == queues.STANDARD
+    is_standard = command.queue_kind == queues.STANDARD
     return {
         "queue_id": command.queue_id,
         "id": number,

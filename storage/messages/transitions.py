@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.fifo_groups import GroupsToSend, NewInGroup
+from storage.messages.fifo_groups import LockedGroups, NewInGroup
 from storage.messages.rows import MessageKey, MessageState
 from storage.queue_settings import QueueName
 from storage.schema import bodies, messages
@@ -45,7 +45,7 @@ def send(
     transaction: Transaction,
     states: Sequence[Mapping[str, Any]],
     contents: Sequence[Mapping[str, Any]],
-    groups: GroupsToSend,
+    groups: LockedGroups,
 ) -> None:
     """Insert new messages, given as rows of `messages` and of `bodies` in the same order.
 
@@ -57,7 +57,7 @@ def send(
         visible[state["queue_id"], state["visible_at_ms"]] += 1
     for (queue_id, visible_at_ms), count in visible.items():
         transaction.add_to_count(queue_id, count)
-        transaction.notify_visible(queue_id, visible_at_ms, count)
+        transaction.notify_receivers(queue_id, visible_at_ms, count)
     groups.append(
         NewInGroup(state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
         for state in states
@@ -115,11 +115,11 @@ def change_visibility(transaction: Transaction, changes: Sequence[VisibilityChan
     Requires that the messages' rows are locked.
     """
     for change in changes:
-        transaction.notify_visible(change.queue_id, change.visible_at_ms)
+        transaction.notify_receivers(change.queue_id, change.visible_at_ms)
     _set_visible_at(transaction, changes)
 
 
-def receive_again(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
+def restart_timeouts(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
     """Restart the visibility timeouts of a receive that is repeated; no receive is counted.
 
     Requires that the messages' rows are locked, and that they are as the receive left them.
@@ -173,7 +173,7 @@ def release(transaction: Transaction, received: Sequence[ReceivedMessage]) -> No
     for one in received:
         row = {"queue": one.queue_id, "number": one.number, "claim": one.receive_count}
         rows.append({**row, "now": transaction.now_ms})
-        transaction.notify_visible(one.queue_id, transaction.now_ms)
+        transaction.notify_receivers(one.queue_id, transaction.now_ms)
         transaction.fifo_groups.mark_dirty(one.queue_id, one.group_id)
     _RELEASE.change_each(transaction.connection, rows)
 
@@ -259,7 +259,7 @@ def _move(
 ) -> None:
     """Move messages; complete `states` and `contents` of each by where it moves to."""
     now_ms = transaction.now_ms
-    groups = transaction.fifo_groups.lock_for_send(
+    groups = transaction.fifo_groups.lock_all(
         {(target_id, row.group_id) for row in rows if row.group_id is not None}
     )
     numbers = transaction.take_numbers(len(rows))
@@ -272,7 +272,7 @@ def _move(
     transaction.connection.execute(move_body, contents)
     transaction.add_to_count(queue_id, -len(rows))
     transaction.add_to_count(target_id, len(rows))
-    transaction.notify_visible(target_id, now_ms, len(rows))
+    transaction.notify_receivers(target_id, now_ms, len(rows))
     for row in rows:
         transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
     groups.append(
@@ -335,7 +335,7 @@ def delete(
     for group_id in group_ids:
         transaction.fifo_groups.mark_dirty(queue_id, group_id)
     if transaction.hints.of(queue_id).is_full:
-        transaction.notify_visible(queue_id, transaction.now_ms, deleted)
+        transaction.notify_receivers(queue_id, transaction.now_ms, deleted)
 
 
 def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) -> None:

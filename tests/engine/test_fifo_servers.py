@@ -102,7 +102,7 @@ async def test_two_servers_that_begin_the_same_groups_collide_once_and_not_over_
     emptied_postgresql: str,
 ) -> None:
     """Where consumers keep up, groups begin with nearly every send."""
-    settings = WriterSettings(contended_seconds=60.0)
+    settings = WriterSettings(conflicts_likely_seconds=60.0)
     one = await Stage.open(emptied_postgresql, kind=FIFO, settings=settings)
     other = await Stage.open(emptied_postgresql, one.clock, FIFO, settings)
     await asyncio.gather(one.receive(), other.receive())
@@ -135,11 +135,11 @@ async def test_servers_that_send_to_old_groups_and_new_ones_wait_in_no_circle(
     one, other = two_fifo_servers
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
-    one.database.writer.contended_until = inf
+    one.database.writer.conflicts_likely_until = inf
     with caplog.at_level(logging.DEBUG, "storage.commits.writer"):
         for number in range(40):
             await send_crosswise(one, other, [f"new{number}", "old"])
-            other.database.writer.contended_until = -inf
+            other.database.writer.conflicts_likely_until = -inf
     conflicts = [record.getMessage() for record in caplog.records]
     assert all(conflict.startswith("write conflict: ") for conflict in conflicts)
     assert not any("deadlock" in conflict for conflict in conflicts)
@@ -150,7 +150,7 @@ async def test_what_was_sent_before_begins_no_group(
     two_fifo_servers: tuple[Stage, Stage], is_contended: bool
 ) -> None:
     one, other = two_fifo_servers
-    other.database.writer.contended_until = inf if is_contended else -inf
+    other.database.writer.conflicts_likely_until = inf if is_contended else -inf
     await one.database.submit(one.sending(fifo_message("x", "g", "known")))
     await other.database.submit(other.sending(fifo_message("x", "h", "known")))
     assert (await one.keys())["groups"] == 1

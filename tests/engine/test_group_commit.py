@@ -149,7 +149,7 @@ async def test_what_a_write_raises_rolls_it_back_and_reaches_its_caller_only(sta
 
 async def test_news_of_a_transaction_that_failed_reaches_nobody(stage: Stage) -> None:
     def announce_and_fail(transaction: Transaction) -> None:
-        transaction.notify_visible(stage.queue.id, 0)
+        transaction.notify_receivers(stage.queue.id, 0)
         transaction.notify_dropped(stage.queue.id)
         raise LookupError
 

@@ -137,7 +137,7 @@ async def test_news_that_was_never_committed_reaches_nobody(
     stage, _ = two_servers
 
     def lose(transaction: Transaction) -> None:
-        transaction.notify_visible(stage.queue.id, 0)
+        transaction.notify_receivers(stage.queue.id, 0)
         transaction.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with stage.database.waiters.register(stage.queue.id) as place:
@@ -225,7 +225,7 @@ async def test_two_servers_never_receive_the_same_message(
     assert sorted(map(int, received[0] + received[1])) == list(range(200))
 
 
-async def done_or_waiting(task: asyncio.Task[Any], url: str) -> None:
+async def done_or_waiting(task: asyncio.Future[Any], url: str) -> None:
     """Let a task run until it has ended, or waits for a lock in the database."""
     connection = await asyncpg.connect(url)
     while not task.done() and not await connection.fetchval(_WAITING):

@@ -97,9 +97,9 @@ async def act_on_groups(stage: Stage) -> Recording:
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await stage.database.submit(stage.sending(message, message, *new))
         # What a server does that has just met another at new groups.
-        stage.database.writer.contended_until = inf
+        stage.database.writer.conflicts_likely_until = inf
         await stage.database.submit(stage.sending(fifo_message("x", "newest")))
-        stage.database.writer.contended_until = -inf
+        stage.database.writer.conflicts_likely_until = -inf
         received = await stage.receive(10, timeout_s=60)
         await stage.change(received[0].receipt, 0)
         await asyncio.gather(stage.delete(*[r.receipt for r in received[1:5]]), stage.receive())
