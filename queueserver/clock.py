@@ -1,6 +1,6 @@
-"""The system clock: the only module that asks what time it is.
+"""The system clock: the only module that reads the time of day.
 
-Everything else gets the time as an argument, in milliseconds since the epoch.
+All other code gets the time from a clock or as an argument, in milliseconds since the epoch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Transactions: what a function that reads and changes the database is given."""
+"""Transactions: the argument of every function that reads and changes the database."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ADD_TO_BACKLOG = Statement(
 
 
 class Transaction:
-    """One transaction of the writer, at one time.
+    """One transaction of the writer. Its time stands still.
 
     Notifications and changes of counts are collected while functions run. They take effect with
     COMMIT, or never.
@@ -33,11 +33,13 @@ class Transaction:
         take_numbers: takes the next n numbers, increasing and never taken twice.
         count_waiting: counts the receivers on this server that wait for a queue id.
         hints: estimates about queues, in this server's memory.
-        known_queues: queues by id that the transaction has locked, or that only it can change.
+        known_queues: queues by id, as they stay until COMMIT. On PostgreSQL the transaction has
+            locked them. On SQLite they need no lock, and are cached between transactions.
         fifo_groups: the groups of FIFO queues that the transaction locks and changes.
         capabilities: what the engine can do.
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
-        local_wakeups: as `notifications.visible`, for receivers on this server only.
+        local_wakeups: wake-ups of receivers on this server only, in the form of
+            `notifications.visible`.
     """
 
     __slots__ = (
@@ -78,7 +80,7 @@ class Transaction:
         self.fifo_groups = FifoGroups(
             connection,
             now_ms,
-            self.notifications,
+            self.notifications.visible,
             self.local_wakeups,
             capabilities,
             is_conflict_likely=is_conflict_likely,
@@ -86,7 +88,11 @@ class Transaction:
         self._changes: dict[int, int] = {}
 
     def notify_receivers(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
-        """Notify waiting receivers of messages that are visible, or become visible then."""
+        """Notify waiting receivers on all servers: they can claim messages from a time on.
+
+        Messages are visible, or become visible at `visible_at_ms`. Or messages that were visible
+        can be claimed now, because the queue is no longer at its in-flight limit.
+        """
         self.notifications.visible.append((queue_id, visible_at_ms, count))
 
     def wake_local(self, queue_id: int, visible_at_ms: int) -> None:
@@ -101,17 +107,18 @@ class Transaction:
         self.notifications.dropped.append(queue_id)
 
     def notify_background_work(self) -> None:
-        """Notify the leader that the transaction has left work to do."""
+        """Notify the leader that there is background work to do."""
         self.notifications.has_background_work = True
 
     def add_to_count(self, queue_id: int, change: int) -> None:
-        """Count `change` more messages of a queue, or fewer if it is negative."""
+        """Add `change` to the queue's count of messages; it may be negative."""
         self._changes[queue_id] = self._changes.get(queue_id, 0) + change
 
     def write_counts(self) -> None:
-        """Write the counts that have changed, in the order of queues: the last locks before COMMIT.
+        """Write the changed counts, in the order of queue ids, as the last step before COMMIT.
 
-        Every transaction that sends to a queue locks the queue's count.
+        Every transaction that sends to a queue locks the row of the queue's count. So it stays
+        locked for a short time only.
         """
         changes = [
             {"queue": queue_id, "change": change}

@@ -16,7 +16,7 @@ class Health:
         self._database = database
 
     async def handle(self, _: web.BaseRequest) -> web.StreamResponse:
-        """Ask the database for a trivial answer, and report whether it came."""
+        """Answer 200 or 503, after a trivial query of the database."""
         try:
             await self._database.ping()
         except DatabaseUnavailable:

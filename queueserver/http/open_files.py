@@ -1,4 +1,4 @@
-"""The system's limit of open files: each client connection takes one."""
+"""The system's limit of open files: each client connection uses one."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import resource
 log = logging.getLogger(__name__)
 
 SPARE_CONNECTIONS = 10
-"""One connection in so many is accepted beyond the limit, to be answered with 503."""
+"""For every 10 connections of the limit, one more is accepted and answered with 503."""
 
 _OWN_FILES = 100
-"""Open files that are no client's: the database's, and those that libraries open briefly."""
+"""Open files that are not connections of clients: of the database, and of libraries."""
 
 _WANTED_FILES = 1_048_576
-"""What the process asks for where the system sets no limit."""
+"""The limit that the process sets if the system allows any."""
 
 
 def raise_limit() -> None:
@@ -34,7 +34,7 @@ def raise_limit() -> None:
 
 
 def possible_connections(limit: int) -> int:
-    """Return how many client connections can be open: `limit`, or fewer if files are too few."""
+    """Return how many client connections can be open: `limit`, or what open files allow."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return limit

@@ -4,6 +4,10 @@ The writer takes a batch from the write queue and commits it. Commands of a batc
 transaction, so the disk is synced once for all of them. A caller gets its result after COMMIT. If
 the transaction of several commands fails, the writer retries them one at a time, so that a bad
 command fails alone.
+
+The methods call each other in this order: `_run` (loop), `_process` (set the results), `_commit`
+(retry write conflicts), `_commit_once` (COMMIT, then wake receivers), `_execute` (all work of the
+transaction), `_apply` (the function, or the commands by `storage.messages.batch`).
 """
 
 from __future__ import annotations
@@ -59,10 +63,11 @@ class WriterSettings:
 
 
 class Writer:
-    """The only task that writes to the database.
+    """Runs the only task that writes to the database.
 
     Attributes:
-        conflicts_likely_until: the loop's time until which transactions are marked as contended.
+        conflicts_likely_until: until this time of the event loop, in seconds, the writer assumes
+            that write conflicts with other servers are likely.
         is_closing: whether new writes are rejected.
     """
 
@@ -94,17 +99,19 @@ class Writer:
         """Add a command to the next batch; the future has its result after COMMIT.
 
         Raises:
-            DatabaseUnavailable: the writer is closing, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the writer is closing.
         """
         return self._enqueue(command)
 
-    def run(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def run_function(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run a function in a transaction of its own; the future has its result after COMMIT.
 
         The writer may run the function again, after a write conflict or a lost connection.
 
         Raises:
-            DatabaseUnavailable: the writer is closing, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the writer is closing.
         """
         return self._enqueue(function)
 
@@ -177,11 +184,12 @@ class Writer:
             )
         except Exception as error:
             classified = self._engine.classify(error)
-            # A write conflict is retried, and raised as it is in the end.
+            # `_commit` retries a write conflict; after the last retry it is raised unchanged.
             if classified is None or isinstance(classified, WriteConflict):
                 raise
             raise classified from error
-        # Only after COMMIT: a transaction that failed wakes nobody.
+        # After COMMIT, so that a failed transaction wakes no receiver. `handle` does the same for
+        # the notifications of other servers.
         self._handler.handle(transaction.notifications)
         for queue_id, visible_at_ms, count in transaction.local_wakeups:
             self._waiters.wake(queue_id, visible_at_ms, count)
@@ -212,7 +220,7 @@ class Writer:
     def _apply(self, batch: Batch, transaction: Transaction) -> Sequence[object]:
         function = batch.writes[0].work
         if callable(function):
-            # Only functions, and no commands, change queues.
+            # Functions may change queues. Commands do not.
             self._known_queues.clear()
             return [function(transaction)]
         commands = [cast("Command[Any]", write.work) for write in batch.writes]

@@ -27,8 +27,9 @@ def count(connection: sa.Connection, queue: Queue, now_ms: int) -> Counts:
 
     The cost does not depend on how many are visible. `backlogs` has the number of all rows. Rows
     that are not visible are counted in the index. Expired rows that are not freed yet are
-    subtracted: they come before the first row that has not expired, because ids are in the order of
-    sending, except for those in a dead-letter queue that kept their time of sending.
+    subtracted. Their ids are lower than that of the first row that has not expired, because ids are
+    in the order of sending. Only dead-lettered messages that kept their time of sending are counted
+    separately.
     """
     state = messages.c
     expired_ms = now_ms - queue.retention_ms

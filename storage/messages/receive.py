@@ -1,8 +1,8 @@
 """Receive: share the visible messages of each queue among the receives of a batch.
 
-All receives of a queue make one claim. A receive from a FIFO queue that repeats an earlier attempt
-gets the messages of that attempt again. Waiting receivers on this server are woken for messages
-that are left.
+All receives of a queue make one claim, within the in-flight limit. A receive from a FIFO queue that
+repeats an earlier attempt gets the messages of that attempt again. If visible messages are left,
+waiting receivers on this server are woken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Send: number the messages of a batch's sends, leave out duplicates, and insert the others."""
+"""Send: number the messages of a batch's sends, skip duplicates, and insert the others."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def send(
 ) -> list[list[SentMessage]]:
     """Send messages; return for each command the number and id of each of its messages.
 
-    A duplicate has those of the message that was sent first. `groups` are the groups of
-    `groups_sent_to`, and `numbers` those that were taken already for messages of standard queues.
+    A duplicate has those of the message that was sent first. `groups` are the locked groups that
+    `groups_sent_to` has returned. `numbers` are for the messages of standard queues; if there are
+    none, they are taken here.
     """
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
@@ -59,8 +60,8 @@ def _number(
 ) -> list[tuple[SentMessage, bool]]:
     """Return the number and id of each message, and whether the message is new.
 
-    The numbers of a FIFO queue are taken when its groups are locked: so the numbers of a group have
-    the order of COMMITs.
+    The numbers of a FIFO queue are taken after its groups were locked. So messages of a group are
+    numbered in the order of the COMMITs.
     """
     messages = [(command, message) for command in commands for message in command.messages]
     candidates = [
@@ -80,7 +81,7 @@ def _number(
 
 
 def _deduplication_key(command: Send, message: NewMessage) -> str:
-    """Return what duplicates have in common; neither groups nor ids have spaces in them."""
+    """Return the key that duplicates share; neither groups nor ids contain spaces."""
     if command.queue_kind == queues.FIFO_BY_GROUP:
         return f"{message.group_id} {message.deduplication_id}"
     return message.deduplication_id or ""
