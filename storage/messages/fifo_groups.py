@@ -223,9 +223,8 @@ class FifoGroups:
         a group's numbers have the order of COMMITs.
 
         A group without messages has no row to lock. If two servers send to it at the same time,
-        both insert the row, and one of them meets a write conflict. For some seconds after a write
-        conflict, missing rows are inserted now with ON CONFLICT, so servers wait instead of
-        failing.
+        both insert the row, and one meets a write conflict. For some seconds after a write conflict,
+        missing rows are inserted now with ON CONFLICT, so servers wait instead of failing.
         """
         keys = {*sent_to, *changed}
         if not keys:
@@ -332,8 +331,7 @@ class FifoGroups:
     def _available_at_ms(self, row: GroupHead) -> int:
         """Return the time from which a group delivers.
 
-        Receives serve groups in the order of this time: so it is also the group's place in the
-        queue.
+        Receives serve groups in the order of this time, so it is also the group's place in it.
         """
         if row.visible_at_ms > self._now_ms:
             # Blocked: until the first message is visible, or is older than the retention.
@@ -396,8 +394,7 @@ class FifoGroups:
                 for row in delivered:
                     (chosen[receiver] if is_wanted(row) else unwanted).append(row)
                 if not delivered:
-                    # The `groups` row is out of date. If it stayed, it would wake receivers for
-                    # nothing.
+                    # The `groups` row is out of date, and would wake receivers for nothing.
                     self.mark_dirty(queue_id, group.group_id)
                 if len(chosen[receiver]) >= maxima[receiver]:
                     receivers.pop(0)
