@@ -1,5 +1,5 @@
-# Two stages: the first has pip and makes the environment, the second has only what runs.
-# What comes from elsewhere is locked, with hashes, in locks/; .ci/lock makes these files.
+# The first stage has pip and builds the environment; the second has only the environment.
+# Packages from PyPI are locked with hashes in locks/, which .ci/lock writes.
 FROM python:3.13-slim-trixie AS build
 COPY locks /source/locks
 RUN python -m venv /opt/build && python -m venv /opt/queueserver \

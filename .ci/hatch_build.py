@@ -7,11 +7,11 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class OneTopLevelName(BuildHookInterface[Any]):
-    """Put the two packages where `queueserver/entry_point.py` finds them."""
+class NestedPackages(BuildHookInterface[Any]):
+    """Add `protocol` and `storage` where `queueserver/entry_point.py` looks for them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add the packages to the wheel; an editable install finds them in the source instead."""
+        """Add the packages to the wheel; an editable install imports them from the source tree."""
         if version == "standard":
             for name in ("protocol", "storage"):
                 build_data["force_include"][name] = f"queueserver/_packages/{name}"

@@ -30,6 +30,16 @@ def code_spans(text: str) -> list[str]:
     return [" ".join(span.split()) for span in _SPAN.findall(_BLOCK.sub("", text))]
 
 
+def prose_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the number and the text of each line outside of fenced code blocks and code spans."""
+    is_code = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("```"):
+            is_code = not is_code
+        elif not is_code:
+            yield number, _SPAN.sub("", line)
+
+
 def links(text: str) -> list[str]:
     """Return the targets of all links, outside of code."""
     return _LINK.findall(_SPAN.sub("", _BLOCK.sub("", text)))

@@ -159,7 +159,7 @@ def flags_of(command: Sequence[str]) -> set[str] | None:
 
 
 def is_ours(command: Sequence[str]) -> bool:
-    """Tell whether a command is one that must exist: the server's, or a module of the tests."""
+    """Return whether a command must exist: it is the server or a module of the tests."""
     return command[0] == "queueserver" or (
         command[0] == "python" and " ".join(command[1:3]).startswith("-m tests.")
     )

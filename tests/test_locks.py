@@ -1,4 +1,4 @@
-"""What the image is made of: exact versions with their hashes, within the ranges of the project."""
+"""The lock files of the image: exact versions with hashes, within the ranges of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -18,53 +18,58 @@ LOCKS = {
     "run.txt": [Requirement(text) for text in PROJECT["project"]["dependencies"]],
     "build.txt": [Requirement(text) for text in PROJECT["build-system"]["requires"]],
 }
-MACHINES = ("x86_64", "aarch64")
+ARCHITECTURES = ("x86_64", "aarch64")
 
 
-def locked(name: str) -> dict[str, str]:
-    """Give the versions of a lock, and see that each has hashes and holds everywhere."""
-    found = {}
+def locked_versions(name: str) -> dict[str, str]:
+    """Return the versions in a lock file; each must have hashes and apply on every platform."""
+    versions = {}
     entries = re.split(r"\n(?=\S)", (ROOT / "locks" / name).read_text())
     for entry in entries:
         pin = re.match(r"([\w.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}\b", entry)
         assert pin, entry[:80]
-        found[pin[1]] = pin[2]
-    return found
+        versions[pin[1]] = pin[2]
+    return versions
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_what_is_locked_is_within_the_ranges_of_the_project(name: str) -> None:
-    versions = locked(name)
+def test_locked_versions_are_within_the_ranges_of_the_project(name: str) -> None:
+    versions = locked_versions(name)
     for requirement in LOCKS[name]:
         version = versions[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}: {version} is locked"
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_all_that_is_needed_is_locked(machine: str) -> None:
-    versions = locked("run.txt")
-    image = {"platform_machine": machine, "python_version": "3.13", "python_full_version": "3.13.0"}
-    image |= {"sys_platform": "linux", "platform_system": "Linux"}
-    met: set[str] = set()
-    wanted = list(LOCKS["run.txt"])
-    while wanted:
-        requirement = wanted.pop()
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_all_dependencies_and_no_other_packages_are_locked(architecture: str) -> None:
+    versions = locked_versions("run.txt")
+    image = {
+        "platform_machine": architecture,
+        "python_version": "3.13",
+        "python_full_version": "3.13.0",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+    }
+    visited: set[str] = set()
+    pending = list(LOCKS["run.txt"])
+    while pending:
+        requirement = pending.pop()
         name = canonicalize_name(requirement.name)
         assert name in versions, f"{requirement} is not locked"
-        if name in met:
+        if name in visited:
             continue
-        met.add(name)
+        visited.add(name)
         for text in requires(name) or ():
             needed = Requirement(text)
             extras = requirement.extras or {""}
             if needed.marker is None or any(
                 needed.marker.evaluate({**image, "extra": extra}) for extra in extras
             ):
-                wanted.append(needed)
-    assert met == set(versions)
+                pending.append(needed)
+    assert visited == set(versions)
 
 
-def test_the_image_is_made_of_nothing_that_is_not_locked() -> None:
+def test_image_installs_only_locked_packages() -> None:
     text = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
     steps = re.findall(r"pip (?:install|wheel) [^&\n]*", text)
     assert {name for step in steps for name in re.findall(r"locks/(\S+)", step)} == set(LOCKS)

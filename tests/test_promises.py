@@ -1,4 +1,4 @@
-"""Each promise in docs/durability.md has tests by name, and no test is for a promise not made."""
+"""Each promise in docs/durability.md has tests, which are listed here by name."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def promises() -> list[str]:
     return re.findall(r"^- (.+)$", section, flags=re.MULTILINE)
 
 
-def test_the_promises_are_those_that_are_tested() -> None:
-    made = promises()
-    assert len(made) == len(PROMISES)
-    for promise, beginning in zip(made, PROMISES, strict=True):
+def test_every_promise_of_the_page_has_tests() -> None:
+    promised = promises()
+    assert len(promised) == len(PROMISES)
+    for promise, beginning in zip(promised, PROMISES, strict=True):
         assert promise.startswith(beginning)
 
 
-@pytest.mark.parametrize("test", sorted({one for tests in PROMISES.values() for one in tests}))
-def test_a_test_of_a_promise_is_there(test: str) -> None:
+@pytest.mark.parametrize("test", sorted({test for tests in PROMISES.values() for test in tests}))
+def test_listed_test_of_a_promise_exists(test: str) -> None:
     file, _, name = test.partition("::")
     assert f"def {name}(" in (ROOT / "tests" / file).read_text()

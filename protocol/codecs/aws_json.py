@@ -204,7 +204,7 @@ def _blob(value: object) -> bytes:
 
 
 def _unconvertible(value: object, wanted: str) -> MalformedInput:
-    """Word a value of the wrong type as the AWS parser does."""
+    """Return the error for a value of the wrong type, with the message of the AWS parser."""
     if isinstance(value, dict):
         return MalformedInput(_MAP)
     if isinstance(value, list):

@@ -45,12 +45,12 @@ class JsonQueryCodec(QueryCodec):
         """Encode an error; unlike a result, it has no outer element."""
         if error.bare:
             return super().write_error(error, request_id)
-        told = {
+        fields = {
             "Code": error.code,
             "Message": error.query_message,
             "Type": "Sender" if error.sender_fault else "Receiver",
         }
-        return _response(error.status, {"Error": told, "RequestId": request_id})
+        return _response(error.status, {"Error": fields, "RequestId": request_id})
 
 
 def _value(value: Any, type_: Type, key_name: str) -> object:  # noqa: ANN401 - of that type

@@ -1,1 +1,1 @@
-"""What anybody may send: by Hypothesis in the test suite, and led by coverage in a long run."""
+"""Fuzz tests: random inputs by Hypothesis in the test suite, and coverage-guided long runs."""

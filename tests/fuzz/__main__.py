@@ -1,9 +1,9 @@
-"""`python -m tests.fuzz --minutes 10`: send anything, and be led by what the code does with it.
+"""Fuzz the server, guided by code coverage: `python -m tests.fuzz --minutes 10`.
 
-Needs atheris (`pip install '.[fuzz]'`). Every target runs in a process of its own, for so long or
-until it finds something: an error that is no refusal, an answer that cannot be read, or a hang.
-What reached something new is kept in a directory, and the next run goes on from there. What was
-found is there, too, in a file: `python -m tests.fuzz.guided TARGET FILE` tries it again.
+Needs atheris (`pip install '.[fuzz]'`). Each target runs in its own process until its time is over
+or it finds a failure: an error that is the server's fault, an invalid response or a timeout. Inputs
+that reach new code are saved in a directory, and the next run continues from them. An input that
+fails is saved in a file: `python -m tests.fuzz.run_target TARGET FILE` repeats it.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fuzz.targets import TARGETS, words
+from tests.fuzz.targets import TARGETS, dictionary_words
 
-HANG_SECONDS = 20
-"""How long an input may take: many times what it does, as the machine may be busy."""
-LONGEST_BYTES = 16_384
+INPUT_TIMEOUT_SECONDS = 20
+"""Timeout of one input; the slowest takes a fraction of it on an idle machine."""
+MAXIMUM_INPUT_BYTES = 16_384
 _RUNS = re.compile(r"^stat::number_of_executed_units: (\d+)$", re.MULTILINE)
 _COVERAGE = re.compile(r"cov: (\d+)")
 
 
 def main() -> int:
-    """Run as asked; the status is 1 if anything was found."""
+    """Run the targets named on the command line; return 1 if one of them fails, else 0."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}")
-    parser.add_argument("--minutes", type=float, default=10, help="how long each target runs")
-    parser.add_argument("--at-once", type=int, default=1, help="how many run beside each other")
-    parser.add_argument("--directory", type=Path, default=Path(".fuzz"), help="what is kept")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("--minutes", type=float, default=10, help="run time of each target")
+    parser.add_argument("--at-once", type=int, default=1, help="number of targets in parallel")
+    parser.add_argument(
+        "--directory", type=Path, default=Path(".fuzz"), help="directory of saved inputs"
+    )
     arguments = parser.parse_args()
     targets = arguments.targets or list(TARGETS)
     if unknown := set(targets) - set(TARGETS):
@@ -40,34 +42,36 @@ def main() -> int:
     if importlib.util.find_spec("atheris") is None:
         parser.error("atheris is not installed: pip install '.[fuzz]'")
     arguments.directory.mkdir(exist_ok=True)
-    write_words(arguments.directory / "words")
-    is_clean = True
+    write_dictionary(arguments.directory / "dictionary")
+    has_passed = True
     for first in range(0, len(targets), arguments.at_once):
-        some = targets[first : first + arguments.at_once]
-        started = [(name, start(name, arguments.directory, arguments.minutes)) for name in some]
+        batch = targets[first : first + arguments.at_once]
+        started = [
+            (name, start_target(name, arguments.directory, arguments.minutes)) for name in batch
+        ]
         for name, process in started:
-            is_clean = end(name, arguments.directory, process) and is_clean
-    return 0 if is_clean else 1
+            has_passed = wait_for_target(name, arguments.directory, process) and has_passed
+    return 0 if has_passed else 1
 
 
-def write_words(path: Path) -> None:
-    """Write what inputs are put together from, as libFuzzer reads it."""
-    lines = ["".join(f"\\x{byte:02x}" for byte in word) for word in words() if word]
+def write_dictionary(path: Path) -> None:
+    """Write the words from which libFuzzer builds inputs, in the format of its dictionaries."""
+    lines = ["".join(f"\\x{byte:02x}" for byte in word) for word in dictionary_words() if word]
     path.write_text("".join(f'"{line}"\n' for line in lines))
 
 
-def start(name: str, directory: Path, minutes: float) -> subprocess.Popen[bytes]:
-    """Start a target on what was kept of it, or on its first inputs."""
+def start_target(name: str, directory: Path, minutes: float) -> subprocess.Popen[bytes]:
+    """Start a target on its seed inputs, and on the inputs that earlier runs saved."""
     corpus = directory / name
     corpus.mkdir(exist_ok=True)
     for number, seed in enumerate(TARGETS[name][1]()):
         (corpus / f"seed-{number}").write_bytes(seed)
     options = [
-        f"-dict={directory / 'words'}",
+        f"-dict={directory / 'dictionary'}",
         f"-artifact_prefix={directory / name}-",
         f"-max_total_time={round(minutes * 60)}",
-        f"-timeout={HANG_SECONDS}",
-        f"-max_len={LONGEST_BYTES}",
+        f"-timeout={INPUT_TIMEOUT_SECONDS}",
+        f"-max_len={MAXIMUM_INPUT_BYTES}",
         "-print_final_stats=1",
         str(corpus),
     ]
@@ -76,18 +80,18 @@ def start(name: str, directory: Path, minutes: float) -> subprocess.Popen[bytes]
 
 
 def command(name: str, *options: str) -> Sequence[str]:
-    """Give the command that runs a target, as nice as can be."""
-    return ["nice", "-n", "19", sys.executable, "-m", "tests.fuzz.guided", name, *options]
+    """Return the command that runs a target, at the lowest priority."""
+    return ["nice", "-n", "19", sys.executable, "-m", "tests.fuzz.run_target", name, *options]
 
 
-def end(name: str, directory: Path, process: subprocess.Popen[bytes]) -> bool:
-    """Wait for a target, and say what came of it; tell if it found nothing."""
+def wait_for_target(name: str, directory: Path, process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the end of a target, print its result, and return whether it found no failure."""
     status = process.wait()
     log = (directory / f"{name}.log").read_text(errors="replace")
     runs = _RUNS.findall(log)
     coverage = _COVERAGE.findall(log)
-    verdict = "nothing found" if status == 0 else f"FOUND SOMETHING: see {directory / name}.log"
-    line = f"{name}: {(runs or ['?'])[-1]} runs, coverage {(coverage or ['?'])[-1]}: {verdict}"
+    result = "passed" if status == 0 else f"FAILED: see {directory / name}.log"
+    line = f"{name}: {(runs or ['?'])[-1]} runs, coverage {(coverage or ['?'])[-1]}: {result}"
     sys.stdout.write(f"{line}{os.linesep}")
     sys.stdout.flush()
     return status == 0

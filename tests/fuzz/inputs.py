@@ -1,4 +1,4 @@
-"""What is tried: from plain bytes to requests that are nearly right, which reach the furthest."""
+"""Random inputs, from plain bytes to nearly valid requests, which reach the most code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from protocol.shapes import ListOf, MapOf, Member, Scalar, Structure, Type, memb
 QUEUES = ("fuzz", "fuzz.fifo")
 
 _ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
-MEANINGFUL = (
+KNOWN_TEXTS = (
     *QUEUES,
     "http://localhost/000000000000/fuzz",
     "/000000000000/fuzz.fifo",
@@ -54,7 +54,7 @@ MEANINGFUL = (
     "=" * 200,
 )
 texts = st.one_of(
-    st.sampled_from(MEANINGFUL),
+    st.sampled_from(KNOWN_TEXTS),
     st.text(max_size=40),
     st.text(st.characters(categories=["Cs", "Cc", "Cn", "Ll"]), max_size=8),
 )
@@ -63,7 +63,7 @@ numbers = st.one_of(
     st.integers(),
     st.sampled_from([2**31, 2**31 - 1, 2**63, -(2**63), 10**40, 43_200, 1_209_600]),
 )
-anything = st.recursive(
+json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), numbers, st.floats(), texts),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
     max_leaves=8,
@@ -76,55 +76,56 @@ garbage = st.one_of(
 )
 
 
-def value(type_: Type) -> SearchStrategy[Any]:
-    """Give values of a type, and now and then of no such type."""
-    right: SearchStrategy[Any]
+def values_of(type_: Type) -> SearchStrategy[Any]:
+    """Return a strategy for values of a type, with some values of a wrong type."""
+    valid: SearchStrategy[Any]
     match type_:
         case Structure(shape):
-            right = structure(members(shape))
+            valid = objects_with(members(shape))
         case ListOf(item):
-            right = st.lists(value(item), max_size=12)
+            valid = st.lists(values_of(item), max_size=12)
         case MapOf(item):
-            right = st.dictionaries(texts, value(item), max_size=12)
+            valid = st.dictionaries(texts, values_of(item), max_size=12)
         case Scalar("integer"):
-            right = numbers
+            valid = numbers
         case _:
-            right = texts
-    return st.one_of(right, right, right, right, right, anything)
+            valid = texts
+    return st.one_of(valid, valid, valid, valid, valid, json_values)
 
 
-def structure(found: tuple[Member, ...]) -> SearchStrategy[dict[str, Any]]:
-    """Give objects that have any of a structure's members."""
+def objects_with(optional_members: tuple[Member, ...]) -> SearchStrategy[dict[str, Any]]:
+    """Return a strategy for objects that have any of the members."""
 
-    def of(member: Member) -> SearchStrategy[Any]:
-        return st.deferred(lambda: value(member.type))
+    def deferred_values(member: Member) -> SearchStrategy[Any]:
+        return st.deferred(lambda: values_of(member.type))
 
-    optional = {member.wire_name: of(member) for member in found}
+    optional = {member.wire_name: deferred_values(member) for member in optional_members}
     return st.fixed_dictionaries({}, optional=optional)
 
 
-def parameters(action: str) -> SearchStrategy[dict[str, Any]]:
-    """Give parameters for an action, most of the time with a queue that is there."""
-    found = members(ACTIONS[action].request)
-    given = structure(found)
-    if not any(member.wire_name == "QueueUrl" for member in found):
-        return given
-    named = st.sampled_from(QUEUES).map(lambda name: {"QueueUrl": name})
-    return st.one_of(given, st.builds(lambda one, other: {**one, **other}, given, named))
+def parameters_of(action: str) -> SearchStrategy[dict[str, Any]]:
+    """Return a strategy for parameters of an action; half of them name an existing queue."""
+    all_members = members(ACTIONS[action].request)
+    parameters = objects_with(all_members)
+    if not any(member.wire_name == "QueueUrl" for member in all_members):
+        return parameters
+    queue_urls = st.sampled_from(QUEUES).map(lambda name: {"QueueUrl": name})
+    with_queue = st.builds(lambda given, url: {**given, **url}, parameters, queue_urls)
+    return st.one_of(parameters, with_queue)
 
 
 actions = st.sampled_from(sorted(ACTIONS))
-requests = actions.flatmap(lambda name: st.tuples(st.just(name), parameters(name)))
+requests = actions.flatmap(lambda name: st.tuples(st.just(name), parameters_of(name)))
 
 
 def as_json(given: object) -> bytes:
-    """Write JSON as the most careless client would: surrogates and NaN as they are."""
+    """Encode a value as JSON without escapes: surrogates and NaN stay as they are."""
     return json.dumps(given, ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def as_form(action: str, given: Mapping[str, Any]) -> bytes:
-    """Write a form with everything that is nested spelled out, by JSON's names and by Query's."""
-    pairs = [("Action", action), *_flat("", given)]
+    """Encode parameters as a form; nested ones get names both of JSON and of Query."""
+    pairs = [("Action", action), *_flattened("", given)]
     return b"&".join(f"{_quoted(name)}={_quoted(text)}".encode() for name, text in pairs)
 
 
@@ -132,27 +133,27 @@ def _quoted(text: str) -> str:
     return quote_from_bytes(text.encode(errors="surrogatepass"))
 
 
-def _flat(prefix: str, given: object) -> list[tuple[str, str]]:
+def _flattened(prefix: str, given: object) -> list[tuple[str, str]]:
     if isinstance(given, dict):
         pairs = []
         for position, (name, inner) in enumerate(given.items(), 1):
-            pairs += _flat(f"{prefix}.{name}" if prefix else name, inner)
+            pairs += _flattened(f"{prefix}.{name}" if prefix else name, inner)
             if prefix and position % 2:
                 pairs.append((f"{prefix}.{position}.Name", name))
-                pairs += _flat(f"{prefix}.{position}.Value", inner)
+                pairs += _flattened(f"{prefix}.{position}.Value", inner)
         return pairs
     if isinstance(given, list):
         pairs = []
         for position, inner in enumerate(given, 1):
             singular = prefix.removesuffix("s")
-            pairs += _flat(f"{singular}.{position}", inner)
+            pairs += _flattened(f"{singular}.{position}", inner)
         return pairs
     return [(prefix, str(given))]
 
 
 @st.composite
 def form_names(draw: st.DrawFn) -> str:
-    """Give names of parameters: dots, numbers and SQS's words in any order."""
+    """Return a random name of a parameter: names of SQS, numbers and dots in any order."""
     words = ["Attribute", "Name", "Value", "Tag", "Key", "MessageAttribute", "Entries", ""]
     words += ["SendMessageBatchRequestEntry", "StringValue", "1", "2", "0", "-1", "999999999"]
     words += ["9" * 30, "\u0663"]

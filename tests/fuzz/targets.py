@@ -1,7 +1,7 @@
-"""What a run that is led by coverage sends where, and what it begins with.
+"""The targets of coverage-guided fuzzing, and their seed inputs.
 
-A target takes bytes and raises when something is wrong with what becomes of them: an error that is
-not the caller's fault, or an answer that nobody could read.
+A target takes bytes. It raises if they lead to an error that is the server's fault, or to a
+response that a client cannot parse.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ CONTEXT = RequestContext("000000000000", "us-east-1", "http://localhost")
 ARN = "arn:aws:sqs:us-east-1:000000000000:fuzz"
 SECRET = bytes(32)
 SIGNER = TokenSigner(SECRET)
-RUNS_OF_A_DATABASE = 2_000
-"""How often one is used: what is sent to it stays there."""
+REQUESTS_PER_DATABASE = 2_000
+"""Requests before the database is replaced, because each may leave messages and queues in it."""
 
-_PARAMETERS = {
+_VALID_PARAMETERS = {
     "QueueUrl": "fuzz",
     "QueueName": "new",
     "MessageBody": "x",
@@ -72,101 +72,101 @@ _PARAMETERS = {
 }
 
 
-def handle(number: int) -> str:
-    """Make a receipt handle that the targets know."""
+def receipt_handle(number: int) -> str:
+    """Return a receipt handle that the targets accept."""
     receipt = Receipt(1, number, 1)
     received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
     return encode_receipt_handle(SIGNER, ARN, received)
 
 
-def refusal_of(function: Callable[[], object]) -> SQSError | None:
-    """Give the error that SQS has for it, if it is refused; that is never a fault of ours."""
+def rejection_of(function: Callable[[], object]) -> SQSError | None:
+    """Return the error that rejects a call, which must be the sender's fault, or None."""
     try:
         function()
-    except SQSError as refusal:
-        error = refusal
+    except SQSError as raised:
+        error = raised
     else:
         return None
     assert 400 <= error.status < 500, error
     return error
 
 
-def examine(answer: WireResponse) -> None:
-    """See that an answer can be read by who gets it."""
-    assert answer.status < 500
-    text = answer.body.decode()
-    if answer.content_type == "text/xml":
+def assert_valid_response(response: WireResponse) -> None:
+    """Assert that a client can parse a response."""
+    assert response.status < 500
+    text = response.body.decode()
+    if response.content_type == "text/xml":
         ElementTree.fromstring(text)
     elif text:
         json.loads(text)
-    assert (answer.query_error or "").isprintable()
+    assert (response.query_error or "").isprintable()
 
 
 # Requests
 
 
 def json_request(data: bytes) -> WireRequest:
-    """Read a line with the action's name, and then a body."""
+    """Build a request from a line with the action's name and a body."""
     target, _, body = data.partition(b"\n")
     return WireRequest("POST", "/", "", JSON, f"AmazonSQS.{target.decode('latin-1')}", "", body)
 
 
 def query_request(data: bytes) -> WireRequest:
-    """Read a line with the path and the query, and then a form."""
+    """Build a request from a line with path and query, and a form."""
     line, _, body = data.partition(b"\n")
     path, _, query = line.decode("latin-1").partition("?")
     method = "POST" if body else "GET"
     return WireRequest(method, f"/{path}", query, FORM, "", "", body)
 
 
-def read(request: WireRequest) -> None:
-    """Let a request be read; a refusal must be one that can be told."""
+def parse(request: WireRequest) -> None:
+    """Parse a request; if it is rejected, encode the error."""
     codec = codec_for(request)
-    error = refusal_of(lambda: codec.read(request))
+    error = rejection_of(lambda: codec.read(request))
     if error is not None:
-        examine(codec.write_error(error, "request-id"))
+        assert_valid_response(codec.write_error(error, "request-id"))
 
 
-class Operations:
-    """The actions themselves, on a database in memory that is new from time to time."""
+class ActionsTarget:
+    """All actions, on a database in memory that is replaced from time to time."""
 
     def __init__(self, read_request: Callable[[bytes], WireRequest]) -> None:
         self._read_request = read_request
         self._loop = asyncio.new_event_loop()
         self._database: Database | None = None
         self._dispatcher: Dispatcher
-        self._runs = 0
+        self._request_count = 0
 
     def __call__(self, data: bytes) -> None:
-        """Answer a request."""
-        self._loop.run_until_complete(self._answer(self._read_request(data)))
+        """Run the action of a request, and encode its result or error."""
+        self._loop.run_until_complete(self._run(self._read_request(data)))
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         if self._database is not None:
             self._loop.run_until_complete(self._database.close())
         self._loop.close()
 
-    async def _answer(self, request: WireRequest) -> None:
-        if self._runs % RUNS_OF_A_DATABASE == 0:
-            await self._renew()
-        self._runs += 1
+    async def _run(self, request: WireRequest) -> None:
+        if self._request_count % REQUESTS_PER_DATABASE == 0:
+            await self._replace_database()
+        self._request_count += 1
         codec = codec_for(request)
         try:
             action, parameters = codec.read(request)
             result = await self._dispatcher.dispatch(CONTEXT, parameters)
         except SQSError as error:
-            examine(codec.write_error(error, "request-id"))
+            assert_valid_response(codec.write_error(error, "request-id"))
         else:
-            examine(codec.write_result(action, result, "request-id"))
+            assert_valid_response(codec.write_result(action, result, "request-id"))
 
-    async def _renew(self) -> None:
+    async def _replace_database(self) -> None:
         if self._database is not None:
             await self._database.close()
         clock = ManualClock()
         self._database = database = await Database.open("sqlite://", clock)
         database.secret = SECRET
-        # Nobody waits: the clock stands still.
+        # Receives must not wait, because the clock stands still.
         database.waiters.close()
         cache = QueueCache(database)
         self._dispatcher = Dispatcher(
@@ -178,71 +178,71 @@ class Operations:
         for name in inputs.QUEUES:
             attributes_ = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
             body = json.dumps({"QueueName": name, "Attributes": attributes_}).encode()
-            await self._answer_seed("CreateQueue", body)
+            await self._run_valid("CreateQueue", body)
         for number in range(5):
             body = json.dumps({"QueueUrl": "fuzz", "MessageBody": f"{number}"}).encode()
-            await self._answer_seed("SendMessage", body)
+            await self._run_valid("SendMessage", body)
 
-    async def _answer_seed(self, action: str, body: bytes) -> None:
+    async def _run_valid(self, action: str, body: bytes) -> None:
         _, parameters = codec_for(json_request(b"\n")).read(
             json_request(action.encode() + b"\n" + body)
         )
         await self._dispatcher.dispatch(CONTEXT, parameters)
 
 
-# Texts that the rules read
+# Texts that the rules parse
 
 
-def addresses(data: bytes) -> None:
-    """Read a queue's URL, ARN, name and host, and names of attributes."""
+def parse_addresses(data: bytes) -> None:
+    """Parse a text as URL, ARN, name and host of a queue, and as names of attributes."""
     text = data.decode(errors="replace")
-    refusal_of(lambda: names.parse_queue_url(text))
+    rejection_of(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
     names.region_of_host(text)
-    refusal_of(lambda: queue_parameters.check_queue_name(text, is_fifo=text.endswith(".fifo")))
-    refusal_of(lambda: move_task_parameters.parse_move_task_arn("SourceArn", text))
-    refusal_of(lambda: message_attributes.parse_system_attribute_names([text]))
-    refusal_of(lambda: message_attributes.parse_attribute_filter([text]))
+    rejection_of(lambda: queue_parameters.check_queue_name(text, is_fifo=text.endswith(".fifo")))
+    rejection_of(lambda: move_task_parameters.parse_move_task_arn("SourceArn", text))
+    rejection_of(lambda: message_attributes.parse_system_attribute_names([text]))
+    rejection_of(lambda: message_attributes.parse_attribute_filter([text]))
 
 
-def handles(data: bytes) -> None:
+def parse_receipt_handles(data: bytes) -> None:
     """Decode a receipt handle and verify a token; only issued ones may pass."""
     text = data.decode(errors="replace")
-    is_valid = refusal_of(lambda: decode_receipt_handle(SIGNER, ARN, text)) is None
-    assert not is_valid or text in {handle(number) for number in range(1, 6)}
+    is_valid = rejection_of(lambda: decode_receipt_handle(SIGNER, ARN, text)) is None
+    assert not is_valid or text in {receipt_handle(number) for number in range(1, 6)}
     if not is_valid:
         assert SIGNER.verify("ListQueues", text) is None
 
 
-def documents(data: bytes) -> None:
-    """Read policies of every kind, and the values of all other attributes."""
+def parse_documents(data: bytes) -> None:
+    """Parse a text as every kind of policy, and as the value of every attribute."""
     text = data.decode(errors="replace")
-    refusal_of(
+    rejection_of(
         lambda: permissions.add_permission(
             policy_documents.parse_policy(text), ARN, "label", ["000000000000"], ["SendMessage"]
         )
     )
-    refusal_of(lambda: redrive_policies.parse_redrive_policy(text))
-    refusal_of(lambda: redrive_policies.parse_redrive_allow_policy(text))
+    rejection_of(lambda: redrive_policies.parse_redrive_policy(text))
+    rejection_of(lambda: redrive_policies.parse_redrive_allow_policy(text))
     for name in attributes.Attributes.__struct_encode_fields__:
         for creating in (True, False):
-            refusal_of(partial(attributes.parse_requested, {name: text}, {}, creating=creating))
+            rejection_of(partial(attributes.parse_requested, {name: text}, {}, creating=creating))
 
 
-# What a run begins with
+# Seed inputs
 
 
-def _values(type_: Type) -> object:
+def _valid_value(type_: Type) -> object:
     match type_:
         case Structure(shape):
             return {
-                member.wire_name: _PARAMETERS.get(member.wire_name, _values(member.type))
+                member.wire_name: _VALID_PARAMETERS.get(member.wire_name, _valid_value(member.type))
                 for member in members(shape)
             }
         case ListOf(item):
-            return [_values(item)]
+            return [_valid_value(item)]
         case MapOf(item):
-            return {"a": _values(item)}
+            return {"a": _valid_value(item)}
         case Scalar("integer"):
             return 1
         case Scalar("boolean"):
@@ -252,15 +252,15 @@ def _values(type_: Type) -> object:
 
 def _requests() -> Iterator[tuple[str, dict[str, object]]]:
     for name, action in ACTIONS.items():
-        every = _values(Structure(action.request))
-        assert isinstance(every, dict)
-        if "ReceiptHandle" in every:
-            every["ReceiptHandle"] = handle(1)
-        for entry in every.get("Entries", []):
+        parameters = _valid_value(Structure(action.request))
+        assert isinstance(parameters, dict)
+        if "ReceiptHandle" in parameters:
+            parameters["ReceiptHandle"] = receipt_handle(1)
+        for entry in parameters.get("Entries", []):
             if "ReceiptHandle" in entry:
-                entry["ReceiptHandle"] = handle(2)
-        yield name, every
-        yield name, {key: every[key] for key in every.keys() & _PARAMETERS.keys()}
+                entry["ReceiptHandle"] = receipt_handle(2)
+        yield name, parameters
+        yield name, {key: parameters[key] for key in parameters.keys() & _VALID_PARAMETERS.keys()}
 
 
 def _json_seeds() -> list[bytes]:
@@ -271,7 +271,7 @@ def _query_seeds() -> list[bytes]:
     return [b"\n" + inputs.as_form(name, given) for name, given in _requests()]
 
 
-_TEXTS = [text.encode(errors="surrogatepass") for text in inputs.MEANINGFUL]
+_TEXTS = [text.encode(errors="surrogatepass") for text in inputs.KNOWN_TEXTS]
 _POLICY = json.dumps(
     {
         "Version": "2012-10-17",
@@ -290,19 +290,22 @@ _POLICY = json.dumps(
 ).encode()
 
 TARGETS: dict[str, tuple[Callable[[], Target], Callable[[], list[bytes]]]] = {
-    "json": (lambda: lambda data: read(json_request(data)), _json_seeds),
-    "query": (lambda: lambda data: read(query_request(data)), _query_seeds),
-    "json-operations": (lambda: Operations(json_request), _json_seeds),
-    "query-operations": (lambda: Operations(query_request), _query_seeds),
-    "addresses": (lambda: addresses, lambda: _TEXTS),
-    "handles": (lambda: handles, lambda: [handle(n).encode() for n in range(1, 6)]),
-    "documents": (lambda: documents, lambda: [*_TEXTS, _POLICY]),
+    "json": (lambda: lambda data: parse(json_request(data)), _json_seeds),
+    "query": (lambda: lambda data: parse(query_request(data)), _query_seeds),
+    "json-operations": (lambda: ActionsTarget(json_request), _json_seeds),
+    "query-operations": (lambda: ActionsTarget(query_request), _query_seeds),
+    "addresses": (lambda: parse_addresses, lambda: _TEXTS),
+    "handles": (
+        lambda: parse_receipt_handles,
+        lambda: [receipt_handle(n).encode() for n in range(1, 6)],
+    ),
+    "documents": (lambda: parse_documents, lambda: [*_TEXTS, _POLICY]),
 }
-"""By name: what makes a target, and what gives its first inputs."""
+"""For each name, functions that make the target and its seed inputs."""
 
 
-def words() -> list[bytes]:
-    """Give the words that SQS's requests are made of."""
+def dictionary_words() -> list[bytes]:
+    """Return the words that requests consist of: names of SQS, and known texts."""
     found = {name.encode() for name in ACTIONS}
     for action in ACTIONS.values():
         found |= set(_names_of(Structure(action.request)))

@@ -1,4 +1,4 @@
-"""Any bytes are read, or refused as SQS refuses; so is every text that the rules read."""
+"""Random bytes are parsed or rejected by the codecs, and random texts by the rules."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from queueserver.rules.receipt_handles import decode_receipt_handle, encode_rece
 from queueserver.rules.signed_tokens import TokenSigner
 from storage.messages.commands import Receipt, Received
 from tests.fuzz import inputs
-from tests.fuzz.in_time import in_time
+from tests.fuzz.time_limit import time_limit
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
@@ -35,7 +35,7 @@ SIGNER = TokenSigner(bytes(32))
 ARN, OTHER_ARN = "arn:aws:sqs:us-east-1:1:q", "arn:aws:sqs:us-east-1:1:r"
 
 
-def refusal_of(function: Callable[[], object]) -> SQSError | None:
+def rejection_of(function: Callable[[], object]) -> SQSError | None:
     try:
         function()
     except SQSError as error:
@@ -43,48 +43,48 @@ def refusal_of(function: Callable[[], object]) -> SQSError | None:
     return None
 
 
-def read(request: WireRequest) -> None:
-    """Read a request; what is refused can be said, and is the caller's fault."""
+def parse(request: WireRequest) -> None:
+    """Parse a request; if it is rejected, the error must be the sender's fault and be encodable."""
     codec = codec_for(request)
-    error = refusal_of(lambda: codec.read(request))
+    error = rejection_of(lambda: codec.read(request))
     if error is not None:
-        answer = codec.write_error(error, "request-id")
-        assert 400 <= answer.status < 500
-        if answer.content_type != "text/xml":
-            json.loads(answer.body)
+        response = codec.write_error(error, "request-id")
+        assert 400 <= response.status < 500
+        if response.content_type != "text/xml":
+            json.loads(response.body)
 
 
-@given(inputs.actions, st.one_of(inputs.garbage, inputs.anything.map(inputs.as_json)))
-@in_time()
-def test_any_bytes_for_json_are_read_or_refused(action: str, body: bytes) -> None:
-    read(WireRequest("POST", "/", "", JSON, f"AmazonSQS.{action}", "", body))
+@given(inputs.actions, st.one_of(inputs.garbage, inputs.json_values.map(inputs.as_json)))
+@time_limit()
+def test_random_json_body_is_parsed_or_rejected(action: str, body: bytes) -> None:
+    parse(WireRequest("POST", "/", "", JSON, f"AmazonSQS.{action}", "", body))
 
 
 @given(inputs.requests)
-@in_time()
-def test_nearly_right_json_is_read_or_refused(request: tuple[str, dict[str, object]]) -> None:
+@time_limit()
+def test_nearly_valid_json_is_parsed_or_rejected(request: tuple[str, dict[str, object]]) -> None:
     action, parameters = request
     body = inputs.as_json(parameters)
-    read(WireRequest("POST", "/", "", JSON, f"AmazonSQS.{action}", "", body))
+    parse(WireRequest("POST", "/", "", JSON, f"AmazonSQS.{action}", "", body))
 
 
 @given(st.text(max_size=40), st.binary(max_size=40))
-@in_time()
-def test_any_target_is_read_or_refused(target: str, body: bytes) -> None:
-    read(WireRequest("POST", "/", "", JSON, target, "", body))
+@time_limit()
+def test_random_target_is_parsed_or_rejected(target: str, body: bytes) -> None:
+    parse(WireRequest("POST", "/", "", JSON, target, "", body))
 
 
 @given(st.one_of(inputs.garbage, inputs.forms))
-@in_time()
-def test_any_bytes_for_query_are_read_or_refused(body: bytes) -> None:
-    read(WireRequest("POST", "/", "", FORM, "", "", body))
+@time_limit()
+def test_random_form_is_parsed_or_rejected(body: bytes) -> None:
+    parse(WireRequest("POST", "/", "", FORM, "", "", body))
 
 
 @given(inputs.requests)
-@in_time()
-def test_nearly_right_forms_are_read_or_refused(request: tuple[str, dict[str, object]]) -> None:
+@time_limit()
+def test_nearly_valid_form_is_parsed_or_rejected(request: tuple[str, dict[str, object]]) -> None:
     action, parameters = request
-    read(WireRequest("POST", "/", "", FORM, "", "", inputs.as_form(action, parameters)))
+    parse(WireRequest("POST", "/", "", FORM, "", "", inputs.as_form(action, parameters)))
 
 
 @given(
@@ -95,45 +95,52 @@ def test_nearly_right_forms_are_read_or_refused(request: tuple[str, dict[str, ob
     st.sampled_from(["", "AmazonSQS.ListQueues", "x"]),
     st.sampled_from(["", "application/json", "*/*"]),
 )
-@in_time()
-def test_any_address_is_read_or_refused(
+@time_limit()
+def test_random_path_query_and_headers_are_parsed_or_rejected(
     method: str, path: str, query: str, content_type: str, target: str, accept: str
 ) -> None:
-    read(WireRequest(method, f"/{path}", query, content_type, target, accept))
+    parse(WireRequest(method, f"/{path}", query, content_type, target, accept))
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"Action=SendMessage" + b"&a.b.c.d.e.f.g.h.i.j=1" * 9_990, id="nesting"),
-        pytest.param(b"Action=SendMessage&" + b"." * 8_000_000, id="dots"),
-        pytest.param(b"Action=SendMessage&MessageBody=" + b"%41" * 2_700_000, id="escapes"),
-        pytest.param(b"Action=SendMessage&MessageBody=" + b"%4" * 4_000_000, id="half escapes"),
-        pytest.param(b"&" * 8_000_000, id="separators"),
+        pytest.param(
+            b"Action=SendMessage" + b"&a.b.c.d.e.f.g.h.i.j=1" * 9_990, id="9,990 nested names"
+        ),
+        pytest.param(b"Action=SendMessage&" + b"." * 8_000_000, id="8 MB of dots"),
+        pytest.param(b"Action=SendMessage&MessageBody=" + b"%41" * 2_700_000, id="8 MB of escapes"),
+        pytest.param(
+            b"Action=SendMessage&MessageBody=" + b"%4" * 4_000_000, id="8 MB of incomplete escapes"
+        ),
+        pytest.param(b"&" * 8_000_000, id="8 MB of separators"),
         pytest.param(
             b"Action=SendMessageBatch&"
             + b"&".join(b"SendMessageBatchRequestEntry.%d.Id=x" % n for n in range(9_990)),
-            id="entries",
+            id="9,990 entries",
         ),
         pytest.param(
-            b"Action=SendMessageBatch&SendMessageBatchRequestEntry.%d.Id=x" % 10**18, id="index"
+            b"Action=SendMessageBatch&SendMessageBatchRequestEntry.%d.Id=x" % 10**18,
+            id="index of 19 digits",
         ),
         pytest.param(
             b"Action=SendMessageBatch&SendMessageBatchRequestEntry." + b"9" * 1_000_000 + b".Id=x",
-            id="endless index",
+            id="index of a million digits",
         ),
-        pytest.param(b"Action=SendMessage&DelaySeconds=" + b"9" * 1_000_000, id="endless number"),
+        pytest.param(
+            b"Action=SendMessage&DelaySeconds=" + b"9" * 1_000_000, id="number of a million digits"
+        ),
     ],
 )
-@in_time()
-def test_the_longest_forms_are_read_in_time(body: bytes) -> None:
-    read(WireRequest("POST", "/", "", FORM, "", "", body))
+@time_limit()
+def test_largest_form_is_parsed_within_the_time_limit(body: bytes) -> None:
+    parse(WireRequest("POST", "/", "", FORM, "", "", body))
 
 
 @given(st.binary(), st.lists(st.sampled_from([b"%", b"=", b"%3", b"%41", b"+", b"=\n", b" \n"])))
-@in_time()
-def test_escapes_are_undone_and_nothing_else_is_changed(plain: bytes, odd: list[bytes]) -> None:
-    text = b"x".join(odd) + plain
+@time_limit()
+def test_form_value_is_unquoted_and_otherwise_unchanged(suffix: bytes, pieces: list[bytes]) -> None:
+    text = b"x".join(pieces) + suffix
     expected = unquote_to_bytes(text.replace(b"+", b" "))
     try:
         found = forms.parse("", b"a=" + text.replace(b"&", b"%26")).below["a"].text or ""
@@ -144,60 +151,61 @@ def test_escapes_are_undone_and_nothing_else_is_changed(plain: bytes, odd: list[
         assert found.encode(errors="surrogatepass") == expected
 
 
-# What the rules read
+# Texts that the rules parse
 
 
-def refused_at_worst(function: Callable[[], object]) -> None:
-    error = refusal_of(function)
+def parse_or_reject(function: Callable[[], object]) -> None:
+    """Call a function that may reject its input; a rejection must be the sender's fault."""
+    error = rejection_of(function)
     assert error is None or 400 <= error.status < 500
 
 
-JSON_TEXTS = st.one_of(inputs.texts, inputs.anything.map(json.dumps))
+JSON_TEXTS = st.one_of(inputs.texts, inputs.json_values.map(json.dumps))
 
 
 @given(JSON_TEXTS)
-@in_time()
-def test_any_policy_is_kept_or_refused(text: str) -> None:
-    refused_at_worst(lambda: policy_documents.parse_policy(text))
-    refused_at_worst(lambda: redrive_policies.parse_redrive_policy(text))
-    refused_at_worst(lambda: redrive_policies.parse_redrive_allow_policy(text))
+@time_limit()
+def test_random_policy_is_parsed_or_rejected(text: str) -> None:
+    parse_or_reject(lambda: policy_documents.parse_policy(text))
+    parse_or_reject(lambda: redrive_policies.parse_redrive_policy(text))
+    parse_or_reject(lambda: redrive_policies.parse_redrive_allow_policy(text))
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("[" * 100_000, id="lists"),
-        pytest.param('{"Statement":' * 100_000, id="objects"),
-        pytest.param('{"Statement":' + "[" * 50_000 + "]" * 50_000 + "}", id="lists that end"),
-        pytest.param('{"maxReceiveCount":' + "9" * 100_000 + "}", id="endless number"),
-        pytest.param('{"maxReceiveCount":1e999999999}', id="endless exponent"),
-        pytest.param('{"a":1,' * 50_000, id="members"),
+        pytest.param("[" * 100_000, id="unclosed lists"),
+        pytest.param('{"Statement":' * 100_000, id="unclosed objects"),
+        pytest.param('{"Statement":' + "[" * 50_000 + "]" * 50_000 + "}", id="nested lists"),
+        pytest.param('{"maxReceiveCount":' + "9" * 100_000 + "}", id="number of 100,000 digits"),
+        pytest.param('{"maxReceiveCount":1e999999999}', id="exponent of 9 digits"),
+        pytest.param('{"a":1,' * 50_000, id="50,000 members"),
     ],
 )
-@in_time()
-def test_the_longest_documents_are_refused_in_time(text: str) -> None:
+@time_limit()
+def test_hostile_document_is_rejected_within_the_time_limit(text: str) -> None:
     for parse in (
         policy_documents.parse_policy,
         redrive_policies.parse_redrive_policy,
         redrive_policies.parse_redrive_allow_policy,
     ):
-        assert refusal_of(partial(parse, text)) is not None
+        assert rejection_of(partial(parse, text)) is not None
 
 
 STATEMENTS = st.fixed_dictionaries(
     {},
     optional={
-        key: st.one_of(inputs.anything, st.sampled_from(["Allow", "*", {"AWS": "*"}, [], {}]))
+        key: st.one_of(inputs.json_values, st.sampled_from(["Allow", "*", {"AWS": "*"}, [], {}]))
         for key in ("Sid", "Effect", "Principal", "NotPrincipal", "Action", "Resource", "Condition")
     },
 )
 
 
 @given(st.one_of(STATEMENTS, st.lists(STATEMENTS, max_size=30)))
-@in_time()
-def test_any_statement_is_kept_or_refused(statements: object) -> None:
+@time_limit()
+def test_random_policy_statement_is_parsed_or_rejected(statements: object) -> None:
     text = json.dumps({"Version": "2012-10-17", "Statement": statements})
-    refused_at_worst(lambda: policy_documents.parse_policy(text))
+    parse_or_reject(lambda: policy_documents.parse_policy(text))
 
 
 @given(
@@ -208,24 +216,26 @@ def test_any_statement_is_kept_or_refused(statements: object) -> None:
     ),
     st.booleans(),
 )
-@in_time()
-def test_any_attributes_are_kept_or_refused(given_: dict[str, str], creating: bool) -> None:
-    refused_at_worst(lambda: attributes.parse_requested(given_, {}, creating=creating))
+@time_limit()
+def test_random_attributes_are_parsed_or_rejected(
+    requested: dict[str, str], creating: bool
+) -> None:
+    parse_or_reject(lambda: attributes.parse_requested(requested, {}, creating=creating))
 
 
 @given(st.one_of(inputs.texts, st.text(), st.text("/:.aA0-", max_size=2_000)))
-@in_time()
-def test_any_address_of_a_queue_is_read_or_refused(text: str) -> None:
-    refused_at_worst(lambda: names.parse_queue_url(text))
+@time_limit()
+def test_random_queue_url_and_arn_are_parsed_or_rejected(text: str) -> None:
+    parse_or_reject(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
-    refused_at_worst(lambda: queue_parameters.check_queue_name(text, is_fifo=False))
-    refused_at_worst(lambda: message_attributes.parse_system_attribute_names([text]))
+    parse_or_reject(lambda: queue_parameters.check_queue_name(text, is_fifo=False))
+    parse_or_reject(lambda: message_attributes.parse_system_attribute_names([text]))
 
 
 @pytest.mark.parametrize("text", ["/" * 100_000, "a:" * 100_000, "sqs." * 50_000, "-" * 200_000])
-@in_time()
-def test_the_longest_addresses_are_read_in_time(text: str) -> None:
-    refused_at_worst(lambda: names.parse_queue_url(text))
+@time_limit()
+def test_longest_queue_url_and_arn_are_parsed_within_the_time_limit(text: str) -> None:
+    parse_or_reject(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
     names.region_of_host(text)
 
@@ -233,29 +243,31 @@ def test_the_longest_addresses_are_read_in_time(text: str) -> None:
 # Receipt handles and tokens
 
 
-def handle(number: int) -> str:
+def receipt_handle(number: int) -> str:
     receipt = Receipt(1, number, 1)
     received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
     return encode_receipt_handle(SIGNER, ARN, received)
 
 
 @given(st.one_of(st.text(), st.binary().map(lambda content: SIGNER.sign("other", content))))
-@in_time()
-def test_no_handle_can_be_made_up(text: str) -> None:
+@time_limit()
+def test_forged_receipt_handle_is_rejected(text: str) -> None:
     with pytest.raises(ReceiptHandleIsInvalid):
         decode_receipt_handle(SIGNER, ARN, text)
 
 
 @given(st.integers(0, 2**63), st.data())
-@in_time()
-def test_no_handle_can_be_changed_or_carried_elsewhere(number: int, data: st.DataObject) -> None:
-    made = handle(number)
-    assert decode_receipt_handle(SIGNER, ARN, made)[0] == (1, number, 1)
+@time_limit()
+def test_changed_receipt_handle_or_one_of_another_queue_is_rejected(
+    number: int, data: st.DataObject
+) -> None:
+    issued = receipt_handle(number)
+    assert decode_receipt_handle(SIGNER, ARN, issued)[0] == (1, number, 1)
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, OTHER_ARN, made)
-    position = data.draw(st.integers(0, len(made) - 1))
-    other = data.draw(st.characters().filter(lambda one: one != made[position]))
+        decode_receipt_handle(SIGNER, OTHER_ARN, issued)
+    position = data.draw(st.integers(0, len(issued) - 1))
+    other = data.draw(st.characters().filter(lambda character: character != issued[position]))
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, ARN, made[:position] + other + made[position + 1 :])
+        decode_receipt_handle(SIGNER, ARN, issued[:position] + other + issued[position + 1 :])
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, ARN, made[:position])
+        decode_receipt_handle(SIGNER, ARN, issued[:position])

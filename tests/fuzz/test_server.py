@@ -1,4 +1,4 @@
-"""A whole server, sent anything: every answer is SQS's, none is a 500, and it goes on serving."""
+"""Random requests to a running server: each response is valid, and the server never fails."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests.api.live_server import LiveServer, config
 from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, told
 from tests.clock import ManualClock
 from tests.fuzz import inputs
-from tests.fuzz.in_time import in_time
+from tests.fuzz.time_limit import time_limit
 
-HEADERS = {
+KNOWN_HEADERS = {
     "connection",
     "content-length",
     "content-type",
@@ -32,7 +32,7 @@ HEADERS = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """Give a server that has the queues that are asked for, messages and all."""
+    """Yield a server that has the queues of `inputs.QUEUES`."""
     path: Path = tmp_path_factory.mktemp("fuzz") / "queueserver.db"
     with contextlib.closing(LiveServer(config(f"sqlite:///{path}"), ManualClock())) as server:
         for name in inputs.QUEUES:
@@ -44,56 +44,59 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield server
 
 
-def examine(answer: Answer) -> None:
-    """See that an answer is one of SQS's, and that nothing was slipped into its headers."""
-    assert answer.headers.keys() <= HEADERS
-    assert answer.status < 500, answer.body
-    if answer.status == 404 and answer.body in {b"<UnknownOperationException/>", b""}:
+def assert_valid_response(response: Answer) -> None:
+    """Assert that a response is one of SQS's, and has no injected headers."""
+    assert response.headers.keys() <= KNOWN_HEADERS
+    assert response.status < 500, response.body
+    if response.status == 404 and response.body in {b"<UnknownOperationException/>", b""}:
         return
-    if answer.status != 200:
-        told(answer)
-    elif answer.headers["content-type"] != "text/xml" and answer.body:
-        json.loads(answer.body)
+    if response.status != 200:
+        told(response)
+    elif response.headers["content-type"] != "text/xml" and response.body:
+        json.loads(response.body)
 
 
-def without_waits(parameters: dict[str, object]) -> dict[str, object]:
-    """Leave out what would rightly take its time; and the queues are to stay as they are."""
-    waits = {"WaitTimeSeconds"}
-    return {name: value for name, value in parameters.items() if name not in waits}
+def without_wait_time(parameters: dict[str, object]) -> dict[str, object]:
+    """Return the parameters without WaitTimeSeconds, which would make a receive wait."""
+    return {name: value for name, value in parameters.items() if name != "WaitTimeSeconds"}
 
 
-REQUESTS = inputs.requests.filter(lambda request: request[0] != "DeleteQueue")
+REQUESTS_EXCEPT_DELETE_QUEUE = inputs.requests.filter(lambda request: request[0] != "DeleteQueue")
 
 
-@given(REQUESTS)
-@in_time()
-def test_nearly_right_json_is_answered(
+@given(REQUESTS_EXCEPT_DELETE_QUEUE)
+@time_limit()
+def test_nearly_valid_json_gets_a_valid_response(
     server: LiveServer, request_: tuple[str, dict[str, object]]
 ) -> None:
     action, parameters = request_
-    body = inputs.as_json(without_waits(parameters))
-    examine(exchange(server.url, headers=json_headers(action), body=body))
+    body = inputs.as_json(without_wait_time(parameters))
+    assert_valid_response(exchange(server.url, headers=json_headers(action), body=body))
 
 
-@given(REQUESTS)
-@in_time()
-def test_nearly_right_forms_are_answered(
+@given(REQUESTS_EXCEPT_DELETE_QUEUE)
+@time_limit()
+def test_nearly_valid_form_gets_a_valid_response(
     server: LiveServer, request_: tuple[str, dict[str, object]]
 ) -> None:
     action, parameters = request_
-    body = inputs.as_form(action, without_waits(parameters))
-    examine(exchange(server.url, headers=FORM, body=body))
+    body = inputs.as_form(action, without_wait_time(parameters))
+    assert_valid_response(exchange(server.url, headers=FORM, body=body))
 
 
 @given(inputs.actions, inputs.garbage, st.booleans())
-@in_time()
-def test_any_body_is_answered(server: LiveServer, action: str, body: bytes, is_json: bool) -> None:
-    examine(exchange(server.url, headers=json_headers(action) if is_json else FORM, body=body))
+@time_limit()
+def test_random_body_gets_a_valid_response(
+    server: LiveServer, action: str, body: bytes, is_json: bool
+) -> None:
+    assert_valid_response(
+        exchange(server.url, headers=json_headers(action) if is_json else FORM, body=body)
+    )
 
 
 # HTTP itself
 
-_VALUES = st.one_of(
+_HEADER_VALUES = st.one_of(
     st.text(
         st.characters(min_codepoint=1, max_codepoint=255, exclude_characters="\r\n"), max_size=30
     ),
@@ -102,7 +105,7 @@ _VALUES = st.one_of(
     ),
     st.sampled_from(["close", "keep-alive", "upgrade", "Transfer-Encoding", "x" * 9_000]),
 )
-_NAMES = st.one_of(
+_HEADER_NAMES = st.one_of(
     st.sampled_from(
         ["Host", "Content-Length", "Transfer-Encoding", "Transfer-encoding ", "Connection"]
     ),
@@ -112,8 +115,8 @@ _NAMES = st.one_of(
     st.sampled_from(["content-length", "Content-Length\t", "X\x00", "", " Folded", "Date"]),
     st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=10),
 )
-_ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n ", "\r\n\t"])
-_LINES = st.one_of(
+_LINE_ENDS = st.sampled_from(["\r\n", "\r\n", "\r\n", "\n", "\r", "\r\n ", "\r\n\t"])
+_REQUEST_LINES = st.one_of(
     st.sampled_from(
         [
             "POST / HTTP/1.1",
@@ -149,20 +152,20 @@ _BODIES = st.one_of(
 
 
 @st.composite
-def connections(draw: st.DrawFn) -> bytes:
-    """Give what a client might send on one connection: a few requests, or what looks like some."""
+def connection_bytes(draw: st.DrawFn) -> bytes:
+    """Return bytes for one connection: up to three requests that are valid, or almost."""
     sent = b""
     for _ in range(draw(st.integers(1, 3))):
-        text = draw(_LINES) + draw(_ENDS)
+        text = draw(_REQUEST_LINES) + draw(_LINE_ENDS)
         for _ in range(draw(st.integers(0, 5))):
-            text += f"{draw(_NAMES)}:{draw(_VALUES)}{draw(_ENDS)}"
+            text += f"{draw(_HEADER_NAMES)}:{draw(_HEADER_VALUES)}{draw(_LINE_ENDS)}"
         sent += (text + draw(st.sampled_from(["\r\n", "\n", ""]))).encode("latin-1") + draw(_BODIES)
     return sent
 
 
-def answers(client: socket.socket) -> list[Answer]:
-    """Read all answers until the server ends the connection."""
-    found = []
+def read_responses(client: socket.socket) -> list[Answer]:
+    """Read responses until the server closes the connection."""
+    responses = []
     with client.makefile("rb") as stream:
         while line := stream.readline():
             if line == b"HTTP/1.1 100 Continue\r\n":
@@ -176,74 +179,72 @@ def answers(client: socket.socket) -> list[Answer]:
                 assert name.lower() not in headers
                 headers[name.lower()] = value
             body = stream.read(int(headers["content-length"]))
-            found.append(Answer(int(status), headers, body))
-    return found
+            responses.append(Answer(int(status), headers, body))
+    return responses
 
 
-@given(connections())
-@in_time()
-def test_any_bytes_on_a_connection_are_answered_as_sqs_does(
-    server: LiveServer, sent: bytes
-) -> None:
+@given(connection_bytes())
+@time_limit()
+def test_random_bytes_on_a_connection_get_valid_responses(server: LiveServer, sent: bytes) -> None:
     with open_socket(server.url, sent) as client, contextlib.suppress(ConnectionResetError):
         client.shutdown(socket.SHUT_WR)
-        for answer in answers(client):
-            assert answer.status < 500, answer.body
-            assert answer.headers.keys() <= HEADERS
+        for response in read_responses(client):
+            assert response.status < 500, response.body
+            assert response.headers.keys() <= KNOWN_HEADERS
     assert exchange(server.url, "GET", "/health").status == 200
 
 
-TWO_LENGTHS = [
+AMBIGUOUS_HEADERS = [
     pytest.param("Content-Length: 5\r\nContent-Length: 6", id="two lengths"),
-    pytest.param("Content-Length: 5, 6", id="a list of lengths"),
-    pytest.param("Content-Length: +5", id="a signed length"),
-    pytest.param("Content-Length: 0x5", id="a hexadecimal length"),
-    pytest.param("Content-Length: 5\r\nTransfer-Encoding: chunked", id="length and chunks"),
-    pytest.param("Transfer-Encoding: chunked, identity", id="chunks that are not last"),
-    pytest.param("Transfer-Encoding: xchunked", id="an unknown coding"),
-    pytest.param("Transfer-Encoding : chunked", id="a space before the colon"),
-    pytest.param("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", id="chunks twice"),
-    pytest.param("X: y\r\n Content-Length: 5", id="a folded line"),
-    pytest.param("Content-Length: 5\r\nContent-Length: 5", id="one length twice"),
-    pytest.param("X: y\rContent-Length: 5", id="a line that ends half"),
-    pytest.param("X: y\0", id="a byte that ends texts"),
+    pytest.param("Content-Length: 5, 6", id="list of lengths"),
+    pytest.param("Content-Length: +5", id="signed length"),
+    pytest.param("Content-Length: 0x5", id="hexadecimal length"),
+    pytest.param("Content-Length: 5\r\nTransfer-Encoding: chunked", id="length and chunked coding"),
+    pytest.param("Transfer-Encoding: chunked, identity", id="chunked is not the last coding"),
+    pytest.param("Transfer-Encoding: xchunked", id="unknown coding"),
+    pytest.param("Transfer-Encoding : chunked", id="space before the colon"),
+    pytest.param("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", id="chunked twice"),
+    pytest.param("X: y\r\n Content-Length: 5", id="folded line"),
+    pytest.param("Content-Length: 5\r\nContent-Length: 5", id="same length twice"),
+    pytest.param("X: y\rContent-Length: 5", id="line ends without LF"),
+    pytest.param("X: y\0", id="NUL"),
     pytest.param("Host: b", id="two hosts"),
 ]
 
 
-@pytest.mark.parametrize("lengths", TWO_LENGTHS)
-def test_what_two_readers_could_read_in_two_ways_is_refused_and_ends_the_connection(
-    server: LiveServer, lengths: str
+@pytest.mark.parametrize("headers", AMBIGUOUS_HEADERS)
+def test_ambiguous_headers_are_rejected_and_the_connection_is_closed(
+    server: LiveServer, headers: str
 ) -> None:
     smuggled = b"GET /?Action=ListQueues HTTP/1.1\r\nHost: a\r\n\r\n"
-    sent = f"POST / HTTP/1.1\r\nHost: a\r\n{lengths}\r\n\r\n0\r\n\r\n".encode() + smuggled
+    sent = f"POST / HTTP/1.1\r\nHost: a\r\n{headers}\r\n\r\n0\r\n\r\n".encode() + smuggled
     with open_socket(server.url, sent) as client:
-        found = answers(client)
-    assert [answer.status for answer in found] == [400]
+        responses = read_responses(client)
+    assert [response.status for response in responses] == [400]
 
 
-BAD_CHUNKS = [
+AMBIGUOUS_CHUNKS = [
     pytest.param(b"-1\r\nx\r\n", id="negative"),
     pytest.param(b"+2\r\n{}\r\n", id="signed"),
     pytest.param(b"0x2\r\n{}\r\n", id="prefixed"),
     pytest.param(b"0_2\r\n{}\r\n", id="with an underscore"),
-    pytest.param(b"2 \r\n{}\r\n", id="a space after it"),
-    pytest.param(b" 2\r\n{}\r\n", id="a space before it"),
+    pytest.param(b"2 \r\n{}\r\n", id="space after the size"),
+    pytest.param(b" 2\r\n{}\r\n", id="space before the size"),
     pytest.param(b"\r\n{}\r\n", id="no size"),
-    pytest.param(b"FFFFFFFFFFFFFFFFFF\r\n{}\r\n", id="more than there can be"),
-    pytest.param(b"2\r\n{}0\r\n", id="longer than it says"),
-    pytest.param(b"2\n{}\n", id="lines that end half"),
-    pytest.param(b"2;a\nb\r\n{}\r\n", id="an extension of two lines"),
-    pytest.param(b"2\r\n{}\r\n0\r\nContent-Length: 5\r\n", id="a length at last"),
+    pytest.param(b"FFFFFFFFFFFFFFFFFF\r\n{}\r\n", id="size of 72 bits"),
+    pytest.param(b"2\r\n{}0\r\n", id="longer than its size"),
+    pytest.param(b"2\n{}\n", id="lines end without CR"),
+    pytest.param(b"2;a\nb\r\n{}\r\n", id="extension with a line feed"),
+    pytest.param(b"2\r\n{}\r\n0\r\nContent-Length: 5\r\n", id="length in the trailer"),
 ]
 
 
-@pytest.mark.parametrize("chunk", BAD_CHUNKS)
-def test_chunks_that_two_readers_could_read_in_two_ways_end_the_connection(
+@pytest.mark.parametrize("chunk", AMBIGUOUS_CHUNKS)
+def test_ambiguous_chunks_are_rejected_and_the_connection_is_closed(
     server: LiveServer, chunk: bytes
 ) -> None:
     smuggled = b"GET /?Action=ListQueues HTTP/1.1\r\nHost: a\r\n\r\n"
     head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     with open_socket(server.url, head + chunk + b"0\r\n\r\n" + smuggled) as client:
-        found = answers(client)
-    assert [answer.status for answer in found] == [400]
+        responses = read_responses(client)
+    assert [response.status for response in responses] == [400]

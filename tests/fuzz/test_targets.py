@@ -1,4 +1,4 @@
-"""What a run that is led by coverage relies on: its first inputs, and that nothing passes it by."""
+"""The targets of coverage-guided fuzzing: their seed inputs, and the failures they detect."""
 
 from __future__ import annotations
 
@@ -12,44 +12,42 @@ from protocol.errors import InternalFailure, QueueDoesNotExist
 from protocol.wire import WireRequest, WireResponse
 from tests.fuzz.targets import (
     TARGETS,
-    Operations,
-    examine,
+    ActionsTarget,
+    assert_valid_response,
+    dictionary_words,
     json_request,
     query_request,
-    refusal_of,
-    words,
+    rejection_of,
 )
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_first_inputs_of_a_target_find_nothing(name: str) -> None:
-    make, first_inputs = TARGETS[name]
-    target = make()
+def test_seed_inputs_of_a_target_find_no_failure(name: str) -> None:
+    make_target, seed_inputs = TARGETS[name]
+    target = make_target()
     try:
-        for data in first_inputs():
+        for data in seed_inputs():
             target(data)
     finally:
-        if isinstance(target, Operations):
+        if isinstance(target, ActionsTarget):
             target.close()
 
 
 @pytest.mark.parametrize(
-    ("name", "read"), [("json", json_request), ("query", query_request)], ids=["json", "query"]
+    ("name", "parse"), [("json", json_request), ("query", query_request)], ids=["json", "query"]
 )
-def test_most_first_inputs_get_past_the_codec(
-    name: str, read: Callable[[bytes], WireRequest]
-) -> None:
-    requests = [read(data) for data in TARGETS[name][1]()]
-    refused = [
+def test_codec_accepts_most_seed_inputs(name: str, parse: Callable[[bytes], WireRequest]) -> None:
+    requests = [parse(data) for data in TARGETS[name][1]()]
+    rejected = [
         request
         for request in requests
-        if refusal_of(partial(codec_for(request).read, request)) is not None
+        if rejection_of(partial(codec_for(request).read, request)) is not None
     ]
-    assert len(refused) < len(requests) / 4
+    assert len(rejected) < len(requests) / 4
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         pytest.param(WireResponse(500, "text/xml", b"<a/>"), id="status"),
         pytest.param(WireResponse(200, "text/xml", b"<a>"), id="XML"),
@@ -59,21 +57,23 @@ def test_most_first_inputs_get_past_the_codec(
         pytest.param(WireResponse(400, "application/json", b"{}", "a\r\nb"), id="header"),
     ],
 )
-def test_an_answer_that_nobody_could_read_is_found(answer: WireResponse) -> None:
+def test_invalid_response_is_detected(response: WireResponse) -> None:
     with pytest.raises((AssertionError, ValueError, SyntaxError)):
-        examine(answer)
+        assert_valid_response(response)
 
 
-def test_a_failure_is_told_from_a_refusal() -> None:
+def test_rejection_is_distinguished_from_a_failure() -> None:
     def fail(error: Exception) -> None:
         raise error
 
-    assert refusal_of(lambda: fail(QueueDoesNotExist())) is not None
-    assert refusal_of(lambda: None) is None
+    assert rejection_of(lambda: fail(QueueDoesNotExist())) is not None
+    assert rejection_of(lambda: None) is None
     for error in (InternalFailure(), ValueError()):
         with pytest.raises((AssertionError, ValueError)):
-            refusal_of(partial(fail, error))
+            rejection_of(partial(fail, error))
 
 
-def test_the_words_are_those_of_all_actions() -> None:
-    assert {b"SendMessage", b"MessageBody", b"BinaryListValues", b'"QueueUrl":'} <= set(words())
+def test_dictionary_has_the_names_of_actions_and_members() -> None:
+    assert {b"SendMessage", b"MessageBody", b"BinaryListValues", b'"QueueUrl":'} <= set(
+        dictionary_words()
+    )

@@ -1,4 +1,4 @@
-"""The digests, against values that AWS answered with."""
+"""MD5 digests of bodies and attributes, compared with digests that AWS returned."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def binary(value: bytes) -> MessageAttributeValue:
             {"Hello": string("World")}, "7db7fb1ba7f41366a8ea5eb18220b26d", id="worked example"
         ),
         pytest.param(
-            {"blob": binary(b"\x01\x02\x03")}, "c39dad10e6d6152f1861cc7696680368", id="raw bytes"
+            {"blob": binary(b"\x01\x02\x03")}, "c39dad10e6d6152f1861cc7696680368", id="Binary"
         ),
         pytest.param(
             {"timestamp": number("1493147359900")},
             "235c5c510d26fb653d073faed50ae77c",
-            id="numbers are texts",
+            id="Number",
         ),
-        pytest.param({"k": string("x")}, "a45daa70926828a2f0a1db3418e6feb4", id="short"),
+        pytest.param({"k": string("x")}, "a45daa70926828a2f0a1db3418e6feb4", id="one character"),
         pytest.param({"Foo": string("Bar")}, "ae7155c6026991b6d54b11589678bf9c", id="Foo"),
         pytest.param({"color": string("blue")}, "da1b33cc3cbfe8b1630921e78e6b9880", id="color"),
         pytest.param(
             {"color": string("blue"), "count": number("3"), "blob": binary(b"\x01\x02\x03")},
             "d838729972a4b70e2d2acd9d59ac847c",
-            id="three types out of order",
+            id="three types, not in order",
         ),
         pytest.param(
             {"Help.Me": string("Me"), "Hello": string("There"), "General": string("Kenobi")},
@@ -53,7 +53,9 @@ def binary(value: bytes) -> MessageAttributeValue:
             id="sorted by name",
         ),
         pytest.param(
-            {"attr1": binary(TRACEPARENT)}, "8cbe4db156db8a94db8b801b7addb984", id="binary text"
+            {"attr1": binary(TRACEPARENT)},
+            "8cbe4db156db8a94db8b801b7addb984",
+            id="text in a Binary attribute",
         ),
         pytest.param(
             {"AWSTraceHeader": string(TRACE)},
@@ -62,13 +64,13 @@ def binary(value: bytes) -> MessageAttributeValue:
         ),
     ],
 )
-def test_attributes_have_the_digest_that_aws_gave(
+def test_digest_of_attributes_equals_the_digest_of_aws(
     attributes: Mapping[str, MessageAttributeValue], digest: str
 ) -> None:
     assert md5_of_attributes(attributes) == digest
 
 
-def test_a_custom_type_is_digested_whole() -> None:
+def test_digest_covers_the_label_of_a_custom_type() -> None:
     plain = {"n": MessageAttributeValue("Number", "1")}
     custom = {"n": MessageAttributeValue("Number.int", "1")}
     assert md5_of_attributes(plain) != md5_of_attributes(custom)
@@ -82,5 +84,5 @@ def test_a_custom_type_is_digested_whole() -> None:
         pytest.param("é", "66ddcd97cfdeabb2f6fb8a999b4bc76f", id="utf-8"),
     ],
 )
-def test_a_body_is_digested_as_utf_8(body: str, digest: str) -> None:
+def test_digest_of_a_body_covers_its_utf_8_bytes(body: str, digest: str) -> None:
     assert md5_of_body(body) == digest

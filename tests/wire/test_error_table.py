@@ -1,4 +1,4 @@
-"""Every error's row, and how both protocols say it."""
+"""Every error's namespace, shape, code and status, and how both protocols encode it."""
 
 from __future__ import annotations
 
@@ -14,90 +14,130 @@ from protocol.codecs.aws_json import JsonCodec
 from protocol.codecs.aws_query import QueryCodec
 from protocol.errors import SQSError
 
-A, B = errors.SQS_NAMESPACE, errors.COMMON_NAMESPACE
-SIMPLE = "AWS.SimpleQueueService."
+SQS, COMMON = errors.SQS_NAMESPACE, errors.COMMON_NAMESPACE
+CODE_PREFIX = "AWS.SimpleQueueService."
 
 ROWS: dict[type[SQSError], tuple[str, str, str, int]] = {
-    errors.QueueDoesNotExist: (A, "QueueDoesNotExist", SIMPLE + "NonExistentQueue", 400),
-    errors.QueueNameExists: (A, "QueueNameExists", "QueueAlreadyExists", 400),
-    errors.QueueDeletedRecently: (A, "QueueDeletedRecently", SIMPLE + "QueueDeletedRecently", 400),
-    errors.PurgeQueueInProgress: (A, "PurgeQueueInProgress", SIMPLE + "PurgeQueueInProgress", 403),
-    errors.OverLimit: (A, "OverLimit", "OverLimit", 403),
-    errors.MessageNotInflight: (A, "MessageNotInflight", SIMPLE + "MessageNotInflight", 400),
-    errors.ReceiptHandleIsInvalid: (A, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404),
+    errors.QueueDoesNotExist: (SQS, "QueueDoesNotExist", CODE_PREFIX + "NonExistentQueue", 400),
+    errors.QueueNameExists: (SQS, "QueueNameExists", "QueueAlreadyExists", 400),
+    errors.QueueDeletedRecently: (
+        SQS,
+        "QueueDeletedRecently",
+        CODE_PREFIX + "QueueDeletedRecently",
+        400,
+    ),
+    errors.PurgeQueueInProgress: (
+        SQS,
+        "PurgeQueueInProgress",
+        CODE_PREFIX + "PurgeQueueInProgress",
+        403,
+    ),
+    errors.OverLimit: (SQS, "OverLimit", "OverLimit", 403),
+    errors.MessageNotInflight: (SQS, "MessageNotInflight", CODE_PREFIX + "MessageNotInflight", 400),
+    errors.ReceiptHandleIsInvalid: (SQS, "ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid", 404),
     errors.ResourceNotFoundException: (
-        A,
+        SQS,
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         404,
     ),
-    errors.InvalidAddress: (A, "InvalidAddress", "InvalidAddress", 404),
-    errors.InvalidSecurity: (A, "InvalidSecurity", "InvalidSecurity", 403),
-    errors.RequestThrottled: (A, "RequestThrottled", "RequestThrottled", 403),
-    errors.InvalidAttributeName: (A, "InvalidAttributeName", "InvalidAttributeName", 400),
-    errors.InvalidAttributeValue: (A, "InvalidAttributeValue", "InvalidAttributeValue", 400),
-    errors.InvalidMessageContents: (A, "InvalidMessageContents", "InvalidMessageContents", 400),
-    errors.InvalidIdFormat: (A, "InvalidIdFormat", "InvalidIdFormat", 400),
-    errors.UnsupportedOperation: (A, "UnsupportedOperation", SIMPLE + "UnsupportedOperation", 400),
-    errors.EmptyBatchRequest: (A, "EmptyBatchRequest", SIMPLE + "EmptyBatchRequest", 400),
+    errors.InvalidAddress: (SQS, "InvalidAddress", "InvalidAddress", 404),
+    errors.InvalidSecurity: (SQS, "InvalidSecurity", "InvalidSecurity", 403),
+    errors.RequestThrottled: (SQS, "RequestThrottled", "RequestThrottled", 403),
+    errors.InvalidAttributeName: (SQS, "InvalidAttributeName", "InvalidAttributeName", 400),
+    errors.InvalidAttributeValue: (SQS, "InvalidAttributeValue", "InvalidAttributeValue", 400),
+    errors.InvalidMessageContents: (SQS, "InvalidMessageContents", "InvalidMessageContents", 400),
+    errors.InvalidIdFormat: (SQS, "InvalidIdFormat", "InvalidIdFormat", 400),
+    errors.UnsupportedOperation: (
+        SQS,
+        "UnsupportedOperation",
+        CODE_PREFIX + "UnsupportedOperation",
+        400,
+    ),
+    errors.EmptyBatchRequest: (SQS, "EmptyBatchRequest", CODE_PREFIX + "EmptyBatchRequest", 400),
     errors.TooManyEntriesInBatchRequest: (
-        A,
+        SQS,
         "TooManyEntriesInBatchRequest",
-        SIMPLE + "TooManyEntriesInBatchRequest",
+        CODE_PREFIX + "TooManyEntriesInBatchRequest",
         400,
     ),
     errors.BatchEntryIdsNotDistinct: (
-        A,
+        SQS,
         "BatchEntryIdsNotDistinct",
-        SIMPLE + "BatchEntryIdsNotDistinct",
+        CODE_PREFIX + "BatchEntryIdsNotDistinct",
         400,
     ),
-    errors.BatchRequestTooLong: (A, "BatchRequestTooLong", SIMPLE + "BatchRequestTooLong", 400),
-    errors.InvalidBatchEntryId: (A, "InvalidBatchEntryId", SIMPLE + "InvalidBatchEntryId", 400),
-    errors.KmsAccessDenied: (A, "KmsAccessDenied", "KMS.AccessDeniedException", 400),
-    errors.KmsDisabled: (A, "KmsDisabled", "KMS.DisabledException", 400),
-    errors.KmsInvalidKeyUsage: (A, "KmsInvalidKeyUsage", "KMS.InvalidKeyUsageException", 400),
-    errors.KmsInvalidState: (A, "KmsInvalidState", "KMS.InvalidStateException", 400),
-    errors.KmsNotFound: (A, "KmsNotFound", "KMS.NotFoundException", 400),
-    errors.KmsOptInRequired: (A, "KmsOptInRequired", "KMS.OptInRequired", 403),
-    errors.KmsThrottled: (A, "KmsThrottled", "KMS.ThrottlingException", 400),
+    errors.BatchRequestTooLong: (
+        SQS,
+        "BatchRequestTooLong",
+        CODE_PREFIX + "BatchRequestTooLong",
+        400,
+    ),
+    errors.InvalidBatchEntryId: (
+        SQS,
+        "InvalidBatchEntryId",
+        CODE_PREFIX + "InvalidBatchEntryId",
+        400,
+    ),
+    errors.KmsAccessDenied: (SQS, "KmsAccessDenied", "KMS.AccessDeniedException", 400),
+    errors.KmsDisabled: (SQS, "KmsDisabled", "KMS.DisabledException", 400),
+    errors.KmsInvalidKeyUsage: (SQS, "KmsInvalidKeyUsage", "KMS.InvalidKeyUsageException", 400),
+    errors.KmsInvalidState: (SQS, "KmsInvalidState", "KMS.InvalidStateException", 400),
+    errors.KmsNotFound: (SQS, "KmsNotFound", "KMS.NotFoundException", 400),
+    errors.KmsOptInRequired: (SQS, "KmsOptInRequired", "KMS.OptInRequired", 403),
+    errors.KmsThrottled: (SQS, "KmsThrottled", "KMS.ThrottlingException", 400),
     errors.InvalidParameterValue: (
-        B,
+        COMMON,
         "InvalidParameterValueException",
         "InvalidParameterValue",
         400,
     ),
-    errors.MissingParameter: (B, "MissingRequiredParameterException", "MissingParameter", 400),
-    errors.InvalidAction: (B, "UnknownOperationException", "InvalidAction", 400),
-    errors.NoSuchPath: (B, "UnknownOperationException", "InvalidAction", 404),
-    errors.MissingAction: (B, "MissingActionException", "MissingAction", 400),
-    errors.MalformedInput: (B, "SerializationException", "MalformedInput", 400),
+    errors.MissingParameter: (COMMON, "MissingRequiredParameterException", "MissingParameter", 400),
+    errors.InvalidAction: (COMMON, "UnknownOperationException", "InvalidAction", 400),
+    errors.NoSuchPath: (COMMON, "UnknownOperationException", "InvalidAction", 404),
+    errors.MissingAction: (COMMON, "MissingActionException", "MissingAction", 400),
+    errors.MalformedInput: (COMMON, "SerializationException", "MalformedInput", 400),
     errors.RequestEntityTooLarge: (
-        B,
+        COMMON,
         "RequestEntityTooLargeException",
         "RequestEntityTooLarge",
         413,
     ),
-    errors.RequestTimeout: (B, "RequestTimeoutException", "RequestTimeout", 408),
-    errors.AccessDenied: (B, "AccessDeniedException", "AccessDenied", 403),
-    errors.InvalidClientTokenId: (B, "UnrecognizedClientException", "InvalidClientTokenId", 403),
-    errors.SignatureDoesNotMatch: (B, "InvalidSignatureException", "SignatureDoesNotMatch", 403),
-    errors.IncompleteSignature: (B, "IncompleteSignatureException", "IncompleteSignature", 400),
-    errors.ExpiredToken: (B, "ExpiredTokenException", "ExpiredToken", 403),
-    errors.InternalFailure: (B, "InternalFailure", "InternalFailure", 500),
-    errors.ServiceUnavailable: (B, "ServiceUnavailable", "ServiceUnavailable", 503),
+    errors.RequestTimeout: (COMMON, "RequestTimeoutException", "RequestTimeout", 408),
+    errors.AccessDenied: (COMMON, "AccessDeniedException", "AccessDenied", 403),
+    errors.InvalidClientTokenId: (
+        COMMON,
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        403,
+    ),
+    errors.SignatureDoesNotMatch: (
+        COMMON,
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        403,
+    ),
+    errors.IncompleteSignature: (
+        COMMON,
+        "IncompleteSignatureException",
+        "IncompleteSignature",
+        400,
+    ),
+    errors.ExpiredToken: (COMMON, "ExpiredTokenException", "ExpiredToken", 403),
+    errors.InternalFailure: (COMMON, "InternalFailure", "InternalFailure", 500),
+    errors.ServiceUnavailable: (COMMON, "ServiceUnavailable", "ServiceUnavailable", 503),
 }
-EVERY = [pytest.param(error, *row, id=error.__name__) for error, row in ROWS.items()]
-SILENT = {errors.MessageNotInflight}
-BARE = {errors.NoSuchPath}
+ALL_ERRORS = [pytest.param(error, *row, id=error.__name__) for error, row in ROWS.items()]
+WITHOUT_MESSAGE = {errors.MessageNotInflight}
+WITHOUT_ENVELOPE = {errors.NoSuchPath}
 
 
-def test_every_error_has_a_row_here() -> None:
+def test_table_has_a_row_for_every_error() -> None:
     assert set(SQSError.__subclasses__()) == set(ROWS)
 
 
-@pytest.mark.parametrize(("error", "namespace", "shape", "code", "status"), EVERY)
-def test_json_names_shape_and_query_code(
+@pytest.mark.parametrize(("error", "namespace", "shape", "code", "status"), ALL_ERRORS)
+def test_json_error_has_the_shape_in_the_body_and_the_code_in_a_header(
     error: type[SQSError], namespace: str, shape: str, code: str, status: int
 ) -> None:
     response = JsonCodec().write_error(error(), "rid")
@@ -106,20 +146,20 @@ def test_json_names_shape_and_query_code(
     assert response.content_type == "application/x-amz-json-1.0"
     assert response.query_error == f"{code};{fault}"
     expected = {"__type": f"{namespace}#{shape}"}
-    if error not in SILENT:
+    if error not in WITHOUT_MESSAGE:
         expected["message"] = error.text
     assert json.loads(response.body) == expected
 
 
-@pytest.mark.parametrize(("error", "namespace", "shape", "code", "status"), EVERY)
-def test_query_names_the_code_alone(
+@pytest.mark.parametrize(("error", "namespace", "shape", "code", "status"), ALL_ERRORS)
+def test_query_error_has_the_code_in_the_body_and_no_header(
     error: type[SQSError], namespace: str, shape: str, code: str, status: int
 ) -> None:
     response = QueryCodec().write_error(error("it's <bad>"), "rid")
     fault = "Receiver" if status >= 500 else "Sender"
     assert (response.status, response.content_type) == (status, "text/xml")
     assert response.query_error is None
-    if error in BARE:
+    if error in WITHOUT_ENVELOPE:
         assert response.body == f"<{shape}/>".encode()
     else:
         assert response.body.decode() == (
@@ -131,23 +171,24 @@ def test_query_names_the_code_alone(
 
 
 @pytest.mark.parametrize("error", [pytest.param(error, id=error.__name__) for error in ROWS])
-def test_every_error_but_the_silent_one_has_a_text_of_its_own(error: type[SQSError]) -> None:
-    assert bool(error().message) is (error not in SILENT)
-    assert error("said").message == "said"
-    assert str(error("said")) == "said"
+def test_every_error_but_message_not_inflight_has_a_default_message(error: type[SQSError]) -> None:
+    assert bool(error().message) is (error not in WITHOUT_MESSAGE)
+    assert error("custom").message == "custom"
+    assert str(error("custom")) == "custom"
 
 
-def test_only_query_speaks_of_a_wsdl_version() -> None:
+def test_only_the_query_error_mentions_a_wsdl_version() -> None:
     error = errors.QueueDoesNotExist()
-    told = xmltodict.parse(QueryCodec().write_error(error, "rid").body)["ErrorResponse"]["Error"]
-    assert told["Message"] == "The specified queue does not exist for this wsdl version."
+    body = QueryCodec().write_error(error, "rid").body
+    message = xmltodict.parse(body)["ErrorResponse"]["Error"]["Message"]
+    assert message == "The specified queue does not exist for this wsdl version."
     assert error.message == "The specified queue does not exist."
 
 
-def test_texts_survive_an_interpreter_that_strips_docstrings() -> None:
+def test_error_messages_work_in_an_interpreter_that_strips_docstrings() -> None:
     code = "from protocol.errors import OverLimit; print(OverLimit().message)"
-    told = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, check=True)
-    assert told.stdout.decode().strip() == errors.OverLimit.text
+    process = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, check=True)
+    assert process.stdout.decode().strip() == errors.OverLimit.text
 
 
 @pytest.mark.parametrize(
@@ -162,7 +203,7 @@ def test_texts_survive_an_interpreter_that_strips_docstrings() -> None:
         ("Label", errors.MissingParameter, "The request must contain the parameter Label."),
     ],
 )
-def test_a_missing_parameter_is_worded_as_sqs_does(
+def test_missing_parameter_has_the_error_and_message_of_sqs(
     name: str, error: type[SQSError], message: str
 ) -> None:
     missing = errors.missing_parameter(name)

@@ -1,4 +1,4 @@
-"""The JSON protocol: what is read, what is refused and in which words, what is written."""
+"""The JSON protocol: parsed requests, rejected requests with SQS's messages, written results."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def read(action: str, body: object) -> msgspec.Struct:
 @pytest.mark.parametrize(
     ("action", "body", "structure"),
     [
-        pytest.param("ListQueues", b"", ListQueues(), id="no body is an empty object"),
-        pytest.param("ListQueues", b" \r\n", ListQueues(), id="blanks are no body"),
+        pytest.param("ListQueues", b"", ListQueues(), id="an empty body is an empty object"),
+        pytest.param("ListQueues", b" \r\n", ListQueues(), id="whitespace is an empty object"),
         pytest.param(
             "SendMessage",
-            {"QueueUrl": URL, "MessageBody": "a", "Unheard": {"of": [1]}},
+            {"QueueUrl": URL, "MessageBody": "a", "Unknown": {"member": [1]}},
             SendMessage(URL, "a"),
             id="unknown members are ignored",
         ),
@@ -53,7 +53,7 @@ def read(action: str, body: object) -> msgspec.Struct:
             "SendMessage",
             {"QueueUrl": URL, "MessageBody": "a", "DelaySeconds": None, "MessageAttributes": None},
             SendMessage(URL, "a"),
-            id="null is absent",
+            id="null member is absent",
         ),
         pytest.param(
             "SendMessage",
@@ -66,7 +66,7 @@ def read(action: str, body: object) -> msgspec.Struct:
                 },
             },
             SendMessage(URL, "a", None, {"n": MessageAttributeValue("Number", "5")}),
-            id="numbers in an attribute's value become texts",
+            id="numbers in an attribute's value become strings",
         ),
         pytest.param(
             "SetQueueAttributes",
@@ -76,71 +76,73 @@ def read(action: str, body: object) -> msgspec.Struct:
                 "q",
                 {"a": "30", "b": "1.50", "c": "true", "d": "false", "f": "12345678901234567890123"},
             ),
-            id="scalars in a map become texts as they were written",
+            id="scalars in a map become strings with the same spelling",
         ),
         pytest.param(
             "CreateQueue",
             b'{"QueueName":"q","Attributes":{"a":null},"tags":{"k":null}}',
             CreateQueue("q", {"a": None}, {"k": None}),
-            id="null in a map of texts is for the rules to word",
+            id="null in a map of strings is parsed as None",
         ),
         pytest.param(
             "CreateQueue",
             b'{"QueueName":"q","Attributes":{"a":null,"b":1}}',
             CreateQueue("q", {"a": None, "b": "1"}),
-            id="null beside a number too",
+            id="null and a number in a map of strings",
         ),
         pytest.param(
             "SendMessage",
             {"QueueUrl": URL},
             SendMessage(URL),
-            id="so is what the queue comes before",
+            id="missing MessageBody is parsed as None",
         ),
         pytest.param(
             "ChangeMessageVisibility",
             {"QueueUrl": URL, "VisibilityTimeout": None},
             ChangeMessageVisibility(URL),
-            id="null there too",
+            id="null VisibilityTimeout is parsed as None",
         ),
         pytest.param(
             "SendMessage",
             b'{"QueueUrl":"q","MessageBody":"\\ud800"}',
             SendMessage("q", "\ud800"),
-            id="half of a surrogate pair",
+            id="escaped high surrogate",
         ),
         pytest.param(
             "SendMessage",
             b'{"QueueUrl":"q","MessageBody":"\\udc00 tail \\ud83d\\ude00"}',
             SendMessage("q", "\udc00 tail \U0001f600"),
-            id="the other half, and a pair",
+            id="escaped low surrogate and a pair",
         ),
         pytest.param(
             "SendMessage",
             b'{"QueueUrl":"q","MessageBody":"\xed\xa0\x80"}',
             SendMessage("q", "\ud800"),
-            id="half of a surrogate pair in three bytes",
+            id="surrogate in three bytes",
         ),
         pytest.param(
             "TagQueue",
             {"QueueUrl": URL, "Tags": {"k": 1}},
             TagQueue(URL, {"k": "1"}),
-            id="tags too",
+            id="numbers in tags become strings",
         ),
         pytest.param(
             "GetQueueAttributes",
             {"QueueUrl": URL, "AttributeNames": ["All", None]},
             GetQueueAttributes(URL, ["All"]),
-            id="null in a list is absent",
+            id="null in a list is ignored",
         ),
         pytest.param(
             "SendMessage",
             b'{"QueueUrl":"p","QueueUrl":"q","MessageBody":"\\ud83d\\ude00"}',
             SendMessage("q", "\U0001f600"),
-            id="the last of equal members counts, surrogate pairs are letters",
+            id="last of duplicate members wins, surrogate pair is one character",
         ),
     ],
 )
-def test_what_sqs_tolerates_is_read(action: str, body: object, structure: msgspec.Struct) -> None:
+def test_json_that_sqs_tolerates_is_parsed(
+    action: str, body: object, structure: msgspec.Struct
+) -> None:
     assert read(action, body) == structure
 
 
@@ -189,7 +191,7 @@ LIST = "Start of list found where not expected"
             "MessageAttributes",
             {"a": {"DataType": "Binary", "BinaryValue": "%"}},
             "STRING_VALUE can not be converted to a Blob",
-            id="no base64",
+            id="invalid base64",
         ),
         pytest.param(
             "MessageAttributes",
@@ -211,7 +213,7 @@ LIST = "Start of list found where not expected"
         ),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_named_by_its_kind(
+def test_value_of_the_wrong_type_is_rejected_by_its_type(
     member: str, value: object, message: str
 ) -> None:
     with pytest.raises(errors.MalformedInput) as raised:
@@ -226,7 +228,7 @@ def test_a_value_of_the_wrong_kind_is_named_by_its_kind(
         pytest.param({}, MAP, id="object"),
     ],
 )
-def test_a_map_of_strings_holds_no_collections(value: object, message: str) -> None:
+def test_collection_in_a_map_of_strings_is_rejected(value: object, message: str) -> None:
     with pytest.raises(errors.MalformedInput) as raised:
         read("SetQueueAttributes", {"QueueUrl": URL, "Attributes": {"a": value}})
     assert raised.value.message == message
@@ -235,49 +237,52 @@ def test_a_map_of_strings_holds_no_collections(value: object, message: str) -> N
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"{", id="cut short"),
+        pytest.param(b"{", id="truncated"),
         pytest.param(b"{}x", id="trailing bytes"),
         pytest.param(b"[]", id="array"),
         pytest.param(b'"text"', id="string"),
         pytest.param(b"null", id="null"),
         pytest.param(b"\xef\xbb\xbf{}", id="byte order mark"),
         pytest.param(b'{"QueueUrl":"\xff","MessageBody":"a"}', id="not UTF-8"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud800","x":"\xff"}', id="both"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\x01"}', id="bare control character"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud8"}', id="escape cut short"),
+        pytest.param(
+            b'{"QueueUrl":"q","MessageBody":"\\ud800","x":"\xff"}',
+            id="lone surrogate and invalid UTF-8",
+        ),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\x01"}', id="unescaped control character"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":"\\ud8"}', id="truncated escape"),
         pytest.param(b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":NaN}', id="NaN"),
         pytest.param(
             b'{"QueueUrl":"q","MessageBody":"a","DelaySeconds":' + b"9" * 9999 + b"}",
-            id="endless integer",
+            id="integer of 9999 digits",
         ),
         pytest.param(
             b'{"QueueUrl":"q","MessageBody":"a","MessageAttributes":{"a":{"StringValue":'
             b"1e99999999999999999999}}}",
-            id="endless exponent",
+            id="exponent of 20 digits",
         ),
-        pytest.param(b'{"x":' + b"[" * 200_000, id="nested without end"),
+        pytest.param(b'{"x":' + b"[" * 200_000, id="unclosed nesting"),
         pytest.param(
             b'{"QueueUrl":"q","MessageBody":"a","x":' + b"[" * 99_999 + b"]" * 99_999 + b"}",
-            id="nested deeply",
+            id="deep nesting",
         ),
     ],
 )
-def test_what_is_no_json_object_is_malformed(body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_malformed(body: bytes) -> None:
     with pytest.raises(errors.MalformedInput):
         read("SendMessage", body)
 
 
 def nested(levels: int) -> bytes:
-    """A request that nests so many levels in an unknown member, itself included."""
+    """Return a request that nests `levels` deep, counting the outermost object."""
     inner = levels - 1
     return b'{"QueueUrl":"q","MessageBody":"a","x":' + b"[" * inner + b"]" * inner + b"}"
 
 
-def test_json_may_nest_up_to_the_limit() -> None:
+def test_json_nested_up_to_the_limit_is_parsed() -> None:
     assert read("SendMessage", nested(MAXIMUM_NESTING)) == SendMessage("q", "a")
 
 
-def test_json_that_nests_deeper_than_the_limit_is_malformed() -> None:
+def test_json_nested_beyond_the_limit_is_malformed() -> None:
     with pytest.raises(errors.MalformedInput):
         read("SendMessage", nested(MAXIMUM_NESTING + 1))
 
@@ -290,11 +295,11 @@ def test_json_that_nests_deeper_than_the_limit_is_malformed() -> None:
         pytest.param("\\\\" * 3 + "[" * 5_000, id="brackets and backslashes"),
     ],
 )
-def test_brackets_in_strings_are_no_levels(text: str) -> None:
+def test_brackets_in_strings_do_not_count_as_nesting(text: str) -> None:
     assert read("SendMessage", {"QueueUrl": "q", "MessageBody": text}) == SendMessage("q", text)
 
 
-def test_values_side_by_side_are_no_levels() -> None:
+def test_adjacent_values_do_not_count_as_nesting() -> None:
     body = {"QueueUrl": "q", "MessageBody": "a", "x": [{}, []] * 5_000}
     assert read("SendMessage", body) == SendMessage("q", "a")
 
@@ -321,7 +326,7 @@ def test_values_side_by_side_are_no_levels() -> None:
             {"MessageBody": 5},
             errors.MalformedInput,
             "NUMBER_VALUE can not be converted to a String",
-            id="queue URL, but a value of the wrong kind comes first",
+            id="queue URL, after a value of the wrong type",
         ),
         pytest.param(
             "CreateQueue",
@@ -346,7 +351,7 @@ def test_values_side_by_side_are_no_levels() -> None:
         ),
     ],
 )
-def test_what_is_required_and_missing_is_named(
+def test_missing_required_parameter_is_named_in_the_error(
     action: str, body: object, error: type[errors.SQSError], message: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -357,7 +362,7 @@ def test_what_is_required_and_missing_is_named(
 @pytest.mark.parametrize(
     "target", ["", "AmazonSQS.Fly", "SendMessage", "AmazonSQS.", "Other.SendMessage"]
 )
-def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
+def test_unknown_target_is_rejected_as_invalid_action(target: str) -> None:
     with pytest.raises(errors.InvalidAction):
         JsonCodec().read(WireRequest("POST", "/", target=target, body=b"{}"))
 
@@ -365,13 +370,13 @@ def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
 @pytest.mark.parametrize(
     ("action", "result", "body"),
     [
-        pytest.param("DeleteMessage", None, b"", id="void is no bytes"),
-        pytest.param("ReceiveMessage", ReceiveMessageResult(), b"{}", id="nothing is {}"),
+        pytest.param("DeleteMessage", None, b"", id="action without result has an empty body"),
+        pytest.param("ReceiveMessage", ReceiveMessageResult(), b"{}", id="empty result is {}"),
         pytest.param(
             "ListDeadLetterSourceQueues",
             ListDeadLetterSourceQueuesResult([URL]),
             b'{"queueUrls":["http://localhost/000000000000/q"]}',
-            id="queueUrls is lower-case",
+            id="queueUrls begins in lower case",
         ),
         pytest.param(
             "SendMessage",
@@ -380,7 +385,7 @@ def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
             ),
             b'{"MD5OfMessageBody":"5d41402abc4b2a76b9719d911017c592",'
             b'"MessageId":"219f8380-5770-4cc2-8c3e-5c715e145f5e"}',
-            id="compact, and None is absent",
+            id="no spaces, and None is omitted",
         ),
         pytest.param(
             "DeleteMessageBatch",
@@ -397,12 +402,12 @@ def test_results_are_compact_json(action: str, result: msgspec.Struct | None, bo
     assert response.query_error is None
 
 
-def test_an_error_may_echo_what_is_no_text() -> None:
+def test_surrogate_in_an_error_message_is_replaced() -> None:
     response = JsonCodec().write_error(errors.InvalidParameterValue("Value \ud800\x00"), "rid")
     assert json.loads(response.body)["message"] == "Value ?\x00"
 
 
-def test_a_failed_entry_may_echo_what_is_no_text() -> None:
+def test_surrogate_in_a_failed_entry_is_replaced() -> None:
     result = DeleteMessageBatchResult(failed=[BatchResultErrorEntry("a", True, "Code", "é\ud800")])
     response = JsonCodec().write_result(ACTIONS["DeleteMessageBatch"], result, "rid")
     assert response.body.decode() == (

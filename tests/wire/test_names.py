@@ -20,9 +20,9 @@ ACCOUNT = "123456789012"
         pytest.param(
             f"http://[::1]:9324/{ACCOUNT}/q.fifo", (ACCOUNT, "q.fifo"), id="IPv6 and fifo"
         ),
-        pytest.param(f"/{ACCOUNT}/q", (ACCOUNT, "q"), id="own path"),
-        pytest.param(f"{ACCOUNT}/q", (ACCOUNT, "q"), id="relative"),
-        pytest.param(f"http://h/{ACCOUNT}/q/", (ACCOUNT, "q"), id="final slash"),
+        pytest.param(f"/{ACCOUNT}/q", (ACCOUNT, "q"), id="path"),
+        pytest.param(f"{ACCOUNT}/q", (ACCOUNT, "q"), id="relative path"),
+        pytest.param(f"http://h/{ACCOUNT}/q/", (ACCOUNT, "q"), id="trailing slash"),
         pytest.param(f"http://h/{ACCOUNT}/q?x=/1/2#/3", (ACCOUNT, "q"), id="query and fragment"),
         pytest.param(f"http://h/{ACCOUNT}/my%2Dqueue", (ACCOUNT, "my-queue"), id="percent-encoded"),
         pytest.param("q", (None, "q"), id="bare name"),
@@ -35,10 +35,10 @@ ACCOUNT = "123456789012"
             (ACCOUNT, "q"),
             id="LocalStack host",
         ),
-        pytest.param("http://h/Q", (None, "Q"), id="one segment, case kept"),
+        pytest.param("http://h/Q", (None, "Q"), id="bare name in upper case"),
     ],
 )
-def test_only_the_last_two_segments_of_a_url_matter(
+def test_queue_url_is_parsed_by_its_last_two_segments(
     text: str, parsed: tuple[str | None, str]
 ) -> None:
     assert parse_queue_url(text) == parsed
@@ -54,18 +54,18 @@ def test_only_the_last_two_segments_of_a_url_matter(
         pytest.param(f"http://h/{ACCOUNT}/q%2Fr", id="encoded slash"),
         pytest.param(f"http://h/{ACCOUNT}/%FF", id="not utf-8"),
         pytest.param(f"http://h/{ACCOUNT}/\ud800", id="surrogate"),
-        pytest.param(f"http://h/{ACCOUNT}/é", id="letter beyond ASCII"),
+        pytest.param(f"http://h/{ACCOUNT}/é", id="non-ASCII letter"),
         pytest.param(f"http://h/{ACCOUNT}/" + "q" * 81, id="too long"),
-        pytest.param("/" * 100_000, id="slashes"),
+        pytest.param("/" * 100_000, id="100,000 slashes"),
     ],
 )
-def test_what_no_queue_can_be_called_does_not_exist(text: str) -> None:
+def test_invalid_queue_url_raises_queue_does_not_exist(text: str) -> None:
     with pytest.raises(QueueDoesNotExist):
         parse_queue_url(text)
 
 
 @pytest.mark.parametrize("base", ["http://localhost:9324", "http://localhost:9324/"])
-def test_a_queue_url_is_read_back(base: str) -> None:
+def test_queue_url_round_trips(base: str) -> None:
     url = queue_url(base, ACCOUNT, "q.fifo")
     assert url == f"http://localhost:9324/{ACCOUNT}/q.fifo"
     assert parse_queue_url(url) == (ACCOUNT, "q.fifo")
@@ -81,7 +81,7 @@ def test_a_queue_url_is_read_back(base: str) -> None:
         ),
     ],
 )
-def test_an_arn_is_read_back(region: str, arn: str) -> None:
+def test_queue_arn_round_trips(region: str, arn: str) -> None:
     assert queue_arn(region, ACCOUNT, "q") == arn
     parsed = parse_arn(arn)
     assert parsed is not None
@@ -90,7 +90,7 @@ def test_an_arn_is_read_back(region: str, arn: str) -> None:
     assert str(parsed) == arn
 
 
-def test_a_resource_may_hold_colons() -> None:
+def test_resource_of_an_arn_may_contain_colons() -> None:
     assert parse_arn("arn:aws:lambda:r:1:function:f") == Arn(
         "aws", "lambda", "r", "1", "function:f"
     )
@@ -99,5 +99,5 @@ def test_a_resource_may_hold_colons() -> None:
 @pytest.mark.parametrize(
     "text", ["", "arn", "arn:aws:sqs:us-east-1:123456789012", "arn:aws:sqs:r:1:", "urn:aws:s:r:1:q"]
 )
-def test_what_lacks_a_part_is_no_arn(text: str) -> None:
+def test_incomplete_arn_is_not_parsed(text: str) -> None:
     assert parse_arn(text) is None

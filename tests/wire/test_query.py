@@ -1,36 +1,24 @@
-"""The Query protocol: endpoints, flattened forms, hostile forms, and XML."""
+"""Requests of the Query protocol: endpoints, flattened forms and hostile forms."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
-import xmltodict
 
 from protocol import errors
 from protocol.actions import (
-    ACTIONS,
     AddPermission,
-    BatchResultErrorEntry,
     ChangeMessageVisibilityBatch,
     ChangeMessageVisibilityBatchRequestEntry,
     CreateQueue,
     GetQueueAttributes,
-    GetQueueAttributesResult,
     GetQueueUrl,
     ListQueues,
-    ListQueuesResult,
-    ListQueueTagsResult,
-    Message,
     MessageAttributeValue,
     ReceiveMessage,
-    ReceiveMessageResult,
     SendMessage,
     SendMessageBatch,
     SendMessageBatchRequestEntry,
-    SendMessageBatchResult,
-    SendMessageBatchResultEntry,
     SetQueueAttributes,
     TagQueue,
     UntagQueue,
@@ -62,12 +50,12 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
         pytest.param(
             "Action=SendMessage&MessageBody=100%&MessageGroupId=null",
             SendMessage(PATH, "100%", message_group_id="null"),
-            id="a lone percent sign, and null is a text",
+            id="unescaped percent sign, and null is a string",
         ),
         pytest.param(
             "Action=SendMessage&MessageBody=a&MessageBody=b",
             SendMessage(PATH, "b"),
-            id="the last of equal names counts",
+            id="last of duplicate names wins",
         ),
         pytest.param(
             "Action=SendMessage&MessageBody=a=b&&x&DelaySeconds=-1&",
@@ -82,17 +70,17 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
         pytest.param(
             "Action=GetQueueAttributes&AttributeName.10=c&AttributeName.2=b&AttributeName.1=a",
             GetQueueAttributes(PATH, ["a", "b", "c"]),
-            id="items in the order of their numbers",
+            id="items are sorted by number",
         ),
         pytest.param(
             "Action=GetQueueAttributes&AttributeName=All",
             GetQueueAttributes(PATH, ["All"]),
-            id="a list of one without number",
+            id="list of one item without a number",
         ),
         pytest.param(
             "Action=GetQueueAttributes&AttributeName=",
             GetQueueAttributes(PATH, []),
-            id="an empty list",
+            id="empty list",
         ),
         pytest.param(
             "Action=GetQueueAttributes&AttributeNames.1=All",
@@ -108,12 +96,12 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
             "Action=SetQueueAttributes&Attribute.1.Name=a&Attribute.1.Value=1"
             "&Attribute.5.Value=&Attribute.5.Name=b",
             SetQueueAttributes(PATH, {"a": "1", "b": ""}),
-            id="queue attributes with a gap",
+            id="queue attributes with a gap in the numbers",
         ),
         pytest.param(
             "Action=SetQueueAttributes&Attribute.Name=a&Attribute.Value=1",
             SetQueueAttributes(PATH, {"a": "1"}),
-            id="a map of one without number",
+            id="map of one entry without a number",
         ),
         pytest.param(
             "Action=TagQueue&Tag.1.Key=k&Tag.1.Value=v", TagQueue(PATH, {"k": "v"}), id="tags"
@@ -165,15 +153,15 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
         pytest.param(
             "Action=SendMessage&MessageBody=a&MessageAttribute.1.Name=n",
             SendMessage(PATH, "a", None, {"n": MessageAttributeValue()}),
-            id="a message attribute without value is for the rules to word",
+            id="message attribute without a value",
         ),
         pytest.param(
             "Action=SetQueueAttributes&Attribute.1.Name=a",
             SetQueueAttributes(PATH, {"a": None}),
-            id="so is a queue attribute without value",
+            id="queue attribute without a value",
         ),
         pytest.param(
-            "Action=SendMessage", SendMessage(PATH), id="so is what the queue comes before"
+            "Action=SendMessage", SendMessage(PATH), id="missing MessageBody is parsed as None"
         ),
         pytest.param(
             "Action=SendMessage&MessageBody=a%ED%A0%80",
@@ -209,20 +197,22 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
         pytest.param("Action=SendMessageBatch", SendMessageBatch(PATH), id="no entries"),
     ],
 )
-def test_forms_are_read_posted_or_in_the_url(form: str, structure: msgspec.Struct) -> None:
+def test_form_is_parsed_from_the_body_and_from_the_query_string(
+    form: str, structure: msgspec.Struct
+) -> None:
     assert post(form) == structure
     assert post(b"", query=form) == structure
     assert get(form) == structure
 
 
-def test_create_queue_reads_attributes_and_tags() -> None:
+def test_create_queue_has_attributes_and_tags() -> None:
     form = "Action=CreateQueue&QueueName=q&Attribute.1.Name=a&Attribute.1.Value=1"
     assert post(form + "&Tag.1.Key=k&Tag.1.Value=v", "/") == CreateQueue(
         "q", {"a": "1"}, {"k": "v"}
     )
 
 
-def test_the_body_wins_over_the_query_string() -> None:
+def test_body_overrides_the_query_string() -> None:
     merged = post("MessageBody=body", query="Action=SendMessage&MessageBody=query&DelaySeconds=1")
     assert merged == SendMessage(PATH, "body", 1)
 
@@ -231,15 +221,15 @@ def test_the_body_wins_over_the_query_string() -> None:
     ("path", "form", "queue_url"),
     [
         pytest.param(PATH, "", PATH, id="path"),
-        pytest.param(PATH, "&QueueUrl=http://h/1/r", "http://h/1/r", id="parameter wins"),
+        pytest.param(PATH, "&QueueUrl=http://h/1/r", "http://h/1/r", id="parameter overrides path"),
         pytest.param(PATH, "&QueueUrl=", PATH, id="an empty parameter is absent"),
         pytest.param("/", "&QueueUrl=r", "r", id="endpoint"),
         pytest.param("/queue/us-east-1/0/q", "", "/queue/us-east-1/0/q", id="LocalStack"),
     ],
 )
-def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url: str) -> None:
-    read = post("Action=DeleteQueue" + form, path)
-    assert msgspec.to_builtins(read) == {"QueueUrl": queue_url}
+def test_queue_url_is_the_parameter_or_else_the_path(path: str, form: str, queue_url: str) -> None:
+    parsed = post("Action=DeleteQueue" + form, path)
+    assert msgspec.to_builtins(parsed) == {"QueueUrl": queue_url}
 
 
 @pytest.mark.parametrize(
@@ -314,7 +304,7 @@ def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url:
             "Action=SendMessage&MessageBody=a&DelaySeconds=abc",
             errors.InvalidParameterValue,
             "Value abc for parameter DelaySeconds is invalid. Reason: Must be an integer.",
-            id="no integer",
+            id="not an integer",
         ),
         pytest.param(
             "POST",
@@ -332,11 +322,11 @@ def test_the_queue_is_the_parameter_or_the_path(path: str, form: str, queue_url:
             "&MessageAttribute.1.Value.BinaryValue=%25",
             errors.InvalidParameterValue,
             "Value % for parameter BinaryValue is invalid. Reason: Must be base64.",
-            id="no base64",
+            id="invalid base64",
         ),
     ],
 )
-def test_what_sqs_refuses_is_refused_in_its_words(
+def test_invalid_request_is_rejected_with_the_message_of_sqs(
     method: str, path: str, form: str, error: type[errors.SQSError], message: str | None
 ) -> None:
     request = WireRequest(method, path, body=form.encode())
@@ -351,17 +341,22 @@ def test_what_sqs_refuses_is_refused_in_its_words(
     [
         pytest.param(b"Action=SendMessage&MessageBody=\xff", id="bytes that are not UTF-8"),
         pytest.param(b"Action=SendMessage&MessageBody=%ff", id="escapes that are not UTF-8"),
-        pytest.param(b"Action=SendMessage&MessageBody=%ED%A0%80%FF", id="a surrogate and such"),
+        pytest.param(
+            b"Action=SendMessage&MessageBody=%ED%A0%80%FF", id="escaped surrogate and invalid UTF-8"
+        ),
         pytest.param(b"&" * 10_001, id="too many parameters"),
-        pytest.param(b"Action=UntagQueue&TagKey." + b"9" * 100_000 + b"=x", id="endless number"),
+        pytest.param(
+            b"Action=UntagQueue&TagKey." + b"9" * 100_000 + b"=x",
+            id="item number of 100,000 digits",
+        ),
     ],
 )
-def test_a_hostile_form_is_malformed(form: bytes) -> None:
+def test_hostile_form_is_malformed(form: bytes) -> None:
     with pytest.raises(errors.MalformedInput):
         post(form)
 
 
-def test_a_query_string_of_raw_bytes_is_utf_8_or_malformed() -> None:
+def test_query_string_of_raw_bytes_must_be_utf_8() -> None:
     raw = "Action=SendMessage&MessageBody=é".encode().decode("ascii", "surrogateescape")
     assert get(raw) == SendMessage(PATH, "é")
     for hostile in ("\udcff", "\ud800"):
@@ -372,126 +367,23 @@ def test_a_query_string_of_raw_bytes_is_utf_8_or_malformed() -> None:
 @pytest.mark.parametrize(
     ("form", "tag_keys"),
     [
-        pytest.param("TagKey=a&TagKey.1=b", ["b"], id="numbered items win"),
-        pytest.param("TagKey.1=b&TagKey.1.2.3=c", ["b"], id="an item with items"),
-        pytest.param("TagKey.0=a&TagKey.999999999=b", ["a", "b"], id="any number"),
-        pytest.param("TagKey.01=a&TagKey.1=b", ["a", "b"], id="equal numbers"),
-        pytest.param("TagKey.-1=a&TagKey.²=b&TagKey..=c&TagKey.1=d", ["d"], id="no numbers"),
-        pytest.param("TagKey" + ".1" * 5000 + "=a&TagKey.1=b", ["b"], id="dots without end"),
+        pytest.param(
+            "TagKey=a&TagKey.1=b", ["b"], id="numbered item overrides item without a number"
+        ),
+        pytest.param("TagKey.1=b&TagKey.1.2.3=c", ["b"], id="item with nested items is ignored"),
+        pytest.param("TagKey.0=a&TagKey.999999999=b", ["a", "b"], id="any number is valid"),
+        pytest.param("TagKey.01=a&TagKey.1=b", ["a", "b"], id="equal numbers keep their order"),
+        pytest.param(
+            "TagKey.-1=a&TagKey.²=b&TagKey..=c&TagKey.1=d", ["d"], id="invalid numbers are ignored"
+        ),
+        pytest.param(
+            "TagKey" + ".1" * 5000 + "=a&TagKey.1=b", ["b"], id="5,000 nested items are ignored"
+        ),
     ],
 )
-def test_a_conflicting_form_has_one_reading(form: str, tag_keys: list[str]) -> None:
+def test_ambiguous_list_is_parsed_in_one_defined_way(form: str, tag_keys: list[str]) -> None:
     assert post(f"Action=UntagQueue&{form}") == UntagQueue(PATH, tag_keys)
 
 
-def test_a_list_queues_needs_nothing() -> None:
+def test_list_queues_needs_no_parameters() -> None:
     assert get("Action=ListQueues", "/") == get("Action=ListQueues", "") == ListQueues()
-
-
-def write(action: str, result: msgspec.Struct | None) -> str:
-    response = QueryCodec().write_result(ACTIONS[action], result, "rid")
-    assert (response.status, response.content_type) == (200, "text/xml")
-    assert response.query_error is None
-    return response.body.decode()
-
-
-def envelope(action: str, content: str) -> str:
-    return (
-        f'<?xml version="1.0"?><{action}Response '
-        f'xmlns="http://queue.amazonaws.com/doc/2012-11-05/">{content}'
-        f"<ResponseMetadata><RequestId>rid</RequestId></ResponseMetadata></{action}Response>"
-    )
-
-
-MESSAGE = Message(
-    "id",
-    "handle",
-    "md5",
-    'a & b < c > d " e\r\n\U0001f600',
-    {"SentTimestamp": "1", "SenderId": "me"},
-    "md5a",
-    {"s": TEXT, "b": MessageAttributeValue("Binary", binary_value=b"\x00\xff")},
-)
-
-
-@pytest.mark.parametrize(
-    ("action", "result", "content"),
-    [
-        pytest.param("DeleteQueue", None, "", id="void"),
-        pytest.param(
-            "ReceiveMessage", ReceiveMessageResult(), "<ReceiveMessageResult/>", id="nothing"
-        ),
-        pytest.param(
-            "ReceiveMessage",
-            ReceiveMessageResult([]),
-            "<ReceiveMessageResult/>",
-            id="an empty list is nothing",
-        ),
-        pytest.param(
-            "ListQueues",
-            ListQueuesResult(["u", "v"], "t"),
-            "<ListQueuesResult><QueueUrl>u</QueueUrl><QueueUrl>v</QueueUrl>"
-            "<NextToken>t</NextToken></ListQueuesResult>",
-            id="flattened list",
-        ),
-        pytest.param(
-            "GetQueueAttributes",
-            GetQueueAttributesResult({"a": "1", "b<": "2"}),
-            "<GetQueueAttributesResult><Attribute><Name>a</Name><Value>1</Value></Attribute>"
-            "<Attribute><Name>b&lt;</Name><Value>2</Value></Attribute></GetQueueAttributesResult>",
-            id="flattened map",
-        ),
-        pytest.param(
-            "ListQueueTags",
-            ListQueueTagsResult({"k": "v"}),
-            "<ListQueueTagsResult><Tag><Key>k</Key><Value>v</Value></Tag></ListQueueTagsResult>",
-            id="tags have keys",
-        ),
-        pytest.param(
-            "SendMessageBatch",
-            SendMessageBatchResult(
-                [SendMessageBatchResultEntry("a", "id", "md5")],
-                [BatchResultErrorEntry("b", False, "Code", "why")],
-            ),
-            "<SendMessageBatchResult><SendMessageBatchResultEntry><Id>a</Id>"
-            "<MessageId>id</MessageId><MD5OfMessageBody>md5</MD5OfMessageBody>"
-            "</SendMessageBatchResultEntry><BatchResultErrorEntry><Id>b</Id>"
-            "<SenderFault>false</SenderFault><Code>Code</Code><Message>why</Message>"
-            "</BatchResultErrorEntry></SendMessageBatchResult>",
-            id="batch",
-        ),
-        pytest.param(
-            "ReceiveMessage",
-            ReceiveMessageResult([MESSAGE]),
-            "<ReceiveMessageResult><Message><MessageId>id</MessageId>"
-            "<ReceiptHandle>handle</ReceiptHandle><MD5OfBody>md5</MD5OfBody>"
-            "<Body>a &amp; b &lt; c &gt; d &quot; e&#xD;\n\U0001f600</Body>"
-            "<Attribute><Name>SentTimestamp</Name><Value>1</Value></Attribute>"
-            "<Attribute><Name>SenderId</Name><Value>me</Value></Attribute>"
-            "<MD5OfMessageAttributes>md5a</MD5OfMessageAttributes>"
-            "<MessageAttribute><Name>s</Name><Value><DataType>String</DataType>"
-            "<StringValue>x</StringValue></Value></MessageAttribute>"
-            "<MessageAttribute><Name>b</Name><Value><DataType>Binary</DataType>"
-            "<BinaryValue>AP8=</BinaryValue></Value></MessageAttribute>"
-            "</Message></ReceiveMessageResult>",
-            id="message",
-        ),
-    ],
-)
-def test_results_are_flat_xml(action: str, result: msgspec.Struct | None, content: str) -> None:
-    assert write(action, result) == envelope(action, content)
-
-
-def test_a_body_survives_an_xml_parser() -> None:
-    told: dict[str, Any] = xmltodict.parse(
-        write("ReceiveMessage", ReceiveMessageResult([MESSAGE])), strip_whitespace=False
-    )
-    message = told["ReceiveMessageResponse"]["ReceiveMessageResult"]["Message"]
-    assert message["Body"] == MESSAGE.body
-
-
-def test_what_xml_cannot_carry_is_replaced() -> None:
-    hostile = "".join(map(chr, (0, 1, 8, 11, 12, 14, 31, 0xD800, 0xDFFF, 0xFFFE, 0xFFFF)))
-    response = QueryCodec().write_error(errors.InvalidAction(f"\t\n{hostile}\x7f"), "rid")
-    told = xmltodict.parse(response.body, strip_whitespace=False)["ErrorResponse"]["Error"]
-    assert told["Message"] == "\t\n" + "\ufffd" * len(hostile) + "\x7f"

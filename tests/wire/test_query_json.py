@@ -1,4 +1,4 @@
-"""Query answered in JSON: the members' names, and what becomes of lists, maps and nothing."""
+"""Query requests answered in JSON: names of members, lists, maps and absent members."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ CODEC = JsonQueryCodec()
 
 
 @pytest.mark.parametrize(
-    ("action", "result", "told"),
+    ("action", "result", "expected"),
     [
         pytest.param(
             "ListQueues",
             ListQueuesResult([URL]),
             f'"ListQueuesResult":{{"NextToken":null,"queueUrls":["{URL}"]}},@',
-            id="queue URLs are lower-case, what is absent is null",
+            id="queueUrls begins in lower case, absent member is null",
         ),
         pytest.param(
             "ListDeadLetterSourceQueues",
             ListDeadLetterSourceQueuesResult(),
             '"ListDeadLetterSourceQueuesResult":{"NextToken":null,"queueUrls":null},@',
-            id="a list that is absent is null too",
+            id="absent list is null",
         ),
         pytest.param(
             "GetQueueAttributes",
             GetQueueAttributesResult({"DelaySeconds": "0"}),
             '"GetQueueAttributesResult":{"Attributes":[{"Name":"DelaySeconds","Value":"0"}]},@',
-            id="a map is a list of entries",
+            id="map is a list of entries",
         ),
         pytest.param(
             "ListQueueTags",
@@ -82,21 +82,21 @@ CODEC = JsonQueryCodec()
             '[{"Name":"a","Value":{"BinaryListValues":null,"BinaryValue":"AP8=",'
             '"DataType":"Binary","StringListValues":null,"StringValue":null}}],'
             '"MessageId":"id","ReceiptHandle":"handle"}]},@',
-            id="messages are lower-case",
+            id="messages begins in lower case",
         ),
         pytest.param(
             "SendMessage",
             SendMessageResult("md5", "id"),
             '@,"SendMessageResult":{"MD5OfMessageAttributes":null,"MD5OfMessageBody":"md5",'
             '"MD5OfMessageSystemAttributes":null,"MessageId":"id","SequenceNumber":null}',
-            id="members in the order of the alphabet",
+            id="members in alphabetical order",
         ),
         pytest.param(
             "SendMessageBatch",
             SendMessageBatchResult(failed=[BatchResultErrorEntry("a", True, "Code", "é\ud800")]),
             '@,"SendMessageBatchResult":{"Failed":[{"Code":"Code","Id":"a","Message":"é?",'
             '"SenderFault":true}],"Successful":null}',
-            id="booleans, and an echo of what is no text",
+            id="boolean, and a surrogate is replaced",
         ),
         pytest.param(
             "ListMessageMoveTasks",
@@ -107,12 +107,14 @@ CODEC = JsonQueryCodec()
             '"SourceArn":"arn","StartedTimestamp":2,"Status":"S","TaskHandle":null}]},@',
             id="numbers",
         ),
-        pytest.param("DeleteQueue", None, "@", id="void"),
+        pytest.param("DeleteQueue", None, "@", id="action without result"),
     ],
 )
-def test_a_result_is_query_s_in_json(action: str, result: msgspec.Struct | None, told: str) -> None:
+def test_result_has_the_envelope_of_query_in_json(
+    action: str, result: msgspec.Struct | None, expected: str
+) -> None:
     response = CODEC.write_result(ACTIONS[action], result, "rid")
-    content = told.replace("@", '"ResponseMetadata":{"RequestId":"rid"}')
+    content = expected.replace("@", '"ResponseMetadata":{"RequestId":"rid"}')
     assert response.body.decode() == f'{{"{action}Response":{{{content}}}}}'
     assert (response.status, response.content_type) == (200, "application/json")
 
@@ -126,7 +128,7 @@ def test_a_result_is_query_s_in_json(action: str, result: msgspec.Struct | None,
             "AWS.SimpleQueueService.NonExistentQueue",
             "The specified queue does not exist for this wsdl version.",
             "Sender",
-            id="in the words of Query",
+            id="message of the Query protocol",
         ),
         pytest.param(
             errors.ServiceUnavailable("wait"),
@@ -138,7 +140,7 @@ def test_a_result_is_query_s_in_json(action: str, result: msgspec.Struct | None,
         ),
     ],
 )
-def test_an_error_has_no_envelope(
+def test_error_has_no_envelope(
     error: errors.SQSError, status: int, code: str, message: str, fault: str
 ) -> None:
     response = CODEC.write_error(error, "rid")
@@ -150,7 +152,7 @@ def test_an_error_has_no_envelope(
     }
 
 
-def test_what_leads_nowhere_is_told_in_xml_all_the_same() -> None:
+def test_unknown_path_is_answered_in_xml() -> None:
     response = CODEC.write_error(errors.NoSuchPath(), "rid")
     assert (response.status, response.content_type) == (404, "text/xml")
     assert response.body == b"<UnknownOperationException/>"
