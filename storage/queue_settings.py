@@ -60,10 +60,10 @@ class QueueSettings:
 
 
 class LockedQueue(NamedTuple):
-    """A queue that the transaction has locked, as it was then.
+    """A queue as it was when the transaction locked it, which only PostgreSQL needs.
 
-    It is neither purged nor deleted before COMMIT. Its settings may change, which counts for later
-    transactions.
+    It is neither purged nor deleted before COMMIT. If its settings change, later transactions use
+    the new ones.
     """
 
     id: int

@@ -223,7 +223,7 @@ class FifoGroups:
         a group's numbers have the order of COMMITs.
 
         A group without messages has no row to lock. If two servers send to it at the same time,
-        both insert the row, and one meets a write conflict. For some seconds after a write conflict,
+        both insert the row, and one meets a write conflict. For some seconds after such a conflict,
         missing rows are inserted now with ON CONFLICT, so servers wait instead of failing.
         """
         keys = {*sent_to, *changed}

@@ -172,7 +172,10 @@ def _make_in_flight(
 def _note_claim(
     transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int, *, is_full: bool
 ) -> None:
-    """Note in the queue's hints that `added` more messages are in flight, and the longest body."""
+    """Note in the queue's hints what a claim has found.
+
+    `added` more messages are in flight. The longest body is noted in characters.
+    """
     hint = transaction.hints.of(queue.id)
     hint.in_flight += added
     hint.is_full = is_full
