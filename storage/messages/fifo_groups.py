@@ -331,7 +331,7 @@ class FifoGroups:
     def _available_at_ms(self, row: GroupHead) -> int:
         """Return the time from which a group delivers.
 
-        Receives serve groups in the order of this time, so it is also the group's place in it.
+        Receives serve groups in the order of this time: a later time is a place further back.
         """
         if row.visible_at_ms > self._now_ms:
             # Blocked: until the first message is visible, or is older than the retention.

@@ -283,7 +283,8 @@ def _return_again(
     Receipts and receive time are those of the first receive.
 
     Raises:
-        ReceiveAttemptExpired: a message was deleted, has expired, became visible or was changed.
+        ReceiveAttemptExpired: a message was deleted or changed, became visible, or is older than
+            the retention.
     """
     queue = transaction.known_queues[command.queue_id]
     numbers = [attempted.number for attempted in recorded.messages]
