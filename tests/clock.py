@@ -1,4 +1,4 @@
-"""Clocks that stand still until a test moves them."""
+"""Clocks for tests, whose time changes only when a test changes it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 
 
 class ManualClock:
-    """A wall clock for tests, which any thread may move.
+    """A wall clock that any thread may move.
 
-    Callbacks run on the loop that asked for them, so that a test's thread can move the clock of a
-    server that runs in another one.
+    A callback runs on the event loop that registered it, so a test can move the clock of a server
+    that runs in another thread.
     """
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
@@ -24,12 +24,12 @@ class ManualClock:
         self._alarms: list[_Alarm] = []
 
     def now_ms(self) -> int:
-        """Return the milliseconds since the epoch."""
+        """Return the time in epoch milliseconds."""
         with self._lock:
             return self._now_ms
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        """Call back on the running loop once `when_ms` has come; the result cancels that."""
+        """Call `callback` on the running loop at `when_ms`; return a function that cancels this."""
         alarm = _Alarm(when_ms, callback)
         with self._lock:
             if when_ms > self._now_ms:
@@ -39,13 +39,13 @@ class ManualClock:
         return alarm.cancel
 
     def adjust(self, now_ms: float, error_ms: float, /) -> None:
-        """Go by what the test says all the same."""
+        """Discard the correction: only the test moves this clock."""
 
-    def raise_floor(self, reached_ms: int, /) -> None:
-        """Go by what the test says all the same."""
+    def raise_floor(self, floor_ms: int, /) -> None:
+        """Discard the time floor: only the test moves this clock."""
 
     def advance(self, seconds: float) -> None:
-        """Move the clock, and wake what has become due, the earliest first."""
+        """Move the clock by `seconds`, and run the callbacks that are due, the earliest first."""
         with self._lock:
             self._now_ms += round(seconds * 1_000)
             due = [alarm for alarm in self._alarms if alarm.when_ms <= self._now_ms]
@@ -55,29 +55,29 @@ class ManualClock:
 
 
 class MachineClocks:
-    """A machine's two clocks: one that can be set, and one that tells how time passes.
+    """A machine's wall clock, which can be set, and its monotonic clock.
 
-    `pauses_ms` pass whenever one of them was looked at: the machine is busy.
+    Each reading of either clock takes `pauses_ms` milliseconds, as on a busy machine.
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, wall_ns: int) -> None:
         self.wall_ns = wall_ns
-        self._passed_ns = 5_000_000_000
+        self._monotonic_ns = 5_000_000_000
         self.pauses_ms = 0
-        monkeypatch.setattr(time, "time_ns", lambda: self._look(self.wall_ns))
-        monkeypatch.setattr(time, "monotonic_ns", lambda: self._look(self._passed_ns))
+        monkeypatch.setattr(time, "time_ns", lambda: self._read(self.wall_ns))
+        monkeypatch.setattr(time, "monotonic_ns", lambda: self._read(self._monotonic_ns))
 
-    def _look(self, told_ns: int) -> int:
+    def _read(self, reading_ns: int) -> int:
         self.pass_ms(self.pauses_ms)
-        return told_ns
+        return reading_ns
 
     def pass_ms(self, milliseconds: float) -> None:
-        """Let time pass."""
-        self._passed_ns += round(milliseconds * 1_000_000)
+        """Move both clocks forward."""
+        self._monotonic_ns += round(milliseconds * 1_000_000)
         self.set_ms(milliseconds)
 
     def set_ms(self, milliseconds: float) -> None:
-        """Set the clock that can be set, forward or back."""
+        """Move the wall clock alone, forward or back."""
         self.wall_ns += round(milliseconds * 1_000_000)
 
 
@@ -92,7 +92,7 @@ class _Alarm:
         self._cancelled = True
 
     def schedule(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to wake
+        with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._ring)
 
     def _ring(self) -> None:

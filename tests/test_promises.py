@@ -11,23 +11,25 @@ ROOT = Path(__file__).parents[1]
 
 CRASHES = "crash/test_crashes.py::test_every_promise_is_kept_through_crashes"
 POWER = "power/test_power_cuts.py::test_acknowledged_operations_survive_power_loss_at_any_moment"
-KILLED = "api/test_process.py::test_what_was_acknowledged_survives_kill_9"
-STOPS = "api/test_stops.py::test_a_stop_under_load_answers_whom_it_heard_and_loses_nothing"
-FULL = "api/test_bad_disks.py::test_a_full_disk_refuses_sends_answers_reads_and_loses_nothing"
-DELETES = "api/test_bad_disks.py::test_deletes_need_room_too_and_are_done_or_refused"
-FAILING = "api/test_bad_disks.py::test_writes_that_fail_are_refused_until_they_succeed"
+KILLED = "api/test_process.py::test_acknowledged_messages_survive_kill_9"
+STOPS = "api/test_shutdown.py::test_stop_under_load_answers_received_requests_and_loses_no_message"
+FULL = "api/test_disk_failures.py::test_full_disk_rejects_sends_answers_reads_and_loses_no_message"
+DELETES = "api/test_disk_failures.py::test_delete_on_full_disk_is_applied_or_rejected"
+FAILING = "api/test_disk_failures.py::test_failing_writes_are_rejected_until_the_disk_recovers"
 THROTTLED = (
     "api/test_connections.py::"
-    "test_what_cannot_wait_for_the_database_is_throttled_and_nothing_is_lost"
+    "test_requests_over_the_pending_limit_are_throttled_and_no_message_is_lost"
 )
-EXCESS = "api/test_overload.py::test_the_excess_is_answered_while_what_was_accepted_still_waits"
+EXCESS = "api/test_overload.py::test_excess_requests_are_throttled_while_accepted_requests_wait"
 TOO_MANY = (
-    "api/test_connections.py::test_who_is_one_connection_too_many_is_told_so_and_served_later"
+    "api/test_connections.py::test_connection_over_the_limit_is_answered_503_until_others_close"
 )
 
 STEPS = "rules/test_clock.py::test_time_never_goes_back_whatever_clocks_do"
-BACK = "engine/test_clock_steps.py::test_what_was_visible_stays_so_when_the_clock_is_set_back"
-BEHIND = "api/test_clock_behind.py::test_a_server_that_starts_beside_a_clock_that_is_behind_goes_on"
+BACK = "engine/test_clock_steps.py::test_visible_message_stays_visible_when_the_clock_is_set_back"
+BEHIND = (
+    "api/test_clock_set_back.py::test_server_started_with_an_older_clock_keeps_messages_visible"
+)
 
 PROMISES = {
     "An acknowledged send is kept": [CRASHES, KILLED, POWER],

@@ -1,7 +1,7 @@
-"""The examination's four rooms: {JSON, Query} x {SQLite, PostgreSQL}, with real clients in them.
+"""Fixtures that run each API test with both protocols and on both databases.
 
-Tests share a server for each kind of database, and take fresh queues; one that stops its server,
-or sets it up otherwise, starts its own.
+All tests of one kind of database share a server and use their own queues. A test that stops its
+server, or needs other settings, starts its own.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.api.databases import NewDatabase, execute
 from tests.api.dead_letters import create, redrive
-from tests.api.live_server import LiveServer, SleepersClock, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
+from tests.databases import NewDatabase, temporary_database
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +24,13 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
     cache = request.config.cache
     assert cache is not None
     with pytest.MonkeyPatch.context() as environment:
-        # Neither profiles nor settings of whoever runs the tests are to have a say.
+        # The AWS profile and settings of the developer must not affect the tests.
         environment.delenv("AWS_PROFILE", raising=False)
         environment.setenv("AWS_CONFIG_FILE", "/dev/null")
         environment.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        made = Clients(fetch_query_model(Path(cache.mkdir("sqs-query-model"))))
-        yield made
-        made.close()
+        clients = Clients(fetch_query_model(Path(cache.mkdir("sqs-query-model"))))
+        yield clients
+        clients.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -48,31 +47,23 @@ def new_database(
         yield lambda: f"sqlite:///{tmp_path_factory.mktemp('database') / 'queueserver.db'}"
         return
     server: str = request.getfixturevalue("postgres_url")
-    names: list[str] = []
-
-    def create() -> str:
-        name = f"test_{uuid.uuid4().hex}"
-        execute(server, f"CREATE DATABASE {name}")
-        names.append(name)
-        return urlsplit(server)._replace(path=f"/{name}").geturl()
-
-    yield create
-    execute(server, *(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names))
+    with contextlib.ExitStack() as created:
+        yield lambda: created.enter_context(temporary_database(server))
 
 
 @pytest.fixture
 def own_database(new_database: NewDatabase) -> str:
-    """Give the URL of a database for a server of the test's own."""
+    """Return the URL of an empty database that no other test uses."""
     return new_database()
 
 
 @pytest.fixture(scope="session")
-def clock(database_kind: str) -> SleepersClock:
-    return SleepersClock()
+def clock(database_kind: str) -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture(scope="session")
-def server(new_database: NewDatabase, clock: SleepersClock) -> Iterator[LiveServer]:
+def server(new_database: NewDatabase, clock: AlarmCountingClock) -> Iterator[LiveServer]:
     with contextlib.closing(LiveServer(config(new_database()), clock)) as server:
         yield server
 
@@ -85,7 +76,7 @@ def protocol(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def connect(server: LiveServer, protocol: str, clients: Clients) -> Connect:
-    """Give clients of the shared server, for an access key and a region."""
+    """Return a function that returns the shared server's client for an access key and region."""
 
     def get(access_key: str = "test", region: str = "us-east-1") -> Sqs:
         return clients.get(protocol, server.url, access_key, region)
@@ -100,41 +91,44 @@ def sqs(connect: Connect) -> Sqs:
 
 @pytest.fixture
 def name() -> str:
-    """Give a queue name that no other test uses."""
+    """Return a queue name that no other test uses."""
     return f"q-{uuid.uuid4().hex}"
 
 
 @pytest.fixture
 def queue(sqs: Sqs, name: str) -> str:
-    """Give the URL of an empty queue."""
+    """Create an empty queue, and return its URL."""
     url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
     return url
 
 
 @pytest.fixture
 def dead(sqs: Sqs, name: str) -> str:
+    """Create a dead-letter queue, and return its URL."""
     return create(sqs, f"{name}-dead")
 
 
 @pytest.fixture
 def source(sqs: Sqs, name: str, dead: str) -> str:
-    """Give a queue whose messages are received once, and then go to the dead-letter queue."""
+    """Create a queue with a dead-letter queue and maxReceiveCount 1, and return its URL."""
     return create(sqs, name, redrive(dead))
 
 
 @pytest.fixture(scope="session")
-def strict_clock(database_kind: str) -> SleepersClock:
-    return SleepersClock()
+def cooldown_clock(database_kind: str) -> AlarmCountingClock:
+    return AlarmCountingClock()
 
 
 @pytest.fixture(scope="session")
-def strict_server(new_database: NewDatabase, strict_clock: SleepersClock) -> Iterator[LiveServer]:
+def cooldown_server(
+    new_database: NewDatabase, cooldown_clock: AlarmCountingClock
+) -> Iterator[LiveServer]:
     settings = config(new_database(), cooldowns=True)
-    with contextlib.closing(LiveServer(settings, strict_clock)) as server:
+    with contextlib.closing(LiveServer(settings, cooldown_clock)) as server:
         yield server
 
 
 @pytest.fixture
-def strict_sqs(strict_server: LiveServer, protocol: str, clients: Clients) -> Sqs:
-    """Give a client of a server that keeps SQS's waits of 60 seconds."""
-    return clients.get(protocol, strict_server.url, "test", "us-east-1")
+def cooldown_sqs(cooldown_server: LiveServer, protocol: str, clients: Clients) -> Sqs:
+    """Return a client of a server that enforces SQS's cooldowns of 60 seconds."""
+    return clients.get(protocol, cooldown_server.url, "test", "us-east-1")

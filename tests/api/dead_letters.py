@@ -1,4 +1,4 @@
-"""Queues with dead-letter queues, made and looked into by real clients."""
+"""Queues with dead-letter queues, created by SQS clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def arn_of(url: str, region: str = "us-east-1") -> str:
 
 
 def redrive(dead: str, count: int = 1) -> dict[str, str]:
-    """Give the attributes of a source, by the URL of its dead-letter queue."""
+    """Return the attributes of a source queue whose dead-letter queue has the URL `dead`."""
     policy = {"deadLetterTargetArn": arn_of(dead), "maxReceiveCount": count}
     return {"RedrivePolicy": json.dumps(policy)}
 

@@ -1,4 +1,4 @@
-"""A whole server on a loop and thread of its own, and a clock that counts alarms."""
+"""A complete server on its own event loop and thread, and a clock that counts alarms."""
 
 from __future__ import annotations
 
@@ -16,10 +16,8 @@ from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.clock import ManualClock
-from tests.postgresql import PATIENT_TIMEOUTS
-
-PATIENCE_SECONDS = 20.0
-"""How long a test waits for what must happen at once: only a failure ever takes so long."""
+from tests.databases import LONG_TIMEOUTS
+from tests.waiting import TIMEOUT_SECONDS
 
 _LONGEST_POLL_MS = 20_000
 """The longest long poll (AWS: WaitTimeSeconds 0 to 20)."""
@@ -32,7 +30,7 @@ def config(
     in_flight_limit: int = 120_000,
     queues: Mapping[str, DeclaredQueue] | None = None,
 ) -> Config:
-    """Give the settings of a server under test: the defaults, on a free port."""
+    """Return the default settings, with a free port."""
     return Config(
         host="127.0.0.1",
         port=0,
@@ -55,12 +53,12 @@ def config(
     )
 
 
-class SleepersClock(ManualClock):
-    """A manual clock that counts the short alarms that are set, by the time at which they ring.
+class AlarmCountingClock(ManualClock):
+    """A manual clock that counts the pending alarms of at most 20 s, by their time.
 
     A waiting receiver sets one alarm, at its deadline, and cancels it when it wakes up. A move task
-    does the same between two steps. So a test that lets nothing else happen at that time knows how
-    many of them sleep. Upkeep sets longer alarms.
+    does the same between two steps. A test that uses different times for them can count each.
+    Upkeep sets longer alarms.
     """
 
     def __init__(self) -> None:
@@ -81,14 +79,14 @@ class SleepersClock(ManualClock):
 
         return cancel
 
-    def wait_for_sleepers(self, seconds: float, count: int = 1) -> None:
-        """Block until exactly `count` short alarms are set to ring `seconds` from now."""
+    def wait_for_alarms(self, seconds: float, count: int = 1) -> None:
+        """Block until exactly `count` alarms are pending for `seconds` from now."""
         when_ms = self.now_ms() + round(seconds * 1_000)
         with self._changed:
-            came_about = self._changed.wait_for(
-                lambda: self._alarm_counts[when_ms] == count, PATIENCE_SECONDS
+            is_reached = self._changed.wait_for(
+                lambda: self._alarm_counts[when_ms] == count, TIMEOUT_SECONDS
             )
-        assert came_about, f"{self._alarm_counts[when_ms]} alarms are set, not {count}"
+        assert is_reached, f"{self._alarm_counts[when_ms]} alarms are pending, not {count}"
 
     def _count(self, when_ms: int, change: int) -> None:
         with self._changed:
@@ -97,36 +95,31 @@ class SleepersClock(ManualClock):
 
 
 class LiveServer:
-    """A server that listens from the moment that it is made until it is stopped."""
+    """A server that listens from its construction until `close`."""
 
     def __init__(self, settings: Config, clock: Clock) -> None:
         self._loop = uvloop.new_event_loop()
-        self._server = App(settings, clock, EngineSettings(postgresql=PATIENT_TIMEOUTS))
+        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS))
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:
-            self._run(self._server.start())
+            self._run(self._app.start())
         except BaseException:
-            self._end()
+            self._stop_loop()
             raise
 
     @property
     def url(self) -> str:
-        return self._server.url
-
-    @property
-    def connections(self) -> int:
-        """Tell how many clients it has."""
-        return self._server._listener.connections.count()
+        return self._app.url
 
     def close(self) -> None:
-        self._run(self._server.stop())
-        self._end()
+        self._run(self._app.stop())
+        self._stop_loop()
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_SECONDS)
 
-    def _end(self) -> None:
+    def _stop_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(TIMEOUT_SECONDS)
         self._loop.close()

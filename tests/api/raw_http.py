@@ -1,4 +1,4 @@
-"""Requests that no SDK would send, and their answers as they came."""
+"""HTTP requests without an SDK, and their unparsed answers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.waiting import TIMEOUT_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -42,7 +42,7 @@ _ERROR = re.compile(
 
 
 class Answer(NamedTuple):
-    """A response, its header names in lower case."""
+    """A response, with header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -58,9 +58,7 @@ def json_headers(action: str) -> dict[str, str]:
 
 def connection(url: str) -> http.client.HTTPConnection:
     address = urlsplit(url)
-    return http.client.HTTPConnection(
-        address.hostname or "", address.port, timeout=PATIENCE_SECONDS
-    )
+    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
 
 
 def exchange(
@@ -70,32 +68,32 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     body: str | bytes | Iterable[bytes] = b"",
 ) -> Answer:
-    """Send a request and read its answer; a body of several pieces is sent in chunks."""
+    """Send a request and read the answer; an iterable body is sent in chunks."""
     client = connection(url)
     try:
         client.request(method, path, body, headers or {}, encode_chunked=True)
-        return answer_on(client)
+        return read_answer(client)
     finally:
         client.close()
 
 
-def answer_on(client: http.client.HTTPConnection) -> Answer:
+def read_answer(client: http.client.HTTPConnection) -> Answer:
     response = client.getresponse()
     headers = {name.lower(): value for name, value in response.getheaders()}
     return Answer(response.status, headers, response.read())
 
 
 def open_socket(url: str, content: bytes) -> socket.socket:
-    """Connect and send bytes; the answer is the caller's to read, or not."""
+    """Connect and send bytes, without reading an answer."""
     address = urlsplit(url)
     client = socket.create_connection((address.hostname or "", address.port or 0))
-    client.settimeout(PATIENCE_SECONDS)
+    client.settimeout(TIMEOUT_SECONDS)
     client.sendall(content)
     return client
 
 
 def request_bytes(action: str, **parameters: object) -> bytes:
-    """Write down a JSON request as it goes over the wire."""
+    """Return a JSON request as the bytes of an HTTP request."""
     body = json.dumps(parameters).encode()
     lines = [
         "POST / HTTP/1.1",
@@ -107,7 +105,7 @@ def request_bytes(action: str, **parameters: object) -> bytes:
 
 
 def form(action: str, parameters: Mapping[str, Any]) -> str:
-    """Write JSON's parameters as the Query protocol's form, lists and maps flattened."""
+    """Encode the parameters of a JSON request as the Query protocol's form."""
     pairs = {"Action": action, **dict(_flattened(action, "", parameters))}
     return urlencode(pairs, errors="surrogatepass")
 
@@ -145,15 +143,15 @@ def _flat_map(
             yield f"{prefix}{flat}.{number}.Value", value
 
 
-def ask(url: str, protocol: str, action: str, parameters: Mapping[str, Any]) -> Answer:
-    """Ask for an action in a protocol, with parameters as JSON has them."""
+def call_action(url: str, protocol: str, action: str, parameters: Mapping[str, Any]) -> Answer:
+    """Call an action in a protocol, with parameters in the shape of JSON."""
     if protocol == "json":
         return exchange(url, headers=json_headers(action), body=json.dumps(parameters))
     return exchange(url, headers=FORM, body=form(action, parameters))
 
 
-class Told(NamedTuple):
-    """What an error says, in whichever protocol: type is JSON's alone."""
+class ParsedError(NamedTuple):
+    """An error answer; only JSON has a type."""
 
     status: int
     type: str | None
@@ -161,8 +159,8 @@ class Told(NamedTuple):
     text: str
 
 
-def told(answer: Answer) -> Told:
-    """Read an error, and see that it is whole: envelope, types, fault and request id."""
+def parse_error(answer: Answer) -> ParsedError:
+    """Parse an error answer; check its envelope, content type, fault and request id."""
     request_id = answer.headers["x-amzn-requestid"]
     assert _REQUEST_ID.fullmatch(request_id)
     if answer.headers["content-type"] == "text/xml":
@@ -170,12 +168,12 @@ def told(answer: Answer) -> Told:
         assert found, answer.body
         fault, code, text, named_id = found.groups()
         assert named_id == request_id
-        error = Told(answer.status, None, code, text)
+        error = ParsedError(answer.status, None, code, text)
     else:
         assert answer.headers["content-type"] == "application/x-amz-json-1.0"
         document = json.loads(answer.body)
         code, fault = answer.headers["x-amzn-query-error"].split(";")
-        error = Told(answer.status, document.pop("__type"), code, document.pop("message"))
+        error = ParsedError(answer.status, document.pop("__type"), code, document.pop("message"))
         assert not document
     assert fault == ("Receiver" if answer.status >= 500 else "Sender")
     return error

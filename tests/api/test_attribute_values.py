@@ -1,6 +1,6 @@
-"""Queue attributes read back: what a client set is what it finds, or it would wait for it for ever.
+"""Queue attributes read back with the values that a client has set.
 
-Provisioning tools set attributes and then look until every one of them reads back equal.
+Provisioning tools set attributes, and then poll until each of them reads back equal.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import arn_of, create, redrive
-from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Sqs, refusal
+from tests.api.live_server import AlarmCountingClock
+from tests.api.sqs_clients import Sqs, rejection
 
 POLICY = json.dumps(
     {
@@ -28,7 +28,7 @@ POLICY = json.dumps(
         ],
     }
 )
-ALWAYS = {
+COUNTS = {
     "ApproximateNumberOfMessages": "0",
     "ApproximateNumberOfMessagesDelayed": "0",
     "ApproximateNumberOfMessagesNotVisible": "0",
@@ -58,16 +58,16 @@ FIFO_DEFAULTS = {
 WITH_KEY = {"KmsMasterKeyId": "key", "KmsDataKeyReusePeriodSeconds": "300"}
 
 
-def read(sqs: Sqs, queue: str, *names: str) -> dict[str, str]:
+def read_attributes(sqs: Sqs, queue: str, *names: str) -> dict[str, str]:
     answer = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=list(names or ("All",)))
     found: dict[str, str] = answer.get("Attributes", {})
     return found
 
 
-@pytest.mark.parametrize("when", ["created", "set"])
+@pytest.mark.parametrize("action", ["create", "set"])
 @pytest.mark.parametrize("fifo", [False, True], ids=["standard", "fifo"])
-def test_all_attributes_read_back(
-    sqs: Sqs, name: str, clock: SleepersClock, fifo: bool, when: str
+def test_every_attribute_reads_back_as_set(
+    sqs: Sqs, name: str, clock: AlarmCountingClock, fifo: bool, action: str
 ) -> None:
     ending = ".fifo" if fifo else ""
     dead = create(sqs, f"{name}-dead{ending}")
@@ -80,33 +80,33 @@ def test_all_attributes_read_back(
         ),
         "RedriveAllowPolicy": json.dumps(allow, separators=(",", ":")),
     }
-    if when == "created":
+    if action == "create":
         queue = create(sqs, f"{name}{ending}", wanted)
     else:
         queue = create(sqs, f"{name}{ending}")
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=wanted)
     now = str(clock.now_ms() // 1_000)
-    everything = {
-        **ALWAYS,
+    expected = {
+        **COUNTS,
         **wanted,
         "CreatedTimestamp": now,
         "LastModifiedTimestamp": now,
         "QueueArn": arn_of(queue),
         "SqsManagedSseEnabled": "false",
     }
-    assert read(sqs, queue) == everything
-    assert len(everything) == (21 if fifo else 17)
-    for attribute, value in everything.items():
-        assert read(sqs, queue, attribute) == {attribute: value}
+    assert read_attributes(sqs, queue) == expected
+    assert len(expected) == (21 if fifo else 17)
+    for attribute, value in expected.items():
+        assert read_attributes(sqs, queue, attribute) == {attribute: value}
     assert create(sqs, f"{name}{ending}", wanted) == queue
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=wanted)
-    assert read(sqs, queue) == everything
+    assert read_attributes(sqs, queue) == expected
 
 
-def test_a_fifo_queue_shows_its_defaults(sqs: Sqs, name: str) -> None:
+def test_fifo_queue_has_default_fifo_attributes(sqs: Sqs, name: str) -> None:
     queue = create(sqs, f"{name}.fifo")
-    assert read(sqs, queue).items() >= FIFO_DEFAULTS.items()
-    assert read(sqs, create(sqs, name), *FIFO_DEFAULTS) == {}
+    assert read_attributes(sqs, queue).items() >= FIFO_DEFAULTS.items()
+    assert read_attributes(sqs, create(sqs, name), *FIFO_DEFAULTS) == {}
 
 
 @pytest.mark.parametrize(
@@ -133,31 +133,33 @@ def test_a_fifo_queue_shows_its_defaults(sqs: Sqs, name: str) -> None:
         ),
     ],
 )
-def test_values_read_back_in_one_form(
+def test_attribute_values_read_back_in_canonical_form(
     sqs: Sqs, queue: str, attribute: str, given: str, shown: str
 ) -> None:
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: given})
-    assert read(sqs, queue, attribute) == {attribute: shown}
+    assert read_attributes(sqs, queue, attribute) == {attribute: shown}
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        pytest.param('{"deadLetterTargetArn":"ARN","maxReceiveCount":3}', id="number"),
-        pytest.param('{"deadLetterTargetArn":"ARN","maxReceiveCount":"3"}', id="text"),
-        pytest.param(' {"maxReceiveCount": 3,\n "deadLetterTargetArn": "ARN"} ', id="spaces"),
+        pytest.param('{"deadLetterTargetArn":"ARN","maxReceiveCount":3}', id="count as number"),
+        pytest.param('{"deadLetterTargetArn":"ARN","maxReceiveCount":"3"}', id="count as text"),
+        pytest.param(
+            ' {"maxReceiveCount": 3,\n "deadLetterTargetArn": "ARN"} ', id="other spaces and order"
+        ),
     ],
 )
-def test_a_redrive_policy_is_the_same_however_it_is_written(sqs: Sqs, name: str, form: str) -> None:
+def test_redrive_policies_are_compared_by_content(sqs: Sqs, name: str, form: str) -> None:
     arn = arn_of(create(sqs, f"{name}-dead"))
-    normal = {"RedrivePolicy": f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":3}}'}
-    queue = create(sqs, name, normal)
+    canonical = {"RedrivePolicy": f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":3}}'}
+    queue = create(sqs, name, canonical)
     again = {"RedrivePolicy": form.replace("ARN", arn)}
     assert create(sqs, name, again) == queue
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=again)
-    assert read(sqs, queue, "RedrivePolicy") == normal
-    other = {"RedrivePolicy": normal["RedrivePolicy"].replace("3}", "4}")}
-    assert refusal(create, sqs=sqs, name=name, attributes=other) == (
+    assert read_attributes(sqs, queue, "RedrivePolicy") == canonical
+    other = {"RedrivePolicy": canonical["RedrivePolicy"].replace("3}", "4}")}
+    assert rejection(create, sqs=sqs, name=name, attributes=other) == (
         400,
         "QueueAlreadyExists",
         (
@@ -167,35 +169,35 @@ def test_a_redrive_policy_is_the_same_however_it_is_written(sqs: Sqs, name: str,
     )
 
 
-def test_creating_again_compares_with_what_is_true_now(sqs: Sqs, name: str) -> None:
+def test_repeated_create_compares_with_the_current_attributes(sqs: Sqs, name: str) -> None:
     queue = create(sqs, name, {"DelaySeconds": "1"})
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "2"})
     assert create(sqs, name, {"DelaySeconds": "2"}) == queue
-    assert refusal(create, sqs=sqs, name=name, attributes={"DelaySeconds": "1"}).status == 400
+    assert rejection(create, sqs=sqs, name=name, attributes={"DelaySeconds": "1"}).status == 400
     for attributes in ({}, {"SqsManagedSseEnabled": "True"}, {"RedrivePolicy": "", "Policy": ""}):
         assert create(sqs, name, attributes) == queue
 
 
-def test_creating_again_compares_tags_where_they_are_given(sqs: Sqs, name: str) -> None:
+def test_repeated_create_compares_tags_if_given(sqs: Sqs, name: str) -> None:
     queue = sqs.create_queue(QueueName=name, tags={"a": "1"})["QueueUrl"]
     for tags in ({}, {"a": "1"}):
         assert sqs.create_queue(QueueName=name, tags=tags)["QueueUrl"] == queue
-    refused = refusal(sqs.create_queue, QueueName=name, tags={"a": "2"})
-    assert refused.message == (
+    rejected = rejection(sqs.create_queue, QueueName=name, tags={"a": "2"})
+    assert rejected.message == (
         "A queue already exists with the same name and a different value for tags"
     )
     assert sqs.list_queue_tags(QueueUrl=queue)["Tags"] == {"a": "1"}
 
 
-def test_creating_a_fifo_queue_again_gives_the_same_queue(sqs: Sqs, name: str) -> None:
+def test_repeated_create_of_fifo_queue_returns_the_existing_queue(sqs: Sqs, name: str) -> None:
     queue = create(sqs, f"{name}.fifo", FIFO)
     assert create(sqs, f"{name}.fifo", FIFO) == queue
-    refused = refusal(create, sqs=sqs, name=f"{name}.fifo", attributes=FIFO_DEFAULTS)
-    assert refused.message.endswith("a different value for attribute ContentBasedDeduplication")
+    rejected = rejection(create, sqs=sqs, name=f"{name}.fifo", attributes=FIFO_DEFAULTS)
+    assert rejected.message.endswith("a different value for attribute ContentBasedDeduplication")
 
 
 @pytest.mark.parametrize("attribute", ["Policy", "RedrivePolicy", "RedriveAllowPolicy"])
-def test_documents_are_cleared_by_nothing_even_where_there_are_none(
+def test_empty_text_clears_a_policy_document(
     sqs: Sqs, queue: str, name: str, attribute: str
 ) -> None:
     values = {
@@ -204,11 +206,11 @@ def test_documents_are_cleared_by_nothing_even_where_there_are_none(
         **redrive(create(sqs, f"{name}-dead")),
     }
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: ""})
-    assert read(sqs, queue, attribute) == {}
+    assert read_attributes(sqs, queue, attribute) == {}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: values[attribute]})
-    assert list(read(sqs, queue, attribute)) == [attribute]
+    assert list(read_attributes(sqs, queue, attribute)) == [attribute]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={attribute: ""})
-    assert attribute not in read(sqs, queue)
+    assert attribute not in read_attributes(sqs, queue)
 
 
 @pytest.mark.parametrize(
@@ -216,12 +218,12 @@ def test_documents_are_cleared_by_nothing_even_where_there_are_none(
     [
         pytest.param([], {"SqsManagedSseEnabled": "true"}, id="default"),
         pytest.param(
-            [{"KmsMasterKeyId": "key"}], {**WITH_KEY, "SqsManagedSseEnabled": "false"}, id="a key"
+            [{"KmsMasterKeyId": "key"}], {**WITH_KEY, "SqsManagedSseEnabled": "false"}, id="KMS key"
         ),
         pytest.param(
             [{"KmsMasterKeyId": "key"}, {"SqsManagedSseEnabled": "true"}],
             {"SqsManagedSseEnabled": "true"},
-            id="a key, then SQS's own",
+            id="KMS key, then SQS key",
         ),
         pytest.param(
             [
@@ -229,22 +231,22 @@ def test_documents_are_cleared_by_nothing_even_where_there_are_none(
                 {"KmsMasterKeyId": "", "KmsDataKeyReusePeriodSeconds": "300"},
             ],
             {"SqsManagedSseEnabled": "false"},
-            id="a key, then none",
+            id="KMS key, then none",
         ),
         pytest.param(
             [{"KmsDataKeyReusePeriodSeconds": "60"}],
             {"SqsManagedSseEnabled": "true"},
-            id="a period without a key",
+            id="reuse period without KMS key",
         ),
         pytest.param(
             [{"SqsManagedSseEnabled": "false"}], {"SqsManagedSseEnabled": "false"}, id="none"
         ),
     ],
 )
-def test_there_is_one_kind_of_encryption_at_a_time(
+def test_queue_has_one_kind_of_encryption_at_a_time(
     sqs: Sqs, queue: str, changes: list[dict[str, str]], expected: dict[str, Any]
 ) -> None:
     for attributes in changes:
         sqs.set_queue_attributes(QueueUrl=queue, Attributes=attributes)
     names = ("KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled")
-    assert read(sqs, queue, *names) == expected
+    assert read_attributes(sqs, queue, *names) == expected

@@ -1,4 +1,4 @@
-"""Dead-letter queues: when a message goes there, what it keeps, and whose they are."""
+"""Dead-letter queues: moves, retention, redrive allow policies, and lists of sources."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
-from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Connect, Sqs, bodies, receive, refusal
+from tests.api.live_server import AlarmCountingClock
+from tests.api.sqs_clients import Connect, Sqs, bodies, receive, rejection
 
-# When and what
+# Moves to the dead-letter queue
 
 
-def test_the_receive_after_the_last_allowed_one_moves_the_message(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_receive_beyond_maximum_receive_count_moves_the_message(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     system = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
     sent = sqs.send_message(
@@ -47,19 +47,17 @@ def test_the_receive_after_the_last_allowed_one_moves_the_message(
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_message_is_received_as_often_as_the_policy_says(
+def test_message_is_received_exactly_maximum_receive_count_times(
     sqs: Sqs, name: str, dead: str, count: int
 ) -> None:
     queue = create(sqs, name, redrive(dead, count))
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    seen = [len(receive(sqs, queue, VisibilityTimeout=0)) for _ in range(count + 1)]
-    assert seen == [1] * count + [0]
+    counts = [len(receive(sqs, queue, VisibilityTimeout=0)) for _ in range(count + 1)]
+    assert counts == [1] * count + [0]
     assert len(receive(sqs, dead)) == 1
 
 
-def test_a_receive_gives_what_lies_behind_exhausted_messages(
-    sqs: Sqs, source: str, dead: str
-) -> None:
+def test_receive_returns_messages_behind_exhausted_ones(sqs: Sqs, source: str, dead: str) -> None:
     for number in range(3):
         sqs.send_message(QueueUrl=source, MessageBody=f"old {number}")
     receive(sqs, source, VisibilityTimeout=0)
@@ -69,7 +67,7 @@ def test_a_receive_gives_what_lies_behind_exhausted_messages(
     assert moved == ["old 0", "old 1", "old 2"]
 
 
-def test_chains_of_dead_letter_queues_work(sqs: Sqs, name: str) -> None:
+def test_dead_letter_queue_can_have_a_dead_letter_queue(sqs: Sqs, name: str) -> None:
     third = create(sqs, f"{name}-3")
     second = create(sqs, f"{name}-2", redrive(third))
     first = create(sqs, f"{name}-1", redrive(second, 2))
@@ -81,13 +79,13 @@ def test_chains_of_dead_letter_queues_work(sqs: Sqs, name: str) -> None:
     assert message["Attributes"]["DeadLetterQueueSourceArn"] == arn_of(second)
 
 
-def test_a_queue_may_be_its_own_dead_letter_queue(sqs: Sqs, queue: str) -> None:
+def test_queue_can_be_its_own_dead_letter_queue(sqs: Sqs, queue: str) -> None:
     sqs.set_queue_attributes(QueueUrl=queue, Attributes=redrive(queue))
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     assert [len(receive(sqs, queue, VisibilityTimeout=0)) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_message_stays_where_its_dead_letter_queue_is_gone(
+def test_message_stays_in_the_source_if_the_dead_letter_queue_is_deleted(
     sqs: Sqs, source: str, dead: str
 ) -> None:
     sqs.send_message(QueueUrl=source, MessageBody="x")
@@ -95,7 +93,7 @@ def test_a_message_stays_where_its_dead_letter_queue_is_gone(
     assert [len(receive(sqs, source, VisibilityTimeout=0)) for _ in range(3)] == [1, 1, 1]
 
 
-def test_a_policy_that_was_cleared_moves_nothing(sqs: Sqs, source: str, dead: str) -> None:
+def test_cleared_redrive_policy_moves_no_message(sqs: Sqs, source: str, dead: str) -> None:
     sqs.send_message(QueueUrl=source, MessageBody="x")
     receive(sqs, source, VisibilityTimeout=0)
     sqs.set_queue_attributes(QueueUrl=source, Attributes={"RedrivePolicy": ""})
@@ -103,8 +101,8 @@ def test_a_policy_that_was_cleared_moves_nothing(sqs: Sqs, source: str, dead: st
     assert receive(sqs, dead) == []
 
 
-def test_a_dead_letter_lives_as_long_as_if_it_had_just_been_sent_where_it_was_first(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_retention_of_a_dead_letter_counts_from_its_first_send(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     sqs.set_queue_attributes(QueueUrl=dead, Attributes={"MessageRetentionPeriod": "100"})
     sqs.send_message(QueueUrl=source, MessageBody="x")
@@ -117,7 +115,7 @@ def test_a_dead_letter_lives_as_long_as_if_it_had_just_been_sent_where_it_was_fi
     assert receive(sqs, dead) == []
 
 
-def test_the_moved_are_counted_where_they_are(sqs: Sqs, source: str, dead: str) -> None:
+def test_counts_follow_dead_lettered_messages(sqs: Sqs, source: str, dead: str) -> None:
     sqs.send_message(QueueUrl=source, MessageBody="x")
     for _ in range(2):
         receive(sqs, source, VisibilityTimeout=0)
@@ -129,11 +127,11 @@ def test_the_moved_are_counted_where_they_are(sqs: Sqs, source: str, dead: str) 
     assert counts == ["0", "1"]
 
 
-# FIFO
+# FIFO queues
 
 
-def test_a_fifo_queue_s_group_goes_on_behind_a_dead_letter(
-    sqs: Sqs, name: str, clock: SleepersClock
+def test_dead_letter_unblocks_its_group_in_the_fifo_queue(
+    sqs: Sqs, name: str, clock: AlarmCountingClock
 ) -> None:
     dead = create(sqs, f"{name}-dead.fifo", {"MessageRetentionPeriod": "100"})
     queue = create(sqs, f"{name}.fifo", redrive(dead))
@@ -159,7 +157,9 @@ def test_a_fifo_queue_s_group_goes_on_behind_a_dead_letter(
     assert receive(sqs, dead) == []
 
 
-def test_equal_ids_do_not_collide_in_the_dead_letter_queue(sqs: Sqs, name: str) -> None:
+def test_equal_deduplication_ids_are_both_kept_in_the_dead_letter_queue(
+    sqs: Sqs, name: str
+) -> None:
     dead = create(sqs, f"{name}-dead.fifo")
     for number in range(2):
         queue = create(sqs, f"{name}-{number}.fifo", redrive(dead))
@@ -174,19 +174,19 @@ def test_equal_ids_do_not_collide_in_the_dead_letter_queue(sqs: Sqs, name: str) 
         assert message["Attributes"]["MessageDeduplicationId"] == message["MessageId"]
 
 
-# Who may
+# Allowed sources
 
 
 @pytest.mark.parametrize(
     ("permission", "allowed"),
     [
-        pytest.param("allowAll", True, id="all"),
-        pytest.param("denyAll", False, id="none"),
-        pytest.param("byQueue", True, id="this queue"),
-        pytest.param("byOther", False, id="another queue"),
+        pytest.param("allowAll", True, id="allow all"),
+        pytest.param("denyAll", False, id="deny all"),
+        pytest.param("byQueue", True, id="allow this queue"),
+        pytest.param("byOther", False, id="allow another queue"),
     ],
 )
-def test_a_dead_letter_queue_says_whose_it_is(
+def test_redrive_allow_policy_restricts_the_sources(
     sqs: Sqs, queue: str, dead: str, permission: str, allowed: bool
 ) -> None:
     policy: dict[str, Any] = {"redrivePermission": permission}
@@ -198,14 +198,16 @@ def test_a_dead_letter_queue_says_whose_it_is(
     if allowed:
         sqs.set_queue_attributes(**request)
     else:
-        assert refusal(sqs.set_queue_attributes, **request).message.endswith(
+        assert rejection(sqs.set_queue_attributes, **request).message.endswith(
             "The redrive allow policy of the queue doesn't allow it."
         )
         answer = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["RedrivePolicy"])
         assert "Attributes" not in answer
 
 
-def test_sources_that_are_there_are_not_asked_again(sqs: Sqs, source: str, dead: str) -> None:
+def test_redrive_allow_policy_does_not_affect_existing_sources(
+    sqs: Sqs, source: str, dead: str
+) -> None:
     deny = {"RedriveAllowPolicy": '{"redrivePermission":"denyAll"}'}
     sqs.set_queue_attributes(QueueUrl=dead, Attributes=deny)
     sqs.set_queue_attributes(QueueUrl=source, Attributes={"DelaySeconds": "0"})
@@ -215,19 +217,21 @@ def test_sources_that_are_there_are_not_asked_again(sqs: Sqs, source: str, dead:
     assert bodies(sqs.receive_message(QueueUrl=dead)) == ["x"]
 
 
-def test_a_target_lies_in_the_source_s_own_region(connect: Connect, sqs: Sqs, name: str) -> None:
+def test_dead_letter_queue_must_be_in_the_region_of_its_source(
+    connect: Connect, sqs: Sqs, name: str
+) -> None:
     dead = create(connect(region="eu-west-1"), f"{name}-dead")
     policy = {"deadLetterTargetArn": arn_of(dead, "eu-west-1"), "maxReceiveCount": 1}
-    refused = refusal(
+    rejected = rejection(
         sqs.create_queue, QueueName=name, Attributes={"RedrivePolicy": json.dumps(policy)}
     )
-    assert refused.message.endswith("Reason: Dead letter target does not exist.")
+    assert rejected.message.endswith("Reason: Dead letter target does not exist.")
 
 
-# Whose it is
+# Lists of sources
 
 
-def test_a_dead_letter_queue_s_sources_are_listed_in_pages(sqs: Sqs, name: str, dead: str) -> None:
+def test_sources_of_a_dead_letter_queue_are_listed_in_pages(sqs: Sqs, name: str, dead: str) -> None:
     listing = {"QueueUrl": dead}
     assert not sqs.list_dead_letter_source_queues(**listing).get("queueUrls")
     sources = [create(sqs, f"{name}-{number}", redrive(dead)) for number in range(5)]
@@ -240,7 +244,7 @@ def test_a_dead_letter_queue_s_sources_are_listed_in_pages(sqs: Sqs, name: str, 
     assert [page["queueUrls"] for page in pages] == [sources[:2], sources[2:4], sources[4:]]
 
 
-def test_who_is_no_source_any_more_is_not_listed(sqs: Sqs, name: str, dead: str) -> None:
+def test_former_sources_are_not_listed(sqs: Sqs, name: str, dead: str) -> None:
     sources = [create(sqs, f"{name}-{number}", redrive(dead)) for number in range(3)]
     sqs.set_queue_attributes(QueueUrl=sources[0], Attributes={"RedrivePolicy": ""})
     sqs.delete_queue(QueueUrl=sources[1])

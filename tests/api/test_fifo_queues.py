@@ -1,15 +1,15 @@
-"""FIFO queues, as real clients see them: order, groups, deduplication and repeated receives."""
+"""FIFO queues: order, groups, deduplication and receive attempts."""
 
 from __future__ import annotations
 
 import hashlib
-import time
 from typing import Any
 
 import pytest
 
-from tests.api.live_server import PATIENCE_SECONDS, SleepersClock
-from tests.api.sqs_clients import Sqs, bodies, refusal
+from tests.api.live_server import AlarmCountingClock
+from tests.api.sqs_clients import Sqs, bodies, rejection
+from tests.waiting import poll_until_timeout
 
 COUNTS = (
     "ApproximateNumberOfMessages",
@@ -20,7 +20,7 @@ COUNTS = (
 
 @pytest.fixture
 def fifo(sqs: Sqs, name: str) -> str:
-    """Give the URL of an empty FIFO queue that deduplicates by content."""
+    """Create an empty FIFO queue that deduplicates by content, and return its URL."""
     return create(sqs, name, ContentBasedDeduplication="true")
 
 
@@ -32,7 +32,7 @@ def create(sqs: Sqs, name: str, **attributes: str) -> str:
 
 
 def send(sqs: Sqs, queue: str, *messages: str) -> list[dict[str, Any]]:
-    """Send messages, each written as `group-rest`, into the group that it names."""
+    """Send messages; each body is `group-rest` and names the message group."""
     return [
         sqs.send_message(QueueUrl=queue, MessageBody=text, MessageGroupId=text.split("-")[0])
         for text in messages
@@ -47,7 +47,7 @@ def receive(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
     return messages
 
 
-def texts(sqs: Sqs, queue: str, **parameters: object) -> list[str]:
+def receive_bodies(sqs: Sqs, queue: str, **parameters: object) -> list[str]:
     return [message["Body"] for message in receive(sqs, queue, **parameters)]
 
 
@@ -56,7 +56,7 @@ def delete(sqs: Sqs, queue: str, *messages: dict[str, Any]) -> None:
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
 
-def hide(sqs: Sqs, queue: str, message: dict[str, Any], seconds: int) -> None:
+def change_visibility(sqs: Sqs, queue: str, message: dict[str, Any], seconds: int) -> None:
     sqs.change_message_visibility(
         QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=seconds
     )
@@ -65,8 +65,8 @@ def hide(sqs: Sqs, queue: str, message: dict[str, Any], seconds: int) -> None:
 # Order and groups
 
 
-def test_a_message_of_a_fifo_queue_tells_its_place(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_fifo_message_has_sequence_number_group_and_deduplication_id(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     first, second = send(sqs, fifo, "g-1", "h-1")
     received = receive(sqs, fifo)
@@ -87,93 +87,93 @@ def test_a_message_of_a_fifo_queue_tells_its_place(
     assert second["SequenceNumber"] > first["SequenceNumber"]
 
 
-def test_a_receive_takes_whole_groups_in_the_queue_s_order(sqs: Sqs, fifo: str) -> None:
+def test_receive_returns_group_by_group_in_queue_order(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g1-1", "g2-1", "g1-2", "g1-3")
-    assert texts(sqs, fifo) == ["g1-1", "g1-2", "g1-3", "g2-1"]
+    assert receive_bodies(sqs, fifo) == ["g1-1", "g1-2", "g1-3", "g2-1"]
 
 
-def test_a_message_in_flight_blocks_its_group_and_no_other(sqs: Sqs, fifo: str) -> None:
+def test_message_in_flight_blocks_only_its_own_group(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g1-1", "g1-2", "g2-1")
     (head,) = receive(sqs, fifo, MaxNumberOfMessages=1)
     assert head["Body"] == "g1-1"
     send(sqs, fifo, "g1-3")
-    assert texts(sqs, fifo) == ["g2-1"]
+    assert receive_bodies(sqs, fifo) == ["g2-1"]
     delete(sqs, fifo, head)
-    assert texts(sqs, fifo) == ["g1-2", "g1-3"]
+    assert receive_bodies(sqs, fifo) == ["g1-2", "g1-3"]
 
 
-def test_a_group_is_free_when_all_in_flight_are_deleted(sqs: Sqs, fifo: str) -> None:
+def test_group_unblocks_when_all_its_messages_in_flight_are_deleted(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     first, second = receive(sqs, fifo, MaxNumberOfMessages=2)
     delete(sqs, fifo, second)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     delete(sqs, fifo, first)
-    assert texts(sqs, fifo) == ["g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-3"]
 
 
-def test_messages_come_back_in_their_order(sqs: Sqs, fifo: str, clock: SleepersClock) -> None:
+def test_messages_become_visible_again_in_their_order(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
+) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
-    assert texts(sqs, fifo, MaxNumberOfMessages=2) == ["g-1", "g-2"]
+    assert receive_bodies(sqs, fifo, MaxNumberOfMessages=2) == ["g-1", "g-2"]
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "g-3"]
 
 
-def test_a_message_shown_again_comes_alone_while_later_ones_are_in_flight(
+def test_released_head_is_received_alone_while_later_messages_are_in_flight(
     sqs: Sqs, fifo: str
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     head, *_ = receive(sqs, fifo)
-    hide(sqs, fifo, head, 0)
-    assert texts(sqs, fifo) == ["g-1"]
-    assert texts(sqs, fifo) == []
+    change_visibility(sqs, fifo, head, 0)
+    assert receive_bodies(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == []
 
 
-def test_what_lies_before_a_message_that_stays_hidden_can_be_received(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_messages_before_one_in_flight_can_be_received(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3")
     _, second, _ = receive(sqs, fifo)
-    hide(sqs, fifo, second, 60)
+    change_visibility(sqs, fifo, second, 60)
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
     clock.advance(30)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "g-3"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "g-3"]
 
 
-def test_a_group_that_was_served_goes_behind_the_others(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_group_received_last_is_received_after_the_other_groups(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g1-1", "g1-2", "g2-1")
     clock.advance(0.001)
     (head,) = receive(sqs, fifo, MaxNumberOfMessages=1)
-    hide(sqs, fifo, head, 0)
-    assert texts(sqs, fifo) == ["g2-1", "g1-1", "g1-2"]
+    change_visibility(sqs, fifo, head, 0)
+    assert receive_bodies(sqs, fifo) == ["g2-1", "g1-1", "g1-2"]
 
 
-def test_counts_tell_received_messages_from_those_that_wait_behind_them(
-    sqs: Sqs, fifo: str
-) -> None:
+def test_only_received_messages_of_a_group_count_as_in_flight(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g-1", "g-2", "g-3", "g-4", "g-5", "h-1")
     receive(sqs, fifo, MaxNumberOfMessages=2)
     answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
     assert answer["Attributes"] == dict(zip(COUNTS, ("4", "2", "0"), strict=True))
 
 
-def test_a_queue_s_delay_holds_for_messages_that_are_there(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_new_delay_of_fifo_queue_applies_to_existing_messages(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1")
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
     sqs.send_message(QueueUrl=fifo, MessageBody="g-2", MessageGroupId="g", DelaySeconds=0)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
     assert answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "2"), strict=True))
     clock.advance(10)
-    assert texts(sqs, fifo) == ["g-1", "g-2"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2"]
 
 
-def test_a_queue_s_delay_comes_to_hold_for_a_large_backlog(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_new_delay_of_fifo_queue_applies_to_a_large_backlog(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     for first in range(0, 1_200, 10):
         entries = [
@@ -182,30 +182,29 @@ def test_a_queue_s_delay_comes_to_hold_for_a_large_backlog(
         ]
         sqs.send_message_batch(QueueUrl=fifo, Entries=entries)
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"DelaySeconds": "10"})
-    # What is not done with the change itself is done soon after it.
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
+    # The server applies the delay to the rest of the backlog in the background.
+    for _ in poll_until_timeout():
         answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=list(COUNTS))
         if answer["Attributes"] == dict(zip(COUNTS, ("0", "0", "1200"), strict=True)):
             break
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(10)
-    assert len(texts(sqs, fifo)) == 10
+    assert len(receive_bodies(sqs, fifo)) == 10
 
 
-def test_a_handle_is_good_until_its_receive_is_over(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_expired_handle_cannot_delete_from_fifo_queue(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1")
     (message,) = receive(sqs, fifo, VisibilityTimeout=10)
     clock.advance(9)
-    hide(sqs, fifo, message, 10)
+    change_visibility(sqs, fifo, message, 10)
     clock.advance(9)
-    hide(sqs, fifo, message, 1)
+    change_visibility(sqs, fifo, message, 1)
     clock.advance(1)
     handle = message["ReceiptHandle"]
-    refused = refusal(sqs.delete_message, QueueUrl=fifo, ReceiptHandle=handle)
-    assert refused == (
+    rejected = rejection(sqs.delete_message, QueueUrl=fifo, ReceiptHandle=handle)
+    assert rejected == (
         400,
         "InvalidParameterValue",
         (
@@ -217,10 +216,10 @@ def test_a_handle_is_good_until_its_receive_is_over(
     delete(sqs, fifo, again)
     delete(sqs, fifo, again)
     clock.advance(30)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
 
 
-def test_the_type_of_a_queue_stays_what_it_is(sqs: Sqs, fifo: str) -> None:
+def test_setting_fifo_queue_to_true_changes_nothing(sqs: Sqs, fifo: str) -> None:
     sqs.set_queue_attributes(QueueUrl=fifo, Attributes={"FifoQueue": "true"})
     answer = sqs.get_queue_attributes(QueueUrl=fifo, AttributeNames=["FifoQueue"])
     assert answer["Attributes"] == {"FifoQueue": "true"}
@@ -229,7 +228,7 @@ def test_the_type_of_a_queue_stays_what_it_is(sqs: Sqs, fifo: str) -> None:
 # Deduplication
 
 
-def test_a_duplicate_is_told_the_original_and_not_sent(sqs: Sqs, name: str) -> None:
+def test_duplicate_send_returns_the_original_and_adds_no_message(sqs: Sqs, name: str) -> None:
     queue = create(sqs, name)
     request = {"QueueUrl": queue, "MessageDeduplicationId": "d"}
     first = sqs.send_message(**request, MessageBody="one", MessageGroupId="g")
@@ -242,27 +241,29 @@ def test_a_duplicate_is_told_the_original_and_not_sent(sqs: Sqs, name: str) -> N
     assert message["Attributes"]["MessageDeduplicationId"] == "d"
 
 
-def test_an_id_is_known_for_five_minutes_whatever_became_of_its_message(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_deduplication_lasts_five_minutes_after_the_message_is_deleted(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1")
     delete(sqs, fifo, *receive(sqs, fifo))
     clock.advance(299.999)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(0.001)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
-def test_a_purge_forgets_what_was_sent(sqs: Sqs, fifo: str) -> None:
+def test_purge_clears_deduplication_ids(sqs: Sqs, fifo: str) -> None:
     send(sqs, fifo, "g-1")
     sqs.purge_queue(QueueUrl=fifo)
     send(sqs, fifo, "g-1")
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
-def test_an_id_goes_before_the_content(sqs: Sqs, fifo: str) -> None:
+def test_explicit_deduplication_id_overrides_content_based_deduplication(
+    sqs: Sqs, fifo: str
+) -> None:
     for number in ("1", "2"):
         sqs.send_message(
             QueueUrl=fifo, MessageBody="x", MessageGroupId="g", MessageDeduplicationId=number
@@ -273,17 +274,17 @@ def test_an_id_goes_before_the_content(sqs: Sqs, fifo: str) -> None:
             QueueUrl=fifo, MessageBody="y", MessageGroupId=group, MessageAttributes=attributes
         )
         attributes = {}
-    assert texts(sqs, fifo) == ["x", "x", "y"]
+    assert receive_bodies(sqs, fifo) == ["x", "x", "y"]
 
 
 @pytest.mark.parametrize(
     ("scope", "expected"),
     [
         pytest.param("queue", ["x"], id="queue"),
-        pytest.param("messageGroup", ["x", "x"], id="group"),
+        pytest.param("messageGroup", ["x", "x"], id="message group"),
     ],
 )
-def test_the_scope_tells_how_far_an_id_reaches(
+def test_deduplication_scope_is_fixed_at_creation(
     sqs: Sqs, name: str, scope: str, expected: list[str]
 ) -> None:
     queue = create(sqs, name, DeduplicationScope=scope, ContentBasedDeduplication="true")
@@ -291,13 +292,13 @@ def test_the_scope_tells_how_far_an_id_reaches(
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DeduplicationScope": other})
     for group in ("g", "h", "g"):
         sqs.send_message(QueueUrl=queue, MessageBody="x", MessageGroupId=group)
-    assert texts(sqs, queue) == expected
+    assert receive_bodies(sqs, queue) == expected
 
 
 # Batches
 
 
-def test_a_batch_is_sent_in_its_order_without_what_failed(sqs: Sqs, fifo: str) -> None:
+def test_batch_send_keeps_order_and_skips_failed_entries(sqs: Sqs, fifo: str) -> None:
     entries = [
         {"Id": body, "MessageBody": body, "MessageGroupId": group}
         for body, group in (("1", "g"), ("2", "bad group"), ("3", "g"), ("1-again", "g"))
@@ -309,29 +310,29 @@ def test_a_batch_is_sent_in_its_order_without_what_failed(sqs: Sqs, fifo: str) -
     assert [entry["Id"] for entry in answer["Successful"]] == ["1", "3", "1-again"]
     assert third["SequenceNumber"] > first["SequenceNumber"] == again["SequenceNumber"]
     assert again["MessageId"] == first["MessageId"]
-    assert texts(sqs, fifo) == ["1", "3"]
+    assert receive_bodies(sqs, fifo) == ["1", "3"]
 
 
-def test_a_batch_without_groups_sends_nothing(sqs: Sqs, fifo: str) -> None:
+def test_batch_with_an_entry_without_group_sends_nothing(sqs: Sqs, fifo: str) -> None:
     entries = [
         {"Id": "a", "MessageBody": "a", "MessageGroupId": "g"},
         {"Id": "b", "MessageBody": "b"},
     ]
-    refused = refusal(sqs.send_message_batch, QueueUrl=fifo, Entries=entries)
-    assert refused.code == "InvalidParameterValue"
-    assert texts(sqs, fifo) == []
+    rejected = rejection(sqs.send_message_batch, QueueUrl=fifo, Entries=entries)
+    assert rejected.code == "InvalidParameterValue"
+    assert receive_bodies(sqs, fifo) == []
 
 
-def test_batches_delete_and_show_what_is_still_in_flight(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_batch_entries_with_expired_handles_fail_on_fifo_queue(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    lapsed, kept = receive(sqs, fifo)
-    hide(sqs, fifo, kept, 60)
+    expired, in_flight = receive(sqs, fifo)
+    change_visibility(sqs, fifo, in_flight, 60)
     clock.advance(30)
     handles = [
         {"Id": message["Body"], "ReceiptHandle": message["ReceiptHandle"]}
-        for message in (lapsed, kept)
+        for message in (expired, in_flight)
     ]
     changes = [{**handle, "VisibilityTimeout": 60} for handle in handles]
     for answer in (
@@ -342,27 +343,27 @@ def test_batches_delete_and_show_what_is_still_in_flight(
         (failed,) = answer["Failed"]
         assert (failed["Id"], failed["Code"]) == ("g-1", "InvalidParameterValue")
     clock.advance(60)
-    assert texts(sqs, fifo) == ["g-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1"]
 
 
-# Receives that are made again
+# Receive attempts
 
 
-def attempt(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
+def receive_attempt(sqs: Sqs, queue: str, **parameters: object) -> list[dict[str, Any]]:
     return receive(sqs, queue, ReceiveRequestAttemptId="attempt", **parameters)
 
 
-def test_an_attempt_made_again_is_given_the_same_messages_for_as_long_again(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_repeated_attempt_returns_the_same_messages_with_a_new_visibility_timeout(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "g-2", "h-1")
-    first = attempt(sqs, fifo)
+    first = receive_attempt(sqs, fifo)
     clock.advance(29)
-    assert attempt(sqs, fifo) == first
+    assert receive_attempt(sqs, fifo) == first
     clock.advance(29)
-    assert texts(sqs, fifo) == []
+    assert receive_bodies(sqs, fifo) == []
     clock.advance(1)
-    assert texts(sqs, fifo) == ["g-1", "g-2", "h-1"]
+    assert receive_bodies(sqs, fifo) == ["g-1", "g-2", "h-1"]
 
 
 NOT_RETRYABLE = (
@@ -375,40 +376,40 @@ NOT_RETRYABLE = (
 )
 
 
-@pytest.mark.parametrize("what", ["delete", "change", "lapse", "other parameters"])
-def test_an_attempt_whose_messages_met_anything_else_cannot_be_made_again(
-    sqs: Sqs, fifo: str, clock: SleepersClock, what: str
+@pytest.mark.parametrize("change", ["delete", "change visibility", "expiry", "other parameters"])
+def test_attempt_cannot_be_repeated_after_its_messages_or_parameters_change(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock, change: str
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    (message, _) = attempt(sqs, fifo)
+    (message, _) = receive_attempt(sqs, fifo)
     parameters: dict[str, Any] = {}
-    match what:
+    match change:
         case "delete":
             delete(sqs, fifo, message)
-        case "change":
-            hide(sqs, fifo, message, 60)
-        case "lapse":
+        case "change visibility":
+            change_visibility(sqs, fifo, message, 60)
+        case "expiry":
             clock.advance(30)
         case _:
             parameters["MaxNumberOfMessages"] = 1
-    assert refusal(lambda: attempt(sqs, fifo, **parameters)) == NOT_RETRYABLE
+    assert rejection(lambda: receive_attempt(sqs, fifo, **parameters)) == NOT_RETRYABLE
 
 
-def test_an_attempt_is_remembered_for_five_minutes(
-    sqs: Sqs, fifo: str, clock: SleepersClock
+def test_attempt_id_expires_after_five_minutes(
+    sqs: Sqs, fifo: str, clock: AlarmCountingClock
 ) -> None:
     send(sqs, fifo, "g-1", "h-1")
-    (first,) = attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
+    (first,) = receive_attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
     clock.advance(300)
-    (second,) = attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
+    (second,) = receive_attempt(sqs, fifo, MaxNumberOfMessages=1, VisibilityTimeout=600)
     assert (first["Body"], second["Body"]) == ("g-1", "h-1")
 
 
-def test_attempts_on_a_standard_queue_mean_nothing(sqs: Sqs, queue: str) -> None:
+def test_standard_queue_ignores_attempt_ids(sqs: Sqs, queue: str) -> None:
     for body in ("1", "2"):
         sqs.send_message(QueueUrl=queue, MessageBody=body)
-    seen = [
+    received = [
         bodies(sqs.receive_message(QueueUrl=queue, ReceiveRequestAttemptId=name))
         for name in ("attempt", "attempt", "no attempt at all")
     ]
-    assert seen == [["1"], ["2"], []]
+    assert received == [["1"], ["2"], []]

@@ -1,4 +1,4 @@
-"""Requests that mean harm: nothing gets into headers, logs, other queues or other accounts."""
+"""Hostile requests: no injection into headers or logs, no access to other queues or accounts."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.live_server import LiveServer
-from tests.api.raw_http import Answer, exchange, json_headers, open_socket, told
-from tests.api.sqs_clients import Connect, Sqs, bodies, refusal
+from tests.api.raw_http import Answer, exchange, json_headers, open_socket, parse_error
+from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
 
 SECRET = "TOPSECRET"
 
 
-def ask(server: LiveServer, action: str, body: str) -> Answer:
+def call_action(server: LiveServer, action: str, body: str) -> Answer:
     return exchange(server.url, headers=json_headers(action), body=body)
 
 
-# What is not HTTP
+# Invalid HTTP
 
 
 @pytest.mark.parametrize(
     "sent",
     [
         pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\nX-Token: {SECRET}\0\r\n\r\n", id="header"),
-        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n", id="no header"),
+        pytest.param(f"GET / HTTP/1.1\r\nHost: a\r\n{SECRET}\r\n\r\n", id="header without colon"),
         pytest.param(f"GET /?Token={SECRET} HTTP/x\r\nHost: a\r\n\r\n", id="version"),
         pytest.param(f"{SECRET} / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
-        pytest.param(f"GET http://{SECRET}:x/ HTTP/1.1\r\nHost: a\r\n\r\n", id="address"),
+        pytest.param(f"GET http://{SECRET}:x/ HTTP/1.1\r\nHost: a\r\n\r\n", id="request target"),
         pytest.param(f"GET /{SECRET}{'a' * 70_000} HTTP/1.1\r\nHost: a\r\n\r\n", id="long path"),
         pytest.param(
             f"GET / HTTP/1.1\r\nHost: a\r\nX: {SECRET}{'a' * 70_000}\r\n\r\n", id="long header"
@@ -41,7 +41,7 @@ def ask(server: LiveServer, action: str, body: str) -> Answer:
         ),
     ],
 )
-def test_what_is_not_http_is_logged_without_a_word_of_it(
+def test_invalid_http_is_logged_without_its_content(
     server: LiveServer, sent: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -56,7 +56,7 @@ def test_what_is_not_http_is_logged_without_a_word_of_it(
 @pytest.mark.parametrize(
     "target", ["http://elsewhere/", "http://elsewhere:1/000000000000/ignored/..", "//elsewhere/"]
 )
-def test_a_whole_url_as_target_names_no_other_server(
+def test_absolute_request_target_cannot_change_the_host(
     server: LiveServer, name: str, target: str
 ) -> None:
     path = f"{target}?Action=CreateQueue&QueueName={name}"
@@ -65,7 +65,7 @@ def test_a_whole_url_as_target_names_no_other_server(
     assert (answer.status == 200) == (f"http://here/000000000000/{name}" in answer.body.decode())
 
 
-# Headers and texts
+# Injection
 
 
 @pytest.mark.parametrize("injected", ["\r\nX-Injected: 1", "\n\n<html>", "\r", "\x0b\x85\u2028"])
@@ -80,7 +80,9 @@ def test_a_whole_url_as_target_names_no_other_server(
         "Action=ListQueues&Version={}",
     ],
 )
-def test_no_line_gets_into_the_headers(server: LiveServer, query: str, injected: str) -> None:
+def test_line_breaks_in_parameters_cannot_inject_headers(
+    server: LiveServer, query: str, injected: str
+) -> None:
     path = "/?" + query.format(quote(injected))
     answer = exchange(server.url, "GET", path)
     assert answer.status in {200, 400, 404}
@@ -91,7 +93,7 @@ def test_no_line_gets_into_the_headers(server: LiveServer, query: str, injected:
 
 
 @pytest.mark.parametrize("protocol", ["json", "query"])
-def test_a_host_of_markup_stays_a_text(server: LiveServer, name: str, protocol: str) -> None:
+def test_markup_in_the_host_header_is_escaped(server: LiveServer, name: str, protocol: str) -> None:
     host = {"Host": 'a"<&>\\b'}
     if protocol == "json":
         body = json.dumps({"QueueName": name})
@@ -113,45 +115,43 @@ JSON = pytest.mark.parametrize("protocol", ["json"], indirect=True)
     "number",
     ["1e999", "-1e999", "1e-999", "1e2", "NaN", "Infinity", "1" * 5_000, "0x1", "1_0", "01"],
 )
-def test_numbers_that_are_none_of_sqs_s_are_refused(
-    server: LiveServer, queue: str, number: str
-) -> None:
-    answer = ask(
+def test_invalid_json_number_is_rejected(server: LiveServer, queue: str, number: str) -> None:
+    answer = call_action(
         server,
         "SendMessage",
         f'{{"QueueUrl": "{queue}", "MessageBody": "x", "DelaySeconds": {number}}}',
     )
-    assert (answer.status, told(answer).code) == (400, "MalformedInput")
+    assert (answer.status, parse_error(answer).code) == (400, "MalformedInput")
 
 
 @JSON
-def test_of_members_that_are_given_twice_the_last_counts(server: LiveServer, queue: str) -> None:
-    twice = (
+def test_last_of_duplicate_json_members_is_used(server: LiveServer, queue: str) -> None:
+    duplicated = (
         f'"QueueUrl": "elsewhere", "QueueUrl": "{queue}", "MessageBody": "x", "MessageBody": "y"'
     )
-    answer = ask(server, "SendMessage", f"{{{twice}}}")
+    answer = call_action(server, "SendMessage", f"{{{duplicated}}}")
     assert answer.status == 200
-    answer = ask(server, "ReceiveMessage", f'{{"QueueUrl": "{queue}"}}')
+    answer = call_action(server, "ReceiveMessage", f'{{"QueueUrl": "{queue}"}}')
     assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["y"]
 
 
-# Handles
+# Receipt handles
 
 
-def test_a_handle_is_of_no_use_on_another_queue_or_in_another_account(
+def test_receipt_handle_is_invalid_on_another_queue_and_in_another_account(
     connect: Connect, sqs: Sqs, queue: str, name: str
 ) -> None:
-    sqs.send_message(QueueUrl=queue, MessageBody="kept")
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue, VisibilityTimeout=0)["Messages"]
     handle = message["ReceiptHandle"]
-    stranger = connect("111111111111")
-    elsewhere = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
-    foreign = stranger.create_queue(QueueName=name)["QueueUrl"]
-    for who, where in ((sqs, elsewhere), (stranger, foreign)):
+    other_account = connect("111111111111")
+    other_queue = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
+    foreign_queue = other_account.create_queue(QueueName=name)["QueueUrl"]
+    for client, url in ((sqs, other_queue), (other_account, foreign_queue)):
         for action, more in (
             ("delete_message", {}),
             ("change_message_visibility", {"VisibilityTimeout": 9}),
         ):
-            error = refusal(getattr(who, action), QueueUrl=where, ReceiptHandle=handle, **more)
+            error = rejection(getattr(client, action), QueueUrl=url, ReceiptHandle=handle, **more)
             assert (error.status, error.code) == (404, "ReceiptHandleIsInvalid")
-    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["kept"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]

@@ -1,4 +1,4 @@
-"""What HTTP itself may bring: every answer is SQS's own, whatever was asked, and however."""
+"""HTTP: errors, malformed bodies, encodings, methods, paths and headers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from tests.api.live_server import LiveServer, SleepersClock
+from tests.api.live_server import AlarmCountingClock, LiveServer
 from tests.api.raw_http import (
     FORM,
     Answer,
-    Told,
-    answer_on,
+    ParsedError,
     connection,
     exchange,
     json_headers,
     open_socket,
-    told,
+    parse_error,
+    read_answer,
 )
 from tests.api.sqs_clients import Sqs, bodies
 
@@ -32,15 +32,15 @@ SQS_NAMESPACE, COMMON_NAMESPACE = "com.amazonaws.sqs", "com.amazon.coral.service
 NO_SUCH_QUEUE = "The specified queue does not exist."
 
 
-def ask(server: LiveServer, protocol: str, action: str, **parameters: object) -> Answer:
-    """Ask for an action in a protocol, with parameters that a form can have as they are."""
+def call_action(server: LiveServer, protocol: str, action: str, **parameters: object) -> Answer:
+    """Call an action in a protocol, with string and number parameters only."""
     if protocol == "json":
         return exchange(server.url, headers=json_headers(action), body=json.dumps(parameters))
     form = urlencode({"Action": action, **parameters})
     return exchange(server.url, headers=FORM, body=form)
 
 
-# Errors, whole
+# Errors
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def ask(server: LiveServer, protocol: str, action: str, **parameters: object) ->
             f"{SQS_NAMESPACE}#ReceiptHandleIsInvalid",
             "ReceiptHandleIsInvalid",
             'The input receipt handle "garbage" is not a valid receipt handle.',
-            id="handle",
+            id="invalid handle",
         ),
         pytest.param(
             "SendMessage",
@@ -76,7 +76,7 @@ def ask(server: LiveServer, protocol: str, action: str, **parameters: object) ->
         ),
     ],
 )
-def test_an_error_is_told_whole_in_both_protocols(
+def test_error_has_status_type_code_and_text_in_both_protocols(
     server: LiveServer,
     protocol: str,
     queue: str,
@@ -87,15 +87,19 @@ def test_an_error_is_told_whole_in_both_protocols(
     code: str,
     text: str,
 ) -> None:
-    answer = ask(server, protocol, action, QueueUrl=queue, **parameters)
+    answer = call_action(server, protocol, action, QueueUrl=queue, **parameters)
     if protocol == "query":
-        assert told(answer) == (status, None, code, text.replace('"', "&quot;"))
+        assert parse_error(answer) == (status, None, code, text.replace('"', "&quot;"))
     else:
-        assert told(answer) == (status, kind, code, text)
+        assert parse_error(answer) == (status, kind, code, text)
 
 
-def test_a_queue_that_is_not_there_is_worded_by_protocol(server: LiveServer, protocol: str) -> None:
-    error = told(ask(server, protocol, "SendMessage", QueueUrl="no-such-queue", MessageBody="x"))
+def test_error_text_of_missing_queue_depends_on_the_protocol(
+    server: LiveServer, protocol: str
+) -> None:
+    error = parse_error(
+        call_action(server, protocol, "SendMessage", QueueUrl="no-such-queue", MessageBody="x")
+    )
     code = "AWS.SimpleQueueService.NonExistentQueue"
     if protocol == "json":
         assert error == (400, f"{SQS_NAMESPACE}#QueueDoesNotExist", code, NO_SUCH_QUEUE)
@@ -104,24 +108,24 @@ def test_a_queue_that_is_not_there_is_worded_by_protocol(server: LiveServer, pro
         assert error == (400, None, code, text)
 
 
-def test_a_request_without_a_queue_means_one_that_does_not_exist(
+def test_request_without_queue_url_is_answered_queue_does_not_exist(
     server: LiveServer, protocol: str
 ) -> None:
-    error = told(ask(server, protocol, "ReceiveMessage"))
+    error = parse_error(call_action(server, protocol, "ReceiveMessage"))
     assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 
-def test_an_unknown_action_is_refused(server: LiveServer, protocol: str) -> None:
-    unknown = told(ask(server, protocol, "FooBar"))
+def test_unknown_action_is_rejected(server: LiveServer, protocol: str) -> None:
+    unknown = parse_error(call_action(server, protocol, "FooBar"))
     assert (unknown.status, unknown.code) == (400, "InvalidAction")
     if protocol == "json":
         assert unknown.type == f"{COMMON_NAMESPACE}#UnknownOperationException"
 
 
-# Bodies that cannot be read
+# Malformed bodies
 
 
-MALFORMED = Told(
+MALFORMED = ParsedError(
     400,
     f"{COMMON_NAMESPACE}#SerializationException",
     "MalformedInput",
@@ -133,21 +137,26 @@ MALFORMED = Told(
     "body",
     [
         pytest.param(b'{"QueueUrl":', id="cut off"),
-        pytest.param(b"[1]", id="an array"),
-        pytest.param(b'"text"', id="a text"),
+        pytest.param(b"[1]", id="array"),
+        pytest.param(b'"text"', id="string"),
         pytest.param(b'{"QueueUrl":"q","MessageBody":"\xff"}', id="bad UTF-8"),
-        pytest.param(b'{"QueueUrl":"q","MessageBody":' + b"[" * 100_000, id="endless nesting"),
-        pytest.param(b'{"DelaySeconds":' + b"9" * 10_000 + b"}", id="endless number"),
-        pytest.param(b"Action=ListQueues", id="a form"),
+        pytest.param(b'{"QueueUrl":"q","MessageBody":' + b"[" * 100_000, id="deep nesting"),
+        pytest.param(b'{"DelaySeconds":' + b"9" * 10_000 + b"}", id="long number"),
+        pytest.param(b"Action=ListQueues", id="form"),
     ],
 )
-def test_json_that_cannot_be_read_is_refused(server: LiveServer, body: bytes) -> None:
-    assert told(exchange(server.url, headers=json_headers("SendMessage"), body=body)) == MALFORMED
+def test_malformed_json_is_rejected(server: LiveServer, body: bytes) -> None:
+    assert (
+        parse_error(exchange(server.url, headers=json_headers("SendMessage"), body=body))
+        == MALFORMED
+    )
 
 
-def test_a_value_of_another_kind_is_refused_by_its_kind(server: LiveServer, queue: str) -> None:
+def test_json_value_of_the_wrong_type_is_rejected_with_its_type(
+    server: LiveServer, queue: str
+) -> None:
     body = json.dumps({"QueueUrl": queue, "MessageBody": 7})
-    error = told(exchange(server.url, headers=json_headers("SendMessage"), body=body))
+    error = parse_error(exchange(server.url, headers=json_headers("SendMessage"), body=body))
     assert error == MALFORMED._replace(text="NUMBER_VALUE can not be converted to a String")
 
 
@@ -155,37 +164,41 @@ def test_a_value_of_another_kind_is_refused_by_its_kind(server: LiveServer, queu
     ("body", "code"),
     [
         pytest.param(b"Action=SendMessage&MessageBody=%FF", "MalformedInput", id="bad UTF-8"),
-        pytest.param(b"Action=ListQueues" + b"&a=1" * 10_001, "MalformedInput", id="endless"),
-        pytest.param(b"", "MissingAction", id="nothing"),
+        pytest.param(
+            b"Action=ListQueues" + b"&a=1" * 10_001, "MalformedInput", id="many parameters"
+        ),
+        pytest.param(b"", "MissingAction", id="empty"),
         pytest.param(b'{"QueueNamePrefix":"x"}', "MissingAction", id="json"),
     ],
 )
-def test_a_form_that_cannot_be_read_is_refused(server: LiveServer, body: bytes, code: str) -> None:
-    error = told(exchange(server.url, headers=FORM, body=body))
+def test_malformed_form_is_rejected(server: LiveServer, body: bytes, code: str) -> None:
+    error = parse_error(exchange(server.url, headers=FORM, body=body))
     assert (error.status, error.code) == (400, code)
 
 
-@pytest.mark.parametrize(("spare", "status"), [(0, 400), (-1, 413)])
-def test_a_body_up_to_the_server_s_limit_is_read(
-    server: LiveServer, protocol: str, queue: str, spare: int, status: int
+@pytest.mark.parametrize(("spare_bytes", "status"), [(0, 400), (-1, 413)])
+def test_body_up_to_the_server_limit_is_accepted(
+    server: LiveServer, protocol: str, queue: str, spare_bytes: int, status: int
 ) -> None:
     headers = json_headers("SendMessage") if protocol == "json" else FORM
-    whole = {"QueueUrl": queue, "MessageBody": ""}
+    parameters = {"QueueUrl": queue, "MessageBody": ""}
     empty = (
-        json.dumps(whole) if protocol == "json" else urlencode({"Action": "SendMessage", **whole})
+        json.dumps(parameters)
+        if protocol == "json"
+        else urlencode({"Action": "SendMessage", **parameters})
     )
-    filling = "x" * (SERVER_LIMIT_BYTES - spare - len(empty))
+    filling = "x" * (SERVER_LIMIT_BYTES - spare_bytes - len(empty))
     body = f'{empty[:-2]}{filling}"}}' if protocol == "json" else empty + filling
-    assert len(body) == SERVER_LIMIT_BYTES - spare
-    error = told(exchange(server.url, headers=headers, body=body))
+    assert len(body) == SERVER_LIMIT_BYTES - spare_bytes
+    error = parse_error(exchange(server.url, headers=headers, body=body))
     code = "InvalidParameterValue" if status == 400 else "RequestEntityTooLarge"
     assert (error.status, error.code) == (status, code)
 
 
-# How bodies travel
+# Encodings of bodies
 
 
-def test_a_chunked_body_is_read(server: LiveServer, sqs: Sqs, queue: str) -> None:
+def test_chunked_body_is_accepted(server: LiveServer, sqs: Sqs, queue: str) -> None:
     body = json.dumps({"QueueUrl": queue, "MessageBody": "in pieces"}).encode()
     pieces = (body[start : start + 7] for start in range(0, len(body), 7))
     headers = {**json_headers("SendMessage"), "Transfer-Encoding": "chunked"}
@@ -197,7 +210,7 @@ def test_a_chunked_body_is_read(server: LiveServer, sqs: Sqs, queue: str) -> Non
     ("encoding", "encode"),
     [pytest.param("gzip", gzip.compress), pytest.param("deflate", zlib.compress)],
 )
-def test_a_compressed_body_is_read(
+def test_compressed_body_is_accepted(
     server: LiveServer, sqs: Sqs, queue: str, encoding: str, encode: Callable[[bytes], bytes]
 ) -> None:
     body = encode(json.dumps({"QueueUrl": queue, "MessageBody": "small"}).encode())
@@ -212,23 +225,23 @@ def test_a_compressed_body_is_read(
         pytest.param(b"no gzip at all", 400, "MalformedInput", id="garbage"),
         pytest.param(gzip.compress(b"{}" * 999)[:-9], 400, "MalformedInput", id="cut off"),
         pytest.param(
-            gzip.compress(b" " * 50_000_000, 1), 413, "RequestEntityTooLarge", id="a bomb"
+            gzip.compress(b" " * 50_000_000, 1), 413, "RequestEntityTooLarge", id="compression bomb"
         ),
     ],
 )
-def test_a_compressed_body_that_is_none_or_too_long_is_refused(
+def test_invalid_or_oversized_compressed_body_is_rejected(
     server: LiveServer, body: bytes, status: int, code: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {**json_headers("ListQueues"), "Content-Encoding": "gzip"}
-    error = told(exchange(server.url, headers=headers, body=body))
+    error = parse_error(exchange(server.url, headers=headers, body=body))
     assert (error.status, error.code) == (status, code)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_who_asks_for_leave_to_send_a_body_gets_it(
+def test_expect_100_continue_is_answered_before_the_body(
     server: LiveServer, sqs: Sqs, queue: str
 ) -> None:
-    body = json.dumps({"QueueUrl": queue, "MessageBody": "may I?"}).encode()
+    body = json.dumps({"QueueUrl": queue, "MessageBody": "continue"}).encode()
     lines = [
         "POST / HTTP/1.1",
         "Host: localhost",
@@ -240,26 +253,26 @@ def test_who_asks_for_leave_to_send_a_body_gets_it(
         assert client.recv(1_000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(body)
         assert client.recv(1_000).startswith(b"HTTP/1.1 200 OK\r\n")
-    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["may I?"]
+    assert bodies(sqs.receive_message(QueueUrl=queue)) == ["continue"]
 
 
-def test_a_connection_serves_many_requests_errors_and_all(server: LiveServer) -> None:
+def test_connection_stays_open_after_an_error(server: LiveServer) -> None:
     client = connection(server.url)
     statuses = []
     for action in ("ListQueues", "FooBar", "ListQueues"):
         client.request("POST", "/", b"{}", json_headers(action))
-        statuses.append(answer_on(client).status)
+        statuses.append(read_answer(client).status)
     client.close()
     assert statuses == [200, 400, 200]
 
 
 def raw_answer(url: str, request: str) -> bytes:
-    """Send a request as it stands, and read until the server hangs up."""
+    """Send a raw request, and read until the server closes the connection."""
     with open_socket(url, request.replace("\n", "\r\n").encode()) as client:
         return b"".join(iter(lambda: client.recv(65_536), b""))
 
 
-def test_the_answer_to_a_head_is_a_head(server: LiveServer) -> None:
+def test_answer_to_head_has_no_body(server: LiveServer) -> None:
     answer = raw_answer(server.url, "HEAD / HTTP/1.1\nHost: x\nConnection: close\n\n")
     assert answer.startswith(b"HTTP/1.1 404 Not Found\r\n")
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -267,17 +280,17 @@ def test_the_answer_to_a_head_is_a_head(server: LiveServer) -> None:
     assert body == b""
 
 
-def test_http_1_0_is_told_whether_the_connection_stays(server: LiveServer) -> None:
+def test_http_1_0_answer_states_keep_alive_or_close(server: LiveServer) -> None:
     last = "GET / HTTP/1.0\nConnection: close\n\n"
-    kept, _, closed = raw_answer(
+    first, _, second = raw_answer(
         server.url, f"GET / HTTP/1.0\nConnection: keep-alive\n\n{last}"
     ).partition(b"\r\n\r\n")
-    assert kept.startswith(b"HTTP/1.0 404 Not Found\r\n")
-    assert b"Connection: keep-alive" in kept.split(b"\r\n")
-    assert b"Connection: close" in closed.split(b"\r\n")
+    assert first.startswith(b"HTTP/1.0 404 Not Found\r\n")
+    assert b"Connection: keep-alive" in first.split(b"\r\n")
+    assert b"Connection: close" in second.split(b"\r\n")
 
 
-def test_http_1_0_is_not_told_to_go_on(server: LiveServer) -> None:
+def test_http_1_0_request_gets_no_100_continue(server: LiveServer) -> None:
     request = (
         "POST / HTTP/1.0\nExpect: 100-continue\nContent-Length: 2\nConnection: close\n"
         "Content-Type: application/x-amz-json-1.0\nX-Amz-Target: AmazonSQS.ListQueues\n\n{}"
@@ -285,7 +298,7 @@ def test_http_1_0_is_not_told_to_go_on(server: LiveServer) -> None:
     assert b"100 Continue" not in raw_answer(server.url, request)
 
 
-def test_answers_are_dated(server: LiveServer, clock: SleepersClock) -> None:
+def test_date_header_follows_the_clock(server: LiveServer, clock: AlarmCountingClock) -> None:
     def date() -> str:
         return exchange(server.url, "GET", "/").headers["date"]
 
@@ -299,20 +312,20 @@ def test_answers_are_dated(server: LiveServer, clock: SleepersClock) -> None:
 
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/000000000000/q", "/health-not"])
-def test_other_methods_lead_nowhere(server: LiveServer, method: str, path: str) -> None:
+def test_unsupported_methods_are_answered_404(server: LiveServer, method: str, path: str) -> None:
     answer = exchange(server.url, method, path, json_headers("ListQueues"), b"{}")
-    assert_leads_nowhere(answer, with_body=method != "HEAD")
+    assert_not_found(answer, with_body=method != "HEAD")
 
 
 @pytest.mark.parametrize(
     "path",
     ["/", "//", "/favicon.ico", "/000000000000/q", "/a/b/c/d", "/%00", "/%ff/%ff", "/?a=b"],
 )
-def test_a_get_without_an_action_leads_nowhere(server: LiveServer, path: str) -> None:
-    assert_leads_nowhere(exchange(server.url, "GET", path, {"Accept": "text/html"}))
+def test_get_without_an_action_is_answered_404(server: LiveServer, path: str) -> None:
+    assert_not_found(exchange(server.url, "GET", path, {"Accept": "text/html"}))
 
 
-def assert_leads_nowhere(answer: Answer, *, with_body: bool = True) -> None:
+def assert_not_found(answer: Answer, *, with_body: bool = True) -> None:
     assert answer.status == 404
     assert answer.headers["content-type"] == "text/xml"
     assert answer.headers["x-amzn-requestid"]
@@ -320,27 +333,25 @@ def assert_leads_nowhere(answer: Answer, *, with_body: bool = True) -> None:
 
 
 @pytest.mark.parametrize("action", ["CreateQueue", "ListQueues"])
-def test_on_a_queue_s_path_only_its_own_actions_are_valid(server: LiveServer, action: str) -> None:
-    error = told(exchange(server.url, "GET", f"/000000000000/q?Action={action}"))
+def test_queue_path_rejects_actions_that_have_no_queue(server: LiveServer, action: str) -> None:
+    error = parse_error(exchange(server.url, "GET", f"/000000000000/q?Action={action}"))
     text = f"The action {action} is not valid for this endpoint."
     assert error == (400, None, "InvalidAction", text)
 
 
-def test_an_answer_of_json_is_empty_for_an_action_without_a_result(
-    server: LiveServer, queue: str
-) -> None:
-    answer = ask(server, "json", "PurgeQueue", QueueUrl=queue)
+def test_json_answer_without_a_result_is_empty(server: LiveServer, queue: str) -> None:
+    answer = call_action(server, "json", "PurgeQueue", QueueUrl=queue)
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["content-type"] == "application/x-amz-json-1.0"
     assert answer.headers["content-length"] == "0"
-    assert ask(server, "json", "ReceiveMessage", QueueUrl=queue).body == b"{}"
+    assert call_action(server, "json", "ReceiveMessage", QueueUrl=queue).body == b"{}"
 
 
-def test_an_answer_of_query_has_its_envelope_with_or_without_a_result(
+def test_query_answer_has_an_envelope_with_and_without_a_result(
     server: LiveServer, queue: str
 ) -> None:
     for action, result in (("PurgeQueue", ""), ("ReceiveMessage", "<ReceiveMessageResult/>")):
-        answer = ask(server, "query", action, QueueUrl=queue)
+        answer = call_action(server, "query", action, QueueUrl=queue)
         request_id = answer.headers["x-amzn-requestid"]
         assert answer.headers["content-type"] == "text/xml"
         assert answer.body.decode() == (
@@ -351,10 +362,10 @@ def test_an_answer_of_query_has_its_envelope_with_or_without_a_result(
         )
 
 
-def test_a_get_that_asks_for_json_gets_it_errors_too(server: LiveServer, queue: str) -> None:
-    asked = {"Accept": "application/json"}
+def test_get_that_accepts_json_is_answered_in_json(server: LiveServer, queue: str) -> None:
+    accept = {"Accept": "application/json"}
     path = urlsplit(queue).path
-    answer = exchange(server.url, "GET", f"{path}?Action=ReceiveMessage", asked)
+    answer = exchange(server.url, "GET", f"{path}?Action=ReceiveMessage", accept)
     request_id = answer.headers["x-amzn-requestid"]
     assert answer.headers["content-type"] == "application/json"
     assert json.loads(answer.body) == {
@@ -363,13 +374,13 @@ def test_a_get_that_asks_for_json_gets_it_errors_too(server: LiveServer, queue: 
             "ResponseMetadata": {"RequestId": request_id},
         }
     }
-    answer = exchange(server.url, "GET", f"{path}?Action=FooBar", asked)
+    answer = exchange(server.url, "GET", f"{path}?Action=FooBar", accept)
     assert answer.status == 400
     assert "x-amzn-query-error" not in answer.headers
     assert json.loads(answer.body)["Error"]["Code"] == "InvalidAction"
-    posted = exchange(server.url, "POST", path, {**FORM, **asked}, "Action=ReceiveMessage")
+    posted = exchange(server.url, "POST", path, {**FORM, **accept}, "Action=ReceiveMessage")
     assert posted.headers["content-type"] == "text/xml"
-    assert_leads_nowhere(exchange(server.url, "GET", path, asked))
+    assert_not_found(exchange(server.url, "GET", path, accept))
 
 
 # Headers
@@ -378,21 +389,21 @@ def test_a_get_that_asks_for_json_gets_it_errors_too(server: LiveServer, queue: 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param("X-Amzn-Trace-Id", "\xff\xfe", id="a trace of bytes"),
-        pytest.param("X-Amzn-Trace-Id", "Ä", id="a trace of letters"),
+        pytest.param("X-Amzn-Trace-Id", "\xff\xfe", id="trace of invalid bytes"),
+        pytest.param("X-Amzn-Trace-Id", "Ä", id="trace of non-ASCII letters"),
         pytest.param("Host", "\xff", id="host"),
         pytest.param("X-Forwarded-Host", "\xff", id="forwarded host"),
         pytest.param("X-Forwarded-Proto", "\xff", id="forwarded scheme"),
         pytest.param("Accept", "\xff", id="accept"),
         pytest.param("Expect", "\xff", id="expect"),
-        pytest.param("Authorization", "Credential=\xff/x/\xff/", id="no signature"),
+        pytest.param("Authorization", "Credential=\xff/x/\xff/", id="invalid credential"),
         pytest.param(
-            "Authorization", f"Credential=a/20260101/{'long-' * 1_000}/sqs/", id="endless region"
+            "Authorization", f"Credential=a/20260101/{'long-' * 1_000}/sqs/", id="long region"
         ),
     ],
 )
 @pytest.mark.parametrize("protocol", ["json", "query"], indirect=True)
-def test_headers_that_mean_nothing_harm_nothing(
+def test_invalid_header_values_are_ignored(
     server: LiveServer, protocol: str, name: str, value: str
 ) -> None:
     queue = "headers"
@@ -408,7 +419,7 @@ def test_headers_that_mean_nothing_harm_nothing(
     assert b"/000000000000/headers" in answer.body
 
 
-def test_bytes_in_the_trace_header_do_not_keep_a_message_from_being_sent(
+def test_invalid_trace_header_does_not_stop_a_send(
     server: LiveServer, sqs: Sqs, queue: str
 ) -> None:
     body = json.dumps({"QueueUrl": queue, "MessageBody": "x"})
@@ -423,17 +434,17 @@ def test_bytes_in_the_trace_header_do_not_keep_a_message_from_being_sent(
     [
         pytest.param(b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", id="method"),
         pytest.param(b"GET / HTTP/1.1\r\nno header\r\n\r\n", id="header"),
-        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="endless header"),
-        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="endless path"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n", id="long header"),
+        pytest.param(b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", id="long path"),
         pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
         pytest.param(
             b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
             b"Transfer-Encoding: chunked\r\n\r\n",
-            id="two lengths",
+            id="Content-Length and chunked",
         ),
     ],
 )
-def test_what_is_no_http_gets_400_and_the_door(
+def test_invalid_http_is_answered_400_and_the_connection_closed(
     server: LiveServer, request_line: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "aiohttp.server")
@@ -449,21 +460,21 @@ def test_what_is_no_http_gets_400_and_the_door(
     assert b"Traceback" not in text
 
 
-# What is the server's own
+# Health and common headers
 
 
-def test_health_is_told_to_whoever_asks(server: LiveServer) -> None:
+def test_health_endpoint_reports_ok(server: LiveServer) -> None:
     answer = exchange(server.url, "GET", "/health")
     assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
     assert answer.headers["content-type"].startswith("application/json")
 
 
-def test_the_server_s_own_paths_are_not_sqs_s(server: LiveServer) -> None:
+def test_server_paths_do_not_accept_sqs_actions(server: LiveServer) -> None:
     answer = exchange(server.url, "POST", "/_queueserver/x", json_headers("ListQueues"), b"{}")
     assert (answer.status, answer.body) == (404, b'{"status":"not found"}')
 
 
-def test_no_answer_is_taken_for_a_page(server: LiveServer) -> None:
+def test_no_answer_can_be_rendered_as_html(server: LiveServer) -> None:
     for path in ("/health", "/?Action=<script>", "/_queueserver/x", "/"):
         headers = exchange(server.url, "GET", path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -471,6 +482,6 @@ def test_no_answer_is_taken_for_a_page(server: LiveServer) -> None:
         assert "html" not in headers["content-type"]
 
 
-def test_the_address_is_one_that_answers(server: LiveServer) -> None:
+def test_server_url_is_a_plain_http_address(server: LiveServer) -> None:
     address = urlsplit(server.url)
     assert (address.scheme, address.hostname, address.path) == ("http", "127.0.0.1", "")

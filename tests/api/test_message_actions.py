@@ -1,4 +1,4 @@
-"""The life of a message, as real clients see it in both protocols and on both databases."""
+"""Actions on messages of standard queues: send, receive, delete, visibility and batches."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from typing import Any
 
 import pytest
 
-from tests.api.live_server import SleepersClock
-from tests.api.sqs_clients import Sqs, bodies, receive, refusal
+from tests.api.live_server import AlarmCountingClock
+from tests.api.sqs_clients import Sqs, bodies, receive, rejection
 
-HANDLE_OF_NOBODY = (
+INVALID_HANDLE = (
     404,
     "ReceiptHandleIsInvalid",
     'The input receipt handle "garbage" is not a valid receipt handle.',
 )
 
 
-def handle(sqs: Sqs, queue: str, **parameters: object) -> str:
-    """Receive the only message there is, and give its handle."""
+def receive_handle(sqs: Sqs, queue: str, **parameters: object) -> str:
+    """Receive the only message, and return its receipt handle."""
     (message,) = receive(sqs, queue, **parameters)
     text: str = message["ReceiptHandle"]
     return text
 
 
-def test_a_message_is_sent_received_and_deleted(sqs: Sqs, queue: str, clock: SleepersClock) -> None:
+def test_message_is_sent_received_and_deleted(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
+) -> None:
     sent = sqs.send_message(QueueUrl=queue, MessageBody="hello")
     assert sent["MD5OfMessageBody"] == "5d41402abc4b2a76b9719d911017c592"
     sent_at = str(clock.now_ms())
@@ -47,13 +49,13 @@ def test_a_message_is_sent_received_and_deleted(sqs: Sqs, queue: str, clock: Sle
     assert receive(sqs, queue) == []
 
 
-def test_only_what_is_asked_for_is_told(sqs: Sqs, queue: str) -> None:
+def test_receive_returns_no_attributes_by_default(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=queue)["Messages"]
     assert set(message) == {"MessageId", "ReceiptHandle", "MD5OfBody", "Body"}
 
 
-def test_a_receive_takes_one_message_unless_told_otherwise(sqs: Sqs, queue: str) -> None:
+def test_receive_returns_one_message_by_default(sqs: Sqs, queue: str) -> None:
     sqs.send_message_batch(
         QueueUrl=queue, Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(10)]
     )
@@ -64,37 +66,37 @@ def test_a_receive_takes_one_message_unless_told_otherwise(sqs: Sqs, queue: str)
     assert "Messages" not in sqs.receive_message(QueueUrl=queue)
 
 
-def test_deleting_twice_is_fine_and_a_handle_of_nobody_is_not(sqs: Sqs, queue: str) -> None:
+def test_repeated_delete_succeeds_and_garbage_handle_is_rejected(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     for _ in range(2):
         sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
-    assert refusal(sqs.delete_message, QueueUrl=queue, ReceiptHandle="garbage") == HANDLE_OF_NOBODY
+    assert rejection(sqs.delete_message, QueueUrl=queue, ReceiptHandle="garbage") == INVALID_HANDLE
 
 
-def test_a_handle_is_good_for_its_own_queue_only(sqs: Sqs, queue: str, name: str) -> None:
+def test_handle_of_another_queue_is_invalid(sqs: Sqs, queue: str, name: str) -> None:
     other = sqs.create_queue(QueueName=f"{name}-other")["QueueUrl"]
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue, VisibilityTimeout=0)
-    refused = refusal(sqs.delete_message, QueueUrl=other, ReceiptHandle=receipt)
-    assert refused.code == "ReceiptHandleIsInvalid"
+    receipt = receive_handle(sqs, queue, VisibilityTimeout=0)
+    rejected = rejection(sqs.delete_message, QueueUrl=other, ReceiptHandle=receipt)
+    assert rejected.code == "ReceiptHandleIsInvalid"
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["x"]
 
 
-def test_any_handle_that_a_message_ever_had_deletes_it(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_older_handle_deletes_from_standard_queue(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    first = handle(sqs, queue)
+    first = receive_handle(sqs, queue)
     clock.advance(30)
-    assert handle(sqs, queue) != first
+    assert receive_handle(sqs, queue) != first
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=first)
     clock.advance(30)
     assert receive(sqs, queue) == []
 
 
-def test_a_message_comes_back_when_its_visibility_timeout_is_over(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_message_is_visible_again_after_its_visibility_timeout(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (first,) = receive(sqs, queue, VisibilityTimeout=10)
@@ -107,7 +109,9 @@ def test_a_message_comes_back_when_its_visibility_timeout_is_over(
     assert second["Attributes"] == {**first["Attributes"], "ApproximateReceiveCount": "2"}
 
 
-def test_a_receive_with_timeout_zero_counts_and_hides_nothing(sqs: Sqs, queue: str) -> None:
+def test_receive_with_visibility_timeout_zero_leaves_the_message_visible(
+    sqs: Sqs, queue: str
+) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     counts = [
         receive(sqs, queue, VisibilityTimeout=0)[0]["Attributes"]["ApproximateReceiveCount"]
@@ -116,28 +120,28 @@ def test_a_receive_with_timeout_zero_counts_and_hides_nothing(sqs: Sqs, queue: s
     assert counts == ["1", "2", "3"]
 
 
-def test_a_new_visibility_timeout_counts_from_now(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_changed_visibility_timeout_counts_from_the_change(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     clock.advance(20)
     sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=25)
     clock.advance(24.999)
     assert receive(sqs, queue) == []
     clock.advance(0.001)
     sqs.change_message_visibility(
-        QueueUrl=queue, ReceiptHandle=handle(sqs, queue), VisibilityTimeout=0
+        QueueUrl=queue, ReceiptHandle=receive_handle(sqs, queue), VisibilityTimeout=0
     )
     (message,) = receive(sqs, queue)
     assert message["Attributes"]["ApproximateReceiveCount"] == "3"
 
 
-def test_a_message_whose_timeout_is_over_can_be_hidden_again(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_visibility_of_a_visible_message_can_be_changed_by_its_last_handle(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     clock.advance(31)
     sqs.change_message_visibility(QueueUrl=queue, ReceiptHandle=receipt, VisibilityTimeout=10)
     assert receive(sqs, queue) == []
@@ -145,13 +149,13 @@ def test_a_message_whose_timeout_is_over_can_be_hidden_again(
     assert len(receive(sqs, queue)) == 1
 
 
-def test_no_message_is_hidden_for_more_than_twelve_hours(
-    sqs: Sqs, queue: str, clock: SleepersClock
+def test_total_visibility_timeout_is_limited_to_12_hours(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    change = {"QueueUrl": queue, "ReceiptHandle": handle(sqs, queue)}
+    change = {"QueueUrl": queue, "ReceiptHandle": receive_handle(sqs, queue)}
     clock.advance(1)
-    assert refusal(sqs.change_message_visibility, **change, VisibilityTimeout=43_200) == (
+    assert rejection(sqs.change_message_visibility, **change, VisibilityTimeout=43_200) == (
         400,
         "InvalidParameterValue",
         (
@@ -166,12 +170,12 @@ def test_no_message_is_hidden_for_more_than_twelve_hours(
     assert len(receive(sqs, queue)) == 1
 
 
-def test_the_visibility_of_a_deleted_message_cannot_be_changed(sqs: Sqs, queue: str) -> None:
+def test_visibility_of_a_deleted_message_cannot_be_changed(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
-    receipt = handle(sqs, queue)
+    receipt = receive_handle(sqs, queue)
     sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt)
     change = {"QueueUrl": queue, "VisibilityTimeout": 1}
-    assert refusal(sqs.change_message_visibility, **change, ReceiptHandle=receipt) == (
+    assert rejection(sqs.change_message_visibility, **change, ReceiptHandle=receipt) == (
         400,
         "InvalidParameterValue",
         (
@@ -179,46 +183,50 @@ def test_the_visibility_of_a_deleted_message_cannot_be_changed(sqs: Sqs, queue: 
             "Message does not exist or is not available for visibility timeout change."
         ),
     )
-    refused = refusal(sqs.change_message_visibility, **change, ReceiptHandle="garbage")
-    assert refused == HANDLE_OF_NOBODY
+    rejected = rejection(sqs.change_message_visibility, **change, ReceiptHandle="garbage")
+    assert rejected == INVALID_HANDLE
 
 
-def test_a_delayed_message_is_hidden_until_its_moment(
-    sqs: Sqs, name: str, clock: SleepersClock
+def test_delayed_message_becomes_visible_after_its_delay(
+    sqs: Sqs, name: str, clock: AlarmCountingClock
 ) -> None:
     queue = sqs.create_queue(QueueName=name, Attributes={"DelaySeconds": "5"})["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="by the queue")
-    sqs.send_message(QueueUrl=queue, MessageBody="at once", DelaySeconds=0)
-    sqs.send_message(QueueUrl=queue, MessageBody="later", DelaySeconds=900)
-    seen = [[message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]]
+    sqs.send_message(QueueUrl=queue, MessageBody="delay of the queue")
+    sqs.send_message(QueueUrl=queue, MessageBody="no delay", DelaySeconds=0)
+    sqs.send_message(QueueUrl=queue, MessageBody="delay of the message", DelaySeconds=900)
+    received = [[message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]]
     for seconds in (4.999, 0.001, 894.999, 0.001):
         clock.advance(seconds)
-        seen.append([message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)])
-    assert seen == [["at once"], [], ["by the queue"], [], ["later"]]
+        received.append(
+            [message["Body"] for message in receive(sqs, queue, VisibilityTimeout=10_000)]
+        )
+    assert received == [["no delay"], [], ["delay of the queue"], [], ["delay of the message"]]
 
 
-def test_a_message_is_gone_when_its_retention_is_over(
-    sqs: Sqs, name: str, clock: SleepersClock
+def test_message_expires_after_the_retention_period(
+    sqs: Sqs, name: str, clock: AlarmCountingClock
 ) -> None:
     attributes = {"MessageRetentionPeriod": "60"}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
-    sqs.send_message(QueueUrl=queue, MessageBody="old")
+    sqs.send_message(QueueUrl=queue, MessageBody="older")
     clock.advance(30)
-    sqs.send_message(QueueUrl=queue, MessageBody="young")
+    sqs.send_message(QueueUrl=queue, MessageBody="newer")
     clock.advance(29.999)
-    (old, young) = receive(sqs, queue)
+    (older, newer) = receive(sqs, queue)
     clock.advance(0.001)
     change = {"QueueUrl": queue, "VisibilityTimeout": 0}
-    refused = refusal(sqs.change_message_visibility, **change, ReceiptHandle=old["ReceiptHandle"])
-    assert refused.code == "InvalidParameterValue"
-    sqs.delete_message(QueueUrl=queue, ReceiptHandle=old["ReceiptHandle"])
-    sqs.change_message_visibility(**change, ReceiptHandle=young["ReceiptHandle"])
-    assert [message["Body"] for message in receive(sqs, queue)] == ["young"]
+    rejected = rejection(
+        sqs.change_message_visibility, **change, ReceiptHandle=older["ReceiptHandle"]
+    )
+    assert rejected.code == "InvalidParameterValue"
+    sqs.delete_message(QueueUrl=queue, ReceiptHandle=older["ReceiptHandle"])
+    sqs.change_message_visibility(**change, ReceiptHandle=newer["ReceiptHandle"])
+    assert [message["Body"] for message in receive(sqs, queue)] == ["newer"]
     clock.advance(30)
     assert receive(sqs, queue) == []
 
 
-def test_two_clients_never_have_the_same_message(sqs: Sqs, queue: str) -> None:
+def test_receives_return_disjoint_messages(sqs: Sqs, queue: str) -> None:
     sqs.send_message_batch(
         QueueUrl=queue, Entries=[{"Id": str(n), "MessageBody": str(n)} for n in range(4)]
     )
@@ -226,7 +234,7 @@ def test_two_clients_never_have_the_same_message(sqs: Sqs, queue: str) -> None:
     assert shares == [["0", "1"], ["2", "3"], []]
 
 
-def test_a_batch_sends_what_it_can_and_says_what_it_cannot(sqs: Sqs, name: str) -> None:
+def test_batch_send_reports_successful_and_failed_entries(sqs: Sqs, name: str) -> None:
     attributes = {"MaximumMessageSize": "1024"}
     queue = sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
     answer = sqs.send_message_batch(
@@ -258,7 +266,9 @@ def test_a_batch_sends_what_it_can_and_says_what_it_cannot(sqs: Sqs, name: str) 
     }
 
 
-def test_a_batch_deletes_what_it_can(sqs: Sqs, queue: str, clock: SleepersClock) -> None:
+def test_batch_delete_reports_successful_and_failed_entries(
+    sqs: Sqs, queue: str, clock: AlarmCountingClock
+) -> None:
     entries = [{"Id": str(number), "MessageBody": str(number)} for number in range(10)]
     sqs.send_message_batch(QueueUrl=queue, Entries=entries)
     receipts = [message["ReceiptHandle"] for message in receive(sqs, queue)]
@@ -269,21 +279,23 @@ def test_a_batch_deletes_what_it_can(sqs: Sqs, queue: str, clock: SleepersClock)
             for number, receipt in enumerate(receipts)
         ],
     )
-    kept = [f"d{number}" for number in range(10) if number != 3]
-    assert [entry["Id"] for entry in answer["Successful"]] == kept
+    deleted = [f"d{number}" for number in range(10) if number != 3]
+    assert [entry["Id"] for entry in answer["Successful"]] == deleted
     assert answer["Failed"] == [
         {
             "Id": "d3",
             "SenderFault": True,
             "Code": "ReceiptHandleIsInvalid",
-            "Message": HANDLE_OF_NOBODY[2],
+            "Message": INVALID_HANDLE[2],
         }
     ]
     clock.advance(30)
     assert [message["Body"] for message in receive(sqs, queue)] == ["3"]
 
 
-def test_a_batch_changes_what_visibility_it_can(sqs: Sqs, queue: str) -> None:
+def test_batch_visibility_change_reports_successful_and_failed_entries(
+    sqs: Sqs, queue: str
+) -> None:
     entries = [{"Id": str(number), "MessageBody": str(number)} for number in range(4)]
     sqs.send_message_batch(QueueUrl=queue, Entries=entries)
     receipts = [message["ReceiptHandle"] for message in receive(sqs, queue)]
@@ -304,7 +316,7 @@ def test_a_batch_changes_what_visibility_it_can(sqs: Sqs, queue: str) -> None:
     assert [message["Body"] for message in receive(sqs, queue)] == ["0", "3"]
 
 
-BATCH_REFUSALS = [
+BATCH_REJECTIONS = [
     pytest.param(
         [], "EmptyBatchRequest", "There should be at least one {} in the request.", id="empty"
     ),
@@ -312,20 +324,20 @@ BATCH_REFUSALS = [
         [str(number) for number in range(11)],
         "TooManyEntriesInBatchRequest",
         "Maximum number of entries per request are 10. You have sent 11.",
-        id="eleven",
+        id="11 entries",
     ),
-    pytest.param(["a", "a"], "BatchEntryIdsNotDistinct", "Id a repeated.", id="twins"),
+    pytest.param(["a", "a"], "BatchEntryIdsNotDistinct", "Id a repeated.", id="duplicate id"),
     pytest.param(
         ["a b"],
         "InvalidBatchEntryId",
         "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It "
         "can be at most 80 letters long.",
-        id="id",
+        id="invalid id",
     ),
 ]
 
 
-@pytest.mark.parametrize(("ids", "code", "message"), BATCH_REFUSALS)
+@pytest.mark.parametrize(("ids", "code", "message"), BATCH_REJECTIONS)
 @pytest.mark.parametrize(
     ("action", "entry"),
     [
@@ -334,7 +346,7 @@ BATCH_REFUSALS = [
         ("change_message_visibility_batch", {"ReceiptHandle": "x", "VisibilityTimeout": 1}),
     ],
 )
-def test_a_batch_is_refused_as_a_whole(
+def test_invalid_batch_is_rejected_as_a_whole(
     sqs: Sqs,
     queue: str,
     action: str,
@@ -345,7 +357,7 @@ def test_a_batch_is_refused_as_a_whole(
 ) -> None:
     entry_name = f"{action.title().replace('_', '')}RequestEntry"
     entries = [{"Id": entry_id, **entry} for entry_id in ids]
-    assert refusal(getattr(sqs, action), QueueUrl=queue, Entries=entries) == (
+    assert rejection(getattr(sqs, action), QueueUrl=queue, Entries=entries) == (
         400,
         f"AWS.SimpleQueueService.{code}",
         message.format(entry_name),
@@ -359,39 +371,39 @@ def test_a_batch_is_refused_as_a_whole(
             {"MaxNumberOfMessages": 11},
             "Value 11 for parameter MaxNumberOfMessages is invalid. "
             "Reason: Must be between 1 and 10, if provided.",
-            id="messages",
+            id="number of messages",
         ),
         pytest.param(
             {"WaitTimeSeconds": 21},
             "Value 21 for parameter WaitTimeSeconds is invalid. "
             "Reason: Must be >= 0 and <= 20, if provided.",
-            id="wait",
+            id="wait time",
         ),
         pytest.param(
             {"VisibilityTimeout": -1},
             "Value -1 for parameter VisibilityTimeout is invalid. "
             "Reason: Must be >= 0 and <= 43200, if provided.",
-            id="visibility",
+            id="visibility timeout",
         ),
     ],
 )
-def test_a_receive_out_of_range_is_refused(
+def test_receive_parameter_out_of_range_is_rejected(
     sqs: Sqs, queue: str, parameters: dict[str, int], message: str
 ) -> None:
-    refused = refusal(sqs.receive_message, QueueUrl=queue, **parameters)
-    assert refused == (400, "InvalidParameterValue", message)
+    rejected = rejection(sqs.receive_message, QueueUrl=queue, **parameters)
+    assert rejected == (400, "InvalidParameterValue", message)
 
 
-def test_a_refused_message_is_not_sent(sqs: Sqs, queue: str) -> None:
+def test_rejected_message_is_not_sent(sqs: Sqs, queue: str) -> None:
     send = {"QueueUrl": queue, "MessageBody": "x"}
-    refused = [
-        refusal(sqs.send_message, **{**send, "MessageBody": ""}).message,
-        refusal(sqs.send_message, **{**send, "MessageBody": "\x00"}).code,
-        refusal(sqs.send_message, **send, DelaySeconds=-1).message,
-        refusal(sqs.send_message, **send, MessageGroupId="white space").code,
-        refusal(sqs.send_message, **send, MessageDeduplicationId="d").message,
+    rejected = [
+        rejection(sqs.send_message, **{**send, "MessageBody": ""}).message,
+        rejection(sqs.send_message, **{**send, "MessageBody": "\x00"}).code,
+        rejection(sqs.send_message, **send, DelaySeconds=-1).message,
+        rejection(sqs.send_message, **send, MessageGroupId="white space").code,
+        rejection(sqs.send_message, **send, MessageDeduplicationId="d").message,
     ]
-    assert refused == [
+    assert rejected == [
         "The request must contain the parameter MessageBody.",
         "InvalidMessageContents",
         (

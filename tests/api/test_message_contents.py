@@ -1,4 +1,4 @@
-"""What a message carries: bodies, attributes, digests and sizes, from one client to another."""
+"""Message contents: bodies, attributes, digests, and size limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.awsrequest import AWSRequest
 
-from tests.api.sqs_clients import Connect, Sqs, bodies, refusal
+from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
 
 MIB = 1_048_576
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
@@ -30,7 +30,7 @@ def md5(text: str) -> str:
 
 
 def md5_of(attributes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Digest message attributes by AWS's recipe: by name, each part after its length."""
+    """Return the MD5 of message attributes: sorted by name, each part after its length."""
     digest = hashlib.md5()
     for name in sorted(attributes):
         value = attributes[name]
@@ -44,7 +44,7 @@ def md5_of(attributes: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def receive_one(sqs: Sqs, queue: str, *names: str) -> dict[str, Any]:
-    """Receive the only message, and leave it where it is."""
+    """Receive the only message with visibility timeout 0."""
     (message,) = sqs.receive_message(
         QueueUrl=queue,
         VisibilityTimeout=0,
@@ -55,7 +55,7 @@ def receive_one(sqs: Sqs, queue: str, *names: str) -> dict[str, Any]:
     return found
 
 
-def test_the_recipe_here_is_the_recipe_of_aws() -> None:
+def test_reference_digest_matches_the_digests_of_aws() -> None:
     hello = {"Hello": {"DataType": "String", "StringValue": "World"}}
     blob = {"blob": {"DataType": "Binary", "BinaryValue": b"\x01\x02\x03"}}
     assert md5_of(hello) == "7db7fb1ba7f41366a8ea5eb18220b26d"
@@ -68,20 +68,22 @@ def test_the_recipe_here_is_the_recipe_of_aws() -> None:
         pytest.param("a\r\nb\rc\nd\te", id="line ends and tabs"),
         pytest.param("  leading and trailing \n", id="white space"),
         pytest.param("\"double\" 'single' &amp; <tag/> ]]> <!-- -->", id="markup"),
-        pytest.param("🎉 größer \u202e \u0085 \u2028 \U0010fffd\ud7ff\ue000", id="far characters"),
-        pytest.param("a+b%20c&d=e;f#g", id="escapes of forms"),
+        pytest.param(
+            "🎉 größer \u202e \u0085 \u2028 \U0010fffd\ud7ff\ue000", id="non-ASCII characters"
+        ),
+        pytest.param("a+b%20c&d=e;f#g", id="form escapes"),
         pytest.param('{"a":"\\u0041\\n"}', id="json"),
         pytest.param(" ", id="one space"),
     ],
 )
-def test_a_body_arrives_as_it_was_sent(sqs: Sqs, queue: str, body: str) -> None:
+def test_body_is_received_unchanged(sqs: Sqs, queue: str, body: str) -> None:
     sent = sqs.send_message(QueueUrl=queue, MessageBody=body)
     received = receive_one(sqs, queue)
     assert received["Body"] == body
     assert sent["MD5OfMessageBody"] == received["MD5OfBody"] == md5(body)
 
 
-def test_attributes_of_every_type_arrive_with_their_digest(sqs: Sqs, queue: str) -> None:
+def test_attributes_of_every_type_are_received_with_their_digest(sqs: Sqs, queue: str) -> None:
     sent = sqs.send_message(QueueUrl=queue, MessageBody="x", MessageAttributes=VALUES)
     received = receive_one(sqs, queue, "All")
     assert received["MessageAttributes"] == VALUES
@@ -89,7 +91,7 @@ def test_attributes_of_every_type_arrive_with_their_digest(sqs: Sqs, queue: str)
     assert received["MD5OfMessageAttributes"] == md5_of(VALUES)
 
 
-def test_entries_of_a_batch_have_their_own_attributes_and_digests(sqs: Sqs, queue: str) -> None:
+def test_each_batch_entry_has_its_own_attributes_and_digest(sqs: Sqs, queue: str) -> None:
     answer = sqs.send_message_batch(
         QueueUrl=queue,
         Entries=[
@@ -110,13 +112,13 @@ def test_entries_of_a_batch_have_their_own_attributes_and_digests(sqs: Sqs, queu
     [
         pytest.param(["All"], set(VALUES), id="All"),
         pytest.param([".*"], set(VALUES), id="dot star"),
-        pytest.param(["blob", "nothing", "a?"], {"blob"}, id="a name"),
-        pytest.param(["custom.*"], {"custom", "custom.number", "custom_blob"}, id="a prefix"),
+        pytest.param(["blob", "missing", "a?"], {"blob"}, id="name"),
+        pytest.param(["custom.*"], {"custom", "custom.number", "custom_blob"}, id="prefix"),
         pytest.param(["CUSTOM"], set(), id="another case"),
         pytest.param([], set(), id="none"),
     ],
 )
-def test_a_receive_shows_the_attributes_it_asks_for(
+def test_receive_returns_only_the_requested_attributes(
     sqs: Sqs, queue: str, wanted: list[str], names: set[str]
 ) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x", MessageAttributes=VALUES)
@@ -133,29 +135,31 @@ def test_a_receive_shows_the_attributes_it_asks_for(
             {"DataType": "Strange", "StringValue": "x"},
             "The type of message (user) attribute 'a' is invalid. You must use only the "
             "following supported type prefixes: Binary, Number, String.",
-            id="type",
+            id="unknown type",
         ),
         pytest.param(
             {"DataType": "Number", "StringValue": "one"},
             "Can't cast the value of message (user) attribute 'a' to a number.",
-            id="number",
+            id="not a number",
         ),
         pytest.param(
             {"DataType": "String", "StringValue": ""},
             "Message (user) attribute 'a' must contain a non-empty value of type 'String'.",
-            id="empty",
+            id="empty value",
         ),
     ],
 )
-def test_an_attribute_that_breaks_a_rule_is_refused(
+def test_invalid_message_attribute_is_rejected(
     sqs: Sqs, queue: str, attribute: dict[str, Any], message: str
 ) -> None:
-    assert refusal(
+    assert rejection(
         sqs.send_message, QueueUrl=queue, MessageBody="x", MessageAttributes={"a": attribute}
     ) == (400, "InvalidParameterValue", message)
 
 
-def test_the_trace_header_is_a_system_attribute(sqs: Sqs, queue: str) -> None:
+def test_trace_header_is_a_system_attribute_without_effect_on_the_digest(
+    sqs: Sqs, queue: str
+) -> None:
     system = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
     sent = sqs.send_message(QueueUrl=queue, MessageBody="x", MessageSystemAttributes=system)
     assert sent["MD5OfMessageSystemAttributes"] == md5_of(system)
@@ -166,15 +170,15 @@ def test_the_trace_header_is_a_system_attribute(sqs: Sqs, queue: str) -> None:
 @pytest.mark.parametrize(
     ("system", "expected"),
     [
-        pytest.param({}, "Root=1-from-the-request", id="the request's header"),
+        pytest.param({}, "Root=1-from-the-request", id="header of the request"),
         pytest.param(
             {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}},
             TRACE,
-            id="the message's own goes first",
+            id="attribute of the message",
         ),
     ],
 )
-def test_the_request_s_trace_header_becomes_the_message_s(
+def test_trace_header_of_the_request_is_the_default_of_the_message(
     traced_sqs: Sqs, queue: str, system: dict[str, Any], expected: str
 ) -> None:
     traced_sqs.send_message_batch(
@@ -186,7 +190,7 @@ def test_the_request_s_trace_header_becomes_the_message_s(
 
 @pytest.fixture
 def traced_sqs(connect: Connect) -> Sqs:
-    """Give a client whose requests carry a trace header of their own."""
+    """Return a client whose requests have a trace header."""
     sqs = connect(region="us-east-1", access_key="traced")
 
     def trace(request: AWSRequest, **_: object) -> None:
@@ -196,7 +200,7 @@ def traced_sqs(connect: Connect) -> Sqs:
     return sqs
 
 
-def test_a_group_on_a_standard_queue_is_told_and_locks_nothing(sqs: Sqs, queue: str) -> None:
+def test_group_id_on_standard_queue_is_returned_and_blocks_no_message(sqs: Sqs, queue: str) -> None:
     for body in ("1", "2"):
         sent = sqs.send_message(QueueUrl=queue, MessageBody=body, MessageGroupId="tenant!1")
         assert "SequenceNumber" not in sent
@@ -205,7 +209,7 @@ def test_a_group_on_a_standard_queue_is_told_and_locks_nothing(sqs: Sqs, queue: 
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["2"]
 
 
-def test_a_receive_shows_the_system_attributes_it_asks_for(sqs: Sqs, queue: str) -> None:
+def test_receive_returns_only_the_requested_system_attributes(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(
         QueueUrl=queue, AttributeNames=["ApproximateReceiveCount", "AWSTraceHeader"]
@@ -214,7 +218,7 @@ def test_a_receive_shows_the_system_attributes_it_asks_for(sqs: Sqs, queue: str)
 
 
 @pytest.mark.parametrize("protocol", ["json"], indirect=True)
-def test_of_two_lists_of_system_attributes_the_newer_name_counts(sqs: Sqs, queue: str) -> None:
+def test_message_system_attribute_names_overrides_attribute_names(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(
         QueueUrl=queue, AttributeNames=["All"], MessageSystemAttributeNames=["SenderId"]
@@ -230,37 +234,37 @@ def test_of_two_lists_of_system_attributes_the_newer_name_counts(sqs: Sqs, queue
         pytest.param("\n" * MIB, id="escaped"),
     ],
 )
-def test_a_message_of_one_mebibyte_is_taken_and_one_byte_more_refused(
+def test_message_of_one_mebibyte_is_accepted_and_one_byte_more_is_rejected(
     sqs: Sqs, queue: str, body: str
 ) -> None:
     assert len(body.encode()) == MIB
     sqs.send_message(QueueUrl=queue, MessageBody=body)
     assert receive_one(sqs, queue)["Body"] == body
-    assert refusal(sqs.send_message, QueueUrl=queue, MessageBody=body + "x") == (
+    assert rejection(sqs.send_message, QueueUrl=queue, MessageBody=body + "x") == (
         400,
         "InvalidParameterValue",
         "One or more parameters are invalid. Reason: Message must be shorter than 1048576 bytes.",
     )
 
 
-def test_attributes_count_towards_the_size(sqs: Sqs, queue: str) -> None:
+def test_message_attributes_count_towards_the_size(sqs: Sqs, queue: str) -> None:
     attributes = {"four": {"DataType": "Binary", "BinaryValue": b"0123456789"}}
-    room = MIB - len("four") - len("Binary") - 10
-    sqs.send_message(QueueUrl=queue, MessageBody="x" * room, MessageAttributes=attributes)
-    refused = refusal(
+    largest = MIB - len("four") - len("Binary") - 10
+    sqs.send_message(QueueUrl=queue, MessageBody="x" * largest, MessageAttributes=attributes)
+    rejected = rejection(
         sqs.send_message,
         QueueUrl=queue,
-        MessageBody="x" * (room + 1),
+        MessageBody="x" * (largest + 1),
         MessageAttributes=attributes,
     )
-    assert refused.code == "InvalidParameterValue"
+    assert rejected.code == "InvalidParameterValue"
 
 
-def test_a_batch_holds_one_mebibyte_together(sqs: Sqs, queue: str) -> None:
+def test_batch_is_limited_to_one_mebibyte_in_total(sqs: Sqs, queue: str) -> None:
     half = "x" * (MIB // 2)
     entries = [{"Id": "a", "MessageBody": half}, {"Id": "b", "MessageBody": half}]
     assert len(sqs.send_message_batch(QueueUrl=queue, Entries=entries)["Successful"]) == 2
-    assert refusal(
+    assert rejection(
         sqs.send_message_batch,
         QueueUrl=queue,
         Entries=[*entries, {"Id": "c", "MessageBody": "x"}],

@@ -1,7 +1,7 @@
-"""Work on message move tasks that goes wrong: what is tried again, how long, and what is given up.
+"""Failures of message move tasks: retries, their delays, and when a task fails.
 
-The database's faults are the database's own: a trigger that refuses a step, a table that is gone
-for a while.
+The failures come from the database: a trigger that rejects a step, and a table that is missing for
+a while.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ from storage.queue_settings import QueueSettings, Redrive
 from storage.queues import STANDARD
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.stage import ACCOUNT, REGION, Stage, named, turn
-from tests.looks import looks
+from tests.engine.queue_client import ACCOUNT, REGION, QueueClient, queue_name, run_event_loop
+from tests.waiting import poll_until_timeout
 
-HOURS_S = 3_600
+HOUR_SECONDS = 3_600
 TASK = "task"
 
-Happened: TypeAlias = Callable[[Task], bool]
+Condition: TypeAlias = Callable[[Task], bool]
 
 
-class SleepsClock(ManualClock):
-    """A clock that notes for how long somebody wants to sleep by it."""
+class AlarmRecordingClock(ManualClock):
+    """A manual clock that records the duration of each alarm."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sleeps_s: list[float] = []
+        self.delays_s: list[float] = []
 
     def call_at(self, when_ms: int, callback: Callable[[], None], /) -> Callable[[], None]:
-        self.sleeps_s.append((when_ms - self.now_ms()) / 1000)
+        self.delays_s.append((when_ms - self.now_ms()) / 1000)
         return super().call_at(when_ms, callback)
 
 
-class Work:
-    """A task that moves three messages from a queue to another, and the runner that does it."""
+class MoveTask:
+    """A task that moves three messages to another queue, and its runner."""
 
-    def __init__(self, stage: Stage, clock: SleepsClock) -> None:
-        self.stage = stage
+    def __init__(self, client: QueueClient, clock: AlarmRecordingClock) -> None:
+        self.client = client
         self.clock = clock
-        self.runner = MoveTaskRunner(stage.database, clock)
+        self.runner = MoveTaskRunner(client.database, clock)
 
     @property
     def database(self) -> Database:
-        return self.stage.database
+        return self.client.database
 
     @classmethod
-    async def prepare(cls, url: str) -> Work:
-        clock = SleepsClock()
-        stage = await Stage.open(url, clock)
-        await stage.beside("home")
+    async def prepare(cls, url: str) -> MoveTask:
+        clock = AlarmRecordingClock()
+        client = await QueueClient.open(url, clock)
+        await client.another_queue("destination")
         for body in "abc":
-            await stage.send(body)
-        return cls(stage, clock)
+            await client.send(body)
+        return cls(client, clock)
 
-    async def begin(self, per_second: int | None) -> None:
-        home = named("home")
-        queue = self.stage.queue
-        await self.database.write(move_tasks.start, TASK, queue, home, per_second, 3)
+    async def start(self, per_second: int | None) -> None:
+        destination = queue_name("destination")
+        queue = self.client.queue
+        await self.database.write(move_tasks.start, TASK, queue, destination, per_second, 3)
         self.runner.run_task(TASK, per_second, self.clock.now_ms())
 
     async def execute(self, *statements: str) -> None:
@@ -85,27 +85,27 @@ class Work:
         assert found is not None
         return found
 
-    async def until(self, happened: Happened) -> Task:
-        for _ in looks():
+    async def wait_until(self, is_reached: Condition) -> Task:
+        for _ in poll_until_timeout():
             task = await self.task()
-            if happened(task):
+            if is_reached(task):
                 return task
-        raise AssertionError(f"it does not come about: {task}, {self.clock.sleeps_s}")
+        raise AssertionError(f"the condition is not reached: {task}, {self.clock.delays_s}")
 
-    async def sleeps(self, count: int) -> list[float]:
-        """Wait until the runner has gone to sleep so many times, and tell for how long each."""
-        for _ in looks():
-            if len(self.clock.sleeps_s) >= count:
+    async def wait_for_delays(self, count: int) -> list[float]:
+        """Wait until the runner has set `count` alarms; return all delays in seconds."""
+        for _ in poll_until_timeout():
+            if len(self.clock.delays_s) >= count:
                 break
             await self.database.ping()
-        return self.clock.sleeps_s
+        return self.clock.delays_s
 
-    async def wake(self) -> None:
-        """Let the runner sleep no longer than it wants to."""
-        slept = len(self.clock.sleeps_s)
-        self.clock.advance(self.clock.sleeps_s[-1])
-        for _ in looks():
-            if len(self.clock.sleeps_s) > slept or await self.has_ended():
+    async def end_delay(self) -> None:
+        """Advance the clock to the alarm of the runner, and wait for its next alarm or the end."""
+        alarms = len(self.clock.delays_s)
+        self.clock.advance(self.clock.delays_s[-1])
+        for _ in poll_until_timeout():
+            if len(self.clock.delays_s) > alarms or await self.has_ended():
                 return
 
     async def has_ended(self) -> bool:
@@ -113,142 +113,144 @@ class Work:
 
 
 @pytest_asyncio.fixture
-async def work(sqlite: str) -> AsyncIterator[Work]:
-    work = await Work.prepare(sqlite)
-    yield work
-    await work.runner.stop()
-    await work.database.close()
+async def move_task(sqlite: str) -> AsyncIterator[MoveTask]:
+    move_task = await MoveTask.prepare(sqlite)
+    yield move_task
+    await move_task.runner.stop()
+    await move_task.database.close()
 
 
-async def test_an_account_has_a_hundred_active_tasks_at_most(work: Work) -> None:
-    moves = MoveTasks(work.database, work.clock)
+async def test_account_has_at_most_100_active_tasks(move_task: MoveTask) -> None:
+    moves = MoveTasks(move_task.database, move_task.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
-    settings = QueueSettings(60_000, Redrive(named("dead"), 1))
-    await work.stage.beside("dead")
+    settings = QueueSettings(60_000, Redrive(queue_name("dead"), 1))
+    await move_task.client.another_queue("dead")
     for number in range(100):
         key = (ACCOUNT, REGION, f"source-{number}")
-        source = await work.database.write(queues.create, *key, STANDARD, {}, {}, settings)
-        await work.database.write(move_tasks.start, str(number), source, None, None, 0)
-    with pytest.raises(OverLimit) as refused:
+        source = await move_task.database.write(queues.create, *key, STANDARD, {}, {}, settings)
+        await move_task.database.write(move_tasks.start, str(number), source, None, None, 0)
+    with pytest.raises(OverLimit) as rejected:
         await moves.start_message_move_task(context, dead)
-    assert refused.value.message == (
+    assert rejected.value.message == (
         "There are already 100 tasks running. Only 100 active tasks are allowed for an account at "
         "a given time."
     )
-    await work.database.write(move_tasks.end, "0", move_tasks.COMPLETED)
+    await move_task.database.write(move_tasks.end, "0", move_tasks.COMPLETED)
     await moves.start_message_move_task(context, dead)
 
 
-REFUSE = (
-    "CREATE TRIGGER refuse BEFORE UPDATE OF moved ON move_tasks "
-    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+REJECT_STEP = (
+    "CREATE TRIGGER reject BEFORE UPDATE OF moved ON move_tasks "
+    "BEGIN SELECT RAISE(ABORT, 'rejected'); END"
 )
-LOSE, FIND = (
+HIDE_TABLE, RESTORE_TABLE = (
     f"ALTER TABLE {name} RENAME TO {other}"
-    for name, other in (("backlogs", "lost"), ("lost", "backlogs"))
+    for name, other in (("backlogs", "renamed"), ("renamed", "backlogs"))
 )
 
 
-async def test_a_task_that_is_taken_up_twice_is_worked_on_once(work: Work) -> None:
-    await work.begin(1)
-    work.runner.start()
-    await work.sleeps(1)
-    await turn()
-    await work.execute()  # behind whatever step was on its way
-    assert (await work.task()).moved == 1
-    assert work.clock.sleeps_s == [1]
+async def test_task_started_twice_by_the_runner_runs_once(move_task: MoveTask) -> None:
+    await move_task.start(1)
+    move_task.runner.start()
+    await move_task.wait_for_delays(1)
+    await run_event_loop()
+    await move_task.execute()  # runs after any step that is already queued
+    assert (await move_task.task()).moved == 1
+    assert move_task.clock.delays_s == [1]
 
 
-async def test_a_task_that_has_ended_can_be_followed_by_another_of_the_same_queue(
-    work: Work,
+async def test_queue_can_have_a_second_task_after_the_first_completes(
+    move_task: MoveTask,
 ) -> None:
-    await work.begin(None)
-    await work.until(lambda task: task.status == move_tasks.COMPLETED)
-    await work.stage.send("d")
-    arguments = (work.stage.queue, named("home"), None, 1)
-    await work.database.write(move_tasks.start, "second", *arguments)
-    work.runner.start()
-    for _ in looks():
-        found = await work.database.read(move_tasks.find, "second")
+    await move_task.start(None)
+    await move_task.wait_until(lambda task: task.status == move_tasks.COMPLETED)
+    await move_task.client.send("d")
+    arguments = (move_task.client.queue, queue_name("destination"), None, 1)
+    await move_task.database.write(move_tasks.start, "second", *arguments)
+    move_task.runner.start()
+    for _ in poll_until_timeout():
+        found = await move_task.database.read(move_tasks.find, "second")
         if found is not None and found.status == move_tasks.COMPLETED:
             return
-    raise AssertionError(f"it does not end: {found}")
+    raise AssertionError(f"the task does not end: {found}")
 
 
-async def test_a_step_that_fails_is_tried_again_later_and_later_and_then_given_up(
-    work: Work, caplog: pytest.LogCaptureFixture
+async def test_failing_step_is_retried_with_growing_delay_and_then_fails_the_task(
+    move_task: MoveTask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await work.execute(REFUSE)
-    await work.begin(None)
+    await move_task.execute(REJECT_STEP)
+    await move_task.start(None)
     for _ in range(5):
-        await work.sleeps(1)
-        await work.wake()
-    task = await work.until(lambda task: task.status == move_tasks.FAILED)
+        await move_task.wait_for_delays(1)
+        await move_task.end_delay()
+    task = await move_task.wait_until(lambda task: task.status == move_tasks.FAILED)
     assert (task.failure, task.moved) == ("InternalFailure", 0)
-    assert work.clock.sleeps_s == [1, 2, 4, 8, 16]
-    assert await work.stage.counts() == (3, 0, 0)
-    assert "refused" in caplog.text
-    await work.execute("DROP TRIGGER refuse")
-    queue = work.stage.queue
-    await work.database.write(move_tasks.start, "another", queue, None, None, 3)
+    assert move_task.clock.delays_s == [1, 2, 4, 8, 16]
+    assert await move_task.client.counts() == (3, 0, 0)
+    assert "rejected" in caplog.text
+    await move_task.execute("DROP TRIGGER reject")
+    queue = move_task.client.queue
+    await move_task.database.write(move_tasks.start, "another", queue, None, None, 3)
 
 
-async def test_a_step_that_succeeds_forgets_the_failures_before_it(work: Work) -> None:
-    await work.execute(REFUSE)
-    await work.begin(1)
-    await work.sleeps(1)
-    await work.wake()
-    assert await work.sleeps(2) == [1, 2]
-    await work.execute("DROP TRIGGER refuse")
-    await work.wake()
-    await work.until(lambda task: task.moved == 1)
-    assert await work.sleeps(3) == [1, 2, 1]
-    await work.execute(REFUSE)
-    await work.wake()
-    assert await work.sleeps(4) == [1, 2, 1, 1]
+async def test_successful_step_resets_the_retry_delay(move_task: MoveTask) -> None:
+    await move_task.execute(REJECT_STEP)
+    await move_task.start(1)
+    await move_task.wait_for_delays(1)
+    await move_task.end_delay()
+    assert await move_task.wait_for_delays(2) == [1, 2]
+    await move_task.execute("DROP TRIGGER reject")
+    await move_task.end_delay()
+    await move_task.wait_until(lambda task: task.moved == 1)
+    assert await move_task.wait_for_delays(3) == [1, 2, 1]
+    await move_task.execute(REJECT_STEP)
+    await move_task.end_delay()
+    assert await move_task.wait_for_delays(4) == [1, 2, 1, 1]
 
 
-async def test_a_task_waits_for_a_database_that_does_not_answer_however_often(work: Work) -> None:
-    await work.execute(LOSE)
-    await work.begin(None)
+async def test_task_retries_without_limit_while_the_database_is_unusable(
+    move_task: MoveTask,
+) -> None:
+    await move_task.execute(HIDE_TABLE)
+    await move_task.start(None)
     for count in range(1, 10):
-        await work.sleeps(count)
-        await work.wake()
-    assert (await work.sleeps(10)) == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
-    assert (await work.task()).status == move_tasks.RUNNING
-    await work.execute(FIND)
-    await work.wake()
-    task = await work.until(lambda task: task.status == move_tasks.COMPLETED)
+        await move_task.wait_for_delays(count)
+        await move_task.end_delay()
+    assert (await move_task.wait_for_delays(10)) == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60]
+    assert (await move_task.task()).status == move_tasks.RUNNING
+    await move_task.execute(RESTORE_TABLE)
+    await move_task.end_delay()
+    task = await move_task.wait_until(lambda task: task.status == move_tasks.COMPLETED)
     assert task.moved == 3
 
 
 @pytest.mark.parametrize(
     ("hours", "status", "failure"),
     [
-        pytest.param(35.999, "RUNNING", None, id="before"),
-        pytest.param(36, "FAILED", "TaskTimedOut", id="then"),
+        pytest.param(35.999, "RUNNING", None, id="before 36 hours"),
+        pytest.param(36, "FAILED", "TaskTimedOut", id="at 36 hours"),
     ],
 )
-async def test_a_task_ends_after_36_hours(
-    work: Work, hours: float, status: str, failure: str | None
+async def test_task_times_out_after_36_hours(
+    move_task: MoveTask, hours: float, status: str, failure: str | None
 ) -> None:
-    await work.begin(1)
-    await work.sleeps(1)
-    work.clock.advance(hours * HOURS_S)
+    await move_task.start(1)
+    await move_task.wait_for_delays(1)
+    move_task.clock.advance(hours * HOUR_SECONDS)
     if failure is None:
-        await work.sleeps(2)
+        await move_task.wait_for_delays(2)
     else:
-        await work.until(lambda task: task.status != move_tasks.RUNNING)
-    task = await work.task()
+        await move_task.wait_until(lambda task: task.status != move_tasks.RUNNING)
+    task = await move_task.task()
     assert (task.status, task.failure) == (status, failure)
 
 
-async def test_a_task_s_hours_pass_while_no_server_runs(work: Work) -> None:
-    await work.begin(1)
-    await work.sleeps(1)
-    await work.runner.stop()
-    work.clock.advance(36 * HOURS_S)
-    work.runner.start()
-    task = await work.until(lambda task: task.status == move_tasks.FAILED)
+async def test_task_timeout_includes_time_without_a_running_server(move_task: MoveTask) -> None:
+    await move_task.start(1)
+    await move_task.wait_for_delays(1)
+    await move_task.runner.stop()
+    move_task.clock.advance(36 * HOUR_SECONDS)
+    move_task.runner.start()
+    task = await move_task.wait_until(lambda task: task.status == move_tasks.FAILED)
     assert (task.failure, task.moved) == ("TaskTimedOut", 1)

@@ -1,4 +1,4 @@
-"""Message move tasks: what they move and how quickly, and what is told of them."""
+"""Message move tasks: moved messages, lists of tasks, failures, rates and restarts."""
 
 from __future__ import annotations
 
@@ -11,57 +11,57 @@ from typing import Any
 import pytest
 
 from tests.api.dead_letters import COLOUR, TRACE, arn_of, create, redrive
-from tests.api.live_server import LiveServer, SleepersClock, config
-from tests.api.sqs_clients import Clients, Sqs, bodies, receive, refusal
-from tests.looks import looks
+from tests.api.live_server import AlarmCountingClock, LiveServer, config
+from tests.api.sqs_clients import Clients, Sqs, bodies, receive, rejection
+from tests.waiting import poll_until_timeout
 
 
 @pytest.fixture
 def other(sqs: Sqs, name: str) -> str:
-    """Give a queue to which messages may be moved."""
+    """Create a queue that is no source, and return its URL."""
     return create(sqs, f"{name}-other")
 
 
-def bury(sqs: Sqs, source: str, *texts: str, **parameters: object) -> None:
-    """Let messages go from a source to its dead-letter queue."""
+def dead_letter(sqs: Sqs, source: str, *texts: str, **parameters: object) -> None:
+    """Send messages to a source, and move them to its dead-letter queue."""
     for text in texts:
         sqs.send_message(QueueUrl=source, MessageBody=text, **parameters)
         for _ in range(2):
             receive(sqs, source, VisibilityTimeout=0)
 
 
-def start(sqs: Sqs, dead: str, **parameters: object) -> str:
+def start_task(sqs: Sqs, dead: str, **parameters: object) -> str:
     handle: str = sqs.start_message_move_task(SourceArn=arn_of(dead), **parameters)["TaskHandle"]
     return handle
 
 
-def tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]]:
+def list_tasks(sqs: Sqs, dead: str, **parameters: object) -> list[dict[str, Any]]:
     answer = sqs.list_message_move_tasks(SourceArn=arn_of(dead), **parameters)
     found: list[dict[str, Any]] = answer.get("Results", [])
     return found
 
 
-def ended(sqs: Sqs, dead: str) -> dict[str, Any]:
-    """Wait until the latest task has ended, and give what is told of it."""
-    for _ in looks():
-        (task,) = tasks(sqs, dead)
+def wait_until_ended(sqs: Sqs, dead: str) -> dict[str, Any]:
+    """Wait until the only listed task ends, and return it."""
+    for _ in poll_until_timeout():
+        (task,) = list_tasks(sqs, dead)
         if task["Status"] not in {"RUNNING", "CANCELLING"}:
             return task
-    raise AssertionError(f"it does not end: {task}")
+    raise AssertionError(f"the task does not end: {task}")
 
 
-# What is moved, and where to
+# Moved messages
 
 
-def test_messages_go_back_to_the_queues_they_came_from(
-    sqs: Sqs, name: str, dead: str, clock: SleepersClock
+def test_messages_move_back_to_their_source_queues(
+    sqs: Sqs, name: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     sources = [create(sqs, f"{name}-{number}", redrive(dead)) for number in range(2)]
     for number, source in enumerate(sources):
-        bury(sqs, source, f"{number}-a", f"{number}-b")
+        dead_letter(sqs, source, f"{number}-a", f"{number}-b")
     clock.advance(5)
-    start(sqs, dead)
-    task = ended(sqs, dead)
+    start_task(sqs, dead)
+    task = wait_until_ended(sqs, dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 4)
     for number, source in enumerate(sources):
         received = [message["Body"] for message in receive(sqs, source)]
@@ -69,11 +69,11 @@ def test_messages_go_back_to_the_queues_they_came_from(
     assert receive(sqs, dead) == []
 
 
-def test_a_moved_message_is_a_new_one_with_the_old_content(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_moved_message_is_a_new_message_with_the_same_content(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
     system = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
-    bury(
+    dead_letter(
         sqs,
         source,
         "x",
@@ -83,8 +83,8 @@ def test_a_moved_message_is_a_new_one_with_the_old_content(
     )
     (old,) = receive(sqs, dead, VisibilityTimeout=0)
     clock.advance(5)
-    start(sqs, dead)
-    assert ended(sqs, dead)["Status"] == "COMPLETED"
+    start_task(sqs, dead)
+    assert wait_until_ended(sqs, dead)["Status"] == "COMPLETED"
     (new,) = receive(sqs, source)
     assert new["MessageId"] != old["MessageId"]
     for member in ("Body", "MD5OfBody", "MessageAttributes", "MD5OfMessageAttributes"):
@@ -100,58 +100,63 @@ def test_a_moved_message_is_a_new_one_with_the_old_content(
     }
 
 
-def test_every_moved_message_has_an_id_of_its_own(sqs: Sqs, source: str, dead: str) -> None:
-    bury(sqs, source, "1", "2", "3")
-    start(sqs, dead)
-    ended(sqs, dead)
+def test_each_moved_message_has_its_own_message_id(sqs: Sqs, source: str, dead: str) -> None:
+    dead_letter(sqs, source, "1", "2", "3")
+    start_task(sqs, dead)
+    wait_until_ended(sqs, dead)
     assert len({message["MessageId"] for message in receive(sqs, source)}) == 3
 
 
-def test_messages_may_be_moved_to_another_queue(
+def test_task_with_destination_moves_messages_to_it(
     sqs: Sqs, source: str, dead: str, other: str
 ) -> None:
-    bury(sqs, source, "x")
-    sqs.send_message(QueueUrl=dead, MessageBody="never dead")
-    start(sqs, dead, DestinationArn=arn_of(other))
-    task = ended(sqs, dead)
+    dead_letter(sqs, source, "x")
+    sqs.send_message(QueueUrl=dead, MessageBody="sent to the dead-letter queue")
+    start_task(sqs, dead, DestinationArn=arn_of(other))
+    task = wait_until_ended(sqs, dead)
     assert task["Status"] == "COMPLETED"
     assert task["DestinationArn"] == arn_of(other)
-    assert sorted(message["Body"] for message in receive(sqs, other)) == ["never dead", "x"]
+    assert sorted(message["Body"] for message in receive(sqs, other)) == [
+        "sent to the dead-letter queue",
+        "x",
+    ]
 
 
-def test_what_cannot_be_received_is_not_moved(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_messages_in_flight_are_not_moved(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
-    bury(sqs, source, "1", "2")
+    dead_letter(sqs, source, "1", "2")
     assert bodies(sqs.receive_message(QueueUrl=dead)) == ["1"]
-    start(sqs, dead)
-    task = ended(sqs, dead)
+    start_task(sqs, dead)
+    task = wait_until_ended(sqs, dead)
     assert task["ApproximateNumberOfMessagesToMove"] == 1
     assert [message["Body"] for message in receive(sqs, source)] == ["2"]
     clock.advance(30)
     assert [message["Body"] for message in receive(sqs, dead)] == ["1"]
 
 
-def test_messages_of_a_fifo_queue_go_back_in_their_groups(sqs: Sqs, name: str) -> None:
+def test_fifo_messages_move_back_with_their_groups_and_deduplication_ids(
+    sqs: Sqs, name: str
+) -> None:
     dead = create(sqs, f"{name}-dead.fifo")
     source = create(sqs, f"{name}.fifo", redrive(dead))
     for body in ("1", "2"):
-        bury(sqs, source, body, MessageGroupId="g", MessageDeduplicationId=body)
-    start(sqs, dead)
-    task = ended(sqs, dead)
+        dead_letter(sqs, source, body, MessageGroupId="g", MessageDeduplicationId=body)
+    start_task(sqs, dead)
+    task = wait_until_ended(sqs, dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 2)
     received = receive(sqs, source)
     assert [message["Body"] for message in received] == ["1", "2"]
     assert {message["Attributes"]["MessageGroupId"] for message in received} == {"g"}
-    known_by = [message["Attributes"]["MessageDeduplicationId"] for message in received]
-    assert known_by == ["1", "2"]
+    deduplication_ids = [message["Attributes"]["MessageDeduplicationId"] for message in received]
+    assert deduplication_ids == ["1", "2"]
     assert receive(sqs, dead) == []
 
 
-def test_a_queue_s_counts_follow_what_is_moved(sqs: Sqs, source: str, dead: str) -> None:
-    bury(sqs, source, "1", "2", "3")
-    start(sqs, dead)
-    ended(sqs, dead)
+def test_counts_follow_moved_messages(sqs: Sqs, source: str, dead: str) -> None:
+    dead_letter(sqs, source, "1", "2", "3")
+    start_task(sqs, dead)
+    wait_until_ended(sqs, dead)
     wanted = "ApproximateNumberOfMessages"
     counts = [
         sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[wanted])["Attributes"][wanted]
@@ -160,21 +165,21 @@ def test_a_queue_s_counts_follow_what_is_moved(sqs: Sqs, source: str, dead: str)
     assert counts == ["3", "0"]
 
 
-# What is told
+# Lists of tasks
 
 
-def test_a_task_handle_says_which_task_and_whose(sqs: Sqs, source: str, dead: str) -> None:
-    said = json.loads(base64.b64decode(start(sqs, dead)))
-    assert said.pop("sourceArn") == arn_of(dead)
-    assert list(said) == ["taskId"]
+def test_task_handle_encodes_task_id_and_source_arn(sqs: Sqs, source: str, dead: str) -> None:
+    content = json.loads(base64.b64decode(start_task(sqs, dead)))
+    assert content.pop("sourceArn") == arn_of(dead)
+    assert list(content) == ["taskId"]
 
 
-def test_a_finished_task_is_told_without_handle_and_what_was_not_given(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_completed_task_is_listed_without_handle_and_unset_parameters(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
-    bury(sqs, source, "x")
-    start(sqs, dead)
-    assert ended(sqs, dead) == {
+    dead_letter(sqs, source, "x")
+    start_task(sqs, dead)
+    assert wait_until_ended(sqs, dead) == {
         "Status": "COMPLETED",
         "SourceArn": arn_of(dead),
         "ApproximateNumberOfMessagesMoved": 1,
@@ -183,64 +188,62 @@ def test_a_finished_task_is_told_without_handle_and_what_was_not_given(
     }
 
 
-def test_of_a_queue_s_tasks_the_ten_latest_are_kept_newest_first(
-    sqs: Sqs, source: str, dead: str, clock: SleepersClock
+def test_ten_latest_tasks_of_a_queue_are_listed_newest_first(
+    sqs: Sqs, source: str, dead: str, clock: AlarmCountingClock
 ) -> None:
-    assert tasks(sqs, dead) == []
+    assert list_tasks(sqs, dead) == []
     started = []
     for _ in range(12):
         clock.advance(1)
-        start(sqs, dead)
-        started.append(ended(sqs, dead)["StartedTimestamp"])
-    told = [task["StartedTimestamp"] for task in tasks(sqs, dead, MaxResults=10)]
-    assert told == started[:1:-1]
-    assert [task["StartedTimestamp"] for task in tasks(sqs, dead)] == started[-1:]
+        start_task(sqs, dead)
+        started.append(wait_until_ended(sqs, dead)["StartedTimestamp"])
+    listed = [task["StartedTimestamp"] for task in list_tasks(sqs, dead, MaxResults=10)]
+    assert listed == started[:1:-1]
+    assert [task["StartedTimestamp"] for task in list_tasks(sqs, dead)] == started[-1:]
 
 
 @pytest.mark.parametrize("task_id", ["", "\x00", "\ud800", "é", "x" * 10_000], ids=ascii)
-def test_a_handle_may_name_any_task_but_none_that_is_not_there(
-    sqs: Sqs, queue: str, task_id: str
-) -> None:
-    said = json.dumps({"taskId": task_id, "sourceArn": arn_of(queue)}, ensure_ascii=False)
-    handle = base64.b64encode(said.encode(errors="surrogatepass")).decode()
-    assert 400 <= refusal(sqs.cancel_message_move_task, TaskHandle=handle).status < 500
+def test_handle_of_an_unknown_task_is_rejected(sqs: Sqs, queue: str, task_id: str) -> None:
+    content = json.dumps({"taskId": task_id, "sourceArn": arn_of(queue)}, ensure_ascii=False)
+    handle = base64.b64encode(content.encode(errors="surrogatepass")).decode()
+    assert 400 <= rejection(sqs.cancel_message_move_task, TaskHandle=handle).status < 500
 
 
 # Failures
 
 
-def test_a_task_fails_whose_message_does_not_say_where_it_came_from(
-    sqs: Sqs, source: str, dead: str
-) -> None:
-    sqs.send_message(QueueUrl=dead, MessageBody="never dead")
-    start(sqs, dead)
-    task = ended(sqs, dead)
+def test_task_fails_at_a_message_without_a_source_queue(sqs: Sqs, source: str, dead: str) -> None:
+    sqs.send_message(QueueUrl=dead, MessageBody="sent to the dead-letter queue")
+    start_task(sqs, dead)
+    task = wait_until_ended(sqs, dead)
     assert (task["Status"], task["FailureReason"]) == ("FAILED", "CouldNotDetermineMessageSource")
-    assert [message["Body"] for message in receive(sqs, dead)] == ["never dead"]
+    assert [message["Body"] for message in receive(sqs, dead)] == ["sent to the dead-letter queue"]
 
 
-def test_a_task_fails_whose_source_is_gone(sqs: Sqs, name: str, source: str, dead: str) -> None:
+def test_task_fails_if_the_source_queue_of_its_messages_is_deleted(
+    sqs: Sqs, name: str, source: str, dead: str
+) -> None:
     create(sqs, f"{name}-second", redrive(dead))
-    bury(sqs, source, "x")
+    dead_letter(sqs, source, "x")
     sqs.delete_queue(QueueUrl=source)
-    start(sqs, dead)
-    task = ended(sqs, dead)
+    start_task(sqs, dead)
+    task = wait_until_ended(sqs, dead)
     expected = ("FAILED", "AWS.SimpleQueueService.NonExistentQueue")
     assert (task["Status"], task["FailureReason"]) == expected
     assert [message["Body"] for message in receive(sqs, dead)] == ["x"]
 
 
-# Rates, and what happens meanwhile
+# Rates, and events while a task runs
 
 
-class Stage:
-    """A server of the test's own, on which nobody else's tasks wait for the clock."""
+class TaskServer:
+    """A server whose clock is used by one move task only, with a source and a dead-letter queue."""
 
     def __init__(self, database: str, protocol: str, clients: Clients) -> None:
-        self.clock = SleepersClock()
+        self.clock = AlarmCountingClock()
         self._settings = config(database)
         self._clients, self._protocol = clients, protocol
-        self._begin()
+        self._start()
         self.dead = create(self.sqs, "dead")
         self.source = create(self.sqs, "source", redrive(self.dead))
 
@@ -249,118 +252,126 @@ class Stage:
 
     def restart(self) -> None:
         self.server.close()
-        self._begin()
+        self._start()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         self.server = LiveServer(self._settings, self.clock)
         self.sqs = self._clients.get(self._protocol, self.server.url, "test", "us-east-1")
 
-    def moved(self) -> int:
-        """Wait until the task sleeps, and tell how many messages it has moved."""
-        self.clock.wait_for_sleepers(1)
-        (task,) = tasks(self.sqs, self.dead)
+    def moved_count(self) -> int:
+        """Wait until the task waits for its next step; return the number of moved messages."""
+        self.clock.wait_for_alarms(1)
+        (task,) = list_tasks(self.sqs, self.dead)
         assert task["ApproximateNumberOfMessagesToMove"] == 5
         count: int = task["ApproximateNumberOfMessagesMoved"]
         return count
 
-    def begin(self, per_second: int, **parameters: object) -> str:
-        """Begin to move five messages, so many a second, and wait for the first step."""
-        bury(self.sqs, self.source, *"12345")
-        handle = start(self.sqs, self.dead, MaxNumberOfMessagesPerSecond=per_second, **parameters)
-        assert self.moved() == per_second
+    def start_task_at(self, per_second: int, **parameters: object) -> str:
+        """Start a task with 5 messages, wait for its first step, and return its handle."""
+        dead_letter(self.sqs, self.source, *"12345")
+        handle = start_task(
+            self.sqs, self.dead, MaxNumberOfMessagesPerSecond=per_second, **parameters
+        )
+        assert self.moved_count() == per_second
         return handle
 
 
 @pytest.fixture
-def stage(own_database: str, protocol: str, clients: Clients) -> Iterator[Stage]:
-    with contextlib.closing(Stage(own_database, protocol, clients)) as stage:
-        yield stage
+def task_server(own_database: str, protocol: str, clients: Clients) -> Iterator[TaskServer]:
+    with contextlib.closing(TaskServer(own_database, protocol, clients)) as task_server:
+        yield task_server
 
 
-def test_a_task_moves_as_many_a_second_as_it_may(stage: Stage) -> None:
-    handle = stage.begin(2)
-    started_ms = stage.clock.now_ms()
-    assert tasks(stage.sqs, stage.dead) == [
+def test_task_moves_at_most_its_rate_per_second(task_server: TaskServer) -> None:
+    handle = task_server.start_task_at(2)
+    started_ms = task_server.clock.now_ms()
+    assert list_tasks(task_server.sqs, task_server.dead) == [
         {
             "TaskHandle": handle,
             "Status": "RUNNING",
-            "SourceArn": arn_of(stage.dead),
+            "SourceArn": arn_of(task_server.dead),
             "MaxNumberOfMessagesPerSecond": 2,
             "ApproximateNumberOfMessagesMoved": 2,
             "ApproximateNumberOfMessagesToMove": 5,
             "StartedTimestamp": started_ms,
         }
     ]
-    stage.clock.advance(0.999)
-    stage.clock.wait_for_sleepers(0.001)
-    assert tasks(stage.sqs, stage.dead)[0]["ApproximateNumberOfMessagesMoved"] == 2
-    stage.clock.advance(0.001)
-    assert stage.moved() == 4
-    stage.clock.advance(1)
-    assert stage.moved() == 5
-    stage.clock.advance(1)
-    task = ended(stage.sqs, stage.dead)
+    task_server.clock.advance(0.999)
+    task_server.clock.wait_for_alarms(0.001)
+    assert list_tasks(task_server.sqs, task_server.dead)[0]["ApproximateNumberOfMessagesMoved"] == 2
+    task_server.clock.advance(0.001)
+    assert task_server.moved_count() == 4
+    task_server.clock.advance(1)
+    assert task_server.moved_count() == 5
+    task_server.clock.advance(1)
+    task = wait_until_ended(task_server.sqs, task_server.dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 5)
-    assert [message["Body"] for message in receive(stage.sqs, stage.source)] == list("12345")
+    assert [message["Body"] for message in receive(task_server.sqs, task_server.source)] == list(
+        "12345"
+    )
 
 
-def test_a_cancelled_task_ends_and_leaves_what_it_has_not_moved(stage: Stage) -> None:
-    handle = stage.begin(2)
-    answer = stage.sqs.cancel_message_move_task(TaskHandle=handle)
+def test_cancelled_task_leaves_the_remaining_messages(task_server: TaskServer) -> None:
+    handle = task_server.start_task_at(2)
+    answer = task_server.sqs.cancel_message_move_task(TaskHandle=handle)
     assert answer["ApproximateNumberOfMessagesMoved"] == 2
-    (task,) = tasks(stage.sqs, stage.dead)
+    (task,) = list_tasks(task_server.sqs, task_server.dead)
     assert task["Status"] == "CANCELLING"
     assert "TaskHandle" not in task
-    refused = refusal(stage.sqs.cancel_message_move_task, TaskHandle=handle)
-    assert refused.message == "Only active tasks can be cancelled."
-    assert refusal(start, sqs=stage.sqs, dead=stage.dead).message.startswith("There is already a")
-    stage.clock.advance(1)
-    task = ended(stage.sqs, stage.dead)
+    rejected = rejection(task_server.sqs.cancel_message_move_task, TaskHandle=handle)
+    assert rejected.message == "Only active tasks can be cancelled."
+    assert rejection(start_task, sqs=task_server.sqs, dead=task_server.dead).message.startswith(
+        "There is already a"
+    )
+    task_server.clock.advance(1)
+    task = wait_until_ended(task_server.sqs, task_server.dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("CANCELLED", 2)
-    assert len(receive(stage.sqs, stage.dead, VisibilityTimeout=0)) == 3
-    start(stage.sqs, stage.dead)
-    assert ended(stage.sqs, stage.dead)["Status"] == "COMPLETED"
-    assert len(receive(stage.sqs, stage.source)) == 5
+    assert len(receive(task_server.sqs, task_server.dead, VisibilityTimeout=0)) == 3
+    start_task(task_server.sqs, task_server.dead)
+    assert wait_until_ended(task_server.sqs, task_server.dead)["Status"] == "COMPLETED"
+    assert len(receive(task_server.sqs, task_server.source)) == 5
 
 
-def test_a_task_fails_whose_destination_is_deleted_meanwhile(stage: Stage) -> None:
-    other = create(stage.sqs, "other")
-    stage.begin(1, DestinationArn=arn_of(other))
-    stage.sqs.delete_queue(QueueUrl=other)
-    stage.clock.advance(1)
-    task = ended(stage.sqs, stage.dead)
+def test_task_fails_if_its_destination_is_deleted_while_it_runs(task_server: TaskServer) -> None:
+    other = create(task_server.sqs, "other")
+    task_server.start_task_at(1, DestinationArn=arn_of(other))
+    task_server.sqs.delete_queue(QueueUrl=other)
+    task_server.clock.advance(1)
+    task = wait_until_ended(task_server.sqs, task_server.dead)
     assert task["Status"] == "FAILED"
     assert task["FailureReason"] == "AWS.SimpleQueueService.NonExistentQueue"
     assert task["ApproximateNumberOfMessagesMoved"] == 1
-    assert len(receive(stage.sqs, stage.dead)) == 4
+    assert len(receive(task_server.sqs, task_server.dead)) == 4
 
 
-def test_a_task_goes_on_when_the_server_starts_again(stage: Stage) -> None:
-    handle = stage.begin(2)
-    stage.restart()
-    assert stage.moved() == 4
-    assert tasks(stage.sqs, stage.dead)[0]["TaskHandle"] == handle
-    stage.restart()
-    assert stage.moved() == 5
-    stage.clock.advance(1)
-    assert ended(stage.sqs, stage.dead)["Status"] == "COMPLETED"
-    assert len(receive(stage.sqs, stage.source)) == 5
+def test_task_continues_after_a_server_restart(task_server: TaskServer) -> None:
+    handle = task_server.start_task_at(2)
+    task_server.restart()
+    assert task_server.moved_count() == 4
+    assert list_tasks(task_server.sqs, task_server.dead)[0]["TaskHandle"] == handle
+    task_server.restart()
+    assert task_server.moved_count() == 5
+    task_server.clock.advance(1)
+    assert wait_until_ended(task_server.sqs, task_server.dead)["Status"] == "COMPLETED"
+    assert len(receive(task_server.sqs, task_server.source)) == 5
 
 
-def test_a_task_that_was_cancelled_before_a_restart_ends_after_it(stage: Stage) -> None:
-    handle = stage.begin(2)
-    stage.sqs.cancel_message_move_task(TaskHandle=handle)
-    stage.restart()
-    task = ended(stage.sqs, stage.dead)
+def test_task_cancelled_before_a_restart_ends_after_it(task_server: TaskServer) -> None:
+    handle = task_server.start_task_at(2)
+    task_server.sqs.cancel_message_move_task(TaskHandle=handle)
+    task_server.restart()
+    task = wait_until_ended(task_server.sqs, task_server.dead)
     assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("CANCELLED", 2)
 
 
-def test_a_task_s_source_may_be_deleted_meanwhile(stage: Stage) -> None:
-    stage.begin(2)
-    stage.sqs.delete_queue(QueueUrl=stage.dead)
-    refused = refusal(stage.sqs.list_message_move_tasks, SourceArn=arn_of(stage.dead))
-    assert (refused.status, refused.code) == (404, "ResourceNotFoundException")
-    stage.clock.advance(1)
-    again = create(stage.sqs, "dead")
-    create(stage.sqs, "source", redrive(again))
-    assert ended(stage.sqs, again)["ApproximateNumberOfMessagesMoved"] == 2
+def test_dead_letter_queue_can_be_deleted_while_its_task_runs(task_server: TaskServer) -> None:
+    task_server.start_task_at(2)
+    task_server.sqs.delete_queue(QueueUrl=task_server.dead)
+    rejected = rejection(
+        task_server.sqs.list_message_move_tasks, SourceArn=arn_of(task_server.dead)
+    )
+    assert (rejected.status, rejected.code) == (404, "ResourceNotFoundException")
+    task_server.clock.advance(1)
+    again = create(task_server.sqs, "dead")
+    create(task_server.sqs, "source", redrive(again))
+    assert wait_until_ended(task_server.sqs, again)["ApproximateNumberOfMessagesMoved"] == 2

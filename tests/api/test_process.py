@@ -1,4 +1,4 @@
-"""The process: how it starts, what it prints, how it stops, and what survives its death."""
+"""The server process: start, output, stop, and the messages that survive kill -9."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,28 +13,25 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError
 
-from tests.api.databases import execute
-from tests.api.live_server import PATIENCE_SECONDS
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
-from tests.api.sqs_clients import Clients, Sqs, bodies, refusal
+from tests.api.sqs_clients import Clients, Sqs, bodies, json_client, receive_all, rejection
+from tests.databases import execute
+from tests.waiting import TIMEOUT_SECONDS
 
-SENT = 1_000
+ACKNOWLEDGED = 1_000
+"""Acknowledged messages before the server is killed."""
 
 
-def client(clients: Clients, url: str) -> Sqs:
-    return clients.get("json", url, "test", "us-east-1")
-
-
-def make_queue(clients: Clients, url: str, name: str = "q") -> str:
-    created: str = client(clients, url).create_queue(QueueName=name)["QueueUrl"]
+def create_queue(clients: Clients, url: str) -> str:
+    created: str = json_client(clients, url).create_queue(QueueName="q")["QueueUrl"]
     return created
 
 
 # Start
 
 
-def test_it_prints_one_line_when_it_listens(tmp_path: Path) -> None:
+def test_server_prints_one_line_when_it_listens(tmp_path: Path) -> None:
     with ServerProcess("--database", "sqlite:///q.db", directory=tmp_path) as server:
         port = urlsplit(server.url).port
         assert server.line == f"queueserver listening on http://127.0.0.1:{port} (sqlite:///q.db)\n"
@@ -43,11 +39,11 @@ def test_it_prints_one_line_when_it_listens(tmp_path: Path) -> None:
         assert server.stop() == (0, "", "")
 
 
-def test_it_prints_no_password(tmp_path: Path, postgresql: str) -> None:
+def test_server_prints_no_password(tmp_path: Path, postgresql: str) -> None:
     address = urlsplit(postgresql)
     _, _, host = address.netloc.rpartition("@")
     user = address.username or "postgres"
-    password = address.password or "hidden"
+    password = address.password or "secret"
     url = address._replace(netloc=f"{user}:{password}@{host}").geturl()
     with ServerProcess("--database", url, directory=tmp_path) as server:
         assert server.database == address._replace(netloc=f"{user}:***@{host}").geturl()
@@ -55,7 +51,7 @@ def test_it_prints_no_password(tmp_path: Path, postgresql: str) -> None:
         assert server.stop() == (0, "", "")
 
 
-def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path) -> None:
+def test_flags_override_environment_and_environment_overrides_file(tmp_path: Path) -> None:
     (tmp_path / "settings.toml").write_text(
         'account = "111111111111"\nregion = "eu-west-1"\ndatabase = "sqlite:///file.db"\n'
     )
@@ -74,7 +70,7 @@ def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path: Path
         assert b"<Value>arn:aws:sqs:eu-west-2:111111111111:q</Value>" in answer.body
 
 
-def test_declared_queues_are_there_and_as_declared(
+def test_start_creates_and_updates_declared_queues(
     tmp_path: Path, clients: Clients, own_database: str
 ) -> None:
     file = tmp_path / "settings.toml"
@@ -83,13 +79,13 @@ def test_declared_queues_are_there_and_as_declared(
         '[queues.jobs]\nVisibilityTimeout = 120\ntags = { team = "a" }\n[queues.mails]\n'
     )
     with ServerProcess(*flags, directory=tmp_path) as server:
-        sqs = client(clients, server.url)
+        sqs = json_client(clients, server.url)
         assert len(sqs.list_queues()["QueueUrls"]) == 2
         sqs.send_message(QueueUrl="jobs", MessageBody="kept")
         assert server.stop()[0] == 0
     file.write_text('[queues.jobs]\nVisibilityTimeout = 60\nDelaySeconds = "1"\n')
     with ServerProcess(*flags, directory=tmp_path) as server:
-        sqs = client(clients, server.url)
+        sqs = json_client(clients, server.url)
         names = ["VisibilityTimeout", "DelaySeconds"]
         answer = sqs.get_queue_attributes(QueueUrl="jobs", AttributeNames=names)
         assert answer["Attributes"] == {"VisibilityTimeout": "60", "DelaySeconds": "1"}
@@ -99,44 +95,52 @@ def test_declared_queues_are_there_and_as_declared(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
-        pytest.param(["--port", "70000"], "'70000' is not a number from 0 to 65535", id="port"),
-        pytest.param(["--colour", "red"], "unrecognized arguments: --colour red", id="flag"),
-        pytest.param(["--database", "mysql://x"], "'mysql://x' is not sqlite:///PATH", id="kind"),
-        pytest.param(["--database", "sqlite:///no/such/q.db"], "No such file", id="directory"),
+        pytest.param(
+            ["--port", "70000"], "'70000' is not a number from 0 to 65535", id="port out of range"
+        ),
+        pytest.param(
+            ["--colour", "red"], "unrecognized arguments: --colour red", id="unknown flag"
+        ),
+        pytest.param(
+            ["--database", "mysql://x"], "'mysql://x' is not sqlite:///PATH", id="unknown database"
+        ),
+        pytest.param(
+            ["--database", "sqlite:///no/such/q.db"], "No such file", id="missing directory"
+        ),
         pytest.param(["--database", "sqlite:///text"], "file is not a database", id="no database"),
         pytest.param(["--database", "sqlite:///folder"], "s a directory", id="a directory"),
         pytest.param(
-            ["--database", "postgresql://u:hidden@127.0.0.1:1/q"], "127.0.0.1", id="nobody there"
-        ),
-        pytest.param(["--database", "sqlite://", "--config", "no.toml"], "No such", id="config"),
-        pytest.param(
-            ["--database", "sqlite://", "--host", "192.0.2.1"], "192.0.2.1", id="not our address"
+            ["--database", "postgresql://u:secret@127.0.0.1:1/q"], "127.0.0.1", id="no server"
         ),
         pytest.param(
-            ["--database", "sqlite://", "--host", "no such host"], "host", id="no address at all"
+            ["--database", "sqlite://", "--config", "no.toml"], "No such", id="missing config"
+        ),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "192.0.2.1"], "192.0.2.1", id="foreign address"
+        ),
+        pytest.param(
+            ["--database", "sqlite://", "--host", "no such host"], "host", id="invalid address"
         ),
     ],
 )
-def test_what_keeps_it_from_starting_is_said_in_one_line(
-    tmp_path: Path, arguments: list[str], words: str
-) -> None:
+def test_failed_start_prints_one_line(tmp_path: Path, arguments: list[str], text: str) -> None:
     (tmp_path / "text").write_text("This is no database, but long enough to be one. " * 100)
     (tmp_path / "folder").mkdir()
     line = failed_start(*arguments, directory=tmp_path)
     assert line.startswith("queueserver: error: ")
-    assert words in line
-    assert "hidden" not in line
+    assert text in line
+    assert "secret" not in line
 
 
-def test_a_queue_that_no_queue_can_be_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_invalid_declared_queue_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[queues.jobs]\nVisibilityTimeout = 43201\n")
     line = failed_start("--config", "bad.toml", "--database", "sqlite://", directory=tmp_path)
     assert "queues.jobs: Invalid value for the parameter VisibilityTimeout." in line
 
 
-def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path) -> None:
+def test_port_in_use_stops_the_start(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         line = failed_start("--database", "sqlite://", "--port", port, directory=tmp_path)
@@ -144,7 +148,7 @@ def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path) -> None:
     assert line == f"queueserver: error: {expected}"
 
 
-def test_one_file_has_one_server(tmp_path: Path) -> None:
+def test_second_server_on_one_sqlite_file_does_not_start(tmp_path: Path) -> None:
     flags = ("--database", "sqlite:///q.db", "--port", "0")
     with ServerProcess(*flags, directory=tmp_path) as server:
         line = failed_start(*flags, directory=tmp_path)
@@ -152,47 +156,47 @@ def test_one_file_has_one_server(tmp_path: Path) -> None:
         assert exchange(server.url, "GET", "/health").status == 200
 
 
-def test_one_postgresql_database_has_many_servers(
+def test_two_servers_share_one_postgresql_database(
     tmp_path: Path, clients: Clients, postgresql: str
 ) -> None:
     with (
         ServerProcess("--database", postgresql, directory=tmp_path) as first,
         ServerProcess("--database", postgresql, directory=tmp_path) as second,
     ):
-        make_queue(clients, first.url)
-        here, there = client(clients, first.url), client(clients, second.url)
+        create_queue(clients, first.url)
+        one, two = json_client(clients, first.url), json_client(clients, second.url)
         for number in range(5):
-            here.send_message(QueueUrl="q", MessageBody=f"here {number}")
-            there.send_message(QueueUrl="q", MessageBody=f"there {number}")
-        taken = there.receive_message(QueueUrl="q", MaxNumberOfMessages=10)["Messages"]
-        assert len(taken) == 10
-        assert "Messages" not in here.receive_message(QueueUrl="q")
-        for message in taken:
-            here.change_message_visibility(
+            one.send_message(QueueUrl="q", MessageBody=f"one {number}")
+            two.send_message(QueueUrl="q", MessageBody=f"two {number}")
+        messages = two.receive_message(QueueUrl="q", MaxNumberOfMessages=10)["Messages"]
+        assert len(messages) == 10
+        assert "Messages" not in one.receive_message(QueueUrl="q")
+        for message in messages:
+            one.change_message_visibility(
                 QueueUrl="q", ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
             )
-        there.purge_queue(QueueUrl="q")
-        assert "Messages" not in here.receive_message(QueueUrl="q")
-        here.delete_queue(QueueUrl="q")
-        refused = refusal(there.send_message, QueueUrl="q", MessageBody="x")
-        assert refused.code == "AWS.SimpleQueueService.NonExistentQueue"
+        two.purge_queue(QueueUrl="q")
+        assert "Messages" not in one.receive_message(QueueUrl="q")
+        one.delete_queue(QueueUrl="q")
+        rejected = rejection(two.send_message, QueueUrl="q", MessageBody="x")
+        assert rejected.code == "AWS.SimpleQueueService.NonExistentQueue"
 
 
 # Stop
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_it_and_who_waits_is_answered(
+def test_signal_stops_the_server_and_answers_waiting_receivers(
     tmp_path: Path, clients: Clients, own_database: str, number: signal.Signals
 ) -> None:
     with ServerProcess("--database", own_database, directory=tmp_path) as server:
-        make_queue(clients, server.url)
+        create_queue(clients, server.url)
         request = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
-        waiting = [open_socket(server.url, request) for _ in range(5)]
+        receivers = [open_socket(server.url, request) for _ in range(5)]
         idle = open_socket(server.url, b"")
         assert exchange(server.url, "GET", "/health").status == 200
         assert server.stop(number) == (0, "", "")
-        for receiver in waiting:
+        for receiver in receivers:
             answer = receiver.recv(65_536)
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
             assert answer.endswith(b"\r\n\r\n{}")
@@ -200,38 +204,38 @@ def test_a_signal_stops_it_and_who_waits_is_answered(
         idle.close()
 
 
-# Death
+# Kill
 
 
-def test_what_was_acknowledged_survives_kill_9(
+def test_acknowledged_messages_survive_kill_9(
     tmp_path: Path, clients: Clients, own_database: str
 ) -> None:
     flags = ("--database", own_database)
     with ServerProcess(*flags, directory=tmp_path) as server:
-        make_queue(clients, server.url)
-        acknowledged = send_until_killed(client(clients, server.url), server)
-    assert len(acknowledged) >= SENT
+        create_queue(clients, server.url)
+        acknowledged = send_until_killed(json_client(clients, server.url), server)
+    assert len(acknowledged) >= ACKNOWLEDGED
     with ServerProcess(*flags, directory=tmp_path) as server:
-        received = list(drain(client(clients, server.url)))
-    assert len(set(received)) == len(received), "a message came twice"
+        received = list(receive_all(json_client(clients, server.url)))
+    assert len(set(received)) == len(received), "a message was received twice"
     assert acknowledged - set(received) == set(), "an acknowledged message is lost"
 
 
 def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
-    """Send singles and batches from all sides, kill the server, and tell what it acknowledged."""
+    """Send single messages and batches, kill the server, and return the acknowledged bodies."""
     acknowledged: set[str] = set()
-    enough = threading.Event()
+    is_loaded = threading.Event()
 
-    def note(*bodies: str) -> None:
+    def acknowledge(*bodies: str) -> None:
         acknowledged.update(bodies)
-        if len(acknowledged) >= SENT:
-            enough.set()
+        if len(acknowledged) >= ACKNOWLEDGED:
+            is_loaded.set()
 
     def send_singles(sender: int) -> None:
         for number in range(100_000):
             body = f"single {sender} {number}"
             sqs.send_message(QueueUrl="q", MessageBody=body)
-            note(body)
+            acknowledge(body)
 
     def send_batches(sender: int) -> None:
         for number in range(100_000):
@@ -240,36 +244,28 @@ def send_until_killed(sqs: Sqs, server: ServerProcess) -> set[str]:
             ]
             answer = sqs.send_message_batch(QueueUrl="q", Entries=entries)
             assert len(answer["Successful"]) == 10
-            note(*(entry["MessageBody"] for entry in entries))
+            acknowledge(*(entry["MessageBody"] for entry in entries))
 
     with ThreadPoolExecutor(8) as threads:
         sending = [threads.submit(send_singles, sender) for sender in range(6)]
         sending += [threads.submit(send_batches, sender) for sender in range(2)]
-        assert enough.wait(PATIENCE_SECONDS)
+        assert is_loaded.wait(TIMEOUT_SECONDS)
         assert server.stop(signal.SIGKILL)[0] == -signal.SIGKILL
         for sender in sending:
-            assert isinstance(sender.exception(PATIENCE_SECONDS), BotoCoreError)
+            assert isinstance(sender.exception(TIMEOUT_SECONDS), BotoCoreError)
     return acknowledged
-
-
-def drain(sqs: Sqs) -> Iterator[str]:
-    """Receive everything there is."""
-    while received := bodies(
-        sqs.receive_message(QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=600)
-    ):
-        yield from received
 
 
 # A database that fails
 
 
-def test_a_database_that_is_away_is_told_and_found_again(
+def test_server_answers_503_while_the_database_is_unreachable_and_recovers(
     tmp_path: Path, clients: Clients, postgresql: str, postgres_url: str
 ) -> None:
     name = urlsplit(postgresql).path.removeprefix("/")
     with ServerProcess("--database", postgresql, directory=tmp_path) as server:
-        queue = make_queue(clients, server.url)
-        send = client(clients, server.url).send_message
+        queue = create_queue(clients, server.url)
+        send = json_client(clients, server.url).send_message
         send(QueueUrl=queue, MessageBody="before")
         execute(
             postgres_url,
@@ -278,17 +274,17 @@ def test_a_database_that_is_away_is_told_and_found_again(
         )
         answer = exchange(server.url, "GET", "/health")
         assert (answer.status, answer.body) == (503, b'{"status":"the database does not answer"}')
-        refused = refusal(send, QueueUrl=queue, MessageBody="while it is away")
-        assert (refused.status, refused.code) == (503, "ServiceUnavailable")
+        rejected = rejection(send, QueueUrl=queue, MessageBody="unreachable")
+        assert (rejected.status, rejected.code) == (503, "ServiceUnavailable")
 
         execute(postgres_url, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         assert exchange(server.url, "GET", "/health").status == 200
         send(QueueUrl=queue, MessageBody="after")
-        assert sorted(drain(client(clients, server.url))) == ["after", "before"]
+        assert sorted(receive_all(json_client(clients, server.url))) == ["after", "before"]
         assert server.stop()[0] == 0
 
 
-def test_declared_queues_may_be_fifo_and_name_each_other_in_any_order(
+def test_declared_fifo_queues_can_refer_to_each_other_in_any_order(
     tmp_path: Path, clients: Clients
 ) -> None:
     arn = "arn:aws:sqs:us-east-1:000000000000:dead.fifo"
@@ -300,7 +296,7 @@ def test_declared_queues_may_be_fifo_and_name_each_other_in_any_order(
     )
     for _ in range(2):
         with ServerProcess("--config", str(file), directory=tmp_path) as server:
-            sqs = client(clients, server.url)
+            sqs = json_client(clients, server.url)
             names = ["RedrivePolicy", "FifoQueue"]
             described = sqs.get_queue_attributes(QueueUrl="orders.fifo", AttributeNames=names)
             assert described["Attributes"] == {"RedrivePolicy": policy, "FifoQueue": "true"}

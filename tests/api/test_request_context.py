@@ -1,4 +1,4 @@
-"""The request context: what an action learns of the request that it was called by."""
+"""The request context that the HTTP server passes to an action."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SIGNED = {
 
 @pytest.fixture
 def contexts(monkeypatch: pytest.MonkeyPatch) -> list[RequestContext]:
-    """Give the contexts of the actions that the server has run."""
-    seen: list[RequestContext] = []
+    """Record and return the contexts of the dispatched actions."""
+    contexts: list[RequestContext] = []
     dispatch = Dispatcher.dispatch
 
     async def record(
         self: Dispatcher, context: RequestContext, request: msgspec.Struct
     ) -> msgspec.Struct | None:
-        seen.append(context)
+        contexts.append(context)
         return await dispatch(self, context, request)
 
     monkeypatch.setattr(Dispatcher, "dispatch", record)
-    return seen
+    return contexts
 
 
 @pytest.mark.parametrize("protocol", ["json", "query"])
-def test_a_signed_request_s_context_has_its_principal_and_its_client(
+def test_context_of_signed_request_has_principal_and_client(
     server: LiveServer, contexts: list[RequestContext], protocol: str
 ) -> None:
     if protocol == "json":
@@ -58,7 +58,7 @@ def test_a_signed_request_s_context_has_its_principal_and_its_client(
     ]
 
 
-def test_a_request_without_a_credential_is_anonymous(
+def test_request_without_credential_is_anonymous(
     server: LiveServer, contexts: list[RequestContext]
 ) -> None:
     exchange(server.url, "GET", "/?Action=ListQueues")

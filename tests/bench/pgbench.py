@@ -15,8 +15,8 @@ from pathlib import Path
 from storage.schema import numbers
 from tests.bench.scenarios import BODY
 from tests.cluster.postgres import PROGRAMS
-from tests.engine.stage import Stage
-from tests.postgresql import database
+from tests.databases import temporary_database
+from tests.engine.queue_client import QueueClient
 
 OPERATIONS = 3
 """In a cycle: send, receive, delete."""
@@ -49,7 +49,7 @@ def cycles_per_second(url: str, clients: int, cycles: int) -> float:
     Raises:
         subprocess.CalledProcessError: pgbench fails.
     """
-    with database(url) as emptied, tempfile.TemporaryDirectory() as made:
+    with temporary_database(url) as emptied, tempfile.TemporaryDirectory() as made:
         asyncio.run(_make_tables(emptied))
         script = Path(made) / "cycle.sql"
         script.write_text(_CYCLE)
@@ -70,4 +70,4 @@ def cycles_per_second(url: str, clients: int, cycles: int) -> float:
 
 
 async def _make_tables(url: str) -> None:
-    await (await Stage.open(url)).database.close()
+    await (await QueueClient.open(url)).database.close()

@@ -20,9 +20,9 @@ from storage.postgresql.connection import Address, AsyncpgConnection
 from storage.settings import PostgresqlTimeouts
 from storage.sql.driver import Driver
 from tests.bench.scenarios import BODY
+from tests.databases import temporary_database
+from tests.engine.queue_client import QueueClient
 from tests.engine.recorder import Watcher, watching
-from tests.engine.stage import Stage
-from tests.postgresql import database
 
 ENVELOPE = bytes(24)
 _WARM_UP_CYCLES = 5
@@ -48,20 +48,20 @@ class Measured(NamedTuple):
 
 def replay(url: str, cycles: int, count: int) -> list[Measured]:
     """Send, receive and delete `count` messages `cycles` times; measure the three separately."""
-    with database(url) as first, database(url) as second:
+    with temporary_database(url) as first, temporary_database(url) as second:
         return uvloop.run(_replay(first, second, cycles + _WARM_UP_CYCLES, count))
 
 
 async def _replay(first: str, second: str, cycles: int, count: int) -> list[Measured]:
     with _recording() as transactions:
-        stage = await Stage.open(first)
+        stage = await QueueClient.open(first)
         transactions.clear()
         for _ in range(cycles):
             await _cycle(stage, count)
         recorded = list(transactions)
         await stage.database.close()
         # Create the tables and the queue, which gets the same id.
-        await (await Stage.open(second)).database.close()
+        await (await QueueClient.open(second)).database.close()
     connection = await Address(second, PostgresqlTimeouts(), is_pooled=False).connect({})
     try:
         return await _run_again(connection, recorded)
@@ -86,13 +86,13 @@ def _recording() -> Iterator[Transactions]:
         yield transactions
 
 
-async def _cycle(stage: Stage, count: int) -> None:
+async def _cycle(stage: QueueClient, count: int) -> None:
     """Run a transaction of `count` commands of each kind."""
     message = NewMessage(bytes(16), BODY, ENVELOPE, None, 0)
     submit = stage.database.submit
-    await asyncio.gather(*(submit(stage.sending(message)) for _ in range(count)))
-    received = await asyncio.gather(*(submit(stage.receiving(1)) for _ in range(count)))
-    await asyncio.gather(*(submit(stage.deleting(one.receipt)) for (one,) in received))
+    await asyncio.gather(*(submit(stage.send_command(message)) for _ in range(count)))
+    received = await asyncio.gather(*(submit(stage.receive_command(1)) for _ in range(count)))
+    await asyncio.gather(*(submit(stage.delete_command(one.receipt)) for (one,) in received))
 
 
 async def _run_again(connection: AsyncpgConnection, transactions: Transactions) -> list[Measured]:

@@ -1,8 +1,8 @@
-"""Other people's software against the command itself, which serves a SQLite file.
+"""Third-party SQS clients against the `queueserver` command on a SQLite file.
 
-A client's folder holds what to install and a scenario: a script that the client's own interpreter
-runs with the server's URL as its first argument, and that prints as JSON what the client saw. The
-tests beside it hold these facts to what SQS's users rely on.
+The folder of a client has its requirements and a scenario: a script that runs in the client's own
+environment. Its first argument is the URL of the server. It prints the facts that it observes as
+JSON, and the tests check them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.api.server_process import ServerProcess
-from tests.clients.scenarios import Facts, Play, command, facts
+from tests.clients.scenarios import Facts, Play, command, run_scenario
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Give a server that stops as it should when the client has gone, and never complains."""
+    """Start a server; check at the end that it stops with status 0 and has logged nothing."""
     directory = tmp_path_factory.mktemp("server")
     with ServerProcess("--database", "sqlite:///queueserver.db", directory=directory) as server:
         yield server
@@ -27,7 +27,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def environments(request: pytest.FixtureRequest) -> Path:
-    """Give the directory that keeps the clients' environments from run to run."""
+    """Return the directory with the environments of the clients, which later runs reuse."""
     cache = request.config.cache
     assert cache is not None
     return Path(cache.mkdir("clients"))
@@ -37,8 +37,12 @@ def environments(request: pytest.FixtureRequest) -> Path:
 def play(
     server: ServerProcess, environments: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Play:
-    def play(client: str, *arguments: str, era: str = "") -> Facts:
+    """Return a function that runs the scenario of a client and returns its facts."""
+
+    def play(client: str, *arguments: str, release: str = "") -> Facts:
         directory = tmp_path_factory.mktemp("scenario")
-        return facts([*command(environments, client, era), server.url, *arguments], directory)
+        return run_scenario(
+            [*command(environments, client, release), server.url, *arguments], directory
+        )
 
     return play

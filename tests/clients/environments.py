@@ -1,7 +1,7 @@
-"""Environments for other people's software, each made once with its own package manager.
+"""Environments of third-party clients, each created once by its own package manager.
 
-An environment lies in pytest's cache under a name made of what was asked for, so that asking for
-something else makes another one. Where it cannot be made, its tests are skipped and say why.
+An environment is in pytest's cache. Its name contains a hash of the requirements, so changed
+requirements create a new one. If it cannot be created, its tests are skipped with the reason.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ NODE_MAJOR = 20
 
 
 def python_environment(cache: Path, requirements: Path) -> Path:
-    """Give the interpreter of a virtual environment that has what the file lists."""
+    """Return the interpreter of a virtual environment with the packages of a requirements file."""
 
     def install(directory: Path) -> None:
         _install(sys.executable, "-m", "venv", str(directory))
         pip = [str(_interpreter(directory)), "-m", "pip", "--disable-pip-version-check"]
         _install(*pip, "install", "--quiet", "--retries", "1", "--requirement", str(requirements))
 
-    wanted = f"{sys.executable} {sys.version} {requirements.read_text()}"
-    return _interpreter(_environment(cache, requirements.parent.name, wanted, install))
+    content = f"{sys.executable} {sys.version} {requirements.read_text()}"
+    return _interpreter(_environment(cache, requirements.parent.name, content, install))
 
 
 def node_environment(cache: Path, package: Path) -> tuple[str, Path]:
-    """Give Node.js, and a directory in which it finds what the package.json depends on."""
+    """Return the path of Node.js, and a directory with the dependencies of a package.json."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node.js and npm are not installed")
@@ -46,17 +46,17 @@ def node_environment(cache: Path, package: Path) -> tuple[str, Path]:
         quiet = ("--no-audit", "--no-fund", "--fetch-retries", "1")
         _install(npm, "install", *quiet, "--prefix", str(directory))
 
-    wanted = f"{version.stdout} {package.read_text()}"
-    return node, _environment(cache, package.parent.name, wanted, install)
+    content = f"{version.stdout} {package.read_text()}"
+    return node, _environment(cache, package.parent.name, content, install)
 
 
-def _environment(cache: Path, name: str, wanted: str, install: Callable[[Path], None]) -> Path:
-    directory = cache / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
-    made = directory / "made"
-    if not made.exists():
-        shutil.rmtree(directory, ignore_errors=True)  # what an interrupted run left
+def _environment(cache: Path, name: str, content: str, install: Callable[[Path], None]) -> Path:
+    directory = cache / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    complete = directory / "complete"
+    if not complete.exists():
+        shutil.rmtree(directory, ignore_errors=True)  # an interrupted run leaves a partial one
         install(directory)
-        made.touch()
+        complete.touch()
     return directory
 
 
@@ -68,11 +68,11 @@ def _install(*command: str) -> None:
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=INSTALL_SECONDS)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"it could not be installed within {INSTALL_SECONDS} s: {_brief(command)}")
+        pytest.skip(f"not installed within {INSTALL_SECONDS} s: {_brief(command)}")
     except subprocess.CalledProcessError as error:
-        complaints = (line for line in error.stderr.splitlines() if "error" in line.lower())
-        reason = next(complaints, f"it ended with status {error.returncode}")
-        pytest.skip(f"it could not be installed: {_brief(command)}: {reason}")
+        errors = (line for line in error.stderr.splitlines() if "error" in line.lower())
+        reason = next(errors, f"exit status {error.returncode}")
+        pytest.skip(f"not installed: {_brief(command)}: {reason}")
 
 
 def _brief(command: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Playing a client's scenario: a script of its own, in its own surroundings, that prints facts."""
+"""Run the scenario of a client: a script in its own environment that prints facts as JSON."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ SCENARIO_SECONDS = 120
 Facts: TypeAlias = dict[str, Any]
 
 Play: TypeAlias = Callable[..., Facts]
-"""Plays the scenario of the client with this name, and gives what it saw."""
+"""Runs the scenario of the named client, and returns its facts."""
 
 _CLIENTS = Path(__file__).parent
 
 
-def command(environments: Path, name: str, era: str = "") -> list[str]:
-    """Give what runs the scenario of a client, once its environment is there.
+def command(environments: Path, name: str, release: str = "") -> list[str]:
+    """Return the command that runs the scenario of a client; create its environment if missing.
 
-    A client whose older releases matter too has requirements for each such era.
+    A client that is also tested with an older release has requirements for that release.
     """
     client = _CLIENTS / name
-    requirements, package = client / f"{era}requirements.txt", client / "package.json"
+    requirements, package = client / f"{release}requirements.txt", client / "package.json"
     if package.exists():
         node, directory = node_environment(environments, package)
-        # A module's own place is where Node.js looks for what it imports.
+        # Node.js finds imports in the directory of the module.
         scenario = directory / "scenario.mjs"
         scenario.write_bytes((client / scenario.name).read_bytes())
         return [node, str(scenario)]
@@ -43,12 +43,12 @@ def command(environments: Path, name: str, era: str = "") -> list[str]:
     return [str(interpreter), str(client / "scenario.py")]
 
 
-def facts(command: list[str], directory: Path) -> Facts:
-    """Run a scenario; nothing that it starts outlives it."""
+def run_scenario(command: list[str], directory: Path) -> Facts:
+    """Run a scenario, kill all processes that it has started, and return its facts."""
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env=_settings(),
+        env=_environment_variables(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -58,22 +58,22 @@ def facts(command: list[str], directory: Path) -> Facts:
         try:
             printed, errors = process.communicate(timeout=SCENARIO_SECONDS)
         finally:
-            with contextlib.suppress(ProcessLookupError):  # as it should be
+            with contextlib.suppress(ProcessLookupError):  # all processes have ended
                 os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == 0, errors
-    saw: Facts = json.loads(printed)
-    return saw
+    facts: Facts = json.loads(printed)
+    return facts
 
 
-def _settings() -> dict[str, str]:
-    """Give the surroundings of a client that is set up by the environment, and by nothing else."""
-    kept = {
+def _environment_variables() -> dict[str, str]:
+    """Return the environment variables of a client, without settings of the developer."""
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("AWS_", "PYTHON")) and not name.lower().endswith("_proxy")
     }
     return {
-        **kept,
+        **inherited,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",

@@ -1,4 +1,4 @@
-"""The AWS CLI: what is typed, what is printed, and the status that a shell script sees."""
+"""The AWS CLI: commands, their output, and their exit status."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import pytest
 
 from tests.clients.scenarios import Facts, Play
 
-QUIET = [0, "", ""]
-REFUSED = 255
-"""The CLI's status for a request that the service has refused."""
+SILENT = [0, "", ""]
+REJECTED = 255
+"""The exit status of the CLI for a rejected request."""
 
 
 @pytest.fixture(scope="module")
-def seen(play: Play) -> Facts:
+def facts(play: Play) -> Facts:
     return play("aws_cli")
 
 
-def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
-    url = seen["url"]
+def test_queue_is_created_described_and_listed(facts: Facts) -> None:
+    url = facts["url"]
     assert url.endswith("/000000000000/cli")
-    assert seen["queue"] == {
+    assert facts["queue"] == {
         "created": [0, {"QueueUrl": url}, ""],
-        "set": QUIET,
+        "set": SILENT,
         "attributes": ["45", "0", "3600", "arn:aws:sqs:us-east-1:000000000000:cli"],
         "number of attributes": 12,
         "tags": [0, {"Tags": {"team": "checkout"}}, ""],
         "url": [0, url, ""],
         "listed": [0, {"QueueUrls": [url]}, ""],
-        "nothing listed": QUIET,
+        "nothing listed": SILENT,
     }
 
 
-def test_a_message_is_sent_received_hidden_and_deleted(seen: Facts) -> None:
-    assert seen["messages"] == {
+def test_message_is_sent_received_made_invisible_and_deleted(facts: Facts) -> None:
+    assert facts["messages"] == {
         "same id": True,
         "same digests": [True, True],
         "body": "Information",
@@ -42,32 +42,36 @@ def test_a_message_is_sent_received_hidden_and_deleted(seen: Facts) -> None:
             "Greeting": {"DataType": "Binary", "BinaryValue": "SGVsbG8="},
         },
         "count": "1",
-        "hidden": QUIET,
-        "deleted": QUIET,
-        "empty": QUIET,
+        "visibility changed": SILENT,
+        "deleted": SILENT,
+        "empty": SILENT,
     }
 
 
-def test_a_batch_that_fails_in_part_is_no_error(seen: Facts) -> None:
-    assert seen["batch"] == {
+def test_partly_failed_batch_exits_with_status_0(facts: Facts) -> None:
+    assert facts["batch"] == {
         "status": 0,
         "successful": ["one"],
         "failed": [["late", "InvalidParameterValue"]],
     }
 
 
-def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
-    gone = "AWS.SimpleQueueService.NonExistentQueue"
-    assert seen["farewell"] == {
-        "purged": QUIET,
+def test_queue_is_purged_and_deleted(facts: Facts) -> None:
+    missing = "AWS.SimpleQueueService.NonExistentQueue"
+    assert facts["purge_and_delete"] == {
+        "purged": SILENT,
         "left": [0, "ATTRIBUTES\t0", ""],
-        "deleted": QUIET,
-        "gone": [REFUSED, "", refusal("GetQueueUrl", gone, "The specified queue does not exist.")],
+        "deleted": SILENT,
+        "missing": [
+            REJECTED,
+            "",
+            rejection("GetQueueUrl", missing, "The specified queue does not exist."),
+        ],
     }
 
 
 @pytest.mark.parametrize(
-    ("what", "operation", "code", "message"),
+    ("case", "operation", "code", "message"),
     [
         pytest.param(
             "conflict",
@@ -75,21 +79,21 @@ def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
             "QueueAlreadyExists",
             "A queue already exists with the same name and a different value for attribute "
             "VisibilityTimeout",
-            id="another queue has the name",
+            id="name in use with other attributes",
         ),
         pytest.param(
             "handle",
             "DeleteMessage",
             "ReceiptHandleIsInvalid",
             'The input receipt handle "garbage" is not a valid receipt handle.',
-            id="no receipt handle",
+            id="invalid receipt handle",
         ),
         pytest.param(
             "attribute",
             "SetQueueAttributes",
             "InvalidAttributeValue",
             "Invalid value for the parameter DelaySeconds.",
-            id="an attribute out of range",
+            id="attribute out of range",
         ),
         pytest.param(
             "too many",
@@ -97,15 +101,15 @@ def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
             "InvalidParameterValue",
             "Value 11 for parameter MaxNumberOfMessages is invalid. "
             "Reason: Must be between 1 and 10, if provided.",
-            id="a number out of range",
+            id="parameter out of range",
         ),
     ],
 )
-def test_a_refusal_has_a_status_and_a_message(
-    seen: Facts, what: str, operation: str, code: str, message: str
+def test_rejection_exits_with_status_255_and_prints_the_message(
+    facts: Facts, case: str, operation: str, code: str, message: str
 ) -> None:
-    assert seen["refusals"][what] == [REFUSED, "", refusal(operation, code, message)]
+    assert facts["rejections"][case] == [REJECTED, "", rejection(operation, code, message)]
 
 
-def refusal(operation: str, code: str, message: str) -> str:
+def rejection(operation: str, code: str, message: str) -> str:
     return f"An error occurred ({code}) when calling the {operation} operation: {message}"

@@ -1,4 +1,4 @@
-"""boto3 of 2023, which still speaks Query."""
+"""boto3 of 2023, the last one with the Query protocol."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from tests.clients.scenarios import Facts, Play
 
 
 @pytest.fixture(scope="module")
-def seen(play: Play) -> Facts:
+def facts(play: Play) -> Facts:
     return play("boto3_query")
 
 
-def test_it_is_query_that_is_spoken(seen: Facts) -> None:
-    assert seen["protocol"] == "query"
+def test_client_uses_the_query_protocol(facts: Facts) -> None:
+    assert facts["protocol"] == "query"
 
 
-def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
-    assert seen["cycle"] == {
+def test_message_is_received_unchanged(facts: Facts) -> None:
+    assert facts["cycle"] == {
         "same id": True,
         "same body": True,
         "same attributes": True,
@@ -35,8 +35,8 @@ def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
     }
 
 
-def test_attributes_are_set_and_read(seen: Facts) -> None:
-    assert seen["attributes"] == {
+def test_attributes_are_set_and_read(facts: Facts) -> None:
+    assert facts["attributes"] == {
         "names": [
             "ApproximateNumberOfMessages",
             "ApproximateNumberOfMessagesDelayed",
@@ -53,7 +53,7 @@ def test_attributes_are_set_and_read(seen: Facts) -> None:
             "VisibilityTimeout",
         ],
         "same policy": True,
-        "asked": {
+        "requested": {
             "DelaySeconds": "1",
             "VisibilityTimeout": "7",
             "QueueArn": "arn:aws:sqs:us-east-1:000000000000:set",
@@ -62,8 +62,8 @@ def test_attributes_are_set_and_read(seen: Facts) -> None:
     }
 
 
-def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
-    assert seen["fifo"] == {
+def test_fifo_queue_keeps_order_and_drops_duplicates(facts: Facts) -> None:
+    assert facts["fifo"] == {
         "bodies": [["1"], ["3"], ["2"]],
         "group": "a",
         "rising": True,
@@ -71,9 +71,9 @@ def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     }
 
 
-def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
+def test_batches_report_successful_and_failed_entries(facts: Facts) -> None:
     reason = "Message must be shorter than 1024 bytes."
-    assert seen["batch"] == {
+    assert facts["batch"] == {
         "sent": [f"e{n}" for n in range(9)],
         "not sent": [
             {
@@ -84,14 +84,14 @@ def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
             }
         ],
         "received": [f"body {n}" for n in range(9)],
-        "shown": [9, None],
+        "changed": [9, None],
         "deleted": 9,
         "not deleted": [["bad", "ReceiptHandleIsInvalid", True]],
     }
 
 
-def test_dead_letters_are_moved_and_moved_back(seen: Facts) -> None:
-    assert seen["dead_letters"] == {
+def test_messages_are_dead_lettered_and_moved_back(facts: Facts) -> None:
+    assert facts["dead_letters"] == {
         "received": [["poison"], []],
         "sources": True,
         "handle": True,
@@ -100,8 +100,8 @@ def test_dead_letters_are_moved_and_moved_back(seen: Facts) -> None:
     }
 
 
-def test_lists_are_sent_and_read(seen: Facts) -> None:
-    assert seen["lists"] == {
+def test_lists_are_encoded_and_decoded(facts: Facts) -> None:
+    assert facts["lists"] == {
         "pages": [2, 2, 1],
         "accounts": 2,
         "actions": ["SQS:ReceiveMessage", "SQS:SendMessage"],
@@ -111,7 +111,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "exception", "code", "message", "status"),
+    ("case", "exception", "code", "message", "status"),
     [
         pytest.param(
             "queue",
@@ -119,7 +119,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "AWS.SimpleQueueService.NonExistentQueue",
             "The specified queue does not exist for this wsdl version.",
             400,
-            id="no such queue",
+            id="missing queue",
         ),
         pytest.param(
             "exists",
@@ -128,7 +128,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "A queue already exists with the same name and a different value for attribute "
             "DelaySeconds",
             400,
-            id="another queue has the name",
+            id="name in use with other attributes",
         ),
         pytest.param(
             "name",
@@ -136,7 +136,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "InvalidParameterValue",
             "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length",
             400,
-            id="no name for a queue",
+            id="invalid queue name",
         ),
         pytest.param(
             "attribute",
@@ -152,7 +152,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "ReceiptHandleIsInvalid",
             'The input receipt handle "garbage" is not a valid receipt handle.',
             404,
-            id="no receipt handle",
+            id="invalid receipt handle",
         ),
         pytest.param(
             "contents",
@@ -177,7 +177,7 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
             "Id same repeated.",
             400,
-            id="the same id twice",
+            id="duplicate entry id",
         ),
         pytest.param(
             "wait",
@@ -186,16 +186,16 @@ def test_lists_are_sent_and_read(seen: Facts) -> None:
             "Value 21 for parameter WaitTimeSeconds is invalid. "
             "Reason: Must be >= 0 and <= 20, if provided.",
             400,
-            id="too long a wait",
+            id="wait time out of range",
         ),
     ],
 )
-def test_a_refusal_becomes_the_sdks_own_exception(
-    seen: Facts, what: str, exception: str, code: str, message: str, status: int
+def test_rejection_raises_the_exception_of_the_sdk(
+    facts: Facts, case: str, exception: str, code: str, message: str, status: int
 ) -> None:
-    assert seen["errors"][what] == [exception, code, message, "Sender", status]
+    assert facts["errors"][case] == [exception, code, message, "Sender", status]
 
 
-def test_a_move_from_a_queue_that_is_not_there_is_refused(seen: Facts) -> None:
-    _, code, _, _, status = seen["errors"]["task"]
+def test_move_task_from_a_missing_queue_is_rejected(facts: Facts) -> None:
+    _, code, _, _, status = facts["errors"]["task"]
     assert (code, status) == ("ResourceNotFoundException", 404)

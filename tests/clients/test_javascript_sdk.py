@@ -1,4 +1,4 @@
-"""The JavaScript SDK v3, which checks every digest, and a consumer that is built upon it."""
+"""The JavaScript SDK v3, which checks every digest, and the sqs-consumer library."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from tests.clients.scenarios import Facts, Play
 
 
 @pytest.fixture(scope="module")
-def seen(play: Play) -> Facts:
+def facts(play: Play) -> Facts:
     return play("javascript_sdk")
 
 
-def test_a_queue_is_made_described_and_listed(seen: Facts) -> None:
-    assert seen["queue"] == {
+def test_queue_is_created_described_and_listed(facts: Facts) -> None:
+    assert facts["queue"] == {
         "timeout": "45",
-        "arn": "arn:aws:sqs:us-east-1:000000000000:made",
+        "arn": "arn:aws:sqs:us-east-1:000000000000:created",
         "tags": {"team": "checkout"},
         "found": True,
         "pages": [2, 2, 1],
     }
 
 
-def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
-    assert seen["cycle"] == {
+def test_message_is_received_unchanged(facts: Facts) -> None:
+    assert facts["cycle"] == {
         "sameId": True,
         "sameBody": True,
         "sameDigest": True,
@@ -35,8 +35,8 @@ def test_a_message_comes_back_as_it_was_sent(seen: Facts) -> None:
     }
 
 
-def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
-    assert seen["batch"] == {
+def test_batches_report_successful_and_failed_entries(facts: Facts) -> None:
+    assert facts["batch"] == {
         "sent": [f"e{n}" for n in range(9)],
         "notSent": [["big", "InvalidParameterValue", True]],
         "received": [f"body {n}" for n in range(9)],
@@ -46,8 +46,8 @@ def test_batches_tell_what_succeeded_and_what_failed(seen: Facts) -> None:
     }
 
 
-def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
-    assert seen["fifo"] == {
+def test_fifo_queue_keeps_order_and_drops_duplicates(facts: Facts) -> None:
+    assert facts["fifo"] == {
         "bodies": [["1"], ["3"], ["2"]],
         "group": "a",
         "rising": True,
@@ -56,25 +56,25 @@ def test_a_fifo_queue_keeps_order_and_drops_duplicates(seen: Facts) -> None:
     }
 
 
-def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen: Facts) -> None:
-    assert seen["longPoll"] == {
-        "bodies": ["news"],
+def test_long_poll_ends_with_a_message_and_an_aborted_one_claims_none(facts: Facts) -> None:
+    assert facts["longPoll"] == {
+        "bodies": ["during the poll"],
         "none": [],
-        "left": "AbortError",
-        "next": ["for who stays"],
-        "soon": True,
+        "aborted": "AbortError",
+        "next": ["after the abort"],
+        "isEarly": True,
     }
 
 
 @pytest.mark.parametrize(
-    ("what", "name", "message", "status"),
+    ("case", "name", "message", "status"),
     [
         pytest.param(
             "queue",
             "QueueDoesNotExist",
             "The specified queue does not exist.",
             400,
-            id="no such queue",
+            id="missing queue",
         ),
         pytest.param(
             "exists",
@@ -82,14 +82,14 @@ def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen:
             "A queue already exists with the same name and a different value for attribute "
             "DelaySeconds",
             400,
-            id="another queue has the name",
+            id="name in use with other attributes",
         ),
         pytest.param(
             "handle",
             "ReceiptHandleIsInvalid",
             'The input receipt handle "garbage" is not a valid receipt handle.',
             404,
-            id="no receipt handle",
+            id="invalid receipt handle",
         ),
         pytest.param(
             "contents",
@@ -107,14 +107,14 @@ def test_a_long_poll_ends_with_news_and_leaves_nothing_behind_when_aborted(seen:
             id="empty batch",
         ),
         pytest.param(
-            "ids", "BatchEntryIdsNotDistinct", "Id same repeated.", 400, id="the same id twice"
+            "ids", "BatchEntryIdsNotDistinct", "Id same repeated.", 400, id="duplicate entry id"
         ),
     ],
 )
-def test_a_refusal_becomes_the_sdks_own_exception(
-    seen: Facts, what: str, name: str, message: str, status: int
+def test_rejection_raises_the_exception_of_the_sdk(
+    facts: Facts, case: str, name: str, message: str, status: int
 ) -> None:
-    assert seen["errors"][what] == {
+    assert facts["errors"][case] == {
         "name": name,
         "message": message,
         "fault": "client",
@@ -123,8 +123,8 @@ def test_a_refusal_becomes_the_sdks_own_exception(
     }
 
 
-def test_a_refusal_without_a_class_has_its_query_code_for_a_name(seen: Facts) -> None:
-    wait = seen["errors"]["wait"]
+def test_rejection_without_an_exception_class_is_named_by_its_query_code(facts: Facts) -> None:
+    wait = facts["errors"]["wait"]
     assert (wait["name"], wait["status"]) == ("InvalidParameterValue", 400)
     assert wait["message"] == (
         "Value 21 for parameter WaitTimeSeconds is invalid. "
@@ -132,18 +132,20 @@ def test_a_refusal_without_a_class_has_its_query_code_for_a_name(seen: Facts) ->
     )
 
 
-def test_a_queue_is_purged_and_deleted(seen: Facts) -> None:
-    assert seen["farewell"] == {"purged": [], "status": 200}
+def test_queue_is_purged_and_deleted(facts: Facts) -> None:
+    assert facts["purgeAndDelete"] == {"purged": [], "status": 200}
 
 
-def test_the_queue_url_is_all_that_a_client_needs(seen: Facts) -> None:
-    assert seen["byQueueUrl"] == ["found"]
+def test_client_without_endpoint_uses_the_queue_url(facts: Facts) -> None:
+    assert facts["byQueueUrl"] == ["found"]
 
 
-def test_a_consumer_handles_each_message_once_and_gives_up_on_the_unlucky(seen: Facts) -> None:
-    assert seen["consumer"] == {
+def test_consumer_handles_each_message_once_and_failing_message_is_dead_lettered(
+    facts: Facts,
+) -> None:
+    assert facts["consumer"] == {
         "handled": [n for n in range(50) if n != 13],
-        "complaints": ["processing_error", "processing_error"],
+        "errors": ["processing_error", "processing_error"],
         "left": ["0", "0"],
         "dead": ["13"],
     }

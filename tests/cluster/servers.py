@@ -8,14 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.api.databases import execute
 from tests.api.server_process import environment
 from tests.cluster.postgres import Postgres, free_port
+from tests.databases import create_database, drop_database
 from tests.histories.client import Addresses, Client
 
 SERVERS = 4
@@ -142,9 +141,7 @@ async def cluster(
     ahead_seconds: int = 0,
 ) -> AsyncIterator[Servers]:
     """Run servers on a new database of a PostgreSQL; drop it afterwards."""
-    name = f"cluster_{uuid.uuid4().hex}"
-    await asyncio.to_thread(execute, primary.url, f"CREATE DATABASE {name}")
-    url = primary.url.rpartition("/")[0] + f"/{name}"
+    url = await asyncio.to_thread(create_database, primary.url)
     async with Servers(directory, url, count, *arguments, ahead_seconds=ahead_seconds) as servers:
         yield servers
-    await asyncio.to_thread(execute, primary.url, f"DROP DATABASE {name} WITH (FORCE)")
+    await asyncio.to_thread(drop_database, primary.url, url)

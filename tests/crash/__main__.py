@@ -10,7 +10,7 @@ import tempfile
 from contextlib import nullcontext
 from pathlib import Path
 
-from tests import postgresql
+from tests import databases
 from tests.crash.crashes import Report, crash
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--postgresql", action="store_true", help="use PostgreSQL, not SQLite")
     arguments = parser.parse_args()
     is_clean = True
-    with postgresql.server() if arguments.postgresql else nullcontext() as server:
+    with databases.postgresql_server() if arguments.postgresql else nullcontext() as server:
         for number in range(0, arguments.crashes, arguments.per_run):
             count = min(arguments.per_run, arguments.crashes - number)
             report = run(server, count, arguments.seed + number)
@@ -37,7 +37,7 @@ def run(server: str | None, crashes: int, seed: int) -> Report:
     """Crash a server on a new database: on the PostgreSQL at `server`, or in a SQLite file."""
     with tempfile.TemporaryDirectory(prefix="queueserver-crash-") as made:
         new = nullcontext(f"sqlite:///{made}/queueserver.db")
-        with postgresql.database(server) if server else new as database:
+        with databases.temporary_database(server) if server else new as database:
             return asyncio.run(crash(database, Path(made), crashes, seed))
 
 

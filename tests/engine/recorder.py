@@ -1,4 +1,4 @@
-"""The recorder: statements, commits and rollbacks of open databases, as their drivers see them.
+"""Recordings of the statements, commits and rollbacks that drivers of open databases run.
 
 `EngineSettings.wrap_driver` puts a `RecordedDriver` before the driver of each connection. A
 statement that SQLAlchemy runs itself does not pass a driver; SQLAlchemy's own events report it.
@@ -15,13 +15,13 @@ import sqlalchemy as sa
 
 from storage.settings import EngineSettings, PostgresqlTimeouts, SqliteLimits
 from storage.sql.driver import Change, Driver, RunWithCommit
-from tests.postgresql import PATIENT_TIMEOUTS
+from tests.databases import LONG_TIMEOUTS
 
 T = TypeVar("T")
 
 
-def recorded(
-    postgresql: PostgresqlTimeouts = PATIENT_TIMEOUTS, sqlite: SqliteLimits | None = None
+def recording_settings(
+    postgresql: PostgresqlTimeouts = LONG_TIMEOUTS, sqlite: SqliteLimits | None = None
 ) -> EngineSettings:
     """Return settings for a database whose statements tests can record."""
     return EngineSettings(
@@ -50,7 +50,7 @@ _watchers: list[Watcher] = []
 
 @contextmanager
 def watching(watcher: Watcher) -> Iterator[None]:
-    """Call a watcher's functions for every database meanwhile."""
+    """Call the watcher's functions for every database until the block ends."""
     _watchers.append(watcher)
     try:
         yield
@@ -149,12 +149,16 @@ class Recording:
     rollbacks: int = 0
 
     def texts(self) -> list[str]:
+        """Return the texts of the statements, without parameters."""
         return [text for text, _ in self.statements]
 
 
 @contextmanager
 def recording() -> Iterator[Recording]:
-    """Record the statements of all databases meanwhile; of many sets of parameters, the first."""
+    """Record the statements of all databases until the block ends.
+
+    A statement that runs with many sets of parameters is recorded with the first.
+    """
     found = Recording()
 
     def note(_driver: Driver, text: str, parameters: Sequence[Any], is_many: bool) -> None:

@@ -29,6 +29,7 @@ class State(NamedTuple):
 
 
 def rules(max_receive_count: int | None) -> DeliveryRules:
+    """Return the rules of a queue with this maxReceiveCount, or without a redrive policy."""
     redrive = None if max_receive_count is None else Redrive(NAME, max_receive_count)
     return DeliveryRules.of(LockedQueue(1, 1, STANDARD, NAME, RETENTION_MS, redrive), NOW_MS)
 

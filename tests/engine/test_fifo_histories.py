@@ -1,273 +1,33 @@
-"""FIFO queues against a small model of them: random histories, and a crowd of consumers."""
+"""FIFO queues compared with a model of them: random histories, and fifty consumers at once."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 import pytest
 
-from storage import queues
-from storage.messages.commands import Outcome, Receipt, Received
-from storage.messages.deduplication import DEDUPLICATION_MS
 from storage.queues import FIFO
 from tests.clock import ManualClock
-from tests.engine.stage import RETENTION_S, Stage, fifo_message
+from tests.engine.fifo_history import Crowd, History
+from tests.engine.queue_client import QueueClient
 
-HISTORIES, STEPS = 60, 80
-
-
-@dataclass
-class Held:
-    """What the model knows of a message that the queue has."""
-
-    body: str
-    sent_at_ms: int
-    visible_at_ms: int
-    receive_count: int = 0
-
-
-@dataclass
-class Model:
-    """Groups in the order of sending, and what was sent in the last five minutes."""
-
-    groups: dict[str, dict[int, Held]] = field(default_factory=lambda: defaultdict(dict))
-    known: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def find(self, receipt: Receipt) -> Held | None:
-        return next((g[receipt.number] for g in self.groups.values() if receipt.number in g), None)
-
-    def forget(self, number: int) -> None:
-        for group in self.groups.values():
-            group.pop(number, None)
-
-    def expire(self, now_ms: int) -> None:
-        for group in self.groups.values():
-            for number, held in list(group.items()):
-                if held.sent_at_ms <= now_ms - RETENTION_S * 1000:
-                    del group[number]
-
-    def deliverable(self, now_ms: int) -> dict[str, list[int]]:
-        """Give for each group the numbers from its head to the first that is hidden."""
-        found: dict[str, list[int]] = {}
-        for name, group in self.groups.items():
-            for number, held in group.items():
-                if held.visible_at_ms > now_ms:
-                    break
-                found.setdefault(name, []).append(number)
-        return found
-
-
-class History:
-    """One random history, held against the model at every step."""
-
-    def __init__(self, stage: Stage, seed: int) -> None:
-        self.stage = stage
-        self.chances = random.Random(seed)
-        self.model = Model()
-        self.claims: list[Received] = []
-        self.sent = 0
-
-    def now_ms(self) -> int:
-        return self.stage.clock.now_ms()
-
-    def steps(self) -> Sequence[Callable[[], Awaitable[None]]]:
-        """Give what may happen next, as often as it should."""
-        steps = [self.send] * 5 + [self.receive] * 5 + [self.delete] * 4
-        return steps + [self.change] * 2 + [self.release] + [self.advance] * 3
-
-    async def run(self, *, reopens: bool) -> None:
-        steps = self.steps()
-        for _ in range(STEPS):
-            await self.chances.choice(steps)()
-            if reopens and self.chances.random() < 0.02:
-                await self.stage.reopen()
-            if self.chances.random() < 0.01:
-                await self.stage.database.write(queues.purge, self.stage.queue)
-                found = await self.stage.find(self.stage.queue.name)
-                assert found is not None
-                self.stage.queue = found
-                self.model, self.claims = Model(), []
-        await self.empty()
-
-    async def send(self) -> None:
-        now_ms, delay_s = self.now_ms(), self.chances.choice((0, 0, 0, 5))
-        messages = []
-        for _ in range(self.chances.randint(1, 4)):
-            self.sent += 1
-            key = f"d{self.chances.randint(self.sent - 3, self.sent)}"
-            messages.append(
-                fifo_message(str(self.sent), f"g{self.chances.randint(1, 4)}", key, delay_s)
-            )
-        answers = await self.stage.database.submit(self.stage.sending(*messages))
-        for message, sent in zip(messages, answers, strict=True):
-            key = message.deduplication_id or ""
-            number, sent_at_ms = self.model.known.get(key, (0, -DEDUPLICATION_MS))
-            if sent_at_ms > now_ms - DEDUPLICATION_MS:
-                assert sent.number == number
-                continue
-            assert sent.number > max((n for g in self.model.groups.values() for n in g), default=0)
-            self.model.known[key] = (sent.number, now_ms)
-            group = self.model.groups[message.group_id or ""]
-            group[sent.number] = Held(message.body, now_ms, now_ms + delay_s * 1000)
-
-    async def receive(self) -> None:
-        now_ms = self.now_ms()
-        self.model.expire(now_ms)
-        deliverable = self.model.deliverable(now_ms)
-        maximum, timeout_s = self.chances.randint(1, 10), self.chances.choice((0, 3, 30))
-        received = await self.stage.receive(maximum, timeout_s)
-        deliverable = await self.bury(deliverable, received, maximum)
-        assert len(received) == min(maximum, sum(map(len, deliverable.values())))
-        by_group: dict[str, list[int]] = {}
-        for message in received:
-            by_group.setdefault(message.group_id or "", []).append(message.receipt.number)
-            held = self.model.groups[message.group_id or ""][message.receipt.number]
-            held.receive_count += 1
-            held.visible_at_ms = now_ms + timeout_s * 1000
-            assert (held.body, held.receive_count) == (message.body, message.receipt.receive_count)
-        for place, (group, numbers) in enumerate(by_group.items(), 1):
-            assert numbers == deliverable[group][: len(numbers)]
-            assert place == len(by_group) or numbers == deliverable[group]
-        self.claims += received
-
-    async def bury(
-        self, deliverable: dict[str, list[int]], _received: list[Received], _maximum: int
-    ) -> dict[str, list[int]]:
-        """Learn what a receive moved to a dead-letter queue, and give the rest: here it is all."""
-        return deliverable
-
-    def some_claim(self) -> Received | None:
-        return self.chances.choice(self.claims) if self.claims else None
-
-    def outcome(self, receipt: Receipt) -> Outcome:
-        held = self.model.find(receipt)
-        if held is None:
-            return Outcome.MISSING
-        current = held.receive_count == receipt.receive_count
-        in_flight = held.visible_at_ms > self.now_ms()
-        return Outcome.DONE if current and in_flight else Outcome.EXPIRED
-
-    async def delete(self) -> None:
-        if claim := self.some_claim():
-            self.model.expire(self.now_ms())
-            expected = self.outcome(claim.receipt)
-            # A delete does not look at the retention: what has expired is gone either way.
-            outcomes = await self.stage.delete(claim.receipt)
-            assert expected is Outcome.MISSING or outcomes == [expected]
-            if expected is Outcome.DONE:
-                self.model.forget(claim.receipt.number)
-
-    async def change(self) -> None:
-        if claim := self.some_claim():
-            self.model.expire(self.now_ms())
-            timeout_s = self.chances.choice((0, 3, 30))
-            expected, held = self.outcome(claim.receipt), self.model.find(claim.receipt)
-            assert await self.stage.try_change(claim.receipt, timeout_s) is expected
-            if expected is Outcome.DONE and held is not None:
-                held.visible_at_ms = self.now_ms() + timeout_s * 1000
-
-    async def release(self) -> None:
-        if claim := self.some_claim():
-            self.claims.remove(claim)
-            held = self.model.find(claim.receipt)
-            await self.stage.release(claim)
-            if held is not None and held.receive_count == claim.receipt.receive_count:
-                held.receive_count -= 1
-                held.visible_at_ms = self.now_ms()
-                # Its receipt will be given again, to somebody else.
-                self.claims = [c for c in self.claims if c.receipt != claim.receipt]
-
-    async def advance(self) -> None:
-        self.stage.clock.advance(self.chances.choice((0.5, 3, 30, 301, 40_000, 120_000)))
-
-    async def empty(self) -> None:
-        """Receive and delete all that is left: nothing is lost, and nothing left over."""
-        self.stage.clock.advance(1_000)
-        self.model.expire(self.now_ms())
-        left = sorted(number for group in self.model.groups.values() for number in group)
-        found = []
-        while received := await self.stage.receive():
-            found += [message.receipt.number for message in received]
-            await self.stage.delete(*[message.receipt for message in received])
-        assert sorted(found) == left
+HISTORIES = 60
 
 
 @pytest.mark.parametrize("first", range(0, HISTORIES, 20))
-async def test_random_histories_agree_with_the_model(stage_url: str, first: int) -> None:
-    stage = await Stage.open(stage_url, ManualClock(), FIFO)
+async def test_random_histories_agree_with_the_model(shared_database_url: str, first: int) -> None:
+    client = await QueueClient.open(shared_database_url, ManualClock(), FIFO)
     for seed in range(first, first + 20):
-        stage.queue = await stage.create(f"history-{seed}.fifo", FIFO)
-        await History(stage, seed).run(reopens=stage_url.startswith("sqlite"))
-    await stage.database.close()
+        client.queue = await client.create(f"history-{seed}.fifo", FIFO)
+        await History(client, seed).run(reopens=shared_database_url.startswith("sqlite"))
+    await client.database.close()
 
 
-class Crowd:
-    """Consumers that take, lose and delete, and what must hold of all of them together."""
-
-    def __init__(self, stage: Stage, groups: int, messages: int) -> None:
-        self.stage = stage
-        self.chances = random.Random(messages)
-        self.remaining: dict[str, list[int]] = {f"g{n}": [] for n in range(groups)}
-        self.messages = messages
-        self.left = messages
-        self.hidden_until_ms: dict[int, int] = {}
-        self.deleting: Counter[int] = Counter()
-
-    async def fill(self) -> None:
-        names = list(self.remaining)
-        for first in range(0, self.messages, 1_000):
-            chosen = [self.chances.choice(names) for _ in range(first, first + 1_000)]
-            messages = [fifo_message("x", name) for name in chosen]
-            sent = await self.stage.database.submit(self.stage.sending(*messages))
-            for name, one in zip(chosen, sent, strict=True):
-                self.remaining[name].append(one.number)
-
-    async def consume(self) -> None:
-        while self.left:
-            received = await self.stage.receive(10, timeout_s=30)
-            self.examine(received)
-            if not received:
-                # All are in flight or blocked behind what is: time passes, and some hands lose it.
-                self.stage.clock.advance(0.02)
-                continue
-            if self.chances.random() < 0.1:
-                self.stage.clock.advance(self.chances.choice((1, 15, 31)))
-            kept = self.chances.choice((len(received),) * 4 + (len(received) // 2, 0))
-            if kept:
-                await self.delete(received[:kept])
-
-    def examine(self, received: list[Received]) -> None:
-        by_group: dict[str, list[int]] = defaultdict(list)
-        for message in received:
-            number = message.receipt.number
-            assert self.hidden_until_ms.get(number, 0) <= message.received_at_ms, "in two hands"
-            self.hidden_until_ms[number] = message.received_at_ms + 30_000
-            by_group[message.group_id or ""].append(number)
-        for group, numbers in by_group.items():
-            ahead = [n for n in self.remaining[group] if not self.deleting[n] or n in numbers]
-            assert numbers == ahead[: len(numbers)], "out of order"
-
-    async def delete(self, received: list[Received]) -> None:
-        numbers = [message.receipt.number for message in received]
-        # Whoever receives beside this delete may see it done before its own answer is here.
-        self.deleting.update(numbers)
-        outcomes = await self.stage.delete(*[message.receipt for message in received])
-        for message, outcome in zip(received, outcomes, strict=True):
-            if outcome is Outcome.DONE:
-                self.remaining[message.group_id or ""].remove(message.receipt.number)
-                self.left -= 1
-            self.deleting[message.receipt.number] -= 1
-
-
-async def test_a_crowd_loses_nothing_and_keeps_the_order_of_every_group(fifo: Stage) -> None:
+async def test_fifty_consumers_delete_every_message_once_in_group_order(fifo: QueueClient) -> None:
     is_quick = fifo.url.startswith("sqlite")
     crowd = Crowd(fifo, 200, 20_000) if is_quick else Crowd(fifo, 100, 4_000)
     await crowd.fill()
     await asyncio.gather(*(crowd.consume() for _ in range(50)))
     assert not any(crowd.remaining.values())
     assert await fifo.counts() == (0, 0, 0)
-    assert (await fifo.keys())["groups"] == 0
+    assert (await fifo.fifo_rows())["groups"] == 0

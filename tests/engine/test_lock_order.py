@@ -1,4 +1,4 @@
-"""Lock order: attempts are locked before FIFO groups, and groups before their messages."""
+"""Lock order: a transaction locks receive attempts, then FIFO groups, then their messages."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from storage.locking import GroupNotLocked
 from storage.messages.commands import Outcome, ReceiveAttempt
 from storage.messages.fifo_groups import NewInGroup
 from storage.transaction import Transaction
-from tests.engine.stage import SETTINGS, Stage, fifo_message
-from tests.engine.test_outages import done_or_waiting
+from tests.engine.lock_waits import wait_until_done_or_locked
+from tests.engine.queue_client import SETTINGS, QueueClient, TwoServers, fifo_message
 
 ATTEMPT = ReceiveAttempt("again", [])
 
 
-async def repeat_attempt(stage: Stage) -> None:
-    again = await stage.database.submit(stage.receiving(1, attempt=ATTEMPT))
+async def repeat_attempt(client: QueueClient) -> None:
+    """Receive again with the same attempt id."""
+    again = await client.database.submit(client.receive_command(1, attempt=ATTEMPT))
     assert [received.body for received in again] == ["a"]
 
 
-async def change_delay(stage: Stage) -> None:
+async def change_delay(client: QueueClient) -> None:
+    """Change the queue's delay."""
     change = queues.change_attributes
-    await stage.database.write(change, stage.queue, {}, SETTINGS, delay_ms=5_000)
+    await client.database.write(change, client.queue, {}, SETTINGS, delay_ms=5_000)
 
 
 @pytest.mark.parametrize("act", [repeat_attempt, change_delay])
 async def test_group_is_locked_before_its_messages(
-    two_fifo_servers: tuple[Stage, Stage], act: Callable[[Stage], Awaitable[None]]
+    two_fifo_servers: TwoServers, act: Callable[[QueueClient], Awaitable[None]]
 ) -> None:
-    """A delete locks the group first, so the reverse order would deadlock."""
+    # A delete locks the group first, so the reverse order would deadlock.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
-    await other.database.submit(other.receiving(1, attempt=ATTEMPT))
+    await other.database.submit(other.receive_command(1, attempt=ATTEMPT))
     acting: list[asyncio.Task[Any]] = []
 
     def lock_the_group(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM groups FOR UPDATE"))
         acting.append(asyncio.ensure_future(act(other)))
-        await_only(done_or_waiting(acting[0], one.url))
+        await_only(wait_until_done_or_locked(acting[0], one.url))
         free = transaction.connection.execute(
             sa.text("SELECT id FROM messages FOR UPDATE SKIP LOCKED")
         )
@@ -55,21 +57,21 @@ async def test_group_is_locked_before_its_messages(
 
 
 async def test_attempts_are_locked_before_groups_of_the_same_batch(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
-    """A receive alone locks its attempt first, so the reverse order would deadlock."""
+    # A receive alone locks its attempt first, so the reverse order would deadlock.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     await one.send_to("h", "b")
-    await other.database.submit(other.receiving(1, attempt=ATTEMPT))
+    await other.database.submit(other.receive_command(1, attempt=ATTEMPT))
     (received,) = await other.receive(1)
     acting: list[asyncio.Future[Any]] = []
 
     def lock_the_attempt(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SELECT 1 FROM receive_attempts FOR UPDATE"))
-        acting.append(other.database.submit(other.deleting(received.receipt)))
-        acting.append(other.database.submit(other.receiving(1, attempt=ATTEMPT)))
-        await_only(done_or_waiting(acting[1], one.url))
+        acting.append(other.database.submit(other.delete_command(received.receipt)))
+        acting.append(other.database.submit(other.receive_command(1, attempt=ATTEMPT)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
         free = transaction.connection.execute(
             sa.text("SELECT group_id FROM groups FOR UPDATE SKIP LOCKED")
         )
@@ -82,22 +84,22 @@ async def test_attempts_are_locked_before_groups_of_the_same_batch(
 
 
 async def test_groups_of_attempts_are_locked_in_order_with_the_others_of_the_batch(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
-    """Locks on groups in two steps of one batch could deadlock with a batch of another server."""
+    # Locks on groups in two steps of one batch could deadlock with a batch of another server.
     one, other = two_fifo_servers
     await one.send_to("g", "a")
     await one.send_to("h", "b")
-    await other.database.submit(other.receiving(1, attempt=ATTEMPT))
+    await other.database.submit(other.receive_command(1, attempt=ATTEMPT))
     acting: list[asyncio.Future[Any]] = []
 
     def lock_the_first_group(transaction: Transaction) -> None:
         transaction.connection.execute(
             sa.text("SELECT 1 FROM groups WHERE group_id = 'g' FOR UPDATE")
         )
-        acting.append(other.database.submit(other.sending(fifo_message("c", "h"))))
-        acting.append(other.database.submit(other.receiving(1, attempt=ATTEMPT)))
-        await_only(done_or_waiting(acting[1], one.url))
+        acting.append(other.database.submit(other.send_command(fifo_message("c", "h"))))
+        acting.append(other.database.submit(other.receive_command(1, attempt=ATTEMPT)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
         free = transaction.connection.execute(
             sa.text("SELECT group_id FROM groups WHERE group_id = 'h' FOR UPDATE SKIP LOCKED")
         )
@@ -109,22 +111,22 @@ async def test_groups_of_attempts_are_locked_in_order_with_the_others_of_the_bat
 
 
 async def test_attempts_of_one_batch_are_locked_in_order(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
     one, other = two_fifo_servers
     first, second = ReceiveAttempt("1", []), ReceiveAttempt("2", [])
     for group_id, attempt in (("g", first), ("h", second)):
         await one.send_to(group_id, "a")
-        await other.database.submit(other.receiving(1, attempt=attempt))
+        await other.database.submit(other.receive_command(1, attempt=attempt))
     acting: list[asyncio.Future[Any]] = []
 
     def lock_the_first_attempt(transaction: Transaction) -> None:
         transaction.connection.execute(
             sa.text("SELECT 1 FROM receive_attempts WHERE attempt_id = '1' FOR UPDATE")
         )
-        acting.append(other.database.submit(other.receiving(1, attempt=second)))
-        acting.append(other.database.submit(other.receiving(1, attempt=first)))
-        await_only(done_or_waiting(acting[1], one.url))
+        acting.append(other.database.submit(other.receive_command(1, attempt=second)))
+        acting.append(other.database.submit(other.receive_command(1, attempt=first)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
         free = transaction.connection.execute(
             sa.text("SELECT 1 FROM receive_attempts WHERE attempt_id = '2' FOR UPDATE SKIP LOCKED")
         )
@@ -135,23 +137,23 @@ async def test_attempts_of_one_batch_are_locked_in_order(
 
 
 async def test_change_of_group_that_is_not_locked_fails(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
-    stage, _ = two_fifo_servers
-    await stage.send_to("g", "a")
+    client, _ = two_fifo_servers
+    await client.send_to("g", "a")
 
     def change(transaction: Transaction) -> None:
-        transaction.fifo_groups.mark_dirty(stage.queue.id, "g")
+        transaction.fifo_groups.mark_dirty(client.queue.id, "g")
 
     with pytest.raises(GroupNotLocked):
-        await stage.database.write(change)
+        await client.database.write(change)
 
 
-async def test_message_is_added_only_to_group_that_is_locked_for_sending(fifo: Stage) -> None:
+async def test_message_is_added_only_to_group_that_is_locked_for_sending(fifo: QueueClient) -> None:
     def add(transaction: Transaction) -> None:
         groups = transaction.fifo_groups.lock_all({(fifo.queue.id, "g")})
         groups.append([NewInGroup(fifo.queue.id, "h", 1, transaction.now_ms)])
 
     with pytest.raises(GroupNotLocked):
         await fifo.database.write(add)
-    assert (await fifo.keys())["groups"] == 0
+    assert (await fifo.fifo_rows())["groups"] == 0

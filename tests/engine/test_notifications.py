@@ -18,9 +18,9 @@ from storage.waiting import notifications
 from storage.waiting.notifications import LONGEST_BYTES, Notifications
 from storage.waiting.waiters import WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.recorder import recorded, recording
-from tests.engine.stage import Stage, turn
-from tests.looks import PATIENCE_SECONDS
+from tests.engine.queue_client import QueueClient, TwoServers, run_event_loop
+from tests.engine.recorder import recording, recording_settings
+from tests.waiting import TIMEOUT_SECONDS
 
 NOW_MS = 1_000
 
@@ -69,28 +69,29 @@ def test_long_notifications_are_split_into_payloads_postgresql_accepts() -> None
     assert [each.has_background_work for each in received] == [True, False, False, False]
 
 
-def test_words_of_later_versions_are_skipped() -> None:
+def test_unknown_words_of_later_versions_are_skipped() -> None:
     _, received = notifications.decode("me shiny 7:1000:1 8:9:10:11 x:y:z gone:x gone 7:1000")
     assert received == Notifications([(7, 1_000, 1)])
 
 
-async def woken(receiver: WaitingReceiver, stage: Stage) -> None:
-    sleep = receiver.sleep_until(stage.clock.now_ms() + 1_000_000)
-    await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+async def wait_until_woken(receiver: WaitingReceiver, client: QueueClient) -> None:
+    """Wait until a notification wakes the receiver."""
+    sleep = receiver.sleep_until(client.clock.now_ms() + 1_000_000)
+    await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_message_sent_to_another_server_wakes_receiver(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
         await one.send("a")
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         assert await other.bodies() == ["a"]
 
 
 async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_visible(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with (
@@ -99,18 +100,18 @@ async def test_delayed_message_of_another_server_wakes_receiver_when_it_becomes_
     ):
         await one.send("later", delay_s=5)
         await one.send("now")
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         sleep = asyncio.create_task(second.sleep_until(one.clock.now_ms() + 1_000_000))
-        await turn()
+        await run_event_loop()
         one.clock.advance(4.999)
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         one.clock.advance(0.001)
-        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
-    two_fifo_servers: tuple[Stage, Stage],
+    two_fifo_servers: TwoServers,
 ) -> None:
     one, other = two_fifo_servers
     await one.send_to("g", "a", "b")
@@ -119,31 +120,34 @@ async def test_fifo_group_unblocked_on_another_server_wakes_receiver(
         receiver.clear()
         assert await other.bodies() == []
         await one.delete(first.receipt)
-        await woken(receiver, other)
+        await wait_until_woken(receiver, other)
         assert await other.bodies() == ["b"]
 
 
 async def test_purge_on_another_server_wakes_all_receivers(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     waiters = other.database.waiters
     with waiters.register(other.queue.id) as first, waiters.register(other.queue.id) as second:
         await one.purge()
-        await asyncio.gather(woken(first, other), woken(second, other))
+        await asyncio.gather(wait_until_woken(first, other), wait_until_woken(second, other))
 
 
-async def test_empty_receive_sends_no_notification(two_servers: tuple[Stage, Stage]) -> None:
+async def test_empty_receive_sends_no_notification(
+    two_servers: TwoServers,
+) -> None:
     one, _ = two_servers
     await one.send("a", delay_s=9)
-    with recording() as said, one.database.waiters.register(one.queue.id):
+    with recording() as record, one.database.waiters.register(one.queue.id):
         await one.receive()
         await one.send("b")
-    notified = [text for text in said.texts() if "NOTIFY" in text]
+    notified = [text for text in record.texts() if "NOTIFY" in text]
     assert len(notified) == 1
 
 
 async def end_listener_connections(url: str) -> None:
+    """End the LISTEN connections of all servers."""
     connection = await asyncpg.connect(url)
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
@@ -153,45 +157,48 @@ async def end_listener_connections(url: str) -> None:
 
 
 async def test_reconnected_listener_wakes_a_receiver_of_each_queue(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
-    beside = await other.beside("beside")
+    second_queue = await other.another_queue("second")
     waiters = other.database.waiters
-    with waiters.register(other.queue.id) as first, waiters.register(beside.queue.id) as second:
+    with (
+        waiters.register(other.queue.id) as first,
+        waiters.register(second_queue.queue.id) as second,
+    ):
         await end_listener_connections(one.url)
-        await asyncio.gather(woken(first, other), woken(second, other))
+        await asyncio.gather(wait_until_woken(first, other), wait_until_woken(second, other))
         first.clear()
         await one.send("a")
-        await woken(first, other)
+        await wait_until_woken(first, other)
 
 
 async def test_receiver_waits_before_it_claims_messages_again_that_another_server_has_locked(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     with other.database.waiters.register(other.queue.id) as receiver:
         await one.send("a")
-        await woken(receiver, other)
-        await turn(100)
+        await wait_until_woken(receiver, other)
+        await run_event_loop(100)
 
         def lock_while_the_other_claims(transaction: Transaction) -> None:
             transaction.connection.execute(sa.text("SELECT 1 FROM messages FOR UPDATE"))
             receiver.clear()
-            claim = other.database.submit(other.receiving(is_waiting=True))
+            claim = other.database.submit(other.receive_command(is_waiting=True))
             assert await_only(claim) == []
 
         await one.database.write(lock_while_the_other_claims)
         sleep = asyncio.create_task(receiver.sleep_until(other.clock.now_ms() + 1_000_000))
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         other.clock.advance(0.02)
-        await asyncio.wait_for(sleep, PATIENCE_SECONDS)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
         assert await other.bodies() == ["a"]
 
 
 class RecordedWork:
-    """Leader work that records when it is started and stopped, and what else it is told."""
+    """Leader work that records its calls."""
 
     def __init__(self) -> None:
         self.calls: asyncio.Queue[str] = asyncio.Queue()
@@ -211,18 +218,18 @@ class RecordedWork:
         self.has_resynced.set()
 
     async def next_call(self) -> str:
-        return await asyncio.wait_for(self.calls.get(), PATIENCE_SECONDS)
+        return await asyncio.wait_for(self.calls.get(), TIMEOUT_SECONDS)
 
 
-async def test_another_server_becomes_leader_when_the_leader_goes(
+async def test_another_server_becomes_leader_when_the_leader_stops(
     postgresql: str,
 ) -> None:
     clock = ManualClock()
-    one = await Database.open(postgresql, clock, engine_settings=recorded())
+    one = await Database.open(postgresql, clock, engine_settings=recording_settings())
     first, second = RecordedWork(), RecordedWork()
     one.run_on_leader(first)
     assert await first.next_call() == "start"
-    other = await Database.open(postgresql, clock, engine_settings=recorded())
+    other = await Database.open(postgresql, clock, engine_settings=recording_settings())
     other.run_on_leader(second)
     await one.close()
     assert await second.next_call() == "start"
@@ -232,47 +239,49 @@ async def test_another_server_becomes_leader_when_the_leader_goes(
 
 
 async def test_background_work_of_another_server_is_run_soon_by_the_leader(
-    two_servers: tuple[Stage, Stage],
+    two_servers: TwoServers,
 ) -> None:
     one, other = two_servers
     work = RecordedWork()
     one.database.run_on_leader(work)
     await other.purge()
-    await asyncio.wait_for(work.has_run_soon.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(work.has_run_soon.wait(), TIMEOUT_SECONDS)
 
 
 @pytest_asyncio.fixture
 async def polling(
     postgresql: str,
-) -> AsyncIterator[tuple[Database, Database, Stage]]:
-    """Give two servers on one database that pass on no notifications."""
+) -> AsyncIterator[tuple[Database, Database, QueueClient]]:
+    """Yield two servers on one database without notifications, and a client of a queue."""
     clock = ManualClock()
     one, other = [
-        await Database.open(postgresql, clock, poll_seconds=0.05, engine_settings=recorded())
+        await Database.open(
+            postgresql, clock, poll_seconds=0.05, engine_settings=recording_settings()
+        )
         for _ in range(2)
     ]
-    stage = Stage(postgresql, clock, one)
-    stage.queue = await stage.create("orders")
-    yield one, other, stage
+    client = QueueClient(postgresql, clock, one)
+    client.queue = await client.create("orders")
+    yield one, other, client
     await other.close()
     await one.close()
 
 
 async def test_without_notifications_receivers_wake_at_the_poll_interval(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
-    _, other, stage = polling
-    with recording() as said, other.waiters.register(stage.queue.id) as receiver:
+    _, other, client = polling
+    with recording() as record, other.waiters.register(client.queue.id) as receiver:
         for body in "ab":
             receiver.clear()
-            await stage.send(body)
-            await woken(receiver, stage)
-            assert await stage.bodies() == [body]
-    assert not [text for text in said.texts() if "NOTIFY" in text.upper()]
+            await client.send(body)
+            await wait_until_woken(receiver, client)
+            assert await client.bodies() == [body]
+    assert not [text for text in record.texts() if "NOTIFY" in text.upper()]
 
 
 async def test_without_notifications_one_server_leads_and_resyncs(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
     one, other, _ = polling
     first, second = RecordedWork(), RecordedWork()
@@ -282,14 +291,14 @@ async def test_without_notifications_one_server_leads_and_resyncs(
     (task,), (rest,) = await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
     assert task.result() == "start"
     started[task].has_resynced.clear()
-    await asyncio.wait_for(started[task].has_resynced.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(started[task].has_resynced.wait(), TIMEOUT_SECONDS)
     assert not rest.done()
     await end_leader_connection(one)
     assert await rest == "start"
 
 
 async def end_leader_connection(database: Database) -> None:
-    """End the connection that holds the leader's lock."""
+    """End the connection that has the leader's advisory lock."""
 
     def end(connection: sa.Connection) -> None:
         connection.exec_driver_sql(
@@ -300,12 +309,12 @@ async def end_leader_connection(database: Database) -> None:
 
 
 async def test_leader_without_notifications_keeps_no_snapshot(
-    polling: tuple[Database, Database, Stage],
+    polling: tuple[Database, Database, QueueClient],
 ) -> None:
-    one, _, stage = polling
+    one, _, client = polling
     work = RecordedWork()
     one.run_on_leader(work)
-    await stage.send("a")
+    await client.send("a")
 
     def horizons(connection: sa.Connection) -> list[str | None]:
         statement = (
@@ -315,7 +324,7 @@ async def test_leader_without_notifications_keeps_no_snapshot(
         return [row[0] for row in connection.exec_driver_sql(statement)]
 
     assert await work.next_call() == "start"
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        # While it measures the clock, it has a snapshot.
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        # The leader has a snapshot only while it reads PostgreSQL's clock.
         while await one.read(horizons) != [None]:
             pass

@@ -1,4 +1,4 @@
-"""Opening a database: what is made, what is kept, what is refused, and how the refusal reads."""
+"""Opening a database: tables that are created, data that is kept, databases that are rejected."""
 
 from __future__ import annotations
 
@@ -15,31 +15,24 @@ import sqlalchemy as sa
 
 from storage import migrations, schema
 from storage.database import Database
-from storage.errors import DatabaseUnusable
 from tests.clock import ManualClock
-from tests.engine.recorder import recorded
-from tests.engine.stage import Stage
-
-
-async def refusal(url: str) -> str:
-    """Open what must not be opened; give the reason, which must be fit for a terminal."""
-    with pytest.raises(DatabaseUnusable) as refused:
-        await Database.open(url, ManualClock(), engine_settings=recorded())
-    text = str(refused.value)
-    assert text
-    assert "\n" not in text
-    return text
+from tests.engine.queue_client import QueueClient
+from tests.engine.recorder import recording_settings
+from tests.engine.rejections import rejection
 
 
 def path_of(url: str) -> Path:
+    """Return the path of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
 def files(directory: Path) -> dict[str, bytes]:
+    """Return the contents of all files by name."""
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def make_foreign(path: Path, journal: str) -> None:
+def create_foreign(path: Path, journal: str) -> None:
+    """Create the SQLite file of another application."""
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA journal_mode={journal}")
     connection.execute("CREATE TABLE notes (text)")
@@ -48,7 +41,9 @@ def make_foreign(path: Path, journal: str) -> None:
     connection.close()
 
 
-async def set_version(stage: Stage, version: int) -> None:
+async def set_version(client: QueueClient, version: int) -> None:
+    """Store another schema version in the database."""
+
     def change(transaction: object) -> None:
         connection: sa.Connection = transaction.connection  # type: ignore[attr-defined]
         properties = schema.properties
@@ -58,50 +53,50 @@ async def set_version(stage: Stage, version: int) -> None:
             .values(value=str(version))
         )
 
-    await stage.database.write(change)
+    await client.database.write(change)
 
 
-async def test_an_empty_database_is_made_ready(stage: Stage) -> None:
-    assert len(stage.database.secret) == 32
-    assert await stage.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
+async def test_open_creates_the_tables_of_an_empty_database(client: QueueClient) -> None:
+    assert len(client.database.secret) == 32
+    assert await client.rows() == {"messages": 0, "bodies": 0, "backlogs": 1, "dropped_queues": 0}
 
 
-async def test_an_empty_file_is_as_good_as_none(sqlite: str) -> None:
+async def test_empty_file_is_opened_as_a_new_database(sqlite: str) -> None:
     path_of(sqlite).touch()
-    stage = await Stage.open(sqlite)
-    await stage.send("a")
-    assert await stage.bodies() == ["a"]
-    await stage.database.close()
+    client = await QueueClient.open(sqlite)
+    await client.send("a")
+    assert await client.bodies() == ["a"]
+    await client.database.close()
 
 
-async def test_everything_is_kept_over_a_restart(stage: Stage) -> None:
-    secret, queue = stage.database.secret, await stage.find()
-    await stage.send("in flight", "deleted", "visible")
-    await stage.send("delayed", delay_s=10)
-    received = await stage.receive(2, timeout_s=0)
-    in_flight = await stage.receive_one()
-    await stage.delete(received[1].receipt)
-    before = await stage.counts()
-    await stage.reopen()
-    assert stage.database.secret == secret
-    assert await stage.find() == queue
-    assert await stage.counts() == before == (1, 1, 1)
-    assert await stage.change(in_flight.receipt, 0)
-    stage.clock.advance(10)
-    again = await stage.receive()
+async def test_restart_keeps_queues_messages_and_secret(client: QueueClient) -> None:
+    secret, queue = client.database.secret, await client.find()
+    await client.send("in flight", "deleted", "visible")
+    await client.send("delayed", delay_s=10)
+    received = await client.receive(2, timeout_s=0)
+    in_flight = await client.receive_one()
+    await client.delete(received[1].receipt)
+    before = await client.counts()
+    await client.reopen()
+    assert client.database.secret == secret
+    assert await client.find() == queue
+    assert await client.counts() == before == (1, 1, 1)
+    assert await client.change(in_flight.receipt, 0)
+    client.clock.advance(10)
+    again = await client.receive()
     assert sorted(message.body for message in again) == ["delayed", "in flight", "visible"]
 
 
-async def test_each_database_has_a_secret_of_its_own(sqlite: str, tmp_path: Path) -> None:
-    one = await Stage.open(sqlite)
-    other = await Stage.open(f"sqlite:///{tmp_path / 'other.db'}")
+async def test_each_database_has_its_own_secret(sqlite: str, tmp_path: Path) -> None:
+    one = await QueueClient.open(sqlite)
+    other = await QueueClient.open(f"sqlite:///{tmp_path / 'other.db'}")
     assert one.database.secret != other.database.secret
     await one.database.close()
     await other.database.close()
 
 
-async def test_a_database_is_on_the_disk_before_it_answers(sqlite: str) -> None:
-    stage = await Stage.open(sqlite)
+async def test_sqlite_syncs_every_commit_of_its_wal(sqlite: str) -> None:
+    client = await QueueClient.open(sqlite)
 
     def settings(connection: sa.Connection) -> tuple[str, int]:
         return (
@@ -109,63 +104,63 @@ async def test_a_database_is_on_the_disk_before_it_answers(sqlite: str) -> None:
             connection.exec_driver_sql("PRAGMA synchronous").scalar_one(),
         )
 
-    assert await stage.database.write(lambda tx: settings(tx.connection)) == ("wal", 2)
-    assert await stage.database.read(settings) == ("wal", 2)
-    await stage.database.close()
+    assert await client.database.write(lambda tx: settings(tx.connection)) == ("wal", 2)
+    assert await client.database.read(settings) == ("wal", 2)
+    await client.database.close()
 
 
-async def test_a_closed_file_is_all_there_is(sqlite: str, tmp_path: Path) -> None:
-    stage = await Stage.open(sqlite)
-    await stage.send("a")
-    await stage.database.close()
+async def test_close_leaves_the_database_file_only(sqlite: str, tmp_path: Path) -> None:
+    client = await QueueClient.open(sqlite)
+    await client.send("a")
+    await client.database.close()
     assert list(files(tmp_path)) == ["queueserver.db"]
 
 
-async def test_a_file_that_is_no_database_is_refused_and_left_alone(
+async def test_file_that_is_not_a_database_is_rejected_and_not_changed(
     sqlite: str, tmp_path: Path
 ) -> None:
     path_of(sqlite).write_bytes(b"My holiday in Norway. " * 500)
     before = files(tmp_path)
-    assert "not a database" in await refusal(sqlite)
+    assert "not a database" in await rejection(sqlite)
     assert files(tmp_path) == before
 
 
-async def test_a_directory_is_refused(tmp_path: Path) -> None:
-    assert str(tmp_path) in await refusal(f"sqlite:///{tmp_path}")
+async def test_directory_is_rejected(tmp_path: Path) -> None:
+    assert str(tmp_path) in await rejection(f"sqlite:///{tmp_path}")
 
 
-async def test_a_path_without_a_directory_is_refused(tmp_path: Path) -> None:
-    text = await refusal(f"sqlite:///{tmp_path}/missing/queueserver.db")
+async def test_path_in_missing_directory_is_rejected(tmp_path: Path) -> None:
+    text = await rejection(f"sqlite:///{tmp_path}/missing/queueserver.db")
     assert text == f"cannot open {tmp_path}/missing/queueserver.db: No such file or directory"
     assert files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("journal", ["DELETE", "WAL"])
-async def test_another_applications_file_is_refused_and_left_alone(
+async def test_sqlite_file_of_another_application_is_rejected_and_not_changed(
     sqlite: str, tmp_path: Path, journal: str
 ) -> None:
-    make_foreign(path_of(sqlite), journal)
+    create_foreign(path_of(sqlite), journal)
     before = files(tmp_path)
-    assert "not queueserver's" in await refusal(sqlite)
+    assert "not queueserver's" in await rejection(sqlite)
     assert files(tmp_path) == before
 
 
-async def test_a_file_of_a_newer_schema_is_refused_and_left_alone(
+async def test_sqlite_file_of_a_newer_schema_is_rejected_and_not_changed(
     sqlite: str, tmp_path: Path
 ) -> None:
-    stage = await Stage.open(sqlite)
-    await set_version(stage, migrations.VERSION + 1)
-    await stage.database.close()
+    client = await QueueClient.open(sqlite)
+    await set_version(client, migrations.VERSION + 1)
+    await client.database.close()
     before = files(tmp_path)
-    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await refusal(sqlite)
+    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await rejection(sqlite)
     assert files(tmp_path) == before
 
 
 @pytest.mark.parametrize("link", ["same", "symlink", "hard-link", "other-spelling"])
-async def test_a_second_server_on_one_file_is_refused_until_the_first_is_closed(
+async def test_second_server_on_one_file_is_rejected_until_the_first_closes(
     sqlite: str, tmp_path: Path, link: str
 ) -> None:
-    stage = await Stage.open(sqlite)
+    client = await QueueClient.open(sqlite)
     path = path_of(sqlite)
     other = {
         "same": path,
@@ -177,71 +172,73 @@ async def test_a_second_server_on_one_file_is_refused_until_the_first_is_closed(
         other.symlink_to(path)
     if link == "hard-link":
         os.link(path, other)
-    assert await refusal(f"sqlite:///{other}") == f"{other} is in use by another queueserver"
-    await stage.send("a")
-    assert await stage.counts() == (1, 0, 0)
-    await stage.database.close()
-    second = await Stage.open(f"sqlite:///{path}", stage.clock)
+    assert await rejection(f"sqlite:///{other}") == f"{other} is in use by another queueserver"
+    await client.send("a")
+    assert await client.counts() == (1, 0, 0)
+    await client.database.close()
+    second = await QueueClient.open(f"sqlite:///{path}", client.clock)
     assert await second.bodies() == ["a"]
     await second.database.close()
 
 
-async def test_a_refused_opening_leaves_the_file_free(sqlite: str) -> None:
+async def test_rejected_open_releases_the_file_lock(sqlite: str) -> None:
     path_of(sqlite).write_bytes(b"no database" * 500)
-    await refusal(sqlite)
+    await rejection(sqlite)
     path_of(sqlite).unlink()
-    stage = await Stage.open(sqlite)
-    await stage.database.close()
+    client = await QueueClient.open(sqlite)
+    await client.database.close()
 
 
-async def test_a_port_where_nobody_listens_is_refused() -> None:
+async def test_port_without_server_is_rejected() -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not recording: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so no server can use it
         port = taken.getsockname()[1]
-        text = await refusal(f"postgresql://user:sekret@127.0.0.1:{port}/queues")
+        text = await rejection(f"postgresql://user:sekret@127.0.0.1:{port}/queues")
     assert f"127.0.0.1:{port}" in text
     assert "sekret" not in text
 
 
-async def test_a_host_that_is_unknown_is_refused() -> None:
-    assert "sekret" not in await refusal("postgresql://user:sekret@host.invalid/queues")
+async def test_unknown_host_is_rejected() -> None:
+    assert "sekret" not in await rejection("postgresql://user:sekret@host.invalid/queues")
 
 
-async def test_a_database_that_does_not_exist_is_refused(postgres_url: str) -> None:
+async def test_missing_postgresql_database_is_rejected(postgres_url: str) -> None:
     parts = urlsplit(postgres_url)._replace(path="/no_such_database")
-    assert '"no_such_database" does not exist' in await refusal(parts.geturl())
+    assert '"no_such_database" does not exist' in await rejection(parts.geturl())
 
 
-@pytest.mark.parametrize("place", ["user", "query"])
-async def test_a_refusal_does_not_tell_the_password(postgres_url: str, place: str) -> None:
+@pytest.mark.parametrize("part", ["user", "query"])
+async def test_rejection_does_not_show_the_password(postgres_url: str, part: str) -> None:
     parts = urlsplit(postgres_url)
-    query = f"{parts.query}&password=sekret" if place == "query" else parts.query
-    user = "stranger" if place == "query" else "stranger:sekret"
+    query = f"{parts.query}&password=sekret" if part == "query" else parts.query
+    user = "stranger" if part == "query" else "stranger:sekret"
     netloc = f"{user}@{parts.netloc.rpartition('@')[2]}"
-    text = await refusal(parts._replace(netloc=netloc, query=query).geturl())
+    text = await rejection(parts._replace(netloc=netloc, query=query).geturl())
     assert "stranger" in text
     assert "sekret" not in text
 
 
-async def test_another_applications_postgresql_is_refused_and_left_alone(postgresql: str) -> None:
+async def test_postgresql_database_of_another_application_is_rejected_and_not_changed(
+    postgresql: str,
+) -> None:
     connection = await asyncpg.connect(postgresql)
     await connection.execute("CREATE TABLE notes (text text)")
-    assert "not queueserver's" in await refusal(postgresql)
+    assert "not queueserver's" in await rejection(postgresql)
     tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     await connection.close()
     assert [row[0] for row in tables] == ["notes"]
 
 
-async def test_a_postgresql_of_a_newer_schema_is_refused(postgresql: str) -> None:
-    stage = await Stage.open(postgresql)
-    await set_version(stage, migrations.VERSION + 1)
-    await stage.database.close()
-    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await refusal(postgresql)
+async def test_postgresql_database_of_a_newer_schema_is_rejected(postgresql: str) -> None:
+    client = await QueueClient.open(postgresql)
+    await set_version(client, migrations.VERSION + 1)
+    await client.database.close()
+    assert f"newer queueserver (schema {migrations.VERSION + 1})" in await rejection(postgresql)
 
 
-async def test_servers_that_start_at_once_on_one_postgresql_all_start(postgresql: str) -> None:
+async def test_ten_servers_can_open_one_empty_postgresql_database_together(postgresql: str) -> None:
     clock = ManualClock()
-    settings = recorded()
+    settings = recording_settings()
     opened = await asyncio.gather(
         *(Database.open(postgresql, clock, engine_settings=settings) for _ in range(10))
     )

@@ -1,4 +1,4 @@
-"""How a PostgreSQL is reached: what its URL may say, useless hosts, and how long is enough."""
+"""Connections to PostgreSQL: URL options, hosts that do not answer, timeouts, and the pool."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from storage.errors import DatabaseUnavailable
 from storage.postgresql.connection import Address
 from storage.transaction import Transaction
 from tests.clock import ManualClock
-from tests.engine.recorder import recorded
-from tests.engine.stage import Stage
-from tests.engine.test_opening import refusal
-from tests.postgresql import PATIENT_TIMEOUTS
-
-PATIENCE_SECONDS = 4
-"""Less than the 5 seconds that a read waits for a connection."""
+from tests.databases import LONG_TIMEOUTS
+from tests.engine.queue_client import QueueClient, TwoServers
+from tests.engine.recorder import recording_settings
+from tests.engine.rejections import rejection
+from tests.waiting import TIMEOUT_SECONDS, TRANSACTION_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -35,18 +33,18 @@ PATIENCE_SECONDS = 4
         pytest.param("target_session_attrs=best", "best", id="target_session_attrs"),
         pytest.param("target_session_attrs=standby", "standby", id="no such host"),
         pytest.param("sslmode=verify-full&sslrootcert=/no/such.pem", "/no/such.pem", id="no file"),
-        pytest.param("shiny", "bad query field", id="no option at all"),
+        pytest.param("shiny", "bad query field", id="not an option"),
     ],
 )
-async def test_an_option_that_is_of_no_use_is_told_in_one_line(
+async def test_invalid_url_option_is_reported_in_one_line(
     tcp_postgres: str, options: str, words: str
 ) -> None:
-    assert words in await refusal(f"{tcp_postgres}?{options}")
+    assert words in await rejection(f"{tcp_postgres}?{options}")
 
 
 @pytest.fixture(scope="session")
 def tcp_postgres(postgres_url: str) -> Iterator[str]:
-    """Give the PostgreSQL's URL without options, by whatever way it is reached otherwise."""
+    """Yield the server's URL without options; PGHOST names its socket's directory."""
     with pytest.MonkeyPatch.context() as environment:
         host = urlsplit(postgres_url).query.removeprefix("host=")
         if host:
@@ -55,20 +53,20 @@ def tcp_postgres(postgres_url: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:sekret@[::1/q", "postgresql://u:sekret@h:x/q"])
-async def test_a_url_that_cannot_be_read_is_told_in_one_line(url: str) -> None:
-    assert "sekret" not in await refusal(url)
+async def test_invalid_url_is_reported_in_one_line_without_the_password(url: str) -> None:
+    assert "sekret" not in await rejection(url)
 
 
 class Relay:
-    """A port on which a PostgreSQL can be reached, refuses, or never answers."""
+    """A port that relays to PostgreSQL, or that accepts connections and never answers."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._server: asyncio.Server | None = None
         self.is_silent = False
         self.host = ""
-        self.flows = asyncio.Event()
-        self.flows.set()
+        self.is_relaying = asyncio.Event()
+        self.is_relaying.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     async def open(self) -> None:
@@ -87,7 +85,7 @@ class Relay:
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65_536):
-                await self.flows.wait()
+                await self.is_relaying.wait()
                 writer.write(data)
         writer.close()
 
@@ -98,13 +96,13 @@ class Relay:
             writer.close()
 
 
-@pytest.mark.parametrize("is_silent", [False, True], ids=["refuses", "is silent"])
-async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
+@pytest.mark.parametrize("is_silent", [False, True], ids=["rejects", "is silent"])
+async def test_host_that_does_not_answer_is_tried_last_from_then_on(
     postgres_url: str, is_silent: bool
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0)
+        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
+    timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0)
     bad, good = Relay(postgres_url), Relay(postgres_url)
     await bad.open()
     await good.open()
@@ -125,81 +123,84 @@ async def test_a_host_that_is_no_use_is_passed_over_and_tried_last_from_then_on(
     await good.close()
 
 
-async def test_nobody_waits_for_ever_for_a_postgresql_that_falls_silent(
+async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     postgres_url: str, postgresql: str
 ) -> None:
     if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("the PostgreSQL given is not reached by a socket's path")
-    timeouts = replace(PATIENT_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
+        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
+    timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
     relay = Relay(postgres_url)
     await relay.open()
     name = urlsplit(postgresql).path
     url = f"postgresql://postgres@{relay.host}{name}"
-    stage = await Stage.open(url, engine_settings=recorded(timeouts))
-    await stage.send("a")
-    await stage.counts()
-    relay.flows.clear()
+    client = await QueueClient.open(url, engine_settings=recording_settings(timeouts))
+    await client.send("a")
+    await client.counts()
+    relay.is_relaying.clear()
     for _ in range(2):
-        asked = asyncio.gather(stage.send("lost"), stage.counts(), return_exceptions=True)
-        answers = await asyncio.wait_for(asked, 20)
+        # Real time: asyncpg gives up after `statement_seconds`.
+        requests = asyncio.gather(client.send("lost"), client.counts(), return_exceptions=True)
+        answers = await asyncio.wait_for(requests, TIMEOUT_SECONDS)
         assert [type(answer) for answer in answers] == [DatabaseUnavailable] * 2
-    relay.flows.set()
-    assert await stage.counts() == (1, 0, 0)
-    await stage.send("b")
-    assert await stage.bodies() == ["a", "b"]
-    await stage.database.close()
+    relay.is_relaying.set()
+    assert await client.counts() == (1, 0, 0)
+    await client.send("b")
+    assert await client.bodies() == ["a", "b"]
+    await client.database.close()
     await relay.close()
 
 
-async def test_no_host_of_several_is_told(postgres_url: str) -> None:
+async def test_hosts_that_all_fail_are_reported_without_the_password(postgres_url: str) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound but not recording: nobody else can be there
+        taken.bind(("127.0.0.1", 0))  # bound but not listening, so no server can use it
         host = f"127.0.0.1:{taken.getsockname()[1]}"
-        text = await refusal(f"postgresql://u:sekret@{host},{host}/q")
+        text = await rejection(f"postgresql://u:sekret@{host},{host}/q")
     assert host in text
     assert "sekret" not in text
 
 
-async def test_a_statement_that_takes_too_long_is_given_up_and_the_next_is_done(
-    two_servers: tuple[Stage, Stage],
+async def test_statement_after_a_statement_timeout_succeeds(
+    two_servers: TwoServers,
 ) -> None:
-    stage, _ = two_servers
+    client, _ = two_servers
 
-    def dawdle(transaction: Transaction) -> None:
+    def sleep(transaction: Transaction) -> None:
         transaction.connection.execute(sa.text("SET LOCAL statement_timeout = '20ms'"))
         transaction.connection.execute(sa.text("SELECT pg_sleep(20)"))
 
     with pytest.raises(DatabaseUnavailable):
-        await stage.database.write(dawdle)
-    await stage.send("a")
-    assert await stage.bodies() == ["a"]
+        await client.database.write(sleep)
+    await client.send("a")
+    assert await client.bodies() == ["a"]
 
 
-async def test_a_server_has_as_many_connections_as_it_may_and_one_for_the_listener(
+async def test_server_opens_its_maximum_of_connections_and_one_for_the_listener(
     postgresql: str,
 ) -> None:
+    timeouts = replace(LONG_TIMEOUTS, pool_seconds=TIMEOUT_SECONDS)
+    settings = recording_settings(timeouts)
     database = await Database.open(
-        postgresql, ManualClock(), connections=3, engine_settings=recorded()
+        postgresql, ManualClock(), connections=3, engine_settings=settings
     )
     done = asyncio.Event()
 
-    def stay(_connection: sa.Connection) -> None:
+    def wait_for_end(_connection: sa.Connection) -> None:
         sa.util.await_only(done.wait())
 
     await database.write(lambda _: None)
-    reads = [asyncio.create_task(database.read(stay)) for _ in range(4)]
-    watch = await asyncio.wait_for(asyncpg.connect(postgresql), 5)
+    reads = [asyncio.create_task(database.read(wait_for_end)) for _ in range(4)]
+    connection = await asyncio.wait_for(asyncpg.connect(postgresql), TIMEOUT_SECONDS)
     counting = (
         "SELECT array_agg(application_name ORDER BY application_name) FROM pg_stat_activity "
         "WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    wanted = ["queueserver"] * 3 + ["queueserver listener"]
+    expected = ["queueserver"] * 3 + ["queueserver listener"]
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while (found := await watch.fetchval(counting)) != wanted:
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_SECONDS):
+            while (found := await connection.fetchval(counting)) != expected:
                 pass
     done.set()
     await asyncio.gather(*reads)
-    await watch.close()
+    await connection.close()
     await database.close()
-    assert found == wanted
+    assert found == expected

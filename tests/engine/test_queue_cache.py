@@ -9,22 +9,23 @@ import pytest
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from storage import queues
-from tests.engine.stage import ACCOUNT, REGION, Stage
+from tests.engine.queue_client import ACCOUNT, REGION, QueueClient
 
 CONTEXT = RequestContext(ACCOUNT, REGION, "http://localhost")
 URL = f"http://localhost/{ACCOUNT}/orders"
 
 
 async def act(queue: CachedQueue) -> int:
+    """Return the cached queue's id."""
     return queue.id
 
 
 @pytest.mark.parametrize("end", [queues.purge, queues.delete])
 async def test_cache_entry_is_removed_when_its_queue_is_purged_or_deleted(
-    stage: Stage, end: Callable[..., None]
+    client: QueueClient, end: Callable[..., None]
 ) -> None:
-    cache = QueueCache(stage.database)
-    assert await cache.run(CONTEXT, URL, act) == stage.queue.id
+    cache = QueueCache(client.database)
+    assert await cache.run(CONTEXT, URL, act) == client.queue.id
     assert len(cache._entries) == 1
-    await cache.change(CONTEXT, URL, lambda queue: stage.database.write(end, queue))
+    await cache.change(CONTEXT, URL, lambda queue: client.database.write(end, queue))
     assert cache._entries == {}

@@ -1,8 +1,8 @@
-"""Databases of earlier schema versions: what opening migrates, and that nothing is lost by it.
+"""Databases of earlier schema versions: opening migrates them and loses nothing.
 
-`schema_versions/` has one dump for each kind of database. A script made both with the code of the
-last commit with that version: it did the requests below through the actions, on a manual clock,
-without background work, and dumped what was there (`iterdump` of SQLite; `pg_dump --inserts
+`schema_versions/` has one dump for each kind of database. A script wrote both with the code of the
+last commit with that version: it ran the requests below through the actions, on a manual clock,
+without background work, and dumped the database (`iterdump` of SQLite; `pg_dump --inserts
 --no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.
 
 Version 1: queues of every kind, in two accounts and regions, with a policy, tags and redrive
@@ -50,15 +50,17 @@ DAYS_MS = 86_400_000
 
 
 def arn(name: str, context: RequestContext = HOME) -> str:
+    """Return a queue's ARN."""
     return queue_arn(context.region, context.account, name)
 
 
 def path_of(url: str) -> Path:
+    """Return the path of a SQLite database."""
     return Path(url.removeprefix("sqlite:///"))
 
 
 async def restore(url: str, version: int) -> dict[str, str]:
-    """Make an empty database what the dump says; return the receipt handles."""
+    """Load the dump of a version into an empty database; return the receipt handles."""
     kind = url.partition(":")[0]
     dump = (DUMPS / f"version_{version}.{kind}.sql").read_text()
     handles: dict[str, str] = json.loads(dump.partition("\n")[0].removeprefix("-- "))
@@ -74,7 +76,7 @@ async def restore(url: str, version: int) -> dict[str, str]:
 
 
 class Server:
-    """The actions on a migrated database, at the time of its dump."""
+    """The actions of a server on a migrated database, at the time of its dump."""
 
     def __init__(self, database: Database, clock: ManualClock, handles: dict[str, str]) -> None:
         self.database = database
@@ -117,7 +119,7 @@ class Server:
         )
         return await self.messages.send_message(HOME, message)
 
-    async def show(self, name: str, handle: str) -> None:
+    async def make_visible(self, name: str, handle: str) -> None:
         await self.messages.change_message_visibility(
             HOME, actions.ChangeMessageVisibility(name, handle, 0)
         )
@@ -140,7 +142,7 @@ class Server:
         return await self.database.read(count)
 
     async def run_task(self, source: str) -> None:
-        """Take steps of the latest task of a queue until it ends."""
+        """Run the latest move task of a queue to its end."""
         latest = (HOME.account, HOME.region, source, 1)
         (task,) = await self.database.read(move_tasks.latest, *latest)
         while await self.database.write(move_tasks.step, task.id, 1) is not None:
@@ -149,7 +151,7 @@ class Server:
 
 @pytest_asyncio.fixture
 async def server(database_url: str) -> AsyncIterator[Server]:
-    """Give a server on a migrated database, once for each kind of database."""
+    """Yield a server on a migrated database of each kind."""
     handles = await restore(database_url, 1)
     clock = ManualClock(DUMPED_AT_MS)
     database = await Database.open(database_url, clock)
@@ -157,7 +159,7 @@ async def server(database_url: str) -> AsyncIterator[Server]:
     await database.close()
 
 
-async def test_settings_become_columns(server: Server) -> None:
+async def test_migration_fills_the_columns_of_queue_settings(server: Server) -> None:
     found = await server.queue("orders")
     dead = QueueName(HOME.account, HOME.region, "orders-dlq")
     assert (found.retention_ms, found.redrive) == (3_600_000, Redrive(dead, 1))
@@ -169,7 +171,7 @@ async def test_settings_become_columns(server: Server) -> None:
     assert (abroad.retention_ms, abroad.redrive) == (4 * DAYS_MS, Redrive(dead, 1))
 
 
-async def test_queues_show_what_they_were_given(server: Server) -> None:
+async def test_migrated_queues_keep_attributes_and_tags(server: Server) -> None:
     listed = await server.queues.list_queues(HOME, actions.ListQueues())
     names = [url.rpartition("/")[2] for url in listed.queue_urls or []]
     assert names == [
@@ -196,7 +198,7 @@ async def test_queues_show_what_they_were_given(server: Server) -> None:
     [("orders-dlq", "orders", HOME), ("abroad-dlq", "abroad", AWAY)],
     ids=["home", "abroad"],
 )
-async def test_dead_letter_queues_list_their_sources(
+async def test_migrated_dead_letter_queue_lists_its_sources(
     server: Server, name: str, source: str, context: RequestContext
 ) -> None:
     listed = await server.queues.list_dead_letter_source_queues(
@@ -205,24 +207,24 @@ async def test_dead_letter_queues_list_their_sources(
     assert listed.queue_urls == [f"http://localhost/{context.account}/{source}"]
 
 
-async def test_counts_of_a_standard_queue_and_of_one_with_expired_messages(server: Server) -> None:
+async def test_migrated_queues_have_exact_counts(server: Server) -> None:
     assert await server.counts("orders") == ["2", "1", "1"]
     assert await server.counts("short") == ["1", "0", "0"]
 
 
-async def test_messages_come_in_their_order_and_at_their_time(server: Server) -> None:
+async def test_migrated_messages_keep_order_and_visibility(server: Server) -> None:
     received = await server.receive("orders", timeout_s=3_000)
     assert [message.body for message in received] == ["visible", "of a tenant"]
     attributes = [message.attributes or {} for message in received]
     assert [found.get("MessageGroupId") for found in attributes] == [None, "tenant"]
     server.clock.advance(900)
-    # What was in flight is visible again, and was received once before: it moves.
+    # The message that was in flight is visible again; it was received once, so it is moved.
     assert await server.bodies("orders") == ["delayed"]
     assert "in flight" in await server.bodies("orders-dlq")
 
 
-async def test_receipt_handles_and_redrive_go_on(server: Server) -> None:
-    await server.show("orders", server.handles["in flight"])
+async def test_migrated_receipt_handles_and_redrive_policies_work(server: Server) -> None:
+    await server.make_visible("orders", server.handles["in flight"])
     assert await server.bodies("orders") == ["visible", "of a tenant"]
     received = await server.receive("orders-dlq")
     assert [message.body for message in received] == ["dead 2", "dead 3", "in flight"]
@@ -230,7 +232,7 @@ async def test_receipt_handles_and_redrive_go_on(server: Server) -> None:
     assert sources == [arn("orders")] * 3
 
 
-async def test_message_groups_go_on(server: Server) -> None:
+async def test_migrated_message_groups_keep_order_and_receive_attempts(server: Server) -> None:
     assert await server.bodies("events.fifo") == ["h 1"]
     (again,) = await server.receive("events.fifo", 300, attempt="attempt")
     assert (again.body, again.receipt_handle) == ("g 1", server.handles["g 1"])
@@ -244,7 +246,7 @@ async def test_message_groups_go_on(server: Server) -> None:
     assert sources == [arn("events.fifo")] * 2
 
 
-async def test_duplicates_are_known(server: Server) -> None:
+async def test_migrated_deduplication_ids_are_used(server: Server) -> None:
     before = await server.rows("messages")
     await server.send("events.fifo", "other", "g", "g-2")
     assert await server.rows("messages") == before
@@ -253,7 +255,7 @@ async def test_duplicates_are_known(server: Server) -> None:
     assert sorted(await server.bodies("by-group.fifo")) == ["x 1", "y 1", "z 2"]
 
 
-async def test_a_changed_delay_goes_on_to_be_applied(server: Server) -> None:
+async def test_migrated_change_of_a_delay_is_completed(server: Server) -> None:
     assert await server.counts("delays.fifo") == ["2", "0", "1"]
     while await server.database.write(queue_delays.apply_pending, 1):
         pass
@@ -262,7 +264,7 @@ async def test_a_changed_delay_goes_on_to_be_applied(server: Server) -> None:
     assert await server.bodies("delays.fifo") == ["a", "b", "c"]
 
 
-async def test_expired_messages_are_freed(server: Server) -> None:
+async def test_migrated_expired_messages_are_freed(server: Server) -> None:
     short = await server.queue("short")
     everything = await server.database.read(queues.list_after, 0, 100)
     found = await server.database.read(
@@ -273,7 +275,7 @@ async def test_expired_messages_are_freed(server: Server) -> None:
     assert await server.bodies("short") == ["alive"]
 
 
-async def test_tasks_are_listed_and_go_on(server: Server) -> None:
+async def test_migrated_move_tasks_are_listed_and_completed(server: Server) -> None:
     listed = await server.tasks.list_message_move_tasks(
         HOME, actions.ListMessageMoveTasks(arn("orders-dlq"), 10)
     )
@@ -286,12 +288,12 @@ async def test_tasks_are_listed_and_go_on(server: Server) -> None:
     assert await server.bodies("target") == ["dead 1", "dead 2", "dead 3"]
     await server.run_task("events-dlq.fifo")
     assert await server.bodies("events.fifo") == ["h 1"]
-    await server.show("events.fifo", server.handles["g 1"])
+    await server.make_visible("events.fifo", server.handles["g 1"])
     assert await server.bodies("events.fifo") == ["g 2", "fifo dead 1", "fifo dead 2"]
     assert await server.bodies("events-dlq.fifo") == ["g 1"]
 
 
-async def test_rows_of_dropped_queues_are_freed(server: Server) -> None:
+async def test_migrated_rows_of_dropped_queues_are_freed(server: Server) -> None:
     assert await server.bodies("purged") == ["after the purge"]
     before = await server.rows("messages", "bodies", "backlogs")
     while await server.database.write(dropped_queues.free_dropped, 1):
@@ -305,12 +307,12 @@ async def test_rows_of_dropped_queues_are_freed(server: Server) -> None:
     assert await server.rows("receive_attempts") == [1]
 
 
-async def test_deletions_are_remembered(server: Server) -> None:
+async def test_migrated_deletion_times_are_kept(server: Server) -> None:
     deleted = (HOME.account, HOME.region, "deleted")
     assert await server.database.read(queues.deleted_at_ms, *deleted) == 1_700_000_002_001
 
 
-async def test_queues_are_created_and_changed_afterwards(server: Server) -> None:
+async def test_queues_are_created_and_changed_after_migration(server: Server) -> None:
     await server.queues.create_queue(HOME, actions.CreateQueue("new", {}))
     policy = {"deadLetterTargetArn": arn("orders-dlq"), "maxReceiveCount": 2}
     changed = {"RedrivePolicy": json.dumps(policy)}
@@ -345,7 +347,7 @@ _POSTGRESQL_CATALOGUE = {
 
 
 def schema_of(connection: sa.Connection) -> dict[str, object]:
-    """Read everything that makes a schema, in a form that can be compared."""
+    """Return tables, columns, indexes and constraints in a form that can be compared."""
     if connection.dialect.name == "postgresql":
         return {
             name: [tuple(row) for row in connection.exec_driver_sql(text)]
@@ -368,7 +370,8 @@ def schema_of(connection: sa.Connection) -> dict[str, object]:
     return found
 
 
-async def empty(url: str) -> None:
+async def delete_everything(url: str) -> None:
+    """Remove all tables of a database."""
     if url.startswith("sqlite"):
         path_of(url).unlink()
         return
@@ -377,11 +380,11 @@ async def empty(url: str) -> None:
     await session.close()
 
 
-async def test_a_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
+async def test_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
     schemas = []
     for is_migrated in (False, True):
         if is_migrated:
-            await empty(database_url)
+            await delete_everything(database_url)
             await restore(database_url, 1)
         database = await Database.open(database_url, ManualClock(DUMPED_AT_MS))
         schemas.append(await database.read(schema_of))
@@ -390,7 +393,7 @@ async def test_a_migrated_database_has_the_schema_of_a_new_one(database_url: str
     assert migrated == new
 
 
-async def test_a_migration_that_fails_leaves_the_database_as_it_was(
+async def test_failed_migration_is_rolled_back(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await restore(database_url, 1)
@@ -409,7 +412,7 @@ async def test_a_migration_that_fails_leaves_the_database_as_it_was(
     await database.close()
 
 
-async def test_servers_that_start_at_once_migrate_once(postgresql: str) -> None:
+async def test_servers_that_start_together_migrate_once(postgresql: str) -> None:
     await restore(postgresql, 1)
     clock = ManualClock(DUMPED_AT_MS)
     opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(5)))

@@ -9,13 +9,14 @@ import pytest
 
 from storage.waiting.waiters import Waiters, WaitingReceiver
 from tests.clock import ManualClock
-from tests.engine.stage import turn
+from tests.engine.queue_client import run_event_loop
+from tests.waiting import TIMEOUT_SECONDS
 
 QUEUE, OTHER = 1, 2
 
 
 class Sleeper:
-    """A registered receiver that sleeps; it claims, and gets nothing, only when a test says so."""
+    """A registered receiver that sleeps; the test calls its empty claims."""
 
     def __init__(self, waiters: Waiters, clock: ManualClock, queue_id: int = QUEUE) -> None:
         self.receiver: WaitingReceiver = waiters.register(queue_id)
@@ -49,10 +50,10 @@ class Registry:
     async def register(self, count: int, queue_id: int = QUEUE) -> None:
         for _ in range(count):
             self.sleepers.append(Sleeper(self.waiters, self.clock, queue_id))
-        await turn()
+        await run_event_loop()
 
     async def awake(self) -> list[int]:
-        await turn()
+        await run_event_loop()
         return [position for position, sleeper in enumerate(self.sleepers) if sleeper.awake]
 
     def leave(self) -> None:
@@ -92,6 +93,7 @@ class CountingClock(ManualClock):
 
 @pytest.fixture
 def registry() -> Registry:
+    """Return an empty registry on a manual clock."""
     return Registry()
 
 
@@ -99,7 +101,9 @@ async def test_wake_up_during_a_claim_is_kept(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
         receiver.clear()
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
-        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms() + 20_000), timeout=5)
+        await asyncio.wait_for(
+            receiver.sleep_until(registry.clock.now_ms() + 20_000), TIMEOUT_SECONDS
+        )
 
 
 async def test_wake_up_before_a_claim_is_cleared(registry: Registry) -> None:
@@ -107,10 +111,10 @@ async def test_wake_up_before_a_claim_is_cleared(registry: Registry) -> None:
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
         receiver.clear()
         sleep = asyncio.create_task(receiver.sleep_until(registry.clock.now_ms() + 20_000))
-        await turn()
+        await run_event_loop()
         assert not sleep.done()
         registry.waiters.wake(QUEUE, registry.clock.now_ms())
-        await asyncio.wait_for(sleep, timeout=5)
+        await asyncio.wait_for(sleep, TIMEOUT_SECONDS)
 
 
 async def test_one_message_wakes_one_receiver(registry: Registry) -> None:
@@ -195,7 +199,7 @@ async def test_woken_receiver_that_is_cancelled_wakes_the_next(registry: Registr
             await receiver.sleep_until(registry.clock.now_ms() + 20_000)
 
     first = asyncio.create_task(wait())
-    await turn()
+    await run_event_loop()
     await registry.register(1)
     registry.waiters.wake(QUEUE, registry.clock.now_ms())
     first.cancel()
@@ -254,7 +258,7 @@ async def test_deadline_ends_sleep_without_wake_up(registry: Registry) -> None:
 
 async def test_sleep_ends_at_once_if_deadline_has_passed(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
-        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms()), timeout=5)
+        await asyncio.wait_for(receiver.sleep_until(registry.clock.now_ms()), TIMEOUT_SECONDS)
 
 
 async def test_wake_all_wakes_all_receivers_of_one_queue(registry: Registry) -> None:
@@ -273,7 +277,7 @@ async def test_close_wakes_all_receivers_for_good(registry: Registry) -> None:
     registry.sleepers[0].claim_and_sleep()
     assert 0 in await registry.awake()
     with registry.waiters.register(QUEUE) as late:
-        await asyncio.wait_for(late.sleep_until(registry.clock.now_ms() + 20_000), timeout=5)
+        await asyncio.wait_for(late.sleep_until(registry.clock.now_ms() + 20_000), TIMEOUT_SECONDS)
     registry.leave()
 
 
@@ -295,7 +299,7 @@ async def test_no_memory_and_no_alarm_remain_after_last_receiver(registry: Regis
         registry.waiters.wake(queue_id, registry.clock.now_ms() + 60_000)
     assert registry.clock.alarms == 300
     registry.leave()
-    await turn()
+    await run_event_loop()
     assert registry.waiters.queue_count == 0
     assert registry.clock.alarms == 0
 
@@ -311,10 +315,10 @@ async def test_wake_without_receivers_uses_no_memory_and_no_alarm(registry: Regi
 async def test_cancelled_receiver_leaves_no_alarm(registry: Registry) -> None:
     with registry.waiters.register(QUEUE) as receiver:
         sleep = asyncio.create_task(receiver.sleep_until(registry.clock.now_ms() + 20_000))
-        await turn()
+        await run_event_loop()
         assert registry.clock.alarms == 1
         sleep.cancel()
-        await turn()
+        await run_event_loop()
         assert sleep.cancelled()
         assert registry.clock.alarms == 0
 

@@ -1,4 +1,4 @@
-"""What may wait for the writer, and how much one transaction takes: bounded in number and bytes."""
+"""The write queue: limits of waiting writes and of one batch, in number and bytes."""
 
 from __future__ import annotations
 
@@ -10,82 +10,93 @@ from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
-from tests.engine.recorder import recorded, recording
-from tests.engine.stage import Stage, new_message
+from tests.engine.queue_client import QueueClient, new_message
+from tests.engine.recorder import recording, recording_settings
 
 MIB = 1024 * 1024
 
 
-async def reopen(stage: Stage, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES) -> None:
-    await stage.database.close()
-    stage.database = await Database.open(
-        stage.url, stage.clock, limit=limit, limit_bytes=limit_bytes, engine_settings=recorded()
+async def reopen(client: QueueClient, limit: int = LIMIT, limit_bytes: int = LIMIT_BYTES) -> None:
+    """Open the database again with other limits of waiting writes."""
+    await client.database.close()
+    client.database = await Database.open(
+        client.url,
+        client.clock,
+        limit=limit,
+        limit_bytes=limit_bytes,
+        engine_settings=recording_settings(),
     )
 
 
-async def test_what_is_beyond_the_limit_is_refused_at_once_and_the_rest_done(stage: Stage) -> None:
-    await reopen(stage, limit=2)
-    accepted = [stage.database.submit(stage.sending(new_message("x"))) for _ in range(2)]
+async def test_writes_beyond_the_limit_are_rejected_and_the_others_run(
+    client: QueueClient,
+) -> None:
+    await reopen(client, limit=2)
+    accepted = [client.database.submit(client.send_command(new_message("x"))) for _ in range(2)]
     with pytest.raises(DatabaseBusy):
-        stage.database.submit(stage.sending(new_message("x")))
+        client.database.submit(client.send_command(new_message("x")))
     await asyncio.gather(*accepted)
-    await stage.send("x")
-    assert await stage.counts() == (3, 0, 0)
+    await client.send("x")
+    assert await client.counts() == (3, 0, 0)
 
 
-async def test_bodies_beyond_the_limit_are_refused_though_commands_are_few(stage: Stage) -> None:
-    await reopen(stage, limit_bytes=2 * MIB)
+async def test_writes_beyond_the_byte_limit_are_rejected(
+    client: QueueClient,
+) -> None:
+    await reopen(client, limit_bytes=2 * MIB)
     big = new_message("x" * MIB)
-    accepted = [stage.database.submit(stage.sending(big))]
+    accepted = [client.database.submit(client.send_command(big))]
     with pytest.raises(DatabaseBusy):
-        stage.database.submit(stage.sending(big))
-    accepted.append(stage.database.submit(stage.sending(new_message("small"))))
+        client.database.submit(client.send_command(big))
+    accepted.append(client.database.submit(client.send_command(new_message("small"))))
     await asyncio.gather(*accepted)
-    assert await stage.counts() == (2, 0, 0)
+    assert await client.counts() == (2, 0, 0)
 
 
-async def test_one_command_is_always_taken_however_large(stage: Stage) -> None:
-    await reopen(stage, limit_bytes=1)
-    await stage.send("longer than that")
-    assert await stage.bodies() == ["longer than that"]
+async def test_command_larger_than_the_byte_limit_runs_alone(client: QueueClient) -> None:
+    await reopen(client, limit_bytes=1)
+    await client.send("longer than that")
+    assert await client.bodies() == ["longer than that"]
 
 
-async def test_claims_are_given_back_however_much_waits(stage: Stage) -> None:
-    await reopen(stage, limit=1)
-    await stage.send("a")
-    received = await stage.receive_one()
-    waiting = stage.database.submit(stage.sending(new_message("b")))
-    await asyncio.gather(waiting, stage.database.submit(Release([received])))
-    assert sorted(await stage.bodies()) == ["a", "b"]
+async def test_release_is_accepted_by_a_full_write_queue(client: QueueClient) -> None:
+    await reopen(client, limit=1)
+    await client.send("a")
+    received = await client.receive_one()
+    waiting = client.database.submit(client.send_command(new_message("b")))
+    await asyncio.gather(waiting, client.database.submit(Release([received])))
+    assert sorted(await client.bodies()) == ["a", "b"]
 
 
-async def test_a_drain_takes_so_many_bytes_and_the_next_one_the_rest(stage: Stage) -> None:
-    big = stage.sending(*[new_message("x" * MIB)] * 8)
-    with recording() as heard:
-        await asyncio.gather(*(stage.database.submit(big) for _ in range(8)))
-    assert heard.commits == 2
+async def test_batch_takes_a_limited_number_of_bytes(client: QueueClient) -> None:
+    big = client.send_command(*[new_message("x" * MIB)] * 8)
+    with recording() as record:
+        await asyncio.gather(*(client.database.submit(big) for _ in range(8)))
+    assert record.commits == 2
 
 
-async def test_receives_take_no_more_into_memory_than_bodies_are_long(stage: Stage) -> None:
-    hints = stage.database.hints
+async def test_number_of_receives_in_a_batch_depends_on_the_estimated_body_length(
+    client: QueueClient,
+) -> None:
+    hints = client.database.hints
 
-    def line(count: int) -> WriteQueue:
-        waiting = WriteQueue(hints, LIMIT, LIMIT_BYTES)
+    def write_queue(count: int) -> WriteQueue:
+        writes = WriteQueue(hints, LIMIT, LIMIT_BYTES)
         for _ in range(count):
-            waiting.add(look(), asyncio.get_running_loop().create_future())
-        return waiting
+            writes.add(receive(), asyncio.get_running_loop().create_future())
+        return writes
 
-    def look() -> Receive:
-        queue = stage.queue
+    def receive() -> Receive:
+        queue = client.queue
         return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
-    assert len(line(1_000).take().writes) == 4, "nothing is known: they may be as long as can be"
-    await stage.send(*["short"] * 200)
-    while await stage.receive(10):
+    assert len(write_queue(1_000).take().writes) == 4, "no estimate yet: the maximum length"
+    await client.send(*["short"] * 200)
+    while await client.receive(10):
         pass
     for _ in range(60):
-        await stage.send("short")
-        await stage.receive(1)
-    assert len(line(1_000).take().writes) == 1_000
-    await stage.send("x" * 100_000)
-    assert len(line(1_000).take().writes) < 40, "a long one was sent"
+        await client.send("short")
+        await client.receive(1)
+    assert len(write_queue(1_000).take().writes) == 1_000
+    await client.send("x" * 100_000)
+    assert len(write_queue(1_000).take().writes) < 40, "a long body was sent"

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api.live_server import LiveServer, config
-from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, told
+from tests.api.raw_http import FORM, Answer, exchange, json_headers, open_socket, parse_error
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 from tests.fuzz.time_limit import time_limit
@@ -51,7 +51,7 @@ def assert_valid_response(response: Answer) -> None:
     if response.status == 404 and response.body in {b"<UnknownOperationException/>", b""}:
         return
     if response.status != 200:
-        told(response)
+        parse_error(response)
     elif response.headers["content-type"] != "text/xml" and response.body:
         json.loads(response.body)
 

@@ -1,4 +1,4 @@
-"""A session at the AWS CLI: every command as it is typed, and what it said."""
+"""A session with the AWS CLI: commands and their results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 from typing import Any, NamedTuple
 
 
-class Said(NamedTuple):
-    """How a command ended: its status, what it printed (JSON is read), what it complained of."""
+class Result(NamedTuple):
+    """Exit status of a command, its output (parsed if it is JSON), and its error output."""
 
     status: int
     printed: Any
@@ -17,21 +17,21 @@ class Said(NamedTuple):
 
 
 class Shell:
-    """Types `aws sqs` commands for one server."""
+    """Runs `aws sqs` commands on one server."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def aws(self, *words: str) -> Said:
-        ended = subprocess.run(
+    def aws(self, *words: str) -> Result:
+        process = subprocess.run(
             [sys.executable, "-m", "awscli", "--endpoint-url", self._url, "sqs", *words],
             capture_output=True,
             text=True,
             check=False,
         )
-        text = ended.stdout.strip()
+        text = process.stdout.strip()
         printed = json.loads(text) if text.startswith("{") else text
-        return Said(ended.returncode, printed, ended.stderr.strip())
+        return Result(process.returncode, printed, process.stderr.strip())
 
 
 def queue(shell: Shell) -> tuple[str, dict[str, Any]]:
@@ -44,13 +44,15 @@ def queue(shell: Shell) -> tuple[str, dict[str, Any]]:
     changed = shell.aws(
         "set-queue-attributes", "--queue-url", url, "--attributes", "DelaySeconds=0"
     )
-    everything = shell.aws("get-queue-attributes", "--queue-url", url, "--attribute-names", "All")
-    asked = ("VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod", "QueueArn")
+    all_attributes = shell.aws(
+        "get-queue-attributes", "--queue-url", url, "--attribute-names", "All"
+    )
+    names = ("VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod", "QueueArn")
     return url, {
         "created": created,
         "set": changed,
-        "attributes": [everything.printed["Attributes"][name] for name in asked],
-        "number of attributes": len(everything.printed["Attributes"]),
+        "attributes": [all_attributes.printed["Attributes"][name] for name in names],
+        "number of attributes": len(all_attributes.printed["Attributes"]),
         "tags": shell.aws("list-queue-tags", "--queue-url", url),
         "url": shell.aws("get-queue-url", "--queue-name", "cli", "--output", "text"),
         "listed": shell.aws("list-queues", "--queue-name-prefix", "cl"),
@@ -75,7 +77,7 @@ def messages(shell: Shell, url: str) -> dict[str, Any]:
     )  # fmt: skip
     (message,) = received.printed["Messages"]
     handle = ("--receipt-handle", message["ReceiptHandle"])
-    hidden = shell.aws(
+    changed = shell.aws(
         "change-message-visibility", "--queue-url", url, *handle, "--visibility-timeout", "36000"
     )
     deleted = shell.aws("delete-message", "--queue-url", url, *handle)
@@ -88,7 +90,7 @@ def messages(shell: Shell, url: str) -> dict[str, Any]:
         "body": message["Body"],
         "attributes": message["MessageAttributes"],
         "count": message["Attributes"]["ApproximateReceiveCount"],
-        "hidden": hidden,
+        "visibility changed": changed,
         "deleted": deleted,
         "empty": shell.aws("receive-message", "--queue-url", url),
     }
@@ -107,7 +109,7 @@ def batch(shell: Shell, url: str) -> dict[str, Any]:
     }
 
 
-def farewell(shell: Shell, url: str) -> dict[str, Any]:
+def purge_and_delete(shell: Shell, url: str) -> dict[str, Any]:
     return {
         "purged": shell.aws("purge-queue", "--queue-url", url),
         "left": shell.aws(
@@ -115,11 +117,11 @@ def farewell(shell: Shell, url: str) -> dict[str, Any]:
             "--attribute-names", "ApproximateNumberOfMessages", "--output", "text",
         ),
         "deleted": shell.aws("delete-queue", "--queue-url", url),
-        "gone": shell.aws("get-queue-url", "--queue-name", "cli"),
+        "missing": shell.aws("get-queue-url", "--queue-name", "cli"),
     }  # fmt: skip
 
 
-def refusals(shell: Shell, url: str) -> dict[str, Any]:
+def rejections(shell: Shell, url: str) -> dict[str, Any]:
     return {
         "conflict": shell.aws(
             "create-queue", "--queue-name", "cli", "--attributes", "VisibilityTimeout=1"
@@ -136,10 +138,10 @@ def refusals(shell: Shell, url: str) -> dict[str, Any]:
 
 def main(endpoint: str) -> None:
     shell = Shell(endpoint)
-    url, made = queue(shell)
-    parts = (messages, batch, refusals, farewell)
-    said = {part.__name__: part(shell, url) for part in parts}
-    json.dump({"url": url, "queue": made, **said}, sys.stdout)
+    url, created = queue(shell)
+    parts = (messages, batch, rejections, purge_and_delete)
+    results = {part.__name__: part(shell, url) for part in parts}
+    json.dump({"url": url, "queue": created, **results}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The last botocore generation that speaks Query and nothing else: its whole repertoire."""
+"""The last botocore release with only the Query protocol: all kinds of actions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 Sqs: TypeAlias = Any
-"""A boto3 client for SQS; boto3 makes its methods when it runs."""
+"""A boto3 client for SQS; boto3 creates its methods at run time."""
 
 POLICY = {
     "Version": "2012-10-17",
@@ -28,8 +28,8 @@ BODY = 'line\r\nwith <xml> & "quotes",\ttabs, ünïcode and \U0001f389 '
 
 
 def protocol(sqs: Sqs) -> str:
-    spoken: str = sqs.meta.service_model.metadata["protocol"]
-    return spoken
+    name: str = sqs.meta.service_model.metadata["protocol"]
+    return name
 
 
 def cycle(sqs: Sqs) -> dict[str, Any]:
@@ -73,12 +73,12 @@ def attributes(sqs: Sqs) -> dict[str, Any]:
     url = sqs.create_queue(QueueName="set", Attributes={"VisibilityTimeout": "7"})["QueueUrl"]
     changes = {"DelaySeconds": "1", "Policy": json.dumps(POLICY)}
     sqs.set_queue_attributes(QueueUrl=url, Attributes=changes)
-    everything = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    asked = ["DelaySeconds", "VisibilityTimeout", "QueueArn"]
+    all_attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    names = ["DelaySeconds", "VisibilityTimeout", "QueueArn"]
     return {
-        "names": sorted(everything),
-        "same policy": json.loads(everything["Policy"]) == POLICY,
-        "asked": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=asked)["Attributes"],
+        "names": sorted(all_attributes),
+        "same policy": json.loads(all_attributes["Policy"]) == POLICY,
+        "requested": sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"],
         "none": sqs.get_queue_attributes(QueueUrl=url).get("Attributes"),
     }
 
@@ -113,7 +113,7 @@ def batch(sqs: Sqs) -> dict[str, Any]:
         QueueUrl=url, Entries=[*entries, {"Id": "big", "MessageBody": "x" * 1025}]
     )
     got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
-    shown = sqs.change_message_visibility_batch(
+    changed = sqs.change_message_visibility_batch(
         QueueUrl=url,
         Entries=[
             {"Id": f"v{n}", "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
@@ -133,7 +133,7 @@ def batch(sqs: Sqs) -> dict[str, Any]:
         "sent": [entry["Id"] for entry in sent["Successful"]],
         "not sent": sent["Failed"],
         "received": sorted(message["Body"] for message in got),
-        "shown": [len(shown["Successful"]), shown.get("Failed")],
+        "changed": [len(changed["Successful"]), changed.get("Failed")],
         "deleted": len(deleted["Successful"]),
         "not deleted": [[e["Id"], e["Code"], e["SenderFault"]] for e in deleted["Failed"]],
     }
@@ -188,30 +188,30 @@ def lists(sqs: Sqs) -> dict[str, Any]:
     }
 
 
-def refused(call: Callable[..., object], **parameters: object) -> list[object]:
+def rejected(call: Callable[..., object], **parameters: object) -> list[object]:
     try:
         call(**parameters)
     except ClientError as error:
-        told, metadata = error.response["Error"], error.response["ResponseMetadata"]
+        details, metadata = error.response["Error"], error.response["ResponseMetadata"]
         status = metadata["HTTPStatusCode"]
-        return [type(error).__name__, told["Code"], told["Message"], told["Type"], status]
-    return ["it was not refused"]
+        return [type(error).__name__, details["Code"], details["Message"], details["Type"], status]
+    return ["the request was not rejected"]
 
 
 def errors(sqs: Sqs) -> dict[str, Any]:
     url = sqs.create_queue(QueueName="errors")["QueueUrl"]
     entry = {"Id": "same", "MessageBody": "x"}
     return {
-        "queue": refused(sqs.get_queue_url, QueueName="nowhere"),
-        "exists": refused(sqs.create_queue, QueueName="errors", Attributes={"DelaySeconds": "9"}),
-        "name": refused(sqs.create_queue, QueueName="not a name"),
-        "attribute": refused(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["Foo"]),
-        "handle": refused(sqs.delete_message, QueueUrl=url, ReceiptHandle="garbage"),
-        "contents": refused(sqs.send_message, QueueUrl=url, MessageBody="\x01"),
-        "empty": refused(sqs.send_message_batch, QueueUrl=url, Entries=[]),
-        "ids": refused(sqs.send_message_batch, QueueUrl=url, Entries=[entry, entry]),
-        "wait": refused(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=21),
-        "task": refused(sqs.start_message_move_task, SourceArn="arn:aws:sqs:us-east-1:0:q"),
+        "queue": rejected(sqs.get_queue_url, QueueName="nowhere"),
+        "exists": rejected(sqs.create_queue, QueueName="errors", Attributes={"DelaySeconds": "9"}),
+        "name": rejected(sqs.create_queue, QueueName="not a name"),
+        "attribute": rejected(sqs.get_queue_attributes, QueueUrl=url, AttributeNames=["Foo"]),
+        "handle": rejected(sqs.delete_message, QueueUrl=url, ReceiptHandle="garbage"),
+        "contents": rejected(sqs.send_message, QueueUrl=url, MessageBody="\x01"),
+        "empty": rejected(sqs.send_message_batch, QueueUrl=url, Entries=[]),
+        "ids": rejected(sqs.send_message_batch, QueueUrl=url, Entries=[entry, entry]),
+        "wait": rejected(sqs.receive_message, QueueUrl=url, WaitTimeSeconds=21),
+        "task": rejected(sqs.start_message_move_task, SourceArn="arn:aws:sqs:us-east-1:0:q"),
     }
 
 

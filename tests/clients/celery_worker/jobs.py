@@ -1,4 +1,4 @@
-"""A Celery application whose broker is SQS; its tasks say in a pipe that they are done."""
+"""A Celery application with SQS as its broker; its tasks report their completion in a pipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from celery import Celery, Task  # type: ignore[import-not-found]
 
 FAILING_EVERY = 4
-LATE_EVERY = 10
+DELAYED_EVERY = 10
 
 app = Celery("jobs", broker=os.environ["BROKER_URL"])
 app.conf.update(
@@ -24,12 +24,12 @@ app.conf.update(
 
 @app.task(bind=True, max_retries=3)  # type: ignore[untyped-decorator]
 def work(self: Task, number: int) -> None:
-    """Do a piece of work; every fourth one fails twice before."""
+    """Report completion; every fourth task fails twice before."""
     if number % FAILING_EVERY == 0 and self.request.retries < 2:
         raise self.retry(countdown=1)
     line = f"{number} {self.request.retries}\n"
     pipe = os.open(Path(os.environ["DONE_PIPE"]), os.O_WRONLY)
     try:
-        os.write(pipe, line.encode())  # so short that it stays in one piece
+        os.write(pipe, line.encode())  # short enough for an atomic write
     finally:
         os.close(pipe)

@@ -1,4 +1,4 @@
-"""Two hundred tasks for a Celery worker, some late and some failing at first, to the last one."""
+"""Two hundred tasks for a Celery worker, some delayed and some failing at first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import boto3
 TASKS = 200
 DONE_SECONDS = 40
 STOP_SECONDS = 60
-"""A process of Celery's pool waits up to half a minute for its master to have heard of its work."""
+"""Timeout of a worker's stop: a pool process waits up to 30 s for its parent process."""
 NOTHING = ["0", "0", "0"]
 FLAGS = {
     "prefork": ("--pool", "prefork", "--concurrency", "2"),
@@ -28,7 +28,7 @@ FLAGS = {
 
 
 def configure(url: str, kind: str, queue_url: str) -> None:
-    """Configure the application by the environment: an endpoint, or queues made beforehand."""
+    """Configure the application by the environment: an endpoint, or predefined queues."""
     address = urlsplit(url)
     options: dict[str, Any] = {
         "region": "us-east-1",
@@ -51,7 +51,7 @@ def configure(url: str, kind: str, queue_url: str) -> None:
 
 
 def lines(pipe: int, count: int, seconds: float) -> Iterator[str]:
-    """Give what the tasks say, until so many have spoken or nobody has for so long."""
+    """Yield up to `count` lines of the tasks; end when none arrives for `seconds`."""
     text = ""
     while count and select.select([pipe], [], [], seconds)[0]:
         *whole, text = (text + os.read(pipe, 65_536).decode()).split("\n")
@@ -60,21 +60,21 @@ def lines(pipe: int, count: int, seconds: float) -> Iterator[str]:
 
 
 def send_tasks() -> None:
-    from jobs import LATE_EVERY, work  # type: ignore[import-not-found]
+    from jobs import DELAYED_EVERY, work  # type: ignore[import-not-found]
 
     for number in range(TASKS):
-        work.apply_async((number,), countdown=1 if number % LATE_EVERY == 0 else None)
+        work.apply_async((number,), countdown=1 if number % DELAYED_EVERY == 0 else None)
 
 
 def wait_until_deleted(sqs: Any, url: str) -> None:  # noqa: ANN401
-    """Wait until the worker has deleted what it has done: one that is stopped before may not."""
-    until = time.monotonic() + DONE_SECONDS
-    while counts(sqs, url) != NOTHING and time.monotonic() < until:
+    """Wait until the worker has deleted all messages: a stopped worker may not delete them."""
+    deadline = time.monotonic() + DONE_SECONDS
+    while counts(sqs, url) != NOTHING and time.monotonic() < deadline:
         pass
 
 
 def run_worker(pool: str, pipe: int, sqs: Any, url: str) -> tuple[list[str], int]:  # noqa: ANN401
-    """Run a worker until all is done, and then until it has stopped by itself."""
+    """Run a worker until all tasks are done, stop it, and return the lines and its exit status."""
     celery = [sys.executable, "-m", "celery", "--app", "jobs", "worker", "--loglevel", "warning"]
     with Path("worker.log").open("w") as log:
         worker = subprocess.Popen(
@@ -91,11 +91,11 @@ def run_worker(pool: str, pipe: int, sqs: Any, url: str) -> tuple[list[str], int
         finally:
             worker.kill()
             worker.wait()
-    # Whatever was done twice has been said by now.
+    # A task that ran twice has reported it before the worker stopped.
     return [*done, *lines(pipe, -1, 0)], status
 
 
-def counts(sqs: Any, url: str) -> list[str]:  # noqa: ANN401 - boto3 makes it when it runs
+def counts(sqs: Any, url: str) -> list[str]:  # noqa: ANN401 - boto3 creates the type at run time
     answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
     return [value for name, value in sorted(answer["Attributes"].items()) if "NumberOf" in name]
 
@@ -107,7 +107,7 @@ def main(endpoint: str, kind: str, pool: str) -> None:
     if kind == "predefined":
         sqs.create_queue(QueueName=name, Attributes={"VisibilityTimeout": "60"})
     configure(endpoint, kind, f"{endpoint}/000000000000/{name}")
-    pipe = os.open("done", os.O_RDWR)  # a writer of our own, so that it never ends
+    pipe = os.open("done", os.O_RDWR)  # open for writing too, so reads never reach the end
     send_tasks()
     url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
     sent = counts(sqs, url)

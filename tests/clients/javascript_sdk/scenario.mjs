@@ -1,5 +1,5 @@
-// The JavaScript SDK v3 and sqs-consumer, as their own documentation uses them. The SDK checks the
-// digests of what it sends and receives, and sends to the origin of the queue URL that it is given.
+// The JavaScript SDK v3 and sqs-consumer, used as in their documentation. The SDK checks the digests
+// of sent and received messages, and sends requests to the origin of the queue URL.
 
 import * as sdk from "@aws-sdk/client-sqs";
 import { Consumer } from "sqs-consumer";
@@ -14,15 +14,15 @@ const receive = async (QueueUrl, options = {}) =>
   (await sqs.send(new sdk.ReceiveMessageCommand({ QueueUrl, ...options }))).Messages ?? [];
 
 async function queue() {
-  const made = await create("made", { VisibilityTimeout: "45" }, { team: "checkout" });
+  const created = await create("created", { VisibilityTimeout: "45" }, { team: "checkout" });
   await sqs.send(
-    new sdk.SetQueueAttributesCommand({ QueueUrl: made, Attributes: { DelaySeconds: "0" } }),
+    new sdk.SetQueueAttributesCommand({ QueueUrl: created, Attributes: { DelaySeconds: "0" } }),
   );
   const { Attributes } = await sqs.send(
-    new sdk.GetQueueAttributesCommand({ QueueUrl: made, AttributeNames: ["All"] }),
+    new sdk.GetQueueAttributesCommand({ QueueUrl: created, AttributeNames: ["All"] }),
   );
-  const { Tags } = await sqs.send(new sdk.ListQueueTagsCommand({ QueueUrl: made }));
-  const found = await sqs.send(new sdk.GetQueueUrlCommand({ QueueName: "made" }));
+  const { Tags } = await sqs.send(new sdk.ListQueueTagsCommand({ QueueUrl: created }));
+  const found = await sqs.send(new sdk.GetQueueUrlCommand({ QueueName: "created" }));
   for (let n = 0; n < 5; n++) await create(`page-${n}`);
   const pages = [];
   const paginator = sdk.paginateListQueues({ client: sqs, pageSize: 2 }, { QueueNamePrefix: "page" });
@@ -31,7 +31,7 @@ async function queue() {
     timeout: Attributes.VisibilityTimeout,
     arn: Attributes.QueueArn,
     tags: Tags,
-    found: found.QueueUrl === made,
+    found: found.QueueUrl === created,
     pages,
   };
 }
@@ -131,29 +131,30 @@ async function longPoll() {
   const QueueUrl = await create("poll");
   const waiting = receive(QueueUrl, { WaitTimeSeconds: 20 });
   const started = Date.now();
-  await sqs.send(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "news" }));
+  await sqs.send(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "during the poll" }));
   const bodies = (await waiting).map(({ Body }) => Body);
   const none = await receive(QueueUrl, { WaitTimeSeconds: 1 });
   const controller = new AbortController();
-  const abandoned = sqs.send(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }), {
+  const aborted = sqs.send(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 20 }), {
     abortSignal: controller.signal,
   });
   setTimeout(() => controller.abort(), 200);
-  const left = await abandoned.catch((error) => error.name);
-  await sqs.send(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "for who stays" }));
+  const abortError = await aborted.catch((error) => error.name);
+  await sqs.send(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "after the abort" }));
   const next = await receive(QueueUrl, { WaitTimeSeconds: 5 });
   return {
     bodies,
     none,
-    left,
+    aborted: abortError,
     next: next.map(({ Body }) => Body),
-    soon: Date.now() - started < 10_000,
+    // The polls end by messages of a real server, and not at their deadlines of 20 s.
+    isEarly: Date.now() - started < 10_000,
   };
 }
 
 async function errors() {
   const QueueUrl = await create("errors");
-  const refused = async (command) => {
+  const rejected = async (command) => {
     try {
       await sqs.send(command);
     } catch (error) {
@@ -161,25 +162,25 @@ async function errors() {
       const known = name in sdk && error instanceof sdk[name];
       return { name, message, fault: $fault, status: $metadata.httpStatusCode, known };
     }
-    return "it was not refused";
+    return "the request was not rejected";
   };
   const entry = { Id: "same", MessageBody: "x" };
   const nowhere = `${endpoint}/000000000000/nowhere`;
   return {
-    queue: await refused(new sdk.SendMessageCommand({ QueueUrl: nowhere, MessageBody: "x" })),
-    exists: await refused(
+    queue: await rejected(new sdk.SendMessageCommand({ QueueUrl: nowhere, MessageBody: "x" })),
+    exists: await rejected(
       new sdk.CreateQueueCommand({ QueueName: "errors", Attributes: { DelaySeconds: "9" } }),
     ),
-    handle: await refused(new sdk.DeleteMessageCommand({ QueueUrl, ReceiptHandle: "garbage" })),
-    contents: await refused(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "\u0001" })),
-    empty: await refused(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [] })),
-    ids: await refused(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [entry, entry] })),
-    wait: await refused(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 21 })),
+    handle: await rejected(new sdk.DeleteMessageCommand({ QueueUrl, ReceiptHandle: "garbage" })),
+    contents: await rejected(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "\u0001" })),
+    empty: await rejected(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [] })),
+    ids: await rejected(new sdk.SendMessageBatchCommand({ QueueUrl, Entries: [entry, entry] })),
+    wait: await rejected(new sdk.ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds: 21 })),
   };
 }
 
-async function farewell() {
-  const QueueUrl = await create("farewell");
+async function purgeAndDelete() {
+  const QueueUrl = await create("purgeAndDelete");
   await sqs.send(new sdk.SendMessageCommand({ QueueUrl, MessageBody: "x" }));
   await sqs.send(new sdk.PurgeQueueCommand({ QueueUrl }));
   const purged = await receive(QueueUrl);
@@ -187,7 +188,7 @@ async function farewell() {
   return { purged, status: deleted.$metadata.httpStatusCode };
 }
 
-// The SDK's client knows no endpoint here: all that it goes by is the queue URL.
+// The client has no endpoint; it sends the request to the origin of the queue URL.
 async function byQueueUrl() {
   const QueueUrl = await create("by-url");
   const elsewhere = new sdk.SQSClient({ region: "us-east-1", maxAttempts: 1 });
@@ -212,7 +213,7 @@ async function consumer() {
     await sqs.send(new sdk.SendMessageBatchCommand({ QueueUrl: queueUrl, Entries }));
   }
   const handled = [];
-  const complaints = [];
+  const errors = [];
   const app = Consumer.create({
     queueUrl,
     sqs,
@@ -221,15 +222,15 @@ async function consumer() {
     terminateVisibilityTimeout: true,
     pollingCompleteWaitTimeMs: 5_000,
     handleMessage: async (message) => {
-      if (message.Body === "13") throw new Error("unlucky");
+      if (message.Body === "13") throw new Error("failing");
       handled.push(message.Body);
       return message;
     },
   });
-  app.on("error", (error) => complaints.push(error.message));
-  app.on("processing_error", () => complaints.push("processing_error"));
+  app.on("error", (error) => errors.push(error.message));
+  app.on("processing_error", () => errors.push("processing_error"));
   const stopped = new Promise((resolve) => app.once("stopped", resolve));
-  // The first poll that finds nothing has also sent the unlucky one to the dead letters.
+  // The first empty poll has moved the failing message to the dead-letter queue.
   app.on("empty", () => app.stop());
   app.start();
   await stopped;
@@ -238,13 +239,13 @@ async function consumer() {
   );
   return {
     handled: handled.map(Number).sort((a, b) => a - b),
-    complaints,
+    errors,
     left: [left.ApproximateNumberOfMessages, left.ApproximateNumberOfMessagesNotVisible],
     dead: (await receive(dead)).map(({ Body }) => Body),
   };
 }
 
 const facts = {};
-for (const part of [queue, cycle, batch, fifo, longPoll, errors, farewell, byQueueUrl, consumer])
+for (const part of [queue, cycle, batch, fifo, longPoll, errors, purgeAndDelete, byQueueUrl, consumer])
   facts[part.name] = await part();
 process.stdout.write(JSON.stringify(facts));

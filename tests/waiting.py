@@ -1,0 +1,19 @@
+"""Timeouts of whatever a test waits for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+TIMEOUT_SECONDS = 30
+"""How long a test waits for an event that must happen; only a failing test waits this long."""
+
+TRANSACTION_TIMEOUT_SECONDS = 9
+"""The same while a transaction stays open: PostgreSQL ends a transaction that is idle for 10 s."""
+
+
+def poll_until_timeout() -> Iterator[None]:
+    """Yield once for each check of a condition, as often as possible, until the timeout."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        yield
