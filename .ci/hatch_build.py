@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -14,4 +15,7 @@ class NestedPackages(BuildHookInterface[Any]):
         """Add the packages to the wheel; an editable install imports them from the source tree."""
         if version == "standard":
             for name in ("protocol", "storage"):
-                build_data["force_include"][name] = f"queueserver/_packages/{name}"
+                for path in Path(self.root, name).rglob("*"):
+                    if path.suffix == ".py" or path.name == "py.typed":
+                        source = path.relative_to(self.root).as_posix()
+                        build_data["force_include"][source] = f"queueserver/_packages/{source}"

@@ -1,1 +1,1 @@
-"""Is it allowed, and what should happen: the rules of SQS, and the running process."""
+"""The server: HTTP, the actions and rules of SQS, background work, and the process."""

@@ -2,9 +2,10 @@
 
 import sys
 
-# `-m` searches the working folder first, where a user's queue.py would hide the standard library's.
+# `-m` searches the working folder first, where a user's queue.py would replace the standard
+# library's, and a user's brotli.py or aiodns.py would be imported by aiohttp.
 if not sys.flags.safe_path:
-    sys.path.append(sys.path.pop(0))
+    del sys.path[0]
 
 from queueserver.entry_point import main
 

@@ -87,7 +87,8 @@ def parse(argv: Sequence[str]) -> dict[str, str]:
     parser = _Parser(
         prog="queueserver",
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
-        epilog="`queueserver backup --help` explains how to copy a SQLite database in use, "
+        epilog="`queueserver serve` is the same as `queueserver`. "
+        "`queueserver backup --help` explains how to copy a SQLite database in use, "
         "`queueserver check --help` how to look for damage in it.",
         allow_abbrev=False,
     )

@@ -75,7 +75,7 @@ class SystemClock:
         if lag_ns - self._lag_ns >= LARGE_STEP_MS * _NS_PER_MS:
             log.warning(
                 "clock set back, continuing from the latest time at 90%% of its speed until the "
-                "clock has caught up; synchronize the clock with NTP: behind_ms=%d",
+                "clock has caught up; synchronise the clock with NTP: behind_ms=%d",
                 lag_ns // _NS_PER_MS,
             )
         self._lag_ns = lag_ns

@@ -65,8 +65,8 @@ async def declare(
     Redrive policies are set last, when every dead-letter queue exists.
 
     Raises:
-        StartError: a queue cannot be created or changed, for instance because it exists as a
-            standard queue and is declared as a FIFO queue.
+        StartError: a queue cannot be created or changed, for instance because its dead-letter queue
+            does not exist.
     """
     name = ""
     try:

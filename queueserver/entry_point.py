@@ -1,8 +1,8 @@
 """Start the command `queueserver` with the packages `protocol` and `storage` of this server.
 
 The wheel has one top-level name: the two packages lie inside `queueserver`, where no other project
-meets them. Only the process that runs the command can import them. Importing this module, or any
-part of `queueserver` that a library offers, changes nothing in the importing process.
+meets them. Only the process that runs the command can import them. Importing this module changes
+nothing in the importing process. The server has no library interface: run it as a process.
 """
 
 from __future__ import annotations

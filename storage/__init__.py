@@ -1,4 +1,5 @@
-"""What is true, and make it so: queues and messages over time, on SQLite or PostgreSQL.
+"""The storage engine: queues and messages over time, on SQLite or PostgreSQL.
 
-Knows no SQS error codes and no URLs. Refuses to import `protocol`, `queueserver` or aiohttp.
+The package knows no SQS error codes and no URLs. It does not import `protocol`, `queueserver` or
+aiohttp.
 """

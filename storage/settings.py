@@ -22,14 +22,12 @@ class PostgresqlTimeouts:
             earlier, and then the connection stays usable.
         pool_seconds: for a read, while all connections for reads are in use.
         listener_seconds: for an answer on the LISTEN connection, before it counts as lost.
-        chain_seconds: for which transactions may follow one another by COMMIT AND CHAIN.
     """
 
     connect_seconds: float = 3.0
     statement_seconds: float = 10.0
     pool_seconds: float = 5.0
     listener_seconds: float = 3.0
-    chain_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

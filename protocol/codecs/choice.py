@@ -6,9 +6,7 @@ from protocol.codecs import query_json
 from protocol.codecs.aws_json import JsonCodec
 from protocol.codecs.aws_query import QueryCodec
 from protocol.codecs.query_json import JsonQueryCodec
-from protocol.wire import Codec, WireRequest, WireResponse
-
-__all__ = ["Codec", "WireRequest", "WireResponse", "codec_for"]
+from protocol.wire import Codec, WireRequest
 
 _JSON = JsonCodec()
 _QUERY = QueryCodec()

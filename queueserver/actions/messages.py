@@ -256,7 +256,8 @@ class Messages:
                     raise
                 log.warning(
                     "a message is damaged, not returning it; "
-                    "find the damage with `queueserver check`: queue=%s message=%d reason=%s",
+                    "find the damage with `queueserver check` or `pg_amcheck`: "
+                    "queue=%s message=%d reason=%s",
                     queue.name,
                     one.receipt.number,
                     error,

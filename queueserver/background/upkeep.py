@@ -75,7 +75,7 @@ class Upkeep:
             except DatabaseDamaged as error:
                 log.warning(
                     "rows are damaged, skipping them in this round of upkeep; "
-                    "find the damage with `queueserver check`: reason=%s",
+                    "find the damage with `queueserver check` or `pg_amcheck`: reason=%s",
                     error,
                 )
 
@@ -133,7 +133,7 @@ class Upkeep:
             if len(page) == 1:
                 log.warning(
                     "a queue is damaged, not freeing its expired messages; "
-                    "find the damage with `queueserver check`: queue=%s reason=%s",
+                    "find the damage with `queueserver check` or `pg_amcheck`: queue=%s reason=%s",
                     page[0].name,
                     error,
                 )

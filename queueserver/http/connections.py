@@ -1,7 +1,7 @@
 """Client connections: their number, and timeouts for clients that send or read too slowly.
 
-A client that stalls, sends slowly or never reads is disconnected after a limited time. A client
-that waits for a message, or is idle between two requests, is not.
+A client that stalls, sends slowly or never reads is disconnected after a limited time, and an idle
+one after `--idle-timeout`. A client that waits for a message is not disconnected.
 
 The classes here extend aiohttp's, because its public interface has no timeout for a client that
 sends headers slowly or never reads. They use these private attributes of aiohttp 3.14. No other

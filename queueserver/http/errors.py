@@ -41,7 +41,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     if isinstance(error, DatabaseDamaged):
         log.error(
             "the database is damaged, answering InternalFailure (500); "
-            "find the damage with `queueserver check`: request_id=%s reason=%s",
+            "find the damage with `queueserver check` or `pg_amcheck`: request_id=%s reason=%s",
             request_id,
             error,
         )

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from protocol.codecs.choice import WireRequest, codec_for
+from protocol.codecs.choice import codec_for
 from protocol.errors import RequestTimeout
+from protocol.wire import WireRequest
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher

@@ -21,7 +21,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     end and have a default.
 
     Attributes:
-        sender_id: the principal that sent the message.
+        sender_id: the account that sent the message.
         md5_of_body: the MD5 digest of the body, in hex.
         attributes: by name, the type, text value and binary value; one of the values is None.
         md5_of_attributes: the digest over all attributes, or None without attributes.

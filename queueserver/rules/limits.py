@@ -1,7 +1,7 @@
 """The limits of SQS: each number stated once, with its unit and its source.
 
-A limit is inclusive: a value equal to it is allowed. The other modules of this package check the
-limits and have the texts of the errors.
+A limit of a parameter is inclusive: a value equal to it is allowed. The other modules of this
+package check those limits and have the texts of the errors.
 """
 
 from __future__ import annotations

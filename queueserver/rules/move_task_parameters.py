@@ -35,7 +35,7 @@ def parse_task_handle(text: str) -> TaskHandle:
     try:
         handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=TaskHandle)
         parse_move_task_arn("SourceArn", handle.source_arn)
-    except (ValueError, InvalidParameterValue):
+    except (ValueError, RecursionError, InvalidParameterValue):
         raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
     return handle
 

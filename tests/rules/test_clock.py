@@ -258,5 +258,5 @@ def test_every_step_back_is_told_once(
     assert told == [0, 0, 1, 1, 2, 2, 3, 3, 4]
     assert caplog.messages[0] == (
         "clock set back, continuing from the latest time at 90% of its speed until the "
-        "clock has caught up; synchronize the clock with NTP: behind_ms=5999"
+        "clock has caught up; synchronise the clock with NTP: behind_ms=5999"
     )
