@@ -18,6 +18,7 @@ import msgspec
 
 from queueserver import declared_queues
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
 from queueserver.start_errors import ConfigError
 from queueserver.toml_values import text_of
 from storage.errors import mask_password
@@ -190,7 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "in_flight_limit",
-        "120000",
+        str(MAXIMUM_IN_FLIGHT),
         "maximum number of messages in flight per queue (AWS: 120,000)",
         "a number from 1 to 1000000000",
         _whole(1, 1_000_000_000),

@@ -1,4 +1,4 @@
-"""The dispatcher: the one place that every action passes, whether a client or the server asks."""
+"""The dispatcher: every action runs through here, for clients and for the server itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from protocol.actions import ACTIONS, Action
 from queueserver.context import RequestContext
 
 Method: TypeAlias = Callable[[RequestContext, msgspec.Struct], Awaitable[msgspec.Struct | None]]
-"""The method of an action. It takes that action's request only: `_require_signature` checks it."""
+"""The method of an action. It takes only that action's request: `_check_annotations` checks it."""
 
 
 class Dispatcher:
@@ -21,7 +21,7 @@ class Dispatcher:
     Each public method of the given objects is the action of its name in snake case.
 
     Raises:
-        TypeError: an action has no method, two objects have its method, a public method is no
+        TypeError: an action has no method, two objects have its method, a public method has no
             action, or a method does not take the action's request and return its result.
     """
 
@@ -37,7 +37,7 @@ class Dispatcher:
             raise TypeError(f"actions without method, or methods without action: {names}")
         self._methods: dict[type[msgspec.Struct], Method] = {}
         for action in ACTIONS.values():
-            _require_signature(methods[action.method], action)
+            _check_annotations(methods[action.method], action)
             self._methods[action.request] = methods[action.method]
 
     async def dispatch(
@@ -49,7 +49,7 @@ class Dispatcher:
             SQSError: the action rejects the request.
             DatabaseBusy: too many requests wait for the database.
             DatabaseUnavailable: the database does not answer.
-            DatabaseDamaged: the database holds data that cannot be read.
+            DatabaseDamaged: the rows that the action reads are damaged.
         """
         return await self._methods[type(request)](context, request)
 
@@ -61,10 +61,13 @@ def _public_methods(objects: tuple[object, ...]) -> Iterator[tuple[str, Method]]
                 yield name, getattr(one, name)
 
 
-def _require_signature(method: Method, action: Action) -> None:
-    """Check by its annotations that a method takes an action's request and returns its result.
+def _check_annotations(method: Method, action: Action) -> None:
+    """Check the annotations of a method: it takes an action's request and returns its result.
 
-    A type checker cannot: each of the 23 methods takes a type of its own.
+    A type checker cannot check this, because each of the 23 methods takes a different type.
+
+    Raises:
+        TypeError: the annotations are different.
     """
     hints = typing.get_type_hints(method)
     result = hints.pop("return")

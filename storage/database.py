@@ -19,12 +19,12 @@ from storage.engine import Engine
 from storage.errors import DatabaseUnavailable, DatabaseUnusable, WriteConflict, explain
 from storage.hints import Hints
 from storage.messages.commands import Command
-from storage.notifications import Notifications
 from storage.postgresql.engine import PostgresqlEngine
 from storage.settings import EngineSettings
 from storage.sqlite.engine import SqliteEngine
 from storage.transaction import Transaction
-from storage.waiters import Waiters
+from storage.waiting.notifications import Notifications
+from storage.waiting.waiters import Waiters
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -140,7 +140,7 @@ class Database:
         # A shared database may not answer any more, and its other servers record the time floor.
         if not self.writer.is_closing and not self._engine.capabilities.has_concurrent_writers:
             with contextlib.suppress(DatabaseUnavailable):
-                recording = self.writer.run(time_floor.record)
+                recording = self.writer.run_function(time_floor.record)
         await self.writer.close()
         if recording is not None and (error := recording.exception()) is not None:
             log.warning("time floor not recorded error=%s", error)
@@ -182,16 +182,20 @@ class Database:
         may run several times, after a write conflict with another server or a lost connection.
 
         Raises:
-            DatabaseUnavailable: the database does not answer, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the database does not answer, or is closing.
             DatabaseDamaged: rows that the function uses are damaged.
         """
-        return await self.writer.run(lambda transaction: function(transaction, *args, **kw))
+        return await self.writer.run_function(
+            lambda transaction: function(transaction, *args, **kw)
+        )
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
         """Add a command to the next batch; the future has its result after COMMIT.
 
         Raises:
-            DatabaseUnavailable: the database is closing, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the database is closing.
         """
         return self.writer.submit(command)
 
@@ -215,7 +219,11 @@ class Database:
             self._leader_work.stop()
 
     def handle(self, received: Notifications) -> None:
-        """Wake receivers, and the leader's work, after a COMMIT here or on another server."""
+        """Wake receivers, and the leader's work, after a COMMIT here or on another server.
+
+        The writer calls this for this server's transactions, and the engine for the notifications
+        of other servers.
+        """
         for queue_id in received.dropped:
             self.waiters.wake_all(queue_id)
         for queue_id, visible_at_ms, count in received.visible:

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from storage.clock import Clock
 from storage.errors import ClassifiedError
-from storage.notifications import NotificationHandler, Notifications
 from storage.sql.statement import Statement
+from storage.waiting.notifications import NotificationHandler, Notifications
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Capabilities:
         lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
             takes `count` numbers: the last row has them as an array in one more column.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
-            locks them if they exist, in key order; returns the keys of those inserted.
+            locks them if they exist, in key order; returns the keys of the inserted rows.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
             makes them in flight if all may be delivered and none has a tenant.
     """

@@ -5,28 +5,34 @@ row that the other has locked. So every transaction that waits for locks takes t
 
 1. move tasks;
 2. queues, by id;
-3. groups of FIFO queues, by queue id and group;
-4. messages, by queue id and number; a message's body belongs to its message and needs no lock;
-5. deduplication ids and receive attempts, by queue id and key;
-6. counters (`backlogs`), by queue id, together with the COMMIT.
+3. receive attempts, by queue id and attempt id;
+4. groups of FIFO queues, by queue id and group;
+5. messages, by queue id and number; a message's body belongs to its message and needs no lock;
+6. deduplication ids, by queue id and key;
+7. counters (`backlogs`), by queue id, together with the COMMIT.
 
 A FIFO group's lock covers its messages: no other server sends to the group, receives from it, or
 deletes or changes its messages before COMMIT.
 
-Three things stand outside of the order:
+Four exceptions to the order:
 
 - A lock that does not wait (SKIP LOCKED) may be taken at any time. Claims use it.
-- A receive that meets exhausted messages locks their dead-letter queue, and its groups, when groups
-  and messages of the source are locked already. A move task does not wait for the groups of its
-  destination, so that it cannot deadlock with such a receive.
+- A receive that meets exhausted messages already holds locks on groups and messages of the source
+  queue. It then locks the dead-letter queue and that queue's groups. A move task, too, locks its
+  destination after messages of its source. But it does not wait for groups of the destination, so
+  it cannot deadlock with such a receive.
 - A batch deletes and releases messages of standard queues without locking them first, which saves
-  a statement; each of the two is in the order of queues and numbers.
+  a statement. Both lock their rows in the order of queue and number.
+- An INSERT waits if another transaction has inserted the same key and has not ended. This concerns
+  groups, deduplication ids and receive attempts. Such a row cannot be locked before it is visible.
 
 Deadlocks that remain possible are rare. PostgreSQL then fails one of the transactions, and the
 writer retries it.
 
-All statements that lock rows get their lock from this module. SQLite has one writer, and ignores
-the locking clauses.
+The functions named `with_...` add a locking clause to a SELECT; those named `lock_...` lock rows
+now. Every SELECT that locks rows is made with one of them. One other statement locks rows before
+they change: `insert_or_lock_groups` (storage/postgresql/statements.py) locks by ON CONFLICT. SQLite
+has one writer, and ignores the locking clauses.
 """
 
 from __future__ import annotations
@@ -50,37 +56,42 @@ GroupKey: TypeAlias = tuple[int, str]
 
 
 class GroupNotLocked(RuntimeError):
-    """The program changes a FIFO group, or its messages, before it has locked the group: a bug."""
+    """A FIFO group, or a message of it, was changed before the group was locked: a bug."""
 
 
-def lock_row(select: sa.Select[*Columns]) -> sa.Select[*Columns]:
-    """Lock the one row that a statement finds, waiting for it."""
+def with_row_lock(select: sa.Select[*Columns]) -> sa.Select[*Columns]:
+    """Make a SELECT lock the one row that it finds, waiting for it."""
     return select.with_for_update()
 
 
-def lock_in_order(select: sa.Select[*Columns], key: sa.ColumnElement[Any]) -> sa.Select[*Columns]:
-    """Lock the rows that a statement finds by a list of keys, waiting for them in key order."""
+def with_ordered_locks(
+    select: sa.Select[*Columns], key: sa.ColumnElement[Any]
+) -> sa.Select[*Columns]:
+    """Make a SELECT by a list of keys lock the rows in key order, waiting for each."""
     return select.order_by(in_order(key)).with_for_update()
 
 
-def lock_if_free(select: sa.Select[*Columns], *, of: sa.Table | None = None) -> sa.Select[*Columns]:
-    """Lock those rows that no other transaction has locked, and leave out the others.
+def with_locks_if_free(
+    select: sa.Select[*Columns], *, of: sa.Table | None = None
+) -> sa.Select[*Columns]:
+    """Make a SELECT lock the rows that no other transaction has locked, and leave out the others.
 
-    `of` is the table whose rows are locked, where the statement joins several.
+    `of` is the table whose rows are locked, if the statement joins several.
     """
     return select.with_for_update(skip_locked=True, of=of)
 
 
-def lock_queue(select: sa.Select[*Columns], *, exclusive: bool = False) -> sa.Select[*Columns]:
-    """Lock a row of `queues`, so that the queue is neither purged nor deleted before COMMIT.
+def with_queue_lock(select: sa.Select[*Columns], *, exclusive: bool = False) -> sa.Select[*Columns]:
+    """Make a SELECT lock rows of `queues`: the queues are not purged or deleted before COMMIT.
 
     The lock is shared: others may send to the queue, receive from it and change its attributes. An
-    exclusive one waits only for other exclusive ones, and for changes of the queue.
+    exclusive lock conflicts with exclusive locks and with updates of the row, not with shared
+    locks.
     """
     return select.with_for_update(read=not exclusive, key_share=True)
 
 
-queues_by_id = lock_queue(
+queues_by_id = with_queue_lock(
     sa.select(
         queues.c.id,
         queues.c.revision,
@@ -97,13 +108,13 @@ queues_by_id = lock_queue(
     .where(among(queues.c.id, "ids"))
     .order_by(in_order(queues.c.id))
 )
-"""Lock the queues whose ids are in the list `ids`, in the order of their ids."""
+"""A SELECT that locks the queues whose ids are in the list `ids`, in the order of their ids."""
 
 _QUEUES = Statement(queues_by_id)
 
 
 def lock_queues(connection: sa.Connection, ids: Collection[int]) -> dict[int, LockedQueue]:
-    """Lock queues by id, shared; return those that exist, by id."""
+    """Lock queues by id with a shared lock; return those that exist, by id."""
     rows = _QUEUES.rows(connection, {"ids": sorted(ids)})
     return {row.id: locked_queue(row) for row in rows}
 
@@ -120,14 +131,16 @@ _groups = sa.select(groups.c.group_id).where(
 )
 
 _GROUPS = Statement(_groups)
-_LOCK_GROUPS = Statement(lock_in_order(_groups, groups.c.group_id))
-_LOCK_FREE_GROUPS = Statement(lock_if_free(_groups.order_by(in_order(groups.c.group_id))))
+_LOCK_GROUPS = Statement(with_ordered_locks(_groups, groups.c.group_id))
+_LOCK_GROUPS_WITHOUT_WAITING = Statement(
+    with_locks_if_free(_groups.order_by(in_order(groups.c.group_id)))
+)
 
 
 def lock_groups(connection: sa.Connection, keys: Collection[GroupKey]) -> set[GroupKey]:
     """Lock the rows of groups; return the keys of those that exist, which have messages.
 
-    A transaction does this by its `fifo_groups`, which knows what is locked.
+    Do not call this directly; use `transaction.fifo_groups`, which remembers what is locked.
     """
     return {
         (queue_id, group_id)
@@ -139,9 +152,9 @@ def lock_groups(connection: sa.Connection, keys: Collection[GroupKey]) -> set[Gr
 def find_busy_groups(
     connection: sa.Connection, queue_id: int, group_ids: Collection[str]
 ) -> set[str]:
-    """Return those of a queue's groups that other transactions have locked; lock the others."""
+    """Lock groups of a queue without waiting; return those that other transactions have locked."""
     named = {"queue": queue_id, "groups": sorted(group_ids)}
-    free = {group_id for (group_id,) in _LOCK_FREE_GROUPS.rows(connection, named)}
+    free = {group_id for (group_id,) in _LOCK_GROUPS_WITHOUT_WAITING.rows(connection, named)}
     return {group_id for (group_id,) in _GROUPS.rows(connection, named)} - free
 
 
@@ -159,7 +172,8 @@ def groups_of_messages(
 ) -> set[GroupKey]:
     """Return the groups of messages, given as numbers by queue id, without locking anything.
 
-    A message's group never changes under its number: so groups can be locked before messages.
+    A message keeps its group as long as it keeps its number, so reading the group before locking is
+    safe.
     """
     return {
         (queue_id, group_id)
@@ -174,8 +188,10 @@ _messages_by_number = sa.select(*STATE).where(
     messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
 )
 
-_LOCK_MESSAGES = Statement(lock_in_order(_messages_by_number, messages.c.id))
-_LOCK_FREE_MESSAGES = Statement(lock_if_free(_messages_by_number.order_by(in_order(messages.c.id))))
+_LOCK_MESSAGES = Statement(with_ordered_locks(_messages_by_number, messages.c.id))
+_LOCK_MESSAGES_WITHOUT_WAITING = Statement(
+    with_locks_if_free(_messages_by_number.order_by(in_order(messages.c.id)))
+)
 
 
 def lock_messages(
@@ -183,7 +199,7 @@ def lock_messages(
 ) -> list[MessageState]:
     """Lock messages by number, waiting for them in their order; return those that exist.
 
-    Of a FIFO queue, the groups must be locked already.
+    For a FIFO queue, lock the groups first.
     """
     rows: list[MessageState] = _LOCK_MESSAGES.rows(
         connection, {"queue": queue_id, "numbers": numbers}
@@ -191,13 +207,13 @@ def lock_messages(
     return rows
 
 
-def lock_free_messages(
+def lock_messages_without_waiting(
     connection: sa.Connection, queue_id: int, numbers: Sequence[int]
 ) -> Sequence[MessageKey]:
-    """Lock messages by number, without waiting; return those that were free."""
+    """Lock messages by number, without waiting; return those that were not locked by others."""
     if not numbers:
         return ()
-    rows: list[MessageKey] = _LOCK_FREE_MESSAGES.rows(
+    rows: list[MessageKey] = _LOCK_MESSAGES_WITHOUT_WAITING.rows(
         connection, {"queue": queue_id, "numbers": numbers}
     )
     return rows

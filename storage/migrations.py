@@ -12,6 +12,7 @@ one transaction: if one fails, the database keeps the version that it had.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Callable
 
@@ -21,8 +22,13 @@ from storage.errors import ForeignDatabase, NewerSchema
 from storage.queue_settings import REDRIVE_COLUMNS, QueueName
 from storage.schema import metadata, properties, queues
 
+log = logging.getLogger(__name__)
+
 _PAGE = 1_000
 """Queues that a migration reads at a time."""
+
+_DEFAULT_RETENTION_MS = 345_600_000
+"""AWS: four days. Version 1 never stored the default."""
 
 
 def _run(connection: sa.Connection, *statements: str) -> None:
@@ -94,29 +100,35 @@ def _fill_columns(connection: sa.Connection) -> None:
     table = sa.table(
         "queues",
         sa.column("id", sa.BigInteger),
+        sa.column("name", sa.Text),
         sa.column("attributes", sa.JSON),
         sa.column("retention_ms", sa.BigInteger),
         *(sa.column(name, sa.Text) for name in REDRIVE_COLUMNS[:3]),
         sa.column("max_receive_count", sa.Integer),
     )
-    page = sa.select(table.c.id, table.c.attributes).order_by(table.c.id).limit(_PAGE)
+    page = sa.select(table.c.id, table.c.name, table.c.attributes).order_by(table.c.id).limit(_PAGE)
     change = table.update().where(table.c.id == sa.bindparam("queue"))
     after_id = -1
     while rows := connection.execute(page.where(table.c.id > after_id)).all():
         connection.execute(
-            change, [{"queue": row.id, **_columns_of(row.attributes)} for row in rows]
+            change, [{"queue": row.id, **_columns_of(row.name, row.attributes)} for row in rows]
         )
         after_id = rows[-1].id
 
 
-def _columns_of(attributes: dict[str, str]) -> dict[str, str | int | None]:
-    # AWS's default of four days was never stored.
-    retention_ms = int(attributes.get("MessageRetentionPeriod", "345600")) * 1000
+def _columns_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | None]:
+    """Return the new columns of a queue; damaged attributes become the defaults of AWS."""
+    retention_ms = _DEFAULT_RETENTION_MS
     redrive: tuple[str | int | None, ...] = (None, None, None, None)
-    if "RedrivePolicy" in attributes:
-        policy = json.loads(attributes["RedrivePolicy"])
-        target = QueueName.parse(policy["deadLetterTargetArn"])
-        redrive = (*target, int(policy["maxReceiveCount"]))
+    try:
+        if "MessageRetentionPeriod" in attributes:
+            retention_ms = int(attributes["MessageRetentionPeriod"]) * 1000
+        if "RedrivePolicy" in attributes:
+            policy = json.loads(attributes["RedrivePolicy"])
+            target = QueueName.parse(policy["deadLetterTargetArn"])
+            redrive = (*target, int(policy["maxReceiveCount"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("damaged attributes of a queue, using defaults: queue=%s error=%r", name, error)
     return {"retention_ms": retention_ms, **dict(zip(REDRIVE_COLUMNS, redrive, strict=True))}
 
 

@@ -157,7 +157,7 @@ def active(connection: sa.Connection) -> Sequence[Task]:
 def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
     """Return a task, or None. With `lock`, no other server works on it before COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)
-    row = connection.execute(locking.lock_row(statement) if lock else statement).first()
+    row = connection.execute(locking.with_row_lock(statement) if lock else statement).first()
     return _task(row) if row else None
 
 
@@ -240,7 +240,7 @@ def _movable(
         )
         return selection.chosen[0]
     rows: Sequence[Any] = transaction.connection.execute(
-        locking.lock_if_free(
+        locking.with_locks_if_free(
             sa.select(*STATE)
             .where(*_is_movable(transaction, source, task))
             .order_by(messages.c.id)

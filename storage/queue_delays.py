@@ -59,7 +59,9 @@ def change(transaction: Transaction, queue_id: int, delay_ms: int) -> None:
 
 def apply_pending(transaction: Transaction, limit: int) -> bool:
     """Apply a pending delay to up to `limit` more messages; return False if there was none."""
-    row = transaction.connection.execute(locking.lock_if_free(sa.select(pending).limit(1))).first()
+    row = transaction.connection.execute(
+        locking.with_locks_if_free(sa.select(pending).limit(1))
+    ).first()
     if row is None:
         return False
     _apply_step(transaction, row.queue_id, row.delay_ms, row.before_id, limit)

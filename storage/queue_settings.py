@@ -22,12 +22,10 @@ class QueueName(NamedTuple):
         """Return the queue name that a text column holds.
 
         Only the last three colon-separated parts count: region, account, name. Rows that were
-        written by schema version 1 hold ARNs, which end in the same three parts.
-
-        Raises:
-            ValueError: the text has fewer than three parts.
+        written by schema version 1 hold ARNs, which end in the same three parts. A damaged text
+        becomes a name that no queue has: it must not keep other messages from being received.
         """
-        region, account, name = text.rsplit(":", 3)[-3:]
+        region, account, name = ("", "", *text.rsplit(":", 3))[-3:]
         return cls(account, region, name)
 
     def __str__(self) -> str:
@@ -60,10 +58,10 @@ class QueueSettings:
 
 
 class LockedQueue(NamedTuple):
-    """A queue that the transaction has locked, as it was then.
+    """A queue as it was when the transaction locked it, which only PostgreSQL needs.
 
-    It is neither purged nor deleted before COMMIT. Its settings may change, which counts for later
-    transactions.
+    It is neither purged nor deleted before COMMIT. If its settings change, later transactions use
+    the new ones.
     """
 
     id: int

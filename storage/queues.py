@@ -97,7 +97,9 @@ def lock(
     An `exclusive` lock waits for other exclusive ones, but not for those that send and receive.
     """
     statement = sa.select(queues).where(_is_named(account, region, name))
-    row = transaction.connection.execute(locking.lock_queue(statement, exclusive=exclusive)).first()
+    row = transaction.connection.execute(
+        locking.with_queue_lock(statement, exclusive=exclusive)
+    ).first()
     return _queue(row) if row else None
 
 

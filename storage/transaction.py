@@ -1,4 +1,4 @@
-"""Transactions: what a function that reads and changes the database is given."""
+"""Transactions: the argument of every function that reads and changes the database."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from storage import schema
 from storage.engine import Capabilities
 from storage.hints import Hints
 from storage.messages.fifo_groups import FifoGroups
-from storage.notifications import Notifications
 from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
+from storage.waiting.notifications import Notifications
 
 _ADD_TO_BACKLOG = Statement(
     schema.backlogs.update()
@@ -22,7 +22,7 @@ _ADD_TO_BACKLOG = Statement(
 
 
 class Transaction:
-    """One transaction of the writer, at one time.
+    """One transaction of the writer. Its time stands still.
 
     Notifications and changes of counts are collected while functions run. They take effect with
     COMMIT, or never.
@@ -33,11 +33,13 @@ class Transaction:
         take_numbers: takes the next n numbers, increasing and never taken twice.
         count_waiting: counts the receivers on this server that wait for a queue id.
         hints: estimates about queues, in this server's memory.
-        locked_queues: queues by id that the transaction has locked, or that only it can change.
+        known_queues: queues by id, as they stay until COMMIT. On PostgreSQL the transaction has
+            locked them. On SQLite they need no lock, and are cached between transactions.
         fifo_groups: the groups of FIFO queues that the transaction locks and changes.
         capabilities: what the engine can do.
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
-        local_wakeups: as `notifications.visible`, for receivers on this server only.
+        local_wakeups: wake-ups of receivers on this server only, in the form of
+            `notifications.visible`.
     """
 
     __slots__ = (
@@ -47,8 +49,8 @@ class Transaction:
         "count_waiting",
         "fifo_groups",
         "hints",
+        "known_queues",
         "local_wakeups",
-        "locked_queues",
         "notifications",
         "now_ms",
         "take_numbers",
@@ -61,32 +63,36 @@ class Transaction:
         take_numbers: Callable[[int], Sequence[int]],
         count_waiting: Callable[[int], int],
         hints: Hints,
-        locked_queues: dict[int, LockedQueue],
+        known_queues: dict[int, LockedQueue],
         capabilities: Capabilities,
         *,
-        is_contended: bool,
+        is_conflict_likely: bool,
     ) -> None:
         self.connection = connection
         self.now_ms = now_ms
         self.take_numbers = take_numbers
         self.count_waiting = count_waiting
         self.hints = hints
-        self.locked_queues = locked_queues
+        self.known_queues = known_queues
         self.capabilities = capabilities
         self.notifications = Notifications()
         self.local_wakeups: list[tuple[int, int, int]] = []
         self.fifo_groups = FifoGroups(
             connection,
             now_ms,
-            self.notifications,
+            self.notifications.visible,
             self.local_wakeups,
             capabilities,
-            is_contended=is_contended,
+            is_conflict_likely=is_conflict_likely,
         )
         self._changes: dict[int, int] = {}
 
-    def notify_visible(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
-        """Notify waiting receivers of messages that are visible, or become visible then."""
+    def notify_receivers(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
+        """Notify waiting receivers on all servers: they can claim messages from a time on.
+
+        Messages are visible, or become visible at `visible_at_ms`. Or messages that were visible
+        can be claimed now, because the queue is no longer at its in-flight limit.
+        """
         self.notifications.visible.append((queue_id, visible_at_ms, count))
 
     def wake_local(self, queue_id: int, visible_at_ms: int) -> None:
@@ -101,17 +107,18 @@ class Transaction:
         self.notifications.dropped.append(queue_id)
 
     def notify_background_work(self) -> None:
-        """Notify the leader that the transaction has left work to do."""
+        """Notify the leader that there is background work to do."""
         self.notifications.has_background_work = True
 
     def add_to_count(self, queue_id: int, change: int) -> None:
-        """Count `change` more messages of a queue, or fewer if it is negative."""
+        """Add `change` to the queue's count of messages; it may be negative."""
         self._changes[queue_id] = self._changes.get(queue_id, 0) + change
 
     def write_counts(self) -> None:
-        """Write the counts that have changed, in the order of queues: the last locks before COMMIT.
+        """Write the changed counts, in the order of queue ids, as the last step before COMMIT.
 
-        Every transaction that sends to a queue locks the queue's count.
+        Every transaction that sends to a queue locks the row of the queue's count. So it stays
+        locked for a short time only.
         """
         changes = [
             {"queue": queue_id, "change": change}

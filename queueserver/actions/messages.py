@@ -1,8 +1,8 @@
 """The actions on messages: send, receive, delete, and change of the visibility timeout.
 
-Each action finds its queue and runs a private method with it; the queue cache may run that method
-again with another state of the queue. A single action is a batch of one for the database. Every
-answer comes after COMMIT.
+Each action passes a private method to the queue cache, which calls it with the cached queue. If the
+cached queue was out of date, the cache reloads it and calls the method again. For the database,
+a single action is a batch of one. Every answer comes after COMMIT.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from queueserver.rules.envelope import Envelope, sequence_number
 from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
-from storage import polling
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged
@@ -40,6 +39,7 @@ from storage.messages.commands import (
     SentMessage,
 )
 from storage.queues import STANDARD
+from storage.waiting import polling
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 class Messages:
     """The actions on messages; each public method is the action of its name.
 
-    `in_flight_limit` is the number of messages per queue that can be in flight.
+    `in_flight_limit` is the most messages of a queue in flight (AWS: about 120,000). The database
+    enforces it in each receive.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Messages:
         message = prepare_message(context, queue.attributes, request)
         size = message_parameters.message_bytes(message.new.body, request.message_attributes)
         message_parameters.check_message_size(size, queue.attributes.maximum_message_size)
-        (sent,) = await self._store(queue, [message])
+        (sent,) = await self._submit_send(queue, [message])
         return actions.SendMessageResult(
             md5_of_message_body=message.md5_of_body,
             message_id=as_text(sent.message_id),
@@ -111,7 +112,7 @@ class Messages:
                 failed.append(_failed_entry(entry.id, error))
             else:
                 messages.append((entry.id or "", message))
-        sent = await self._store(queue, [message for _, message in messages])
+        sent = await self._submit_send(queue, [message for _, message in messages])
         successful = [
             actions.SendMessageBatchResultEntry(
                 id=entry_id,
@@ -125,7 +126,7 @@ class Messages:
         ]
         return actions.SendMessageBatchResult(successful or None, failed or None)
 
-    async def _store(
+    async def _submit_send(
         self, queue: CachedQueue, messages: Sequence[PreparedMessage]
     ) -> list[SentMessage]:
         if not messages:
@@ -157,29 +158,31 @@ class Messages:
             request.attribute_names if names is None else names
         )
         is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
-        received = await self._claim(queue, request, maximum, started_ms)
+        received = await self._poll(queue, request, maximum, started_ms)
         try:
             messages = [
-                self._message(queue, message, system_names, is_selected) for message in received
+                self._to_wire_message(queue, message, system_names, is_selected)
+                for message in received
             ]
         except DatabaseDamaged:
             messages = self._undamaged_messages(queue, received, system_names, is_selected)
         return actions.ReceiveMessageResult(messages or None)
 
-    async def _claim(
+    async def _poll(
         self, queue: CachedQueue, request: actions.ReceiveMessage, maximum: int, started_ms: int
     ) -> Sequence[Received]:
-        """Claim up to `maximum` messages, waiting for the first one as the request asks."""
+        """Receive up to `maximum` messages, waiting for the first one if the request asks."""
         timeout_s = _value_or(request.visibility_timeout, queue.attributes.visibility_timeout)
         wait_s = _value_or(
             request.wait_time_seconds, queue.attributes.receive_message_wait_time_seconds
         )
-        attempt = _parse_attempt(queue, request, maximum)
+        attempt = _attempt_of(queue, request, maximum)
+        # A new object each time, because `withdraw()` changes it.
         make_command = partial(
             Receive,
             queue_id=queue.id,
             revision=queue.revision,
-            kind=queue.kind,
+            queue_kind=queue.kind,
             maximum=maximum,
             visibility_timeout_ms=timeout_s * 1000,
             is_waiting=wait_s > 0,
@@ -200,7 +203,7 @@ class Messages:
             attempt_id = attempt.attempt_id if attempt else ""
             raise receive_parameters.expired_attempt_error(attempt_id) from None
 
-    def _message(
+    def _to_wire_message(
         self,
         queue: CachedQueue,
         received: Received,
@@ -208,6 +211,8 @@ class Messages:
         is_selected: Callable[[str], bool] | None,
     ) -> Message:
         """Return a received message with the attributes that the request selects.
+
+        `is_selected` decides by name; None: no message attributes were asked for.
 
         Raises:
             DatabaseDamaged: the message cannot be decoded.
@@ -245,7 +250,7 @@ class Messages:
         messages = []
         for position, one in enumerate(received, 1):
             try:
-                messages.append(self._message(queue, one, system_names, is_selected))
+                messages.append(self._to_wire_message(queue, one, system_names, is_selected))
             except DatabaseDamaged as error:
                 if position == len(received) and not messages:
                     raise
@@ -262,10 +267,11 @@ class Messages:
     # Delete
 
     async def delete_message(self, context: RequestContext, request: actions.DeleteMessage) -> None:
-        """Delete a message by the handle of any of its receives.
+        """Delete a message by receipt handle.
 
-        AWS: deleting a message again succeeds. A FIFO queue rejects a handle whose visibility
-        timeout has ended.
+        AWS: on a standard queue, the handle of any receive of the message is valid, and deleting a
+        message again succeeds. On a FIFO queue, only the latest handle is valid, and only until its
+        visibility timeout ends.
         """
         await self._cache.run(context, request.queue_url, self._delete, request)
 
@@ -407,7 +413,7 @@ def _visibility_error(outcome: Outcome, handle: str) -> SQSError | None:
     return None
 
 
-def _parse_attempt(
+def _attempt_of(
     queue: CachedQueue, request: actions.ReceiveMessage, maximum: int
 ) -> ReceiveAttempt | None:
     """Return the receive attempt of the request, or None. AWS: standard queues ignore the id."""

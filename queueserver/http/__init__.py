@@ -1,1 +1,1 @@
-"""HTTP: listener, client connections, routes, and the SQS endpoint. The only user of aiohttp."""
+"""HTTP: listener, client connections, routes, and the SQS endpoint; the only user of aiohttp."""

@@ -1,11 +1,11 @@
-"""Client connections: how many are accepted, and how long each may take for what it does.
+"""Client connections: their number, and timeouts for clients that send or read too slowly.
 
-A client that stalls, sends slowly or never reads is disconnected after a bounded time, and an idle
+A client that stalls, sends slowly or never reads is disconnected after a limited time, and an idle
 one after `--idle-timeout`. A client that waits for a message is not disconnected.
 
-The classes here extend aiohttp's, because its public interface cannot bound a client that sends
-headers slowly or never reads. They use these private attributes of aiohttp 3.14, and no other
-module uses any:
+The classes here extend aiohttp's, because its public interface has no timeout for a client that
+sends headers slowly or never reads. They use these private attributes of aiohttp 3.14. No other
+module uses private attributes of aiohttp:
 
 - `RequestHandler._request_count`, `_request_in_progress` and `_messages`: whether the bytes that
   arrived are the beginning of a request.
@@ -31,16 +31,16 @@ from queueserver.http.open_files import SPARE_CONNECTIONS, possible_connections
 from queueserver.http.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
-"""How long a stop, or a response that did not need the body, waits for the rest of a body."""
+"""How long the server waits for the rest of a body, on stop or after an early response."""
 
 _UNREAD_RESPONSES_SECONDS = 5.0
 """How long a stop waits for clients to read their responses."""
 
 _LAST_REQUESTS_SECONDS = 0.1
-"""How long a stop still reads requests that clients sent before they could know of it."""
+"""How long a stop still accepts requests on open connections, which clients may have sent."""
 
 _LONGEST_SWEEP_SECONDS = 5.0
-"""The longest interval between two looks for connections that are past their time."""
+"""The longest interval between two checks for overdue connections."""
 
 
 class Endpoint(Protocol):
@@ -50,7 +50,7 @@ class Endpoint(Protocol):
         """Answer a request."""
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer what is not HTTP (`status` below 500), or a request whose handling failed."""
+        """Answer bytes that are not valid HTTP (`status` below 500), or a request that failed."""
 
 
 class _TransferEnded(Exception):
@@ -61,7 +61,7 @@ class ClientConnections(web.Server):
     """All client connections, and the limits that they share."""
 
     def __init__(self, config: Config, endpoint: Endpoint) -> None:
-        # A waiting receiver whose client has gone must not be given a message.
+        # Cancel the handler if its client disconnects: it must not receive a message for it.
         super().__init__(endpoint.handle, handler_cancellation=True)
         self.endpoint = endpoint
         self.loop = asyncio.get_running_loop()
@@ -76,7 +76,7 @@ class ClientConnections(web.Server):
         self._sweep()
 
     def __call__(self) -> RequestHandler:
-        """Make the connection of one client; the event loop calls it for each."""
+        """Return a new protocol object for one client; the event loop calls this."""
         return ClientConnection(self, self._idle_seconds)
 
     def count(self) -> int:
@@ -84,7 +84,7 @@ class ClientConnections(web.Server):
         return len(self._connections)
 
     def _sweep(self) -> None:
-        """Disconnect clients whose request or whose closing has taken too long."""
+        """Disconnect clients that have taken too long to send a request or to close."""
         now = self.loop.time()
         for connection, transport in list(self._connections.items()):
             if isinstance(connection, ClientConnection) and connection.is_overdue(now, transport):
@@ -138,7 +138,7 @@ class ClientConnection(RequestHandler):
         self._was_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Accept a client. Mark one beyond the limit; disconnect one far beyond it."""
+        """Accept a client; answer 503 beyond the limit, and disconnect far beyond it."""
         limit = self.connections.limit
         count = self.connections.count() + 1
         if count > limit:
@@ -151,7 +151,7 @@ class ClientConnection(RequestHandler):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what arrived, and note since when a request is incomplete."""
+        """Parse the data, and note when an incomplete request began."""
         count = self._request_count
         super().data_received(data)
         if self._request_in_progress or self._request_count != count:
@@ -160,21 +160,22 @@ class ClientConnection(RequestHandler):
             self._half_request_since = self.connections.loop.time()
 
     def pause_reading(self) -> None:
-        """Stop reading from the socket until what arrived is consumed."""
+        """Stop reading from the socket until the received data is consumed."""
         self._was_paused = True
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read from the socket again, if reading was ever paused.
 
-        aiohttp calls this after every body. If reading was never paused, the parser would be run on
-        nothing. If it was, the parser may still be paused when the connection no longer is.
+        aiohttp calls this after every body. If reading was never paused, this does nothing, which
+        saves a run of the parser. If it was paused once, the parser may still be paused, even if
+        the connection is not.
         """
         if self._was_paused or self._buffer_paused:
             super().resume_reading(resume_parser)
 
     def close(self) -> None:
-        """Close the connection after the request at hand."""
+        """Close the connection after the current request."""
         self._is_closing = True
         super().close()
 
@@ -182,7 +183,8 @@ class ClientConnection(RequestHandler):
         """Begin to handle a request, once the client has read most of its earlier responses.
 
         Raises:
-            ConnectionError: the client has gone, or was disconnected because it does not read.
+            ConnectionError: the client has disconnected, or the server has disconnected it because
+                it does not read.
         """
         self._half_request_since = None
         if self.writing_paused:
@@ -192,7 +194,8 @@ class ClientConnection(RequestHandler):
         """Send a whole response; wait while the client is slow to read it.
 
         Raises:
-            ConnectionError: the client has gone, or was disconnected because it does not read.
+            ConnectionError: the client has disconnected, or the server has disconnected it because
+                it does not read.
         """
         transport = self.transport
         if transport is None or transport.is_closing():
@@ -202,10 +205,11 @@ class ClientConnection(RequestHandler):
             await self._wait_until_read(len(content))
 
     async def _wait_until_read(self, count: int = 0) -> None:
-        """Wait until the client has read most of what was sent, `count` bytes of it just now.
+        """Wait until the client has read most of the sent data; `count` bytes were sent just now.
 
         Raises:
-            ConnectionError: the client has gone, or was disconnected because it does not read.
+            ConnectionError: the client has disconnected, or the server has disconnected it because
+                it does not read.
         """
         transport = self.transport
         connections = self.connections
@@ -225,7 +229,7 @@ class ClientConnection(RequestHandler):
             raise ConnectionResetError("the client does not read its response") from None
 
     def is_overdue(self, now: float, transport: asyncio.Transport) -> bool:
-        """Return whether an incomplete request, or the closing, has taken the whole timeout.
+        """Return whether sending a request, or closing, has taken longer than the timeout.
 
         `now` is the loop's time in seconds.
         """
@@ -240,7 +244,7 @@ class ClientConnection(RequestHandler):
 
     @property
     def is_last_request(self) -> bool:
-        """Whether the server closes the connection after the request at hand."""
+        """Whether the server closes the connection after the current request."""
         return self._is_closing or self.is_excess or self.connections.is_stopping
 
     def handle_error(
@@ -250,7 +254,7 @@ class ClientConnection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, or a request whose handling failed, and close the connection.
+        """Answer bytes that are not HTTP, or a request that failed; then close the connection.
 
         Raises:
             ConnectionError: part of a response was sent already.
@@ -262,7 +266,7 @@ class ClientConnection(RequestHandler):
         return response
 
     def log_exception(self, *args: object, **details: object) -> None:
-        """Log nothing about a body that cannot be read: the response says so to its sender."""
+        """Log an exception, except for a body that cannot be read: the client gets that error."""
         if not isinstance(details.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **details)
 

@@ -1,7 +1,6 @@
-"""Errors: which error of SQS a client gets for an exception, and what the log says of it.
+"""Errors: map exceptions to the SQS errors that clients get, and log the server's own failures.
 
-An error that is the server's own fault is described in the log only; a client never gets a
-traceback.
+A client never gets a traceback. The log describes errors that are the server's fault.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
 
 
 def malformed_http(error: BaseException | None, request_id: str) -> SQSError:
-    """Return and log the error for bytes that are not HTTP; aiohttp's parser gives `error`."""
+    """Log and return the error for bytes that are not HTTP; `error` is that of aiohttp's parser."""
     log.info(
         "request is not valid HTTP, answering MalformedInput (400) and closing the connection: "
         "request_id=%s reason=%s",
@@ -68,7 +67,7 @@ def malformed_http(error: BaseException | None, request_id: str) -> SQSError:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Describe a parser's error without the bytes it quotes: they may be a token or a message."""
+    """Describe a parser's error without the bytes it quotes, which may be secret."""
     words, quotes, _ = str(getattr(error, "message", "")).partition(":\n\n")
     quotes_nothing_else = quotes or type(error) is BadHttpMessage
     return " ".join(words.split()) if quotes_nothing_else else type(error).__name__

@@ -1,4 +1,4 @@
-"""The listener: binds the server's address, and stops serving it."""
+"""The HTTP listener: bind the server's address, and stop listening on it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from queueserver.http.connections import ClientConnections, Endpoint
 from queueserver.start_errors import StartError
 
 _BACKLOG = 1024
-"""How many connections the system keeps that the server has not accepted yet."""
+"""Most connections that the system queues until the server accepts them."""
 
 _STOP_SECONDS = 8
-"""How long a stop waits for requests that are being answered."""
+"""How long `stop` waits for requests that are being answered."""
 
 
 class Listener:
@@ -48,7 +48,7 @@ class Listener:
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
 
     async def stop(self) -> None:
-        """Stop listening, answer the requests that are there, and close all connections."""
+        """Stop listening, answer the requests that have arrived, and close all connections."""
         for site in list(self._runner.sites):
             await site.stop()
         await self.connections.begin_stop()

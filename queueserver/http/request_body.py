@@ -1,4 +1,4 @@
-"""The body of a request: read whole, bounded in bytes and in time."""
+"""Read the body of a request whole, with a limit on its bytes and on the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from queueserver.http.connections import ClientConnection
 from queueserver.http.transfers import Transfer
 
 MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
-"""The longest body. A message of 1 MiB (AWS: 1,048,576 bytes) is several times as long, escaped."""
+"""The longest body. A message of 1 MiB (AWS: 1,048,576 bytes) is longer if escaped."""
 
 
 async def read_body(request: web.BaseRequest, connection: ClientConnection) -> bytes:
@@ -26,13 +26,13 @@ async def read_body(request: web.BaseRequest, connection: ClientConnection) -> b
         RequestTimeout: the client was too slow; the connection cannot be used again.
         RequestThrottled: the server needed the memory for the bodies of other clients.
         ServiceUnavailable: the server stops, or has too many connections.
-        web.RequestPayloadError: the body is not what its headers say.
+        web.RequestPayloadError: the body does not match its headers.
     """
     if connection.is_excess:
         raise ServiceUnavailable("The server has as many connections as it may.")
     content = request.content
     if content.is_eof() and "Content-Encoding" not in request.headers:
-        # The body came with the headers, as that of a small request does.
+        # The body arrived together with the headers: the usual case for small requests.
         whole = content.read_nowait()
         if len(whole) > MAXIMUM_REQUEST_BYTES:
             raise _too_large()

@@ -11,7 +11,7 @@ from aiohttp.http import HttpVersion11
 from protocol.wire import WireResponse
 from queueserver.http.connections import connection_of
 
-# `nosniff`: a browser must not take a response for a page, whatever a message in it says.
+# `nosniff`: a browser must not render a response as a page, whatever message is in it.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
 _HEADER_LINES = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
 
@@ -46,7 +46,7 @@ class SqsResponse(web.StreamResponse):
         self._keeps_alive = False
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Complete the head with what depends on the request; send nothing yet."""
+        """Complete the status line and headers, which depend on the request; send nothing yet."""
         self._connection = connection_of(request)
         version = request.version
         if self._keeps_alive is None:
@@ -63,7 +63,7 @@ class SqsResponse(web.StreamResponse):
         """Send the response; wait while the client is slow to read it.
 
         Raises:
-            ConnectionError: the client has gone, or does not read.
+            ConnectionError: the client has disconnected, or does not read.
         """
         if not self._is_sent:
             self._is_sent = True
@@ -90,6 +90,6 @@ class DateHeader:
 
 
 def status_response(status: int, text: str) -> web.Response:
-    """Make a response of the server's own API: `{"status": text}`."""
+    """Return a response of the server's own endpoints: `{"status": text}`."""
     body = msgspec.json.encode({"status": text})
     return web.Response(status=status, body=body, content_type="application/json", headers=_HEADERS)

@@ -1,6 +1,6 @@
-"""Routes: which endpoint answers which path.
+"""Routes: choose the endpoint for a path.
 
-`/health` and `/_queueserver/...` are the server's own. SQS answers every other path.
+`/health` and `/_queueserver/...` are the server's own. The SQS endpoint answers every other path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from queueserver.http.sqs_endpoint import SqsEndpoint
 
 
 class Routes:
-    """Hands each request to the endpoint of its path."""
+    """Passes each request to the endpoint for its path."""
 
     def __init__(self, health: Health, sqs: SqsEndpoint) -> None:
         self._health = health
@@ -31,5 +31,5 @@ class Routes:
         return await self._sqs.handle(request)
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer what is not HTTP, and therefore has no path, as SQS does."""
+        """Answer bytes that are not HTTP, or a request that failed, with an SQS error."""
         return self._sqs.handle_failure(status, error)

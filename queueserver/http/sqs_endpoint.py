@@ -1,8 +1,9 @@
-"""The SQS endpoint: bounded body, codec, identity, dispatch, codec."""
+"""The SQS endpoint: read the body, decode, identify the caller, run the action, encode the result.
+
+The size of the body is limited.
+"""
 
 from __future__ import annotations
-
-from email.utils import formatdate
 
 from aiohttp import hdrs, web
 
@@ -22,7 +23,7 @@ from queueserver.identity.signatures import credential_of
 from storage.clock import Clock
 
 _UNREADABLE = WireRequest("", "")
-"""A request of which nothing is known. It chooses the codec that answers what is not HTTP."""
+"""A placeholder for a request that could not be read; selects the Query codec."""
 
 
 class SqsEndpoint:
@@ -39,7 +40,7 @@ class SqsEndpoint:
         self._date = DateHeader()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request; every exception becomes an error of SQS."""
+        """Answer a request; turn every exception into an SQS error."""
         connection = connection_of(request)
         request_id = as_text(new_identifier())
         headers = request.headers
@@ -52,7 +53,7 @@ class SqsEndpoint:
             headers.get(hdrs.ACCEPT, ""),
         )
         codec = codec_for(wire_request)
-        is_last_request = False
+        must_close = False
         try:
             wire_request.body = await read_body(request, connection)
             action, parameters = codec.read(wire_request)
@@ -63,29 +64,29 @@ class SqsEndpoint:
             error = sqs_error(exception, request_id)
             answer = codec.write_error(error, request_id)
             # The rest of the body may still arrive: it must not be read as the next request.
-            is_last_request = isinstance(error, RequestTimeout)
+            must_close = isinstance(error, RequestTimeout)
         response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
-        if is_last_request or connection.is_last_request:
+        if must_close or connection.is_last_request:
             response.force_close()
         return response
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer what is not HTTP (`status` below 500), or a request whose handling failed."""
+        """Answer bytes that are not valid HTTP (`status` below 500), or a request that failed."""
         request_id = as_text(new_identifier())
         if status < 500:
             failure = malformed_http(error, request_id)
         else:
             failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)
-        return SqsResponse(answer, request_id, formatdate(usegmt=True))
+        return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
 
     def _context(
         self, request: web.BaseRequest, connection: ClientConnection, request_id: str
     ) -> RequestContext:
-        """Read who sent a request, and for which account and region.
+        """Return the principal, account, region and origin of a request.
 
-        The region is the host's, else the signature's, else the configured one. The account is the
-        access key id if that has 12 digits, else the configured one.
+        The region is that of the host name, else of the signature, else the configured one. The
+        account is the access key id if that has 12 digits, else the configured one.
         """
         headers = request.headers
         base_url, host_region = self._addressing.address(
@@ -106,7 +107,7 @@ class SqsEndpoint:
             account,
             host_region or region,
             base_url,
-            # A trace header of other bytes cannot be stored; the message is worth more than it.
+            # Drop a non-ASCII trace header instead of rejecting the message.
             trace_header if trace_header.isascii() else "",
             principal,
             connection.client_address,

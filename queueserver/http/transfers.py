@@ -1,7 +1,7 @@
-"""Bounds on slow clients: how long a transfer may take, and how much memory they may use.
+"""Limits for slow clients: how long a transfer may take, and how much memory transfers may use.
 
-A transfer is one request body that is being received, or one response that is being sent, and that
-did not go through in one piece.
+A transfer is a request body that is being received, or a response that is being sent, if it did not
+arrive or leave in one piece.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from types import TracebackType
 from typing import Self
 
 _MINIMUM_BYTES_PER_SECOND = 32 * 1024
-"""The rate at which a client earns more time than every transfer has."""
+"""So many bytes of progress extend the deadline of a transfer by one second."""
 
 
 class Transfer:
-    """One transfer of a client, in an `async with`.
+    """One transfer of a client, as an async context manager.
 
-    Inside the block, `error` is raised once the transfer's time is over, and `Transfers.over_limit`
-    once the server needs its memory for others.
+    The block raises `error` if the transfer takes too long, and `Transfers.over_limit` if the
+    server needs the memory for other transfers.
     """
 
     __slots__ = ("_bytes", "_is_ending", "_loop", "_started_at", "_timeout", "_transfers", "error")
@@ -50,10 +50,10 @@ class Transfer:
             raise self.error from None
 
     def grow(self, count: int) -> None:
-        """Record progress: the transfer keeps `count` bytes more, and its deadline moves.
+        """Record progress: the transfer keeps `count` bytes more, and its deadline is moved back.
 
-        The deadline is the timeout from now at most, and earlier for a client that is slower than
-        the minimum rate.
+        The new deadline is one timeout from now, or earlier if the client is slower than the
+        minimum rate.
         """
         self._bytes += count
         if not self._is_ending:
@@ -63,9 +63,9 @@ class Transfer:
         self._transfers.add_bytes(count)
 
     def end_within(self, seconds: float, error: type[Exception]) -> None:
-        """Move the deadline forward to `seconds` from now; progress no longer moves it.
+        """Set the deadline to `seconds` from now, and its error; progress no longer moves it.
 
-        An earlier deadline stays, with the error that it has.
+        An earlier deadline stays, with its own error.
         """
         when = self._loop.time() + seconds
         if not self._timeout.expired() and when < (self._timeout.when() or 0):
@@ -74,7 +74,7 @@ class Transfer:
         self._is_ending = True
 
     def release(self) -> int:
-        """Stop counting the bytes of the transfer; return how many they were."""
+        """Stop counting the bytes of the transfer; return how many were counted."""
         count, self._bytes = self._bytes, 0
         return count
 
@@ -82,8 +82,8 @@ class Transfer:
 class Transfers:
     """The transfers of one direction, and the bytes that they keep in memory.
 
-    A transfer without progress ends after `timeout_seconds`. When all transfers keep more than
-    `limit_bytes`, those that have taken the longest end with the error `over_limit`.
+    A transfer without progress ends after `timeout_seconds`. If all transfers together keep more
+    than `limit_bytes`, the longest-running ones end with the error `over_limit`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Transfers:
         self._limit_bytes = limit_bytes
         self._over_limit = over_limit
         self._buffered_bytes = 0
-        # A dict keeps the order in which they began: the first one has taken the longest.
+        # In the order in which they began: the first has run the longest.
         self._running: dict[Transfer, None] = {}
 
     def add(self, transfer: Transfer) -> None:

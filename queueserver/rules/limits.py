@@ -84,6 +84,11 @@ MAXIMUM_NUMBER_EXPONENT = 126
 MAXIMUM_MESSAGES_PER_RECEIVE = 10
 """AWS: 1 to 10 messages per ReceiveMessage."""
 
+MAXIMUM_IN_FLIGHT = 120_000
+"""AWS: about 120,000 messages of a queue in flight. The default of the setting `in_flight_limit`.
+
+Storage enforces the limit when it receives: see storage/messages/in_flight.py."""
+
 MAXIMUM_WAIT_TIME_SECONDS = 20
 """AWS: a long poll waits 0 to 20 s."""
 

@@ -42,7 +42,7 @@ def check_receive_request_attempt_id(value: str) -> None:
 
 
 def parse_receipt_handle(handle: str | None) -> str:
-    """Return the receipt handle.
+    """Return the receipt handle; `receipt_handles.decode_receipt_handle` decodes and verifies it.
 
     Raises:
         MissingParameter: the handle is missing or empty.

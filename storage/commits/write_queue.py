@@ -1,8 +1,8 @@
 """The queue of pending writes, and how it is cut into batches.
 
-The queue has two limits: the number of writes, and the bytes of the message bodies in them. So has
-a batch. Memory, and the time that other writes wait for one COMMIT, stay bounded whatever clients
-do. A write beyond the queue's limits is rejected at once.
+The queue has two limits: the number of writes, and the bytes of their message bodies. They bound
+memory. A batch has the same two limits. They bound the time that other writes wait for one COMMIT.
+A write beyond the queue's limits is rejected at once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIMIT_BYTES = 128 * 1024 * 1024
 """Default limit of the bytes of message bodies in pending writes."""
 
 _BATCH_LIMIT = 1000
-"""Most commands in one batch; bounds the time that others wait for one COMMIT."""
+"""Most commands in one batch."""
 
 _BATCH_BYTES = 32 * 1024 * 1024
 """Most bytes of message bodies, written or read, in one batch of several commands (estimated)."""
@@ -33,7 +33,7 @@ _SMALL_BYTES = 2 * 1024 * 1024
 """Most bytes of message bodies in a small batch, which takes a few milliseconds."""
 
 Work: TypeAlias = Command[Any] | Callable[[Transaction], Any]
-"""A command, which shares its transaction with others, or a function, which does not."""
+"""A command, which shares its transaction with others, or a function, which has its own."""
 
 
 class PendingWrite(NamedTuple):
@@ -41,7 +41,7 @@ class PendingWrite(NamedTuple):
 
     Attributes:
         work: what to do.
-        future: gets the result after COMMIT. Results of all types share the queue: hence `Any`.
+        future: gets the result after COMMIT; `Any`, because the queue has results of all types.
         body_bytes: the bytes of the message bodies that the work writes.
     """
 
@@ -50,7 +50,7 @@ class PendingWrite(NamedTuple):
     body_bytes: int
 
     def resolve(self, result: object) -> None:
-        """Set the result, or the exception, of the future, unless its caller has cancelled it."""
+        """Set the future's result or exception; do nothing if the caller has cancelled it."""
         if self.future.done():
             return
         if isinstance(result, Exception):
@@ -93,7 +93,7 @@ class WriteQueue:
     def add(self, work: Work, future: asyncio.Future[Any]) -> None:
         """Add work at the end.
 
-        A `Release` is accepted beyond the limits: its client has gone and cannot retry it.
+        A `Release` is accepted beyond the limits: its client has disconnected and cannot retry.
 
         Raises:
             DatabaseBusy: the queue is full.
@@ -143,7 +143,7 @@ class WriteQueue:
             for message in send.messages:
                 body_bytes += len(message.body) + len(message.envelope)
         except TypeError:
-            return 0  # an invalid message: its own transaction fails, and no other
+            return 0  # an invalid message; only its own command fails, when it runs
         hint = self._hints.of(send.queue_id)
         if hint.body_bytes < body_bytes:
             hint.body_bytes = body_bytes

@@ -4,6 +4,10 @@ The writer takes a batch from the write queue and commits it. Commands of a batc
 transaction, so the disk is synced once for all of them. A caller gets its result after COMMIT. If
 the transaction of several commands fails, the writer retries them one at a time, so that a bad
 command fails alone.
+
+The methods call each other in this order: `_run` (loop), `_process` (set the results), `_commit`
+(retry write conflicts), `_commit_once` (COMMIT, then wake receivers), `_execute` (all work of the
+transaction), `_apply` (the function, or the commands by `storage.messages.batch`).
 """
 
 from __future__ import annotations
@@ -29,10 +33,10 @@ from storage.errors import (
 from storage.hints import Hints
 from storage.messages import batch as message_batch
 from storage.messages.commands import Command
-from storage.notifications import NotificationHandler
 from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
-from storage.waiters import Waiters
+from storage.waiting.notifications import NotificationHandler
+from storage.waiting.waiters import Waiters
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -47,23 +51,23 @@ class WriterSettings:
     Attributes:
         conflict_retries: how often a transaction is retried after write conflicts with other
             servers; the last retry sees what the other servers have committed.
-        contended_seconds: how long after a write conflict transactions are marked as contended,
-            and take care to avoid another one.
-        silent_seconds: if the database fails a transaction after this time, the writer takes it
-            that the database does not answer, and fails all pending writes at once: else each
-            would wait as long.
+        conflicts_likely_seconds: how long after a write conflict the writer assumes that others are
+            likely. Transactions then do more work to avoid them.
+        silent_seconds: if a transaction fails after this long, the database is assumed not to
+            answer. All waiting writes then fail at once, so they do not each wait that long.
     """
 
     conflict_retries: int = 3
-    contended_seconds: float = 10.0
+    conflicts_likely_seconds: float = 10.0
     silent_seconds: float = 5.0
 
 
 class Writer:
-    """The only task that writes to the database.
+    """Runs the only task that writes to the database.
 
     Attributes:
-        contended_until: the loop's time until which transactions are marked as contended.
+        conflicts_likely_until: until this time of the event loop, in seconds, the writer assumes
+            that write conflicts with other servers are likely.
         is_closing: whether new writes are rejected.
     """
 
@@ -84,8 +88,8 @@ class Writer:
         self._handler = handler
         self._queue = queue
         self._settings = settings
-        self._locked_queues: dict[int, LockedQueue] = {}
-        self.contended_until = -inf
+        self._known_queues: dict[int, LockedQueue] = {}
+        self.conflicts_likely_until = -inf
         self._has_work = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="database writer")
@@ -95,17 +99,19 @@ class Writer:
         """Add a command to the next batch; the future has its result after COMMIT.
 
         Raises:
-            DatabaseUnavailable: the writer is closing, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the writer is closing.
         """
         return self._enqueue(command)
 
-    def run(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
+    def run_function(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run a function in a transaction of its own; the future has its result after COMMIT.
 
         The writer may run the function again, after a write conflict or a lost connection.
 
         Raises:
-            DatabaseUnavailable: the writer is closing, or too many writes are pending.
+            DatabaseBusy: too many writes are pending.
+            DatabaseUnavailable: the writer is closing.
         """
         return self._enqueue(function)
 
@@ -166,7 +172,9 @@ class Writer:
                 if not isinstance(self._engine.classify(error), WriteConflict):
                     raise
                 log.debug("write conflict: retrying the batch error=%s", summarize(error))
-                self.contended_until = self._loop.time() + self._settings.contended_seconds
+                self.conflicts_likely_until = (
+                    self._loop.time() + self._settings.conflicts_likely_seconds
+                )
         return await self._commit_once(batch)
 
     async def _commit_once(self, batch: Batch) -> Sequence[object]:
@@ -176,11 +184,12 @@ class Writer:
             )
         except Exception as error:
             classified = self._engine.classify(error)
-            # A write conflict is retried, and raised as it is in the end.
+            # `_commit` retries a write conflict; after the last retry it is raised unchanged.
             if classified is None or isinstance(classified, WriteConflict):
                 raise
             raise classified from error
-        # Only after COMMIT: a transaction that failed wakes nobody.
+        # After COMMIT, so that a failed transaction wakes no receiver. `handle` does the same for
+        # the notifications of other servers.
         self._handler.handle(transaction.notifications)
         for queue_id, visible_at_ms, count in transaction.local_wakeups:
             self._waiters.wake(queue_id, visible_at_ms, count)
@@ -198,9 +207,9 @@ class Writer:
             self._waiters.count,
             self._hints,
             # Other servers may change queues between transactions.
-            {} if capabilities.has_concurrent_writers else self._locked_queues,
+            {} if capabilities.has_concurrent_writers else self._known_queues,
             capabilities,
-            is_contended=self._loop.time() < self.contended_until,
+            is_conflict_likely=self._loop.time() < self.conflicts_likely_until,
         )
         results = self._apply(batch, transaction)
         transaction.fifo_groups.write_back()
@@ -211,8 +220,8 @@ class Writer:
     def _apply(self, batch: Batch, transaction: Transaction) -> Sequence[object]:
         function = batch.writes[0].work
         if callable(function):
-            # Only functions, and no commands, change queues.
-            self._locked_queues.clear()
+            # Functions may change queues. Commands do not.
+            self._known_queues.clear()
             return [function(transaction)]
         commands = [cast("Command[Any]", write.work) for write in batch.writes]
         return message_batch.run(transaction, commands)

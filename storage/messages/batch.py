@@ -1,17 +1,18 @@
 """Batches: run the commands of many requests in one transaction.
 
-All commands of a kind share their statements. Commands of one batch are concurrent, because none
-has been answered: any order among them is allowed. Deletes run first and receives last, so that a
-receive can get what the same batch has sent.
+All commands of one type share their statements. No client has an answer yet, so any order is
+correct. Releases run first, then deletes, changes of visibility timeouts and sends. Receives run
+last: so a receive can get what the same batch has sent or released.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from storage import locking, queues
 from storage.locking import GroupKey
+from storage.messages import receive_attempts
 from storage.messages.commands import (
     ChangeVisibility,
     Command,
@@ -30,11 +31,11 @@ from storage.transaction import Transaction
 R = TypeVar("R")
 
 _QUEUES_LIMIT = 10_000
-"""Most queues that `Transaction.locked_queues` keeps where they need no lock."""
+"""Most queues in `Transaction.known_queues`. On SQLite, the cache is emptied above this size."""
 
 
 class _Results:
-    """The result of each command of a batch, in the order of the commands."""
+    """The result of each command of a batch, at the command's index."""
 
     __slots__ = ("values",)
 
@@ -42,13 +43,13 @@ class _Results:
         self.values: list[object] = [None] * len(commands)
 
     def put(self, commands: Mapping[int, Command[R]], results: Sequence[R | Exception]) -> None:
-        """Put the results of commands, given by their places in the batch, into these places."""
-        for place, result in zip(commands, results, strict=True):
-            self.values[place] = result
+        """Store each result at its command's index."""
+        for index, result in zip(commands, results, strict=True):
+            self.values[index] = result
 
 
-class _Kinds:
-    """The commands of a batch by kind, and each kind by the commands' places in the batch."""
+class _ByType:
+    """The commands of a batch, separated by type; each type has its commands by their index."""
 
     __slots__ = ("changes", "deletes", "receives", "releases", "sends")
 
@@ -59,22 +60,22 @@ class _Kinds:
         self.changes: dict[int, ChangeVisibility] = {}
         self.releases: dict[int, Release] = {}
 
-    def add(self, place: int, command: Command[Any]) -> None:
+    def add(self, index: int, command: Command[Any]) -> None:
         """Add a command.
 
         Raises:
-            TypeError: there is no such kind of command.
+            TypeError: `run` cannot run commands of this type.
         """
         if isinstance(command, Send):
-            self.sends[place] = command
+            self.sends[index] = command
         elif isinstance(command, Receive):
-            self.receives[place] = command
+            self.receives[index] = command
         elif isinstance(command, Delete):
-            self.deletes[place] = command
+            self.deletes[index] = command
         elif isinstance(command, ChangeVisibility):
-            self.changes[place] = command
+            self.changes[index] = command
         elif isinstance(command, Release):
-            self.releases[place] = command
+            self.releases[index] = command
         else:
             raise TypeError(f"not a command: {command!r}")
 
@@ -82,66 +83,69 @@ class _Kinds:
 def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[object]:
     """Run commands; return the result of each, in their order.
 
-    A result that is an exception is the failure of that command alone; what `run` itself raises is
-    the failure of all.
+    If one command fails, its result is the exception. If `run` raises, all commands have failed.
     """
-    numbers = _lock_queues(transaction, commands)
+    numbers = _lock_queues_and_take_numbers(transaction, commands)
     results = _Results(commands)
-    kinds = _Kinds()
-    for place, command in enumerate(commands):
+    by_type = _ByType()
+    for index, command in enumerate(commands):
         if isinstance(command, QueueCommand) and not _is_current(transaction, command):
-            results.values[place] = QueueChanged()
+            results.values[index] = QueueChanged()
         else:
-            kinds.add(place, command)
-    sends, receives = kinds.sends.values(), kinds.receives.values()
-    deletes, changes = kinds.deletes.values(), kinds.changes.values()
-    releases = kinds.releases.values()
-    changed: Collection[GroupKey] = ()
+            by_type.add(index, command)
+    sends, receives = by_type.sends.values(), by_type.receives.values()
+    deletes, changes = by_type.deletes.values(), by_type.changes.values()
+    releases = by_type.releases.values()
+    attempts = receive_attempts.lock(transaction, receives)
+    changed: set[GroupKey] = set()
     if transaction.capabilities.has_concurrent_writers:
-        changed = groups_changed(transaction, deletes, changes, releases)
-    groups = transaction.fifo_groups.lock_for_send(groups_sent_to(sends), changed)
+        changed |= groups_changed(transaction, deletes, changes, releases)
+        changed |= receive_attempts.groups_of(transaction, attempts)
+    groups = transaction.fifo_groups.lock_all(groups_sent_to(sends), changed)
     if releases:
         release(transaction, releases)
     if deletes or changes:
         states = lock_states(transaction, deletes, changes)
-        results.put(kinds.deletes, delete(transaction, deletes, states))
-        results.put(kinds.changes, change_visibility(transaction, changes, states))
+        results.put(by_type.deletes, delete(transaction, deletes, states))
+        results.put(by_type.changes, change_visibility(transaction, changes, states))
     if sends:
-        results.put(kinds.sends, send(transaction, sends, groups, numbers))
+        results.put(by_type.sends, send(transaction, sends, groups, numbers))
     transaction.fifo_groups.write_back()
     if receives:
-        results.put(kinds.receives, receive(transaction, receives))
+        results.put(by_type.receives, receive(transaction, receives, attempts))
     return results.values
 
 
 def _is_current(transaction: Transaction, command: QueueCommand[Any]) -> bool:
-    queue = transaction.locked_queues.get(command.queue_id)
+    queue = transaction.known_queues.get(command.queue_id)
     return queue is not None and queue.revision == command.revision
 
 
-def _lock_queues(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[int]:
+def _lock_queues_and_take_numbers(
+    transaction: Transaction, commands: Sequence[Command[Any]]
+) -> Sequence[int]:
     """Lock the queues of all commands, so that none is purged or deleted before COMMIT.
 
     Returns:
-        Numbers for the messages of standard queues, if they could be taken at the same time, else
-        none.
+        Numbers for the messages that are sent to standard queues, if one statement could lock and
+        take them. Otherwise none; the caller takes numbers later.
     """
     ids = {command.queue_id for command in commands if isinstance(command, QueueCommand)}
-    locked = transaction.locked_queues
-    if ids <= locked.keys():
+    known = transaction.known_queues
+    if ids <= known.keys():
         return ()
     count = sum(
         len(command.messages)
         for command in commands
-        if isinstance(command, Send) and command.kind == queues.STANDARD
+        if isinstance(command, Send) and command.queue_kind == queues.STANDARD
     )
     statement = transaction.capabilities.lock_queues_and_take_numbers
     if statement is None or not count:
-        if len(locked) > _QUEUES_LIMIT:
-            locked.clear()
-        locked.update(locking.lock_queues(transaction.connection, ids))
+        if len(known) > _QUEUES_LIMIT:
+            known.clear()
+        known.update(locking.lock_queues(transaction.connection, ids))
         return ()
     *rows, last = statement.rows(transaction.connection, {"ids": sorted(ids), "count": count})
-    locked.update((row[0], locking.locked_queue(row[:-1])) for row in rows)
+    known.update((row[0], locking.locked_queue(row[:-1])) for row in rows)
     numbers: Sequence[int] = last[-1]
     return numbers

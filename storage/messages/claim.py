@@ -1,7 +1,16 @@
 """Claims: choose and lock the messages that the receives of a batch get from one queue.
 
-Messages that must not be delivered are removed on the way: expired ones are deleted, and exhausted
-ones move to the dead-letter queue.
+A claim selects messages whose `visible_at_ms` has come, and locks them until COMMIT. It does not
+make them in flight: the receive does that next (`transitions.make_in_flight`), by setting
+`visible_at_ms` to the end of the visibility timeout. The one exception is PostgreSQL's statement
+`claim_and_make_in_flight`, which does both; `Claimed.is_in_flight` then is True.
+
+When a visibility timeout ends, nothing runs: no timer per message, no job. The message's row
+matches the next claim again, because `visible_at_ms` has come. Waiting receivers are woken by one
+timer per queue, when the queue's next message becomes visible (`storage.waiting.waiters`).
+
+Messages that must not be delivered are removed on the way: expired ones (older than the retention)
+are deleted, and exhausted ones move to the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -35,7 +44,7 @@ Found: TypeAlias = tuple[MessageState, MessageContent]
 
 _REMOVAL_ROUNDS = 10
 _REMOVED_PER_ROUND = 500
-"""Most messages that one claim removes: 10 rounds of 500; the rest is left to the next claim."""
+"""A claim removes up to 10 rounds of 500 messages; the next claim removes the others."""
 
 
 class Claimed(NamedTuple):
@@ -43,7 +52,7 @@ class Claimed(NamedTuple):
 
     Attributes:
         shares: for each receive, its messages.
-        is_complete: whether the claim has removed all messages that it met and must not deliver.
+        is_complete: whether the claim has removed all undeliverable messages that it met.
         is_in_flight: whether the messages are in flight already.
     """
 
@@ -52,7 +61,7 @@ class Claimed(NamedTuple):
     is_in_flight: bool = False
 
 
-visible_messages = locking.lock_if_free(
+visible_messages = locking.with_locks_if_free(
     sa.select(*STATE, *CONTENT)
     .join_from(
         messages,
@@ -64,12 +73,15 @@ visible_messages = locking.lock_if_free(
     .limit(bindparam("wanted", type_=sa.Integer)),
     of=messages,
 )
-"""Lock the first `wanted` messages of `queue` that are visible at `now`; read state and content."""
+"""Lock the first `wanted` messages of `queue` that are visible at `now`; read state and content.
+
+This condition is the end of a visibility timeout: a message matches once `visible_at_ms` has come.
+"""
 
 _CLAIM = Statement(visible_messages)
 
 _VISIBLE_STATES = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE)
         .where(
             messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
@@ -89,13 +101,14 @@ _CONTENT_OF = Statement(
 def claim_standard(
     transaction: Transaction, queue: LockedQueue, maxima: Sequence[int], until_ms: int | None
 ) -> Claimed:
-    """Claim the visible messages that were visible first, up to as many as receives want.
+    """Claim the messages that became visible first, up to the total of `maxima`.
 
     Args:
         transaction: the transaction.
         queue: a standard queue.
         maxima: how many messages each receive wants.
-        until_ms: how long the messages will be in flight, if it is the same for all.
+        until_ms: the end of the visibility timeout in epoch milliseconds, if all receives have the
+            same; None if they differ.
     """
     rules = DeliveryRules.of(queue, transaction.now_ms)
     at_once = None if until_ms is None else transaction.capabilities.claim_and_make_in_flight
@@ -167,7 +180,10 @@ def _prefer_quiet_tenants(
 
 
 def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[int]) -> Claimed:
-    """Claim the messages that the groups of a FIFO queue deliver, for receives of `maxima` each."""
+    """Claim the messages that the groups of a FIFO queue deliver.
+
+    `maxima` is how many messages each receive wants.
+    """
     rules = DeliveryRules.of(queue, transaction.now_ms)
     groups = transaction.fifo_groups
     depth = 1
@@ -175,9 +191,10 @@ def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[in
         selection = groups.select(queue.id, maxima, rules.is_eligible, depth)
         if not selection.unwanted:
             break
-        # Select again: the groups' next messages come first now, or those that stay after all.
+        # Select again: other messages are first in their groups now. Without a dead-letter queue,
+        # exhausted ones are delivered after all.
         rules = _remove(transaction, queue, rules, selection.unwanted)
-        groups.write_back(by_receive=True)
+        groups.write_back(wake_only_here=True)
         depth = _REMOVED_PER_ROUND
     chosen = [row for rows in selection.chosen for row in rows]
     supply = iter(with_content(transaction, queue.id, chosen))

@@ -1,10 +1,11 @@
 """Commands on messages, and their values.
 
-A command is what one request wants. `storage.messages.batch` runs many of them in one transaction.
-Each command says by its type what its result is: `Database.submit(command)` returns that.
+A command is what one request asks of messages. `storage.messages.batch` runs many commands in one
+transaction. The type parameter of a command is the type of its result: `Database.submit(command)`
+returns that.
 
 A command on a queue fails with `QueueChanged` if the database has another revision of the queue
-than the one that the command was made for.
+than the command.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class NewMessage(NamedTuple):
         group_id: the message group; on a standard queue, the tenant (AWS: fair queues). Every
             message of a FIFO queue has one.
         delay_ms: how long the message stays invisible.
-        deduplication_id: for messages of FIFO queues, which all have one, and only for them.
+        deduplication_id: every message of a FIFO queue has one, and no other message.
     """
 
     message_id: bytes
@@ -41,7 +42,7 @@ class NewMessage(NamedTuple):
 
 
 class SentMessage(NamedTuple):
-    """The number and id of a message that was sent, or of the one that it duplicates."""
+    """The number and id of a sent message; for a duplicate, those of the message sent first."""
 
     number: int
     message_id: bytes
@@ -59,15 +60,15 @@ class Received(NamedTuple):
     """A message as one receive got it. Times are epoch milliseconds.
 
     Attributes:
-        receipt: names the message and this receive.
-        message_id: the id that the sender was told, 16 bytes.
+        receipt: identifies the message and this receive.
+        message_id: the message id that the sender got, 16 bytes.
         body: the body.
         envelope: the attributes, as the rules encode them; opaque here.
-        group_id: the message group, on a standard queue the tenant.
+        group_id: the message group; on a standard queue, the tenant.
         is_ordered: whether the queue is a FIFO queue.
         sent_at_ms: when the message was sent.
         first_received_at_ms: when it was received for the first time.
-        received_at_ms: when this receive was.
+        received_at_ms: the time of this receive.
         dead_letter_source: the queue that it was dead-lettered from, if it was.
     """
 
@@ -84,10 +85,10 @@ class Received(NamedTuple):
 
 
 class ReceiveAttempt(NamedTuple):
-    """The id that a receive from a FIFO queue has, so that it can be repeated.
+    """The id that makes a receive from a FIFO queue repeatable (AWS: ReceiveRequestAttemptId).
 
-    AWS: ReceiveRequestAttemptId. `parameters` are what else was asked for: JSON values, which must
-    be the same when the receive is repeated.
+    `parameters` are the other parameters of the receive, as JSON values. A repeated receive must
+    have the same.
     """
 
     attempt_id: str
@@ -99,11 +100,11 @@ class Outcome(enum.Enum):
 
     DONE = enum.auto()
     MISSING = enum.auto()
-    """The message does not exist, or has expired."""
+    """The message does not exist, or is older than the queue's retention."""
     EXPIRED = enum.auto()
     """On a FIFO queue: the receipt's visibility timeout is over, or the message was received again.
 
-    AWS: "The receipt handle has expired."
+    The receipt has expired, not the message. AWS: "The receipt handle has expired."
     """
 
 
@@ -112,14 +113,17 @@ class InFlightLimit(Exception):
 
 
 class ReceiveAttemptExpired(Exception):
-    """The id of a receive attempt was used, and its messages cannot be given again.
+    """The id of a receive attempt was used, and the attempt cannot be repeated.
+
+    Its parameters were different, or a message of it was deleted, changed or is older than the
+    retention.
 
     AWS: "The receiveRequestAttemptId is not valid anymore since the receive call is not retryable."
     """
 
 
 class Command(Generic[R]):
-    """What one request wants of messages; running it returns an R, or fails for itself alone."""
+    """One request's work on messages. It returns an R, or fails without failing other commands."""
 
     __slots__ = ()
 
@@ -129,14 +133,14 @@ class QueueCommand(Command[R]):
     """A command on one queue, which the caller has read before.
 
     Attributes:
-        queue_id: the queue's id, which every purge changes.
-        revision: the queue's revision, which every change of the queue changes.
-        kind: `queues.STANDARD`, `FIFO` or `FIFO_BY_GROUP`.
+        queue_id: the queue's id. Every purge gives the queue a new id.
+        revision: the queue's revision. Every change of the queue increases it.
+        queue_kind: `queues.STANDARD`, `FIFO` or `FIFO_BY_GROUP`.
     """
 
     queue_id: int
     revision: int
-    kind: str
+    queue_kind: str
 
 
 @dataclass(slots=True, eq=False)
@@ -159,10 +163,10 @@ class Receive(QueueCommand[list[Received]]):
     Attributes:
         maximum: most messages to receive (AWS: 10).
         visibility_timeout_ms: how long they are in flight (AWS: up to 12 h); 0 leaves them visible.
-        is_waiting: whether the receiver is registered with `Waiters`; others that are registered
-            are woken for messages that this receive leaves.
+        is_waiting: whether this receiver is registered with `Waiters`. If more receivers are
+            registered, one of them is woken for messages that this receive leaves.
         in_flight_limit: most messages of the queue in flight (AWS: about 120,000).
-        attempt: on a FIFO queue, makes it possible to repeat the receive.
+        attempt: on a FIFO queue, makes the receive repeatable.
     """
 
     maximum: int
@@ -172,7 +176,7 @@ class Receive(QueueCommand[list[Received]]):
     attempt: ReceiveAttempt | None = None
 
     def withdraw(self) -> None:
-        """Receive nothing, unless the command has run already."""
+        """Make the command receive nothing, if it has not run yet."""
         self.maximum = 0
 
 
@@ -181,8 +185,8 @@ class Delete(QueueCommand[list[Outcome]]):
     """Delete messages by receipt.
 
     On a standard queue any receipt of a message deletes it, and the outcome is always DONE (AWS: an
-    older handle still deletes, and deleting twice succeeds). On a FIFO queue it must be the latest,
-    and its visibility timeout must not be over.
+    older handle still deletes, and deleting twice succeeds). On a FIFO queue the receipt must be
+    the latest, and its visibility timeout must not be over.
     """
 
     receipts: Sequence[Receipt]
@@ -192,8 +196,9 @@ class Delete(QueueCommand[list[Outcome]]):
 class ChangeVisibility(QueueCommand[list[Outcome]]):
     """Set visibility timeouts, in milliseconds from now on, by receipt.
 
-    On a standard queue any receipt of a message does, whether it is in flight or not (AWS: so
-    recorded). On a FIFO queue the rule is that of `Delete`.
+    On a standard queue any receipt of a message is valid, whether the message is in flight or not
+    (AWS: observed). On a FIFO queue the receipt must be the latest, and its visibility timeout must
+    not be over.
     """
 
     changes: Sequence[tuple[Receipt, int]]

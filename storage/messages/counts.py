@@ -27,8 +27,9 @@ def count(connection: sa.Connection, queue: Queue, now_ms: int) -> Counts:
 
     The cost does not depend on how many are visible. `backlogs` has the number of all rows. Rows
     that are not visible are counted in the index. Expired rows that are not freed yet are
-    subtracted: they come before the first row that has not expired, because ids are in the order of
-    sending, except for those in a dead-letter queue that kept their time of sending.
+    subtracted. Their ids are lower than that of the first row that has not expired, because ids are
+    in the order of sending. Only dead-lettered messages that kept their time of sending are counted
+    separately.
     """
     state = messages.c
     expired_ms = now_ms - queue.retention_ms
@@ -62,10 +63,10 @@ def count(connection: sa.Connection, queue: Queue, now_ms: int) -> Counts:
 
 
 def _tally(now_ms: int, only: sa.ColumnElement[bool] | None = None) -> sa.Select[int, int, int]:
-    """Count rows, those that are not visible, and those of these that were never received.
+    """Count all rows, the rows that are not visible, and the delayed rows among those.
 
-    `only` restricts which of the rows found are counted. It is not in the WHERE clause, so that
-    the planner does not choose an index for it.
+    `only` is a further condition for counted rows. It is not in the WHERE clause, so that the
+    planner does not choose an index for it.
     """
     counts = sa.true() if only is None else only
     is_not_visible = sa.and_(counts, messages.c.visible_at_ms > now_ms)
@@ -78,8 +79,9 @@ def _tally(now_ms: int, only: sa.ColumnElement[bool] | None = None) -> sa.Select
 
 
 def expired_dead_letters(expired_ms: int) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    """Return the conditions for messages that kept their time of sending, `expired_ms` or before.
+    """Return the conditions for expired messages that kept their time of sending when they moved.
 
-    Such messages came to a dead-letter queue, and their ids are not in the order of sending.
+    They were sent at `expired_ms` or before, and moved to a standard dead-letter queue. Their ids
+    are not in the order of sending.
     """
     return messages.c.redriven_at_ms.is_not(None), messages.c.sent_at_ms <= expired_ms

@@ -1,4 +1,4 @@
-"""Dead-letter queues: where a receive moves the exhausted messages that it meets."""
+"""Dead-letter queues: move exhausted messages, which a receive met, out of their queue."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def dead_letter(
 ) -> bool:
     """Move exhausted messages to their queue's dead-letter queue; return whether there is one.
 
-    If the dead-letter queue does not exist, or is the queue itself, messages stay where they are,
-    and the queue goes on delivering them (AWS: so observed). Locks the dead-letter queue.
+    If the dead-letter queue does not exist, or is the queue itself, messages stay in their queue,
+    which goes on delivering them (AWS: observed). Locks the dead-letter queue.
     """
     if source.redrive is None:
         return False

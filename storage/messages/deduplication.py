@@ -1,4 +1,7 @@
-"""Deduplication: messages that a FIFO queue was sent already, and is not sent again."""
+"""Deduplication: detect messages that were sent to a FIFO queue in the last five minutes.
+
+AWS: such a message is accepted, but not sent again.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class Candidate(NamedTuple):
 
 
 _KNOWN = Statement(
-    locking.lock_in_order(
+    locking.with_ordered_locks(
         sa.select(deduplications).where(
             deduplications.c.queue_id == bindparam("queue"),
             among(deduplications.c.key, "keys"),
@@ -58,7 +61,7 @@ def deduplicate(
 
     Returns:
         For each candidate, the number and id of the message that was sent first, and whether the
-        candidate is that message.
+        candidate is that message, and so is new.
     """
     known = _find(transaction, {candidate[:2] for candidate in candidates})
     results: list[tuple[SentMessage, bool]] = []
@@ -81,7 +84,7 @@ def deduplicate(
             }
         )
     if rows:
-        # In key order, as two servers that insert the same keys wait for each other.
+        # In key order: two servers that insert the same keys wait for each other.
         rows.sort(key=itemgetter("queue_id", "key"))
         _INSERT.change_each(transaction.connection, rows)
     return results
@@ -106,7 +109,7 @@ def _find(
 
 
 def free_expired(transaction: Transaction, limit: int) -> int:
-    """Delete up to `limit` keys that are older than five minutes; return how many there were."""
+    """Delete up to `limit` keys older than five minutes; return how many were deleted."""
     old = (
         sa.select(deduplications.c.queue_id, deduplications.c.key)
         .where(deduplications.c.sent_at_ms <= transaction.now_ms - DEDUPLICATION_MS)

@@ -33,7 +33,7 @@ def groups_changed(
     changes: Collection[ChangeVisibility],
     releases: Collection[Release],
 ) -> set[GroupKey]:
-    """Return the groups of FIFO queues whose messages the commands are about."""
+    """Return the groups of FIFO queues whose messages the commands delete, change or release."""
     numbers: dict[int, set[int]] = defaultdict(set)
     for receipt in (*_fifo_receipts(deletes), *_fifo_receipts(changes)):
         numbers[receipt.queue_id].add(receipt.number)
@@ -47,7 +47,7 @@ def groups_changed(
 
 def _fifo_receipts(commands: Iterable[Delete | ChangeVisibility]) -> Iterator[Receipt]:
     for command in commands:
-        if command.kind != queues.STANDARD:
+        if command.queue_kind != queues.STANDARD:
             yield from _receipts(command)
 
 
@@ -60,9 +60,9 @@ def _receipts(command: Delete | ChangeVisibility) -> Iterable[Receipt]:
 def lock_states(
     transaction: Transaction, deletes: Collection[Delete], changes: Collection[ChangeVisibility]
 ) -> States:
-    """Lock the messages whose states decide what a command does, in their order; read the states.
+    """Lock the messages of deletes and changes, by queue and number, and return their states.
 
-    A delete from a standard queue needs none. There is one statement for each queue: SQLite and
+    A delete from a standard queue needs no state. There is one statement for each queue: SQLite and
     PostgreSQL would read the whole table for a list of pairs.
     """
     keys = {receipt[:2] for receipt in _fifo_receipts(deletes)}
@@ -81,12 +81,12 @@ def delete(
 ) -> list[list[Outcome]]:
     """Delete messages; return for each command the outcome of each receipt.
 
-    `states` has the messages of FIFO queues; those that are deleted are removed from it.
+    `states` has the messages of FIFO queues; this removes those that it deletes.
     """
     by_queue: dict[int, set[int]] = defaultdict(set)
     results = []
     for command in commands:
-        if command.kind == queues.STANDARD:
+        if command.queue_kind == queues.STANDARD:
             results.append([Outcome.DONE] * len(command.receipts))
             for queue_id, number, _ in command.receipts:
                 # A purge gives the queue a new id: messages of the old one are gone.
@@ -113,13 +113,13 @@ def change_visibility(
 ) -> list[list[Outcome]]:
     """Set visibility timeouts; return for each command the outcome of each receipt.
 
-    `states` has the messages that exist. One that a delete of the same batch has removed does not:
+    `states` has the messages that exist. It has none that a delete of the same batch has removed:
     the delete wins.
     """
     changed = []
     results = []
     for command in commands:
-        retention_ms = transaction.locked_queues[command.queue_id].retention_ms
+        retention_ms = transaction.known_queues[command.queue_id].retention_ms
         expired_ms = transaction.now_ms - retention_ms
         outcomes = []
         for receipt, timeout_ms in command.changes:
@@ -144,7 +144,7 @@ def _outcome(
     # A purge gives the queue a new id: messages of the old one are gone.
     if state is None or receipt.queue_id != command.queue_id:
         return Outcome.MISSING
-    if command.kind == queues.STANDARD:
+    if command.queue_kind == queues.STANDARD:
         return Outcome.DONE
     is_current = state.receive_count == receipt.receive_count and state.visible_at_ms > now_ms
     return Outcome.DONE if is_current else Outcome.EXPIRED

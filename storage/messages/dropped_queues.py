@@ -21,7 +21,7 @@ from storage.transaction import Transaction
 def free_dropped(transaction: Transaction, limit: int) -> bool:
     """Free up to `limit` messages of one dropped queue; return False if there was none.
 
-    With its last messages, the queue's rows in other tables are freed, up to `limit` of each.
+    With the last messages, also free the queue's rows in other tables, up to `limit` of each.
     """
     connection = transaction.connection
     queue_id = connection.scalar(

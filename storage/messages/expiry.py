@@ -23,7 +23,7 @@ from storage.transaction import Transaction
 def queues_with_expired(
     connection: sa.Connection, queues: Iterable[Queue], now_ms: int
 ) -> Sequence[int]:
-    """Return the ids of those of the queues that have expired messages, in the given order.
+    """Return the ids of the queues that have expired messages, in the given order.
 
     `now_ms` is in epoch milliseconds.
     """
@@ -52,7 +52,7 @@ _RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.
 def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
     """Delete up to `limit` of a queue's expired messages; return how many were deleted.
 
-    The groups are locked before their messages, as in a receive, so that the two cannot deadlock.
+    Locks groups before their messages, as a receive does, so the two cannot deadlock.
     Return 0 for a queue id that has been dropped: `dropped_queues` frees its rows.
     """
     retention_ms = transaction.connection.scalar(_RETENTION, {"queue": queue_id})
@@ -72,7 +72,7 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
         transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
         numbers = [row.id for row in expired]
         # A message that another server is deleting must not be subtracted from the count twice.
-        locked = locking.lock_free_messages(transaction.connection, queue_id, numbers)
+        locked = locking.lock_messages_without_waiting(transaction.connection, queue_id, numbers)
         transitions.expire(transaction, queue_id, locked)
         freed += len(locked)
     return freed

@@ -5,8 +5,8 @@ the messages in flight, and at least 30. Messages of quiet tenants are received 
 noisy ones, and among noisy tenants the one with the least messages in flight comes first. A message
 without a group is a quiet tenant of its own.
 
-The cost depends neither on the backlog nor on the number of tenants: each look reads a limited
-number of rows, and the next look continues where the last one ended. So with very many tenants, a
+The cost depends neither on the backlog nor on the number of tenants: each search reads a limited
+number of rows, and the next search continues where the last one ended. So with very many tenants, a
 quiet tenant's message that is neither among the oldest nor among the newest can be found late.
 """
 
@@ -30,24 +30,26 @@ _NOISY_SHARE = 10
 _NOISY_AT_LEAST = 30
 _COUNT_AGAIN_MS = 1_000
 _COUNT_AGAIN_CLAIMS = 10
-_IN_FLIGHT_LIMIT = 10_000
-"""Most messages in flight among which tenants are compared: those that stay so the longest."""
+_COMPARED_LIMIT = 10_000
+"""Tenants are compared among so many messages in flight: those with the latest timeouts.
+
+This is not the in-flight limit of a queue, for which see `storage.messages.in_flight`."""
 _OLDEST_LIMIT = 1_000
 _NEWEST_LIMIT = 200
 _TENANTS_LIMIT = 200
-"""Most visible messages, from either end of the queue, and most tenants, that one look reads."""
+"""Most visible messages, from either end of the queue, and most tenants, that one search reads."""
 _WAITING_LIMIT = 1_000
-"""Quiet tenants known to have messages: with so many, no more are looked for."""
+"""The search for quiet tenants stops when so many are known to have messages."""
 
 
 def _noisy_tenants() -> sa.Select[str, int, int]:
     """Find the noisy tenants, each one's messages in flight, and the messages in flight of all."""
-    # From the index alone, which has the receive count: the rows of delayed messages are not read.
+    # Reads the index only, which has the receive count: so rows of delayed messages are not read.
     found = (
         sa.select(messages.c.id)
         .where(IS_IN_FLIGHT)
         .order_by(messages.c.visible_at_ms.desc(), messages.c.id.desc())
-        .limit(_IN_FLIGHT_LIMIT)
+        .limit(_COMPARED_LIMIT)
         .subquery("in_flight")
     )
     state = messages.alias("state")
@@ -74,8 +76,7 @@ _NOISY_TENANTS = Statement(_noisy_tenants())
 def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
     """Return the noisy tenants, with the number of messages in flight that each had.
 
-    The result is up to a second old. It is counted sooner if so many messages were claimed since
-    that it could be different.
+    The result is up to a second old. It is counted again sooner after claims that could change it.
     """
     hint = transaction.hints.of(queue_id)
     if (
@@ -93,7 +94,7 @@ def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
 
 
 def _tenant_heads() -> sa.Select[str, int]:
-    """Find the next tenants after `after`, and since when each has a visible message.
+    """Find the next tenants after `after`, and the time when each one's first message is visible.
 
     Costs two index searches for each tenant.
     """
@@ -156,7 +157,7 @@ _QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
 _QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
 
 _STILL_VISIBLE = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE).where(
             messages.c.queue_id == bindparam("queue"),
             among(messages.c.id, "numbers"),
@@ -166,7 +167,7 @@ _STILL_VISIBLE = Statement(
 )
 
 _OF_TENANT = Statement(
-    locking.lock_if_free(
+    locking.with_locks_if_free(
         sa.select(*STATE)
         .where(
             messages.c.queue_id == bindparam("queue"),
@@ -187,7 +188,7 @@ def choose(
     Messages of quiet tenants are in the order in which they became visible. A message without a
     tenant is a quiet one.
     """
-    # At least as many as are wanted: a receive must not come back empty from a queue that is not.
+    # Reads at least `wanted` messages: a receive must not return none from a queue that has some.
     oldest = _quiet(transaction, queue_id, _QUIET_OLDEST, noisy, max(_OLDEST_LIMIT, wanted))
     if len(oldest) >= wanted:
         chosen = _lock(transaction, queue_id, oldest[:wanted])
@@ -206,7 +207,10 @@ def _choose_behind(
     oldest: Sequence[MessageState],
     wanted: int,
 ) -> list[MessageState]:
-    """Choose messages of quiet tenants behind the oldest ones: the newest, and tenant by tenant."""
+    """Choose messages of quiet tenants that are not among the oldest messages.
+
+    Looks among the newest messages, and for the first message of each tenant.
+    """
     waiting = transaction.hints.of(queue_id).waiting
     found = {row.id: row for row in oldest}
     if len(waiting) < _WAITING_LIMIT:
@@ -260,7 +264,7 @@ def _quiet(
 def _lock(
     transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
 ) -> list[MessageState]:
-    """Lock messages that are still visible, but for those that another server has locked."""
+    """Lock messages that are still visible, except those that another server has locked."""
     if not rows:
         return []
     numbers = sorted(row.id for row in rows)
@@ -271,9 +275,9 @@ def _lock(
 def _first_of(
     transaction: Transaction, queue_id: int, tenants: Collection[str], wanted: int
 ) -> list[MessageState]:
-    """Lock up to `wanted` visible messages of tenants, from one tenant after the other.
+    """Lock up to `wanted` visible messages, from one tenant after the other.
 
-    A tenant that was looked at is no longer noted as waiting: with many tenants, others are next.
+    A tenant is removed from `waiting` once its messages were read, so that others are next.
     """
     waiting = transaction.hints.of(queue_id).waiting
     chosen: list[MessageState] = []

@@ -2,10 +2,10 @@
 
 AWS: a group delivers its messages in order, from the first one up to the first that is in flight or
 delayed. The table `groups` has one row for each group that has messages: its first message, and the
-time from which the group delivers. A receive reads the groups that deliver, in the order in which
-they became able to; a group that was just served comes after those that were not.
+time from which the group delivers. A receive reads the groups that deliver, in the order of these
+times. A group that was just served comes after the others.
 
-A transaction uses its groups in this order: `lock` or `lock_for_send` before it locks or changes
+A transaction uses its groups in this order: `lock` or `lock_all` before it locks or changes
 their messages, `mark_dirty` for each group whose messages change, and `write_back` to bring the
 rows of dirty groups up to date.
 """
@@ -23,7 +23,6 @@ from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
 from storage.messages.rows import STATE, GroupHead, GroupRow, MessageState
-from storage.notifications import Notifications
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
@@ -52,7 +51,7 @@ _available = (
     .order_by(groups.c.available_at_ms, groups.c.head_id)
     .limit(bindparam("wanted", type_=sa.Integer))
 )
-_AVAILABLE = Statement(locking.lock_if_free(_available))
+_AVAILABLE = Statement(locking.with_locks_if_free(_available))
 
 _FIRST_MESSAGES = Statement(
     sa.select(*STATE).where(
@@ -87,7 +86,7 @@ def _following() -> sa.Select[*tuple[Any, ...]]:
             walk.c.depth < bindparam("depth", type_=sa.Integer), walk.c.id.is_not(None)
         )
     )
-    # An outer join: PostgreSQL could turn an inner one around, and read the queue to find the walk.
+    # An outer join: PostgreSQL could reverse an inner join, and read the whole queue.
     return sa.select(*STATE).join_from(
         walk,
         messages,
@@ -139,13 +138,13 @@ _NEXT = Statement(
 )
 
 _READ_AHEAD = 100
-"""Groups, and messages of each, that are read at once when some must not be delivered.
+"""How many groups, and messages of each, are read at once after an unwanted message was met.
 
-Other servers pass over groups that this one has locked, so normally no more are read than needed.
+Otherwise read only what is needed, since each locked group is hidden from other servers.
 """
 _ANY_NUMBER = 2**63 - 1
 _UNWANTED_LIMIT = 2_000
-"""Most messages not to be delivered that one selection reads."""
+"""Most unwanted messages that one selection reads."""
 
 
 class NewInGroup(NamedTuple):
@@ -158,11 +157,11 @@ class NewInGroup(NamedTuple):
 
 
 class Selection(NamedTuple):
-    """The messages that receivers may have.
+    """The messages that were selected for receivers.
 
     Attributes:
-        chosen: for each receiver, the messages it may have, in the order of their groups.
-        unwanted: messages that come before others and are not to be delivered.
+        chosen: for each receiver, its messages, in the order of their groups.
+        unwanted: expired or exhausted messages at the front of a group; the caller removes them.
     """
 
     chosen: list[list[MessageState]]
@@ -170,74 +169,79 @@ class Selection(NamedTuple):
 
 
 class FifoGroups:
-    """The groups of FIFO queues as one transaction locks and changes them."""
+    """The groups of FIFO queues that one transaction locks and changes.
+
+    `visible` and `local_wakeups` collect wake-ups of receivers, as (queue id, visible_at_ms,
+    messages): for all servers, and for this server only.
+    """
 
     __slots__ = (
         "_capabilities",
         "_connection",
         "_dirty",
-        "_is_contended",
+        "_is_conflict_likely",
         "_local_wakeups",
         "_locked",
-        "_notifications",
         "_now_ms",
+        "_visible",
     )
 
     def __init__(
         self,
         connection: sa.Connection,
         now_ms: int,
-        notifications: Notifications,
+        visible: list[tuple[int, int, int]],
         local_wakeups: list[tuple[int, int, int]],
         capabilities: Capabilities,
         *,
-        is_contended: bool,
+        is_conflict_likely: bool,
     ) -> None:
         self._connection = connection
         self._now_ms = now_ms
-        self._notifications = notifications
+        self._visible = visible
         self._local_wakeups = local_wakeups
         self._capabilities = capabilities
-        self._is_contended = is_contended
-        # The groups that are locked, and whether they have rows: what has none cannot be locked.
+        self._is_conflict_likely = is_conflict_likely
+        # Locked groups. False: the group has no row, because it has no messages.
         self._locked: dict[GroupKey, bool] = {}
         self._dirty: set[GroupKey] = set()
 
     def lock(self, keys: Collection[GroupKey]) -> None:
         """Lock groups, in key order, before their messages are locked or changed.
 
-        A transaction that has the database for itself locks nothing.
+        Does nothing on a database with one writer.
         """
         if self._capabilities.has_concurrent_writers:
             self._lock(keys)
 
-    def lock_for_send(
+    def lock_all(
         self, sent_to: Collection[GroupKey], changed: Collection[GroupKey] = ()
-    ) -> GroupsToSend:
-        """Lock groups that messages are sent to, together with others whose messages change.
+    ) -> LockedGroups:
+        """Lock groups that messages are sent or moved to, and others whose messages change.
 
-        Messages must take their numbers after this: so a group's numbers have the order of COMMITs.
+        All are locked together, in key order. Messages must take their numbers after this, so that
+        a group's numbers have the order of COMMITs.
 
-        A group without messages has no row, so there is nothing to lock; two servers that send to
-        it at once both insert the row, and one of them meets a write conflict. After such a
-        conflict, for some seconds, the rows are inserted here, where servers wait for each other.
+        A group without messages has no row to lock. If two servers send to it at the same time,
+        both insert the row, and one meets a write conflict. For some seconds after such a conflict,
+        missing rows are inserted now with ON CONFLICT, so servers wait instead of failing.
         """
         keys = {*sent_to, *changed}
         if not keys:
-            return GroupsToSend(self, set(), set(), set())
+            return LockedGroups(self, set(), set(), set())
         existing = self._lock(keys)
-        missing = keys - existing
+        missing = set(sent_to) - existing
         inserted: set[GroupKey] = set()
         statement = self._capabilities.insert_or_lock_groups
-        if missing and self._is_contended and statement is not None:
+        if missing and self._is_conflict_likely and statement is not None:
             queue_ids, group_ids = zip(*missing, strict=True)
             lists = {"queue_id": queue_ids, "group_id": group_ids}
             inserted = {(row[0], row[1]) for row in statement.rows(self._connection, lists)}
             existing |= missing - inserted
             self._locked.update((key, True) for key in missing)
-            # A group that gets no message after all is deleted when it is written back.
+            # If a group gets no message, for example only a duplicate, `write_back` deletes it.
             self._dirty |= inserted
-        return GroupsToSend(self, existing, keys - existing, inserted)
+        return LockedGroups(self, existing, keys - existing, inserted)
 
     def _lock(self, keys: Collection[GroupKey]) -> set[GroupKey]:
         existing = locking.lock_groups(self._connection, keys)
@@ -245,11 +249,13 @@ class FifoGroups:
             self._locked[key] = key in existing
         return existing
 
-    def _begin(self, first: Mapping[GroupKey, NewInGroup], inserted: Collection[GroupKey]) -> None:
+    def _write_first_messages(
+        self, first: Mapping[GroupKey, NewInGroup], inserted: Collection[GroupKey]
+    ) -> None:
         """Write the rows of groups that get their first messages; some are `inserted` already."""
         self._locked.update((key, True) for key in first)
         self._dirty.difference_update(first.keys() & inserted)
-        # In key order, as two servers that insert the same groups wait for each other.
+        # In key order: two servers that insert the same groups wait for each other.
         ordered = sorted(first.items())
         rows = [
             {
@@ -277,10 +283,10 @@ class FifoGroups:
             _UPDATE.change_all(self._connection, updated)
 
     def mark_dirty(self, queue_id: int, group_id: str | None) -> None:
-        """Note that messages of a group change, or nothing if `group_id` is None.
+        """Note that messages of a group change; do nothing if `group_id` is None.
 
         Raises:
-            GroupNotLocked: other servers may change the group's messages at the same time.
+            GroupNotLocked: the transaction has not locked the group.
         """
         if group_id is None:
             return
@@ -290,19 +296,20 @@ class FifoGroups:
             if has_row is None:
                 raise GroupNotLocked(f"queue {queue_id}, group {group_id}")
             if not has_row:
-                return  # the group had no messages: none of them can have changed
+                return  # the group had no messages, so none can have changed
         self._dirty.add(key)
 
-    def write_back(self, *, by_receive: bool = False) -> None:
+    def write_back(self, *, wake_only_here: bool = False) -> None:
         """Bring the rows of dirty groups up to date, and notify receivers of groups that deliver.
 
-        After a receive, only receivers on this server are woken: others have not missed anything.
+        With `wake_only_here`, wakes only receivers on this server. For a receive: it makes nothing
+        visible that other servers do not know.
         """
         if not self._dirty:
             return
         dirty = list(by_queue(self._dirty))
         self._dirty.clear()
-        wake = self._local_wakeups if by_receive else self._notifications.visible
+        wake = self._local_wakeups if wake_only_here else self._visible
         updated, deleted = [], []
         for row in chain.from_iterable(
             _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
@@ -322,17 +329,19 @@ class FifoGroups:
             _DELETE.change_all(self._connection, deleted)
 
     def _available_at_ms(self, row: GroupHead) -> int:
-        """Return the time from which a group delivers, which is also its rank among groups.
+        """Return the time from which a group delivers.
 
-        A first message that is not visible blocks its group until it is visible, or has expired. A
-        group that delivers now comes after those that could deliver before: it was just served.
+        Receives serve groups in the order of this time: a later time is a place further back.
         """
         if row.visible_at_ms > self._now_ms:
-            if row.retention_ms is None:  # a dropped queue, whose groups are only to be freed
+            # Blocked: until the first message is visible, or is older than the retention.
+            if row.retention_ms is None:  # the queue was dropped
                 return row.visible_at_ms
             return min(row.visible_at_ms, row.sent_at_ms + row.retention_ms)
         if row.id != row.head_id:
+            # The first message changed, so the group was served: go to the end.
             return self._now_ms
+        # The first message is unchanged: keep the place.
         before_ms = row.available_at_ms
         return max(row.visible_at_ms, before_ms if before_ms <= self._now_ms else 0)
 
@@ -351,16 +360,17 @@ class FifoGroups:
     ) -> Selection:
         """Select and lock groups that deliver, and choose messages of them for receivers.
 
-        A receiver gets what the first group delivers, then what the next one does. A group serves
-        one receiver, because the messages that it gets block the group.
+        A receiver gets the messages of the first group, then those of the next. A group serves one
+        receiver, because the messages that the receiver gets block the group.
 
         Args:
             queue_id: the queue.
             maxima: how many messages each receiver takes.
-            is_wanted: whether a message is to be delivered; the next one follows one that is not.
+            is_wanted: whether to deliver a message. False: skip this message and look at the next
+                of its group.
             depth: how many messages of each group to read at first; more than 1 if many are known
                 to be unwanted.
-            newest: groups whose first message has a greater number are passed over.
+            newest: skip groups whose first message has a greater number.
         """
         unwanted: list[MessageState] = []
         chosen: list[list[MessageState]] = [[] for _ in maxima]
@@ -384,7 +394,7 @@ class FifoGroups:
                 for row in delivered:
                     (chosen[receiver] if is_wanted(row) else unwanted).append(row)
                 if not delivered:
-                    # The row is wrong. Unless it is corrected, it wakes receivers for nothing.
+                    # The `groups` row is out of date, and would wake receivers for nothing.
                     self.mark_dirty(queue_id, group.group_id)
                 if len(chosen[receiver]) >= maxima[receiver]:
                     receivers.pop(0)
@@ -396,7 +406,7 @@ class FifoGroups:
     def _next_groups(
         self, queue_id: int, newest: int, last: tuple[int, int], wanted: int
     ) -> list[GroupRow]:
-        """Lock the next groups that deliver, after `last`, but for those locked by others."""
+        """Lock the next groups that deliver, after `last`; skip those locked by others."""
         last_at_ms, last_head = last
         parameters = {
             "queue": queue_id,
@@ -436,9 +446,10 @@ class FifoGroups:
         left: int,
         is_wanted: Callable[[MessageState], bool],
     ) -> Iterator[MessageState]:
-        """Yield up to `left` messages of a group that are wanted and visible, and the unwanted.
+        """Yield up to `left` wanted messages of a group, and the unwanted messages among them.
 
-        An unwanted message does not block the group, whether it is visible or not.
+        Stops at the first wanted message that is not visible: it blocks the group. An unwanted
+        message does not block the group, whether it is visible or not.
         """
         for row in rows:
             if is_wanted(row):
@@ -448,11 +459,8 @@ class FifoGroups:
             yield row
 
 
-class GroupsToSend:
-    """Groups that are locked for sending. Only this can add messages to groups.
-
-    `FifoGroups.lock_for_send` makes it.
-    """
+class LockedGroups:
+    """Groups that `FifoGroups.lock_all` has locked. Messages can be added only to these."""
 
     __slots__ = ("_empty", "_existing", "_groups", "_inserted")
 
@@ -468,16 +476,17 @@ class GroupsToSend:
         self._empty = empty
         self._inserted = inserted
 
-    def append(self, arrived: Iterable[NewInGroup]) -> None:
+    def append(self, added: Iterable[NewInGroup]) -> None:
         """Add messages to their groups, in the order in which they were numbered.
 
-        A message of a group that has messages comes after the first one, so its row stays as it is.
+        If a group has messages already, its first message stays the first, so the group's row does
+        not change.
 
         Raises:
-            GroupNotLocked: a group was not locked for sending.
+            GroupNotLocked: `lock_all` did not lock a group.
         """
         first: dict[GroupKey, NewInGroup] = {}
-        for new in arrived:
+        for new in added:
             key = new.queue_id, new.group_id
             if key not in self._existing:
                 first.setdefault(key, new)
@@ -485,6 +494,6 @@ class GroupsToSend:
             return
         if not first.keys() <= self._empty:
             raise GroupNotLocked(str(first.keys() - self._empty))
-        self._groups._begin(first, self._inserted)
+        self._groups._write_first_messages(first, self._inserted)
         self._existing |= first.keys()
         self._empty -= first.keys()

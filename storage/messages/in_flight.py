@@ -1,7 +1,9 @@
 """The in-flight limit: how many more messages of a queue may be in flight, and when to check again.
 
-AWS: about 120,000 messages of a queue may be in flight. Counting them costs time in proportion to
-their number, so they are counted seldom, and the claims since are added.
+The limit is the setting `in_flight_limit` (AWS: about 120,000 per queue). Each receive enforces it
+with the functions here (`storage.messages.receive`); `transitions.make_in_flight` makes messages in
+flight. Counting costs time in proportion to the messages in flight, so the server counts them
+seldom, and adds its own claims since.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 _CHECK_AGAIN_MS = 1_000
-"""Delay before a receiver at the in-flight limit checks again.
+"""Delay before a receiver at the in-flight limit checks again, for deletes on other servers.
 
-Other servers do not notify this one of each delete."""
+Other servers notify of deletes only if they know that the queue is at the limit."""
 
 _PARTS = 16
-"""A server that is not alone counts again after it has used one of so many parts of what is left.
+"""With other servers, count again after using 1/16 of what is left.
 
 Far from the limit, a queue is counted once in thousands of claimed messages."""
 
@@ -28,7 +30,7 @@ IS_IN_FLIGHT = sa.and_(
     messages.c.visible_at_ms > bindparam("now"),
     messages.c.receive_count > 0,
 )
-"""Whether a message of `queue` is in flight at `now`: not visible, and received before."""
+"""The condition that a message of `queue` is in flight at `now`: not visible, received before."""
 
 _COUNT = Statement(sa.select(sa.func.count()).where(IS_IN_FLIGHT))
 
@@ -41,11 +43,11 @@ _NEXT_VISIBLE_AT = Statement(
 
 
 def remaining(transaction: Transaction, queue_id: int, wanted: int, limit: int) -> int:
-    """Return how many more messages may be in flight; negative if there are too many.
+    """Return how many more messages of the queue may be in flight; negative if there are too many.
 
-    Messages in flight are counted again when claims since the last count, and `wanted` more, come
-    to what was left then: so the limit is never reached by mistake. Claims of other servers are not
-    known, so a server that is not alone counts again sooner.
+    Counts again when claims since the last count plus `wanted` could use up what was left. A stale
+    count then never rejects a receive. With other servers, whose claims are not known here, counts
+    again sooner.
     """
     hint = transaction.hints.of(queue_id)
     parts = _PARTS if transaction.capabilities.has_concurrent_writers else 1

@@ -1,8 +1,8 @@
 """Receive: share the visible messages of each queue among the receives of a batch.
 
-All receives of a queue make one claim. A receive from a FIFO queue that repeats an earlier attempt
-gets the messages of that attempt again. Waiting receivers on this server are woken for messages
-that are left.
+All receives of a queue make one claim, within the in-flight limit. A receive from a FIFO queue that
+repeats an earlier attempt gets the messages of that attempt again. If visible messages are left,
+waiting receivers on this server are woken.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from storage.messages.commands import (
     ReceiveAttemptExpired,
     Received,
 )
-from storage.messages.receive_attempts import AttemptedMessage, RecordedAttempt
+from storage.messages.receive_attempts import AttemptedMessage, AttemptKey, RecordedAttempt
 from storage.messages.rows import MessageContent, MessageState
 from storage.messages.transitions import VisibilityChange
 from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import messages
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
+
+Attempts: TypeAlias = dict[AttemptKey, RecordedAttempt]
+"""The recorded attempts that receives of the batch may repeat, locked, by key."""
 
 Result: TypeAlias = list[Received] | Exception
 """The messages of one receive, or `InFlightLimit` or `ReceiveAttemptExpired`."""
@@ -40,96 +43,114 @@ _LOCKED_RETRY_MS = 20
 
 
 class _Served(NamedTuple):
-    """The results of a queue's receives, and whether the queue may have more visible messages."""
+    """The results of a queue's receives.
+
+    Attributes:
+        results: the result of each receive.
+        has_more: whether the queue may have more messages to claim. True if the claim stopped
+            early, if messages stay visible, or if all messages that were wanted were found.
+    """
 
     results: list[Result]
     has_more: bool
 
 
-def receive(transaction: Transaction, commands: Collection[Receive]) -> list[Result]:
-    """Receive messages; return the result of each command."""
+def receive(
+    transaction: Transaction, commands: Collection[Receive], attempts: Attempts
+) -> list[Result]:
+    """Receive messages; return the result of each command.
+
+    Adds the attempts that are made or repeated now to `attempts`. Requires that the groups of the
+    messages of `attempts` are locked.
+    """
     results: list[Result] = [[] for _ in commands]
     by_queue: dict[int, list[tuple[int, Receive]]] = defaultdict(list)
-    attempts: set[tuple[int, str]] = set()
-    repeated: list[tuple[int, Receive]] = []
-    for place, command in enumerate(commands):
-        if command.attempt is not None and command.maximum:
-            key = (command.queue_id, command.attempt.attempt_id)
-            if key in attempts:
-                repeated.append((place, command))
+    attempt_keys: set[AttemptKey] = set()
+    same_attempts: list[tuple[int, Receive]] = []
+    for index, command in enumerate(commands):
+        key = receive_attempts.key_of(command)
+        if key is not None:
+            if key in attempt_keys:
+                same_attempts.append((index, command))
                 continue
-            attempts.add(key)
-            result = _repeat(transaction, command)
+            attempt_keys.add(key)
+            result = _repeat_attempt(transaction, command, attempts)
             if result is not None:
-                results[place] = result
+                results[index] = result
                 continue
-        by_queue[command.queue_id].append((place, command))
+        by_queue[command.queue_id].append((index, command))
     served: dict[int, _Served] = {}
-    for queue_id, placed in by_queue.items():
-        served[queue_id] = _serve(transaction, [command for _, command in placed])
-        for (place, _), result in zip(placed, served[queue_id].results, strict=True):
-            results[place] = result
-    for place, command in repeated:
+    for queue_id, indexed in by_queue.items():
+        served[queue_id] = _serve(transaction, [command for _, command in indexed], attempts)
+        for (index, _), result in zip(indexed, served[queue_id].results, strict=True):
+            results[index] = result
+    for index, command in same_attempts:
         # The same attempt twice in one batch: the second gets what the first got.
-        results[place] = _repeat(transaction, command) or []
-    transaction.fifo_groups.write_back(by_receive=True)
-    for queue_id, placed in by_queue.items():
-        _wake_others(transaction, [command for _, command in placed], served[queue_id])
+        results[index] = _repeat_attempt(transaction, command, attempts) or []
+    transaction.fifo_groups.write_back(wake_only_here=True)
+    for queue_id, indexed in by_queue.items():
+        _wake_others(transaction, [command for _, command in indexed], served[queue_id])
     return results
 
 
-def _serve(transaction: Transaction, commands: Sequence[Receive]) -> _Served:
+def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Attempts) -> _Served:
     """Claim messages for all receives of one queue, and make them in flight."""
-    queue = transaction.locked_queues[commands[0].queue_id]
-    maxima, remaining = _limit(transaction, commands)
+    queue = transaction.known_queues[commands[0].queue_id]
+    allowed, remaining = _allowed(transaction, commands)
     claimed = Claimed([[] for _ in commands], is_complete=True)
-    if any(maxima):
-        claimed = _claim(transaction, queue, commands, maxima)
+    if any(allowed):
+        claimed = _claim(transaction, queue, commands, allowed)
     results: list[Result] = []
     added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
-        received = _received(transaction, command, found)
+        received = _new_results(transaction, command, found)
         results.append(received)
         if command.visibility_timeout_ms:
             added += len(received)
         else:
             still_visible += len(received)
         if received and command.attempt is not None:
-            _record(transaction, command, received, transaction.now_ms)
+            _record(transaction, command, received, transaction.now_ms, attempts)
     if not claimed.is_in_flight:
         _make_in_flight(transaction, queue, commands, claimed)
-    _note_claim(transaction, queue, claimed, added, is_full=added >= remaining)
-    if added >= remaining:
-        for place, (command, maximum) in enumerate(zip(commands, maxima, strict=True)):
-            if command.maximum and not maximum:
-                results[place] = InFlightLimit()
-    is_all_wanted = added + still_visible == sum(maxima)
-    return _Served(results, not claimed.is_complete or still_visible > 0 or is_all_wanted)
+    is_full = added >= remaining
+    _note_claim(transaction, queue, claimed, added, is_full=is_full)
+    if is_full:
+        for index, (command, count) in enumerate(zip(commands, allowed, strict=True)):
+            if command.maximum and not count:
+                results[index] = InFlightLimit()
+    found_all_wanted = added + still_visible == sum(allowed)
+    return _Served(results, not claimed.is_complete or still_visible > 0 or found_all_wanted)
 
 
-def _limit(transaction: Transaction, commands: Sequence[Receive]) -> tuple[list[int], int]:
-    """Return how many messages each receive may get, and how many more may be in flight."""
+def _allowed(transaction: Transaction, commands: Sequence[Receive]) -> tuple[list[int], int]:
+    """Apply the in-flight limit of the queue.
+
+    Returns:
+        How many messages each receive may get, and how many more may be in flight in the whole
+        queue.
+    """
     wanted = sum(command.maximum for command in commands)
     queue_id, limit = commands[0].queue_id, commands[0].in_flight_limit
     remaining = left = max(in_flight.remaining(transaction, queue_id, wanted, limit), 0)
-    maxima = []
+    allowed = []
     for command in commands:
-        maxima.append(min(command.maximum, left))
-        left -= maxima[-1]
-    return maxima, remaining
+        allowed.append(min(command.maximum, left))
+        left -= allowed[-1]
+    return allowed, remaining
 
 
 def _claim(
     transaction: Transaction,
     queue: LockedQueue,
     commands: Sequence[Receive],
-    maxima: Sequence[int],
+    allowed: Sequence[int],
 ) -> Claimed:
     if queue.kind != queues.STANDARD:
-        return claim_fifo(transaction, queue, maxima)
+        return claim_fifo(transaction, queue, allowed)
     timeout_ms, *others = {command.visibility_timeout_ms for command in commands}
     until_ms = None if others else transaction.now_ms + timeout_ms
-    return claim_standard(transaction, queue, maxima, until_ms)
+    return claim_standard(transaction, queue, allowed, until_ms)
 
 
 def _make_in_flight(
@@ -151,7 +172,10 @@ def _make_in_flight(
 def _note_claim(
     transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int, *, is_full: bool
 ) -> None:
-    """Note in the queue's hints that `added` more messages are in flight, and how long they are."""
+    """Note in the queue's hints what a claim has found.
+
+    `added` more messages are in flight. The longest body is noted in characters.
+    """
     hint = transaction.hints.of(queue.id)
     hint.in_flight += added
     hint.is_full = is_full
@@ -160,16 +184,18 @@ def _note_claim(
         hint.note_bodies(max(map(len, bodies)))
 
 
-def _received(transaction: Transaction, command: Receive, found: Sequence[Found]) -> list[Received]:
-    """Return messages as a receive gets them that is counted now."""
+def _new_results(
+    transaction: Transaction, command: Receive, found: Sequence[Found]
+) -> list[Received]:
+    """Build the results of a new receive: each message's receive count is one higher."""
     now_ms = transaction.now_ms
     return [
-        _one_received(command, state, content, state.receive_count + 1, now_ms)
+        _result(command, state, content, state.receive_count + 1, now_ms)
         for state, content in found
     ]
 
 
-def _one_received(
+def _result(
     command: Receive,
     state: MessageState,
     content: MessageContent,
@@ -202,9 +228,9 @@ _FIRST_VISIBLE_AT = Statement(
 def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: _Served) -> None:
     """Wake a receiver on this server for messages that the receives have left, now or later.
 
-    If visible messages could not be claimed, another server has locked them. It notifies receivers
-    if messages stay visible, but not in every case; so a receiver checks again after a short delay,
-    and not at once, which it would do until the lock is released.
+    If visible messages could not be claimed, another server may have locked them. The other server
+    usually notifies us, but not always. So a receiver checks again after 20 ms. Checking at once
+    would loop until the lock is free.
     """
     queue_id = commands[0].queue_id
     waiting = zip(commands, served.results, strict=True)
@@ -219,41 +245,51 @@ def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: 
     at_ms: int | None
     if transaction.hints.of(queue_id).is_full:
         at_ms = in_flight.next_check_ms(transaction, queue_id)
-    elif commands[0].kind == queues.STANDARD:
+    elif commands[0].queue_kind == queues.STANDARD:
         at_ms = _FIRST_VISIBLE_AT.value(connection, {"queue": queue_id})
     else:
         at_ms = transaction.fifo_groups.next_available_at_ms(queue_id)
     if at_ms is None:
         return
-    is_locked = transaction.capabilities.has_concurrent_writers and not served.has_more
-    if is_locked and at_ms <= transaction.now_ms:
+    may_be_locked_elsewhere = (
+        transaction.capabilities.has_concurrent_writers and not served.has_more
+    )
+    if may_be_locked_elsewhere and at_ms <= transaction.now_ms:
         at_ms = transaction.now_ms + _LOCKED_RETRY_MS
     transaction.wake_local(queue_id, at_ms)
 
 
-def _repeat(transaction: Transaction, command: Receive) -> Result | None:
+def _repeat_attempt(
+    transaction: Transaction, command: Receive, attempts: Attempts
+) -> Result | None:
     """Return the messages of an earlier attempt that a receive repeats, or None for a new one."""
     if command.attempt is None:
         return None
+    recorded = attempts.get((command.queue_id, command.attempt.attempt_id))
+    if recorded is None:
+        return None
     try:
-        recorded = receive_attempts.find(transaction, command.queue_id, command.attempt)
-        return None if recorded is None else _receive_again(transaction, command, recorded)
+        recorded.check_parameters(command.attempt)
+        return _return_again(transaction, command, recorded, attempts)
     except ReceiveAttemptExpired as error:
         return error
 
 
-def _receive_again(
-    transaction: Transaction, command: Receive, recorded: RecordedAttempt
+def _return_again(
+    transaction: Transaction, command: Receive, recorded: RecordedAttempt, attempts: Attempts
 ) -> list[Received]:
     """Restart the visibility timeouts of an attempt's messages, and return them.
 
-    The receipts are those of the first time, and carry its time.
+    Receipts and receive time are those of the first receive.
 
     Raises:
-        ReceiveAttemptExpired: a message was deleted, has expired, became visible or was changed.
+        ReceiveAttemptExpired: a message was deleted or changed, became visible, or is older than
+            the retention.
     """
-    queue = transaction.locked_queues[command.queue_id]
-    states = _lock_attempted(transaction, queue.id, recorded)
+    queue = transaction.known_queues[command.queue_id]
+    numbers = [attempted.number for attempted in recorded.messages]
+    locked = locking.lock_messages(transaction.connection, queue.id, numbers)
+    states = {state.id: state for state in locked}
     expired_ms = transaction.now_ms - queue.retention_ms
     for attempted in recorded.messages:
         state = states.get(attempted.number)
@@ -262,33 +298,25 @@ def _receive_again(
             raise ReceiveAttemptExpired
         if state.visible_at_ms <= transaction.now_ms or state.sent_at_ms <= expired_ms:
             raise ReceiveAttemptExpired
-    rows = [states[attempted.number] for attempted in recorded.messages]
+    rows = [states[number] for number in numbers]
     received = [
-        _one_received(command, state, content, state.receive_count, recorded.made_at_ms)
+        _result(command, state, content, state.receive_count, recorded.made_at_ms)
         for state, content in with_content(transaction, queue.id, rows)
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
-    transitions.receive_again(
+    transitions.restart_timeouts(
         transaction, [VisibilityChange(queue.id, row.id, row.group_id, until_ms) for row in rows]
     )
-    _record(transaction, command, received, recorded.made_at_ms)
+    _record(transaction, command, received, recorded.made_at_ms, attempts)
     return received
 
 
-def _lock_attempted(
-    transaction: Transaction, queue_id: int, recorded: RecordedAttempt
-) -> dict[int, MessageState]:
-    """Lock the messages of an attempt after their groups; return their states by number."""
-    numbers = [attempted.number for attempted in recorded.messages]
-    if transaction.capabilities.has_concurrent_writers:
-        groups = locking.groups_of_messages(transaction.connection, {queue_id: numbers})
-        transaction.fifo_groups.lock(groups)
-    rows = locking.lock_messages(transaction.connection, queue_id, numbers)
-    return {row.id: row for row in rows}
-
-
 def _record(
-    transaction: Transaction, command: Receive, received: Sequence[Received], made_at_ms: int
+    transaction: Transaction,
+    command: Receive,
+    received: Sequence[Received],
+    made_at_ms: int,
+    attempts: Attempts,
 ) -> None:
     """Record an attempt's messages, so that it can be repeated."""
     if command.attempt is not None:
@@ -297,6 +325,7 @@ def _record(
             AttemptedMessage(one.receipt.number, one.receipt.receive_count, until_ms)
             for one in received
         ]
-        receive_attempts.record(
+        key = (command.queue_id, command.attempt.attempt_id)
+        attempts[key] = receive_attempts.record(
             transaction, command.queue_id, command.attempt, made_at_ms, attempted
         )

@@ -6,19 +6,25 @@ the same messages, provided that none of them was deleted or changed, or has exp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import locking
-from storage.messages.commands import ReceiveAttempt, ReceiveAttemptExpired
+from storage.locking import GroupKey
+from storage.messages.commands import Receive, ReceiveAttempt, ReceiveAttemptExpired
 from storage.schema import receive_attempts
 from storage.transaction import Transaction
 
 ATTEMPT_MS = 300_000
 """How long an attempt can be repeated, from the first receive with its id (AWS: five minutes)."""
+
+
+AttemptKey: TypeAlias = tuple[int, str]
+"""A queue id and the id of a receive attempt."""
 
 
 class AttemptedMessage(NamedTuple):
@@ -36,32 +42,57 @@ class RecordedAttempt(NamedTuple):
     parameters: Sequence[Any]
     messages: Sequence[AttemptedMessage]
 
+    def check_parameters(self, attempt: ReceiveAttempt) -> None:
+        """Check that a receive which repeats the attempt has the same parameters.
+
+        Raises:
+            ReceiveAttemptExpired: the parameters are different.
+        """
+        if self.parameters != list(attempt.parameters):
+            raise ReceiveAttemptExpired
+
 
 _is_the_attempt = sa.and_(
     receive_attempts.c.queue_id == bindparam("queue"),
     receive_attempts.c.attempt_id == bindparam("attempt"),
 )
-_FIND = locking.lock_row(sa.select(receive_attempts).where(_is_the_attempt))
+_FIND = locking.with_row_lock(sa.select(receive_attempts).where(_is_the_attempt))
 _DELETE = receive_attempts.delete().where(_is_the_attempt)
 
 
-def find(
-    transaction: Transaction, queue_id: int, attempt: ReceiveAttempt
-) -> RecordedAttempt | None:
-    """Lock and return the attempt with this id, or None if there was none in five minutes.
-
-    Raises:
-        ReceiveAttemptExpired: the attempt had other parameters.
-    """
-    key = {"queue": queue_id, "attempt": attempt.attempt_id}
-    row = transaction.connection.execute(_FIND, key).first()
-    if row is None or row.made_at_ms <= transaction.now_ms - ATTEMPT_MS:
+def key_of(command: Receive) -> AttemptKey | None:
+    """Return the key of a receive's attempt; None if it has none, or was withdrawn."""
+    if command.attempt is None or not command.maximum:
         return None
-    if row.parameters != list(attempt.parameters):
-        raise ReceiveAttemptExpired
-    return RecordedAttempt(
-        row.made_at_ms, row.parameters, [AttemptedMessage(*claim) for claim in row.claims]
-    )
+    return command.queue_id, command.attempt.attempt_id
+
+
+def lock(
+    transaction: Transaction, commands: Collection[Receive]
+) -> dict[AttemptKey, RecordedAttempt]:
+    """Lock the attempts that receives may repeat; return those of the last five minutes, by key.
+
+    Locks in key order. Call this before groups are locked (see `storage.locking`).
+    """
+    found = {}
+    for key in sorted({key for command in commands if (key := key_of(command)) is not None}):
+        queue_id, attempt_id = key
+        parameters = {"queue": queue_id, "attempt": attempt_id}
+        row = transaction.connection.execute(_FIND, parameters).first()
+        if row is not None and row.made_at_ms > transaction.now_ms - ATTEMPT_MS:
+            messages = [AttemptedMessage(*message) for message in row.claims]
+            found[key] = RecordedAttempt(row.made_at_ms, row.parameters, messages)
+    return found
+
+
+def groups_of(
+    transaction: Transaction, attempts: Mapping[AttemptKey, RecordedAttempt]
+) -> set[GroupKey]:
+    """Return the groups that the messages of attempts are in."""
+    numbers: dict[int, list[int]] = defaultdict(list)
+    for (queue_id, _), attempt in attempts.items():
+        numbers[queue_id] += [message.number for message in attempt.messages]
+    return locking.groups_of_messages(transaction.connection, numbers)
 
 
 def record(
@@ -70,8 +101,8 @@ def record(
     attempt: ReceiveAttempt,
     made_at_ms: int,
     messages: Sequence[AttemptedMessage],
-) -> None:
-    """Record the messages of an attempt, in place of those recorded before."""
+) -> RecordedAttempt:
+    """Record the messages of an attempt, in place of those recorded before; return the record."""
     key = {"queue": queue_id, "attempt": attempt.attempt_id}
     transaction.connection.execute(_DELETE, key)
     transaction.connection.execute(
@@ -84,10 +115,11 @@ def record(
             "claims": [list(message) for message in messages],
         },
     )
+    return RecordedAttempt(made_at_ms, list(attempt.parameters), messages)
 
 
 def free_expired(transaction: Transaction, limit: int) -> int:
-    """Delete up to `limit` attempts older than five minutes; return how many there were."""
+    """Delete up to `limit` attempts older than five minutes; return how many were deleted."""
     old = (
         sa.select(receive_attempts.c.queue_id, receive_attempts.c.attempt_id)
         .where(receive_attempts.c.made_at_ms <= transaction.now_ms - ATTEMPT_MS)

@@ -10,7 +10,7 @@ from storage.schema import bodies, messages
 
 
 class MessageKey(Protocol):
-    """What must be known of a message to delete it: its number, and its FIFO message group."""
+    """The columns that deleting a message needs: its number, and its FIFO message group."""
 
     @property
     def id(self) -> int:
@@ -30,7 +30,10 @@ class MessageState(MessageKey, Protocol):
 
     @property
     def visible_at_ms(self) -> int:
-        """The message is visible from this time on."""
+        """The message is visible from this time on: when its delay or visibility timeout ends.
+
+        Nothing runs at that time: the row matches claims again (see `storage.messages.claim`).
+        """
 
     @property
     def sent_at_ms(self) -> int:
@@ -50,7 +53,7 @@ class MessageContent(Protocol):
 
     @property
     def message_id(self) -> bytes:
-        """The id that the sender was told, 16 bytes."""
+        """The message id that the sender got, 16 bytes."""
 
     @property
     def body(self) -> str:
@@ -62,7 +65,7 @@ class MessageContent(Protocol):
 
     @property
     def dead_letter_source(self) -> str | None:
-        """The queue that the message was dead-lettered from, as the rules name it."""
+        """The queue that the message was dead-lettered from, in the form of `QueueName.parse`."""
 
 
 class GroupRow(Protocol):
@@ -110,7 +113,7 @@ STATE = (
     messages.c.receive_count,
     messages.c.first_received_at_ms,
 )
-"""The columns of `MessageState`: what decides whether a message may be received."""
+"""The columns of `MessageState`, which decide whether a message may be received."""
 
 CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
 """The columns of `MessageContent`."""
@@ -130,12 +133,12 @@ class Eligibility(enum.Enum):
 
 
 class DeliveryRules(NamedTuple):
-    """What a queue's settings say about the delivery of its messages, at one time.
+    """The conditions for delivering a queue's messages, from its settings, at one time.
 
     Attributes:
         now_ms: that time.
-        expired_ms: messages that were sent then or before have expired.
-        max_receive_count: visible messages that were received so often are exhausted.
+        expired_ms: messages that were sent at this time or before have expired.
+        max_receive_count: visible messages with this receive count or more are exhausted.
     """
 
     now_ms: int
@@ -162,5 +165,5 @@ class DeliveryRules(NamedTuple):
         return Eligibility.ELIGIBLE
 
     def is_eligible(self, row: MessageState) -> bool:
-        """Tell whether a message may be delivered."""
+        """Return whether a message may be delivered."""
         return self.judge(row) is Eligibility.ELIGIBLE

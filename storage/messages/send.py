@@ -1,4 +1,4 @@
-"""Send: number the messages of a batch's sends, leave out duplicates, and insert the others."""
+"""Send: number the messages of a batch's sends, skip duplicates, and insert the others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.locking import GroupKey
 from storage.messages import deduplication, transitions
 from storage.messages.commands import NewMessage, Send, SentMessage
 from storage.messages.deduplication import Candidate
-from storage.messages.fifo_groups import GroupsToSend
+from storage.messages.fifo_groups import LockedGroups
 from storage.transaction import Transaction
 
 
@@ -19,7 +19,7 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
     return {
         (command.queue_id, message.group_id)
         for command in commands
-        if command.kind != queues.STANDARD
+        if command.queue_kind != queues.STANDARD
         for message in command.messages
         if message.group_id is not None
     }
@@ -28,13 +28,14 @@ def groups_sent_to(commands: Collection[Send]) -> set[GroupKey]:
 def send(
     transaction: Transaction,
     commands: Collection[Send],
-    groups: GroupsToSend,
+    groups: LockedGroups,
     numbers: Sequence[int],
 ) -> list[list[SentMessage]]:
     """Send messages; return for each command the number and id of each of its messages.
 
-    A duplicate has those of the message that was sent first. `groups` are the groups of
-    `groups_sent_to`, and `numbers` those that were taken already for messages of standard queues.
+    A duplicate has those of the message that was sent first. `groups` are the locked groups that
+    `groups_sent_to` has returned. `numbers` are for the messages of standard queues; if there are
+    none, they are taken here.
     """
     states: list[dict[str, Any]] = []
     contents: list[dict[str, Any]] = []
@@ -59,8 +60,8 @@ def _number(
 ) -> list[tuple[SentMessage, bool]]:
     """Return the number and id of each message, and whether the message is new.
 
-    The numbers of a FIFO queue are taken when its groups are locked: so the numbers of a group have
-    the order of COMMITs.
+    The numbers of a FIFO queue are taken after its groups were locked. So messages of a group are
+    numbered in the order of the COMMITs.
     """
     messages = [(command, message) for command in commands for message in command.messages]
     candidates = [
@@ -80,8 +81,8 @@ def _number(
 
 
 def _deduplication_key(command: Send, message: NewMessage) -> str:
-    """Return what duplicates have in common; neither groups nor ids have spaces in them."""
-    if command.kind == queues.FIFO_BY_GROUP:
+    """Return the key that duplicates share; neither groups nor ids contain spaces."""
+    if command.queue_kind == queues.FIFO_BY_GROUP:
         return f"{message.group_id} {message.deduplication_id}"
     return message.deduplication_id or ""
 
@@ -89,7 +90,7 @@ def _deduplication_key(command: Send, message: NewMessage) -> str:
 def _state(
     transaction: Transaction, command: Send, message: NewMessage, number: int
 ) -> dict[str, Any]:
-    is_standard = command.kind == queues.STANDARD
+    is_standard = command.queue_kind == queues.STANDARD
     return {
         "queue_id": command.queue_id,
         "id": number,

@@ -1,9 +1,11 @@
 """Transitions: all changes of a message's state, each with everything that follows from it.
 
-The functions here, and no other statements, send messages, make them in flight, change their
-visibility, release, move, delay and delete them. Each also updates, in the same transaction, what
-is derived from messages: the queue's count, the dirty groups of a FIFO queue, and the notifications
-for waiting receivers.
+The functions here send messages, make them in flight, change their visibility, release, move, delay
+and delete them. One other statement changes messages: on PostgreSQL, `claim_and_make_in_flight`
+(storage/postgresql/statements.py) claims messages of a standard queue and makes them in flight.
+
+Each function also updates, in the same transaction, what is derived from messages: the queue's
+count, the dirty groups of a FIFO queue, and the notifications for waiting receivers.
 
 A transition that adds messages to a queue requires that the queue's row is locked: the queue must
 be neither purged nor deleted before COMMIT. Every transition of FIFO messages requires that their
@@ -20,7 +22,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.fifo_groups import GroupsToSend, NewInGroup
+from storage.messages.fifo_groups import LockedGroups, NewInGroup
 from storage.messages.rows import MessageKey, MessageState
 from storage.queue_settings import QueueName
 from storage.schema import bodies, messages
@@ -45,7 +47,7 @@ def send(
     transaction: Transaction,
     states: Sequence[Mapping[str, Any]],
     contents: Sequence[Mapping[str, Any]],
-    groups: GroupsToSend,
+    groups: LockedGroups,
 ) -> None:
     """Insert new messages, given as rows of `messages` and of `bodies` in the same order.
 
@@ -57,7 +59,7 @@ def send(
         visible[state["queue_id"], state["visible_at_ms"]] += 1
     for (queue_id, visible_at_ms), count in visible.items():
         transaction.add_to_count(queue_id, count)
-        transaction.notify_visible(queue_id, visible_at_ms, count)
+        transaction.notify_receivers(queue_id, visible_at_ms, count)
     groups.append(
         NewInGroup(state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
         for state in states
@@ -74,7 +76,7 @@ in_flight_update = (
         first_received_at_ms=sa.func.coalesce(messages.c.first_received_at_ms, bindparam("now")),
     )
 )
-"""Make messages of `queue` in flight until `until`; the statement that uses it says which."""
+"""Make messages of `queue` in flight until `until`; the statement that uses it selects them."""
 
 _MAKE_IN_FLIGHT = Statement(in_flight_update.where(among(messages.c.id, "numbers")))
 
@@ -96,7 +98,7 @@ def make_in_flight(
 
 
 class VisibilityChange(NamedTuple):
-    """A message of a queue, with the time from which it is to be visible."""
+    """A message of a queue, and the new time from which it is visible."""
 
     queue_id: int
     number: int
@@ -110,19 +112,19 @@ _SET_VISIBLE_AT = Statement(
 
 
 def change_visibility(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
-    """Set the times from which messages are visible, in the order given; the last one counts.
+    """Set the times from which messages are visible; the last change of a message counts.
 
     Requires that the messages' rows are locked.
     """
     for change in changes:
-        transaction.notify_visible(change.queue_id, change.visible_at_ms)
+        transaction.notify_receivers(change.queue_id, change.visible_at_ms)
     _set_visible_at(transaction, changes)
 
 
-def receive_again(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
+def restart_timeouts(transaction: Transaction, changes: Sequence[VisibilityChange]) -> None:
     """Restart the visibility timeouts of a receive that is repeated; no receive is counted.
 
-    Requires that the messages' rows are locked, and that they are as the receive left them.
+    Requires that the messages' rows are locked and unchanged since that receive.
     """
     _set_visible_at(transaction, changes)
 
@@ -142,7 +144,7 @@ def _set_visible_at(transaction: Transaction, changes: Sequence[VisibilityChange
 
 _RELEASE = Statement(
     messages.update()
-    .where(_is_the_message, messages.c.receive_count == bindparam("claim"))
+    .where(_is_the_message, messages.c.receive_count == bindparam("count"))
     .values(
         visible_at_ms=bindparam("now"),
         receive_count=messages.c.receive_count - 1,
@@ -155,7 +157,14 @@ _RELEASE = Statement(
 
 
 class ReceivedMessage(NamedTuple):
-    """A message of a queue, as the receive left it that made its receive count what it is."""
+    """A message of a queue, identified with one receive of it.
+
+    Attributes:
+        queue_id: the queue's id.
+        number: the message's number.
+        receive_count: the message's receive count after that receive.
+        group_id: the message group, for a message of a FIFO queue.
+    """
 
     queue_id: int
     number: int
@@ -164,16 +173,16 @@ class ReceivedMessage(NamedTuple):
 
 
 def release(transaction: Transaction, received: Sequence[ReceivedMessage]) -> None:
-    """Undo receives: make messages visible, and do not count the receive.
+    """Undo receives: make messages visible, and subtract the receive from their receive counts.
 
-    A message that was received again or deleted since stays as it is. `received` is in the order of
-    queues and numbers, in which the rows are locked.
+    A message that was received again or deleted since stays as it is. `received` must be in the
+    order of queues and numbers, because the statement locks the rows in the order given.
     """
     rows = []
     for one in received:
-        row = {"queue": one.queue_id, "number": one.number, "claim": one.receive_count}
+        row = {"queue": one.queue_id, "number": one.number, "count": one.receive_count}
         rows.append({**row, "now": transaction.now_ms})
-        transaction.notify_visible(one.queue_id, transaction.now_ms)
+        transaction.notify_receivers(one.queue_id, transaction.now_ms)
         transaction.fifo_groups.mark_dirty(one.queue_id, one.group_id)
     _RELEASE.change_each(transaction.connection, rows)
 
@@ -202,7 +211,7 @@ _MOVE_BODY = (
     )
 )
 
-# A statement of its own: what a move does not change, it does not write.
+# A separate statement, because most moves keep the message's id and need not write it.
 _MOVE_AND_RENAME_BODY = _MOVE_BODY.values(message_id=bindparam("message"))
 
 
@@ -215,9 +224,9 @@ def dead_letter(
 ) -> None:
     """Move messages to the dead-letter queue `target_id`, visible at once.
 
-    A message keeps its id, its receive count, and on a standard queue the time it was sent, so that
-    its retention goes on. In a FIFO queue it counts as sent now, and becomes the last of its group
-    (AWS: retention starts again). `source` is the queue it comes from.
+    A message keeps its id and its receive count. On a standard queue it keeps the time it was sent,
+    so its retention goes on. In a FIFO queue it counts as sent now, and becomes the last of its
+    group (AWS: retention starts again). `source` is the queue it comes from.
 
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
     target queue.
@@ -240,7 +249,10 @@ def redrive(
 ) -> None:
     """Move messages to a queue as new ones, visible at once: sent now, never received, new ids.
 
-    AWS: a move task sends messages as new ones. Requires and locks what `dead_letter` does.
+    AWS: a move task sends messages as new ones.
+
+    Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
+    target queue.
     """
     states = [
         {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
@@ -257,9 +269,9 @@ def _move(
     states: Sequence[dict[str, Any]],
     contents: Sequence[dict[str, Any]],
 ) -> None:
-    """Move messages; complete `states` and `contents` of each by where it moves to."""
+    """Move messages; add to `states` and `contents` the queue and number that each moves to."""
     now_ms = transaction.now_ms
-    groups = transaction.fifo_groups.lock_for_send(
+    groups = transaction.fifo_groups.lock_all(
         {(target_id, row.group_id) for row in rows if row.group_id is not None}
     )
     numbers = transaction.take_numbers(len(rows))
@@ -272,7 +284,7 @@ def _move(
     transaction.connection.execute(move_body, contents)
     transaction.add_to_count(queue_id, -len(rows))
     transaction.add_to_count(target_id, len(rows))
-    transaction.notify_visible(target_id, now_ms, len(rows))
+    transaction.notify_receivers(target_id, now_ms, len(rows))
     for row in rows:
         transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
     groups.append(
@@ -296,10 +308,10 @@ _DELAY = Statement(
 def delay(
     transaction: Transaction, queue_id: int, rows: Sequence[MessageKey], delay_ms: int
 ) -> None:
-    """Delay those messages of a FIFO queue that were never received, from when they were sent.
+    """Delay messages of a FIFO queue until `delay_ms` after they were sent, if never received.
 
-    AWS: a FIFO queue's new delay applies to the messages that it has, too. Requires that the rows
-    of the messages are locked.
+    AWS: a FIFO queue's new delay also applies to the messages that the queue has already. Requires
+    that the messages' rows are locked.
     """
     if rows:
         numbers = [row.id for row in rows]
@@ -315,7 +327,7 @@ def _deletion(table: sa.Table) -> Statement:
     )
 
 
-# The state first: a claim locks the state's row first, too, so there is no deadlock.
+# The state first, as a claim does: so a delete and a claim cannot deadlock.
 _DELETE = StatementPair(_deletion(messages), _deletion(bodies))
 
 
@@ -325,23 +337,24 @@ def delete(
     numbers: Sequence[int],
     group_ids: Iterable[str | None] = (),
 ) -> None:
-    """Delete messages by number; one that does not exist is none.
+    """Delete messages by number; ignore numbers that do not exist.
 
-    `group_ids` are the groups of those of a FIFO queue. Receivers that wait because the queue is at
-    the in-flight limit are notified.
+    `group_ids` are the groups of the messages, for a FIFO queue. If the queue is at its in-flight
+    limit, receivers are notified: they may claim as many messages as were deleted.
     """
     deleted = free_rows(transaction, queue_id, numbers)
     transaction.add_to_count(queue_id, -deleted)
     for group_id in group_ids:
         transaction.fifo_groups.mark_dirty(queue_id, group_id)
     if transaction.hints.of(queue_id).is_full:
-        transaction.notify_visible(queue_id, transaction.now_ms, deleted)
+        transaction.notify_receivers(queue_id, transaction.now_ms, deleted)
 
 
 def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) -> None:
     """Delete messages that are older than the queue's retention.
 
-    Requires that the messages' rows are locked: they are counted as deleted here and nowhere else.
+    Requires that the messages' rows are locked, so that no other server also deletes and counts
+    them.
     """
     if rows:
         numbers = [row.id for row in rows]
@@ -349,9 +362,9 @@ def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) 
 
 
 def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:
-    """Delete the rows of messages, state and body; return how many messages there were.
+    """Delete the rows of messages, state and body; return how many messages existed.
 
-    Used alone, it is for a dropped queue, of which nobody keeps count.
+    Does not change the queue's count: call it directly only for a dropped queue, which has none.
     """
     if not numbers:
         return 0

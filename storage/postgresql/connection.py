@@ -120,6 +120,8 @@ class Address:
         except BaseException:
             connection.terminate()
             raise
+        if connection.is_closed():
+            raise ConnectionResetError("connection lost while it was set up")
         return connection
 
     async def _connect(self, url: str, statement_seconds: float | None) -> AsyncpgConnection:

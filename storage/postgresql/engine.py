@@ -15,7 +15,6 @@ from sqlalchemy.pool import NullPool
 from storage import migrations
 from storage.clock import Clock
 from storage.errors import ClassifiedError
-from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql import errors
 from storage.postgresql.connection import PER_TRANSACTION, Address, AsyncpgConnection
 from storage.postgresql.listener import Listener
@@ -23,6 +22,7 @@ from storage.postgresql.session import install_sessions
 from storage.postgresql.statements import CAPABILITIES, NEXT_NUMBERS
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
+from storage.waiting.notifications import NotificationHandler, Notifications
 
 T = TypeVar("T")
 
@@ -151,6 +151,8 @@ class PostgresqlEngine:
         except sa.exc.DBAPIError as error:
             if not error.connection_invalidated and not errors.is_connection_loss(error):
                 raise
+        except ConnectionResetError:
+            pass  # the connection was lost while it was set up
         return await self._read(function)
 
     async def _read(self, function: Callable[[sa.Connection], T]) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from storage import errors
@@ -48,7 +49,20 @@ def is_connection_loss(error: BaseException) -> bool:
 
 def is_transient(error: BaseException) -> bool:
     """Return whether an error says nothing about the work that was running."""
-    return _state(error).startswith(_TRANSIENT) or errors.is_transient(error)
+    return (
+        _state(error).startswith(_TRANSIENT)
+        or errors.is_transient(error)
+        or _is_unusable_connection(error)
+    )
+
+
+def _is_unusable_connection(error: BaseException) -> bool:
+    """Return whether asyncpg reports a lost connection or an unexpected answer, without SQLSTATE.
+
+    Those of its errors that are also a ValueError are about parameters or about the URL.
+    """
+    is_asyncpgs = isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
+    return is_asyncpgs and not isinstance(error, ValueError)
 
 
 def _state(error: BaseException) -> str:

@@ -20,11 +20,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from storage import notifications
 from storage.clock import Clock
-from storage.notifications import NotificationHandler, Notifications
 from storage.postgresql.connection import FAILURES, Address, AsyncpgConnection
 from storage.sql.driver import driver_of
+from storage.waiting import notifications
+from storage.waiting.notifications import NotificationHandler, Notifications
 
 log = logging.getLogger(__name__)
 

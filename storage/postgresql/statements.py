@@ -33,8 +33,8 @@ def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
 def _insert_or_lock_groups() -> sa.Insert:
     """Insert groups in key order; lock those that exist by an update that changes nothing.
 
-    Another server may have inserted a group since this one has looked for it. An insert waits until
-    the other transaction ends; what exists then is locked.
+    Another server may have inserted a group after this server looked for it. The insert waits until
+    the other transaction ends, and then locks the row that exists.
     """
     key = (groups.c.queue_id, groups.c.group_id)
     given = (

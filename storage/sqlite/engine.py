@@ -27,12 +27,12 @@ from storage import migrations, schema, time_floor
 from storage.clock import Clock
 from storage.engine import Capabilities
 from storage.errors import ClassifiedError, DatabaseUnusable
-from storage.notifications import NotificationHandler, Notifications
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
 from storage.sqlite import errors
 from storage.sqlite.connection import BUSY_TIMEOUT, NO_BUSY_TIMEOUT, prepare_connections
 from storage.sqlite.wal import WriteAheadLog
+from storage.waiting.notifications import NotificationHandler, Notifications
 
 T = TypeVar("T")
 

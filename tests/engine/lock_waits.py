@@ -11,7 +11,7 @@ _WAITING = """SELECT count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'"""
 
 
-async def wait_until_done_or_locked(task: asyncio.Task[Any], url: str) -> None:
+async def wait_until_done_or_locked(task: asyncio.Future[Any], url: str) -> None:
     """Wait until the task is done, or until a transaction of the database waits for a lock."""
     connection = await asyncpg.connect(url)
     while not task.done() and not await connection.fetchval(_WAITING):

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from storage.messages.commands import Receive, Received
-from storage.polling import long_poll
+from storage.waiting.polling import long_poll
 from tests.engine.queue_client import QueueClient, run_event_loop
 
 

@@ -101,7 +101,7 @@ async def test_two_servers_that_create_the_same_groups_have_one_write_conflict_e
     shared_postgresql: str,
 ) -> None:
     # Nearly every send creates its group if consumers keep up with the senders.
-    settings = WriterSettings(contended_seconds=60.0)
+    settings = WriterSettings(conflicts_likely_seconds=60.0)
     one = await QueueClient.open(shared_postgresql, kind=FIFO, settings=settings)
     other = await QueueClient.open(shared_postgresql, one.clock, FIFO, settings)
     await asyncio.gather(one.receive(), other.receive())
@@ -136,11 +136,11 @@ async def test_sends_to_existing_and_new_groups_do_not_deadlock(
     one, other = two_fifo_servers
     await asyncio.gather(one.receive(), other.receive())
     await one.send_to("old", "x")
-    one.database.writer.contended_until = inf
+    one.database.writer.conflicts_likely_until = inf
     with caplog.at_level(logging.DEBUG, "storage.commits.writer"):
         for number in range(40):
             await send_reversed(one, other, [f"new{number}", "old"])
-            other.database.writer.contended_until = -inf
+            other.database.writer.conflicts_likely_until = -inf
     conflicts = [record.getMessage() for record in caplog.records]
     assert all(conflict.startswith("write conflict: ") for conflict in conflicts)
     assert not any("deadlock" in conflict for conflict in conflicts)
@@ -149,7 +149,7 @@ async def test_sends_to_existing_and_new_groups_do_not_deadlock(
 @pytest.mark.parametrize("is_contended", [False, True], ids=["alone", "contended"])
 async def test_duplicate_creates_no_group(two_fifo_servers: TwoServers, is_contended: bool) -> None:
     one, other = two_fifo_servers
-    other.database.writer.contended_until = inf if is_contended else -inf
+    other.database.writer.conflicts_likely_until = inf if is_contended else -inf
     await one.database.submit(one.send_command(fifo_message("x", "g", "known")))
     await other.database.submit(other.send_command(fifo_message("x", "h", "known")))
     assert (await one.fifo_rows())["groups"] == 1

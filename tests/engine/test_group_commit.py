@@ -159,7 +159,7 @@ async def test_error_of_a_write_function_rolls_back_that_function_only(
 
 async def test_failed_transaction_sends_no_notification(client: QueueClient) -> None:
     def notify_and_fail(transaction: Transaction) -> None:
-        transaction.notify_visible(client.queue.id, 0)
+        transaction.notify_receivers(client.queue.id, 0)
         transaction.notify_dropped(client.queue.id)
         raise LookupError
 

@@ -1,4 +1,4 @@
-"""Lock order: a transaction locks groups of FIFO queues before their messages."""
+"""Lock order: a transaction locks receive attempts, then FIFO groups, then their messages."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy.util import await_only
 
 from storage import queues
 from storage.locking import GroupNotLocked
-from storage.messages.commands import ReceiveAttempt
+from storage.messages.commands import Outcome, ReceiveAttempt
 from storage.messages.fifo_groups import NewInGroup
 from storage.transaction import Transaction
 from tests.engine.lock_waits import wait_until_done_or_locked
-from tests.engine.queue_client import SETTINGS, QueueClient, TwoServers
+from tests.engine.queue_client import SETTINGS, QueueClient, TwoServers, fifo_message
 
 ATTEMPT = ReceiveAttempt("again", [])
 
@@ -56,6 +56,86 @@ async def test_group_is_locked_before_its_messages(
     await acting[0]
 
 
+async def test_attempts_are_locked_before_groups_of_the_same_batch(
+    two_fifo_servers: TwoServers,
+) -> None:
+    # A receive alone locks its attempt first, so the reverse order would deadlock.
+    one, other = two_fifo_servers
+    await one.send_to("g", "a")
+    await one.send_to("h", "b")
+    await other.database.submit(other.receive_command(1, attempt=ATTEMPT))
+    (received,) = await other.receive(1)
+    acting: list[asyncio.Future[Any]] = []
+
+    def lock_the_attempt(transaction: Transaction) -> None:
+        transaction.connection.execute(sa.text("SELECT 1 FROM receive_attempts FOR UPDATE"))
+        acting.append(other.database.submit(other.delete_command(received.receipt)))
+        acting.append(other.database.submit(other.receive_command(1, attempt=ATTEMPT)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
+        free = transaction.connection.execute(
+            sa.text("SELECT group_id FROM groups FOR UPDATE SKIP LOCKED")
+        )
+        assert len(free.all()) == 2
+
+    await one.database.write(lock_the_attempt)
+    outcomes, again = await asyncio.gather(*acting)
+    assert outcomes == [Outcome.DONE]
+    assert [message.body for message in again] == ["a"]
+
+
+async def test_groups_of_attempts_are_locked_in_order_with_the_others_of_the_batch(
+    two_fifo_servers: TwoServers,
+) -> None:
+    # Locks on groups in two steps of one batch could deadlock with a batch of another server.
+    one, other = two_fifo_servers
+    await one.send_to("g", "a")
+    await one.send_to("h", "b")
+    await other.database.submit(other.receive_command(1, attempt=ATTEMPT))
+    acting: list[asyncio.Future[Any]] = []
+
+    def lock_the_first_group(transaction: Transaction) -> None:
+        transaction.connection.execute(
+            sa.text("SELECT 1 FROM groups WHERE group_id = 'g' FOR UPDATE")
+        )
+        acting.append(other.database.submit(other.send_command(fifo_message("c", "h"))))
+        acting.append(other.database.submit(other.receive_command(1, attempt=ATTEMPT)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
+        free = transaction.connection.execute(
+            sa.text("SELECT group_id FROM groups WHERE group_id = 'h' FOR UPDATE SKIP LOCKED")
+        )
+        assert len(free.all()) == 1
+
+    await one.database.write(lock_the_first_group)
+    _, again = await asyncio.gather(*acting)
+    assert [message.body for message in again] == ["a"]
+
+
+async def test_attempts_of_one_batch_are_locked_in_order(
+    two_fifo_servers: TwoServers,
+) -> None:
+    one, other = two_fifo_servers
+    first, second = ReceiveAttempt("1", []), ReceiveAttempt("2", [])
+    for group_id, attempt in (("g", first), ("h", second)):
+        await one.send_to(group_id, "a")
+        await other.database.submit(other.receive_command(1, attempt=attempt))
+    acting: list[asyncio.Future[Any]] = []
+
+    def lock_the_first_attempt(transaction: Transaction) -> None:
+        transaction.connection.execute(
+            sa.text("SELECT 1 FROM receive_attempts WHERE attempt_id = '1' FOR UPDATE")
+        )
+        acting.append(other.database.submit(other.receive_command(1, attempt=second)))
+        acting.append(other.database.submit(other.receive_command(1, attempt=first)))
+        await_only(wait_until_done_or_locked(acting[1], one.url))
+        free = transaction.connection.execute(
+            sa.text("SELECT 1 FROM receive_attempts WHERE attempt_id = '2' FOR UPDATE SKIP LOCKED")
+        )
+        assert len(free.all()) == 1
+
+    await one.database.write(lock_the_first_attempt)
+    assert [len(messages) for messages in await asyncio.gather(*acting)] == [1, 1]
+
+
 async def test_change_of_group_that_is_not_locked_fails(
     two_fifo_servers: TwoServers,
 ) -> None:
@@ -71,7 +151,7 @@ async def test_change_of_group_that_is_not_locked_fails(
 
 async def test_message_is_added_only_to_group_that_is_locked_for_sending(fifo: QueueClient) -> None:
     def add(transaction: Transaction) -> None:
-        groups = transaction.fifo_groups.lock_for_send({(fifo.queue.id, "g")})
+        groups = transaction.fifo_groups.lock_all({(fifo.queue.id, "g")})
         groups.append([NewInGroup(fifo.queue.id, "h", 1, transaction.now_ms)])
 
     with pytest.raises(GroupNotLocked):

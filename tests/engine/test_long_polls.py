@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from storage import queues
 from storage.messages.commands import ReceiveAttempt, Release
-from storage.polling import short_poll
+from storage.waiting.polling import short_poll
 from tests.engine.queue_client import RETENTION_S, QueueClient, new_message, run_event_loop
 from tests.engine.receivers import Receivers
 from tests.engine.recorder import recording

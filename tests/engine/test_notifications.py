@@ -12,11 +12,11 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage import notifications
 from storage.database import Database
-from storage.notifications import LONGEST_BYTES, Notifications
 from storage.transaction import Transaction
-from storage.waiters import WaitingReceiver
+from storage.waiting import notifications
+from storage.waiting.notifications import LONGEST_BYTES, Notifications
+from storage.waiting.waiters import WaitingReceiver
 from tests.clock import ManualClock
 from tests.engine.queue_client import QueueClient, TwoServers, run_event_loop
 from tests.engine.recorder import recording, recording_settings

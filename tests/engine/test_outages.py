@@ -143,7 +143,7 @@ async def test_transaction_that_was_never_committed_sends_no_notification(
     client, _ = two_servers
 
     def notify_and_end_connection(transaction: Transaction) -> None:
-        transaction.notify_visible(client.queue.id, 0)
+        transaction.notify_receivers(client.queue.id, 0)
         transaction.connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with client.database.waiters.register(client.queue.id) as receiver:

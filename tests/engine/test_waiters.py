@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.waiters import Waiters, WaitingReceiver
+from storage.waiting.waiters import Waiters, WaitingReceiver
 from tests.clock import ManualClock
 from tests.engine.queue_client import run_event_loop
 from tests.waiting import TIMEOUT_SECONDS

@@ -101,9 +101,9 @@ async def run_fifo_requests(client: QueueClient) -> Recording:
         new = [fifo_message("x", f"new-{number}") for number in range(30)]
         await client.database.submit(client.send_command(message, message, *new))
         # After a write conflict, a server locks new groups before it inserts them.
-        client.database.writer.contended_until = inf
+        client.database.writer.conflicts_likely_until = inf
         await client.database.submit(client.send_command(fifo_message("x", "newest")))
-        client.database.writer.contended_until = -inf
+        client.database.writer.conflicts_likely_until = -inf
         received = await client.receive(10, timeout_s=60)
         await client.change(received[0].receipt, 0)
         await asyncio.gather(client.delete(*[r.receipt for r in received[1:5]]), client.receive())

@@ -1,14 +1,19 @@
 """The registry of waiting receivers, and how they are woken up.
 
-A waiting receiver does not poll. It sleeps until a message of its queue becomes visible or its
-deadline has come. Four rules prevent lost wake-ups:
+A waiting receiver does not query the database in a loop. It sleeps until a message of its queue
+becomes visible or its deadline has come. Four rules prevent lost wake-ups:
 
 1. A receiver registers, and clears its wake-up flag, *before* it claims. A wake-up that comes
    during the claim is kept.
-2. One visible message wakes one receiver: the one whose last claim was the longest ago.
-3. A receiver that leaves with its flag set, without a claim since, wakes the next receiver.
-4. Each claim reports what it leaves behind: more visible messages, or when the next one becomes
-   visible.
+2. One visible message wakes one receiver: the one that has waited longest since its last claim.
+3. A receiver that was woken but has not claimed since wakes the next receiver when it leaves.
+4. Each claim wakes another receiver if visible messages are left, or sets the queue's alarm to the
+   time when the next message becomes visible (`_wake_others` in storage/messages/receive.py).
+
+Wake-ups come from this server's own COMMITs and from other servers. Other servers' messages arrive
+through `Database.handle`: the listener (storage/postgresql/listener.py) gets a NOTIFY and calls
+`handle`, which calls `Waiters.wake`. Nothing else runs when a visibility timeout or a delay ends:
+the alarm wakes a receiver, and its claim finds the message.
 
 The registry is memory only. After a restart, receivers register and claim again.
 """
@@ -52,7 +57,7 @@ class Waiters:
         return queue.registered if queue else 0
 
     def wake(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
-        """Wake up to `count` receivers now, or one receiver once it is `visible_at_ms`."""
+        """Wake up to `count` receivers now, or wake one receiver at the time `visible_at_ms`."""
         queue = self._queues.get(queue_id)
         if queue is None:
             return
@@ -73,7 +78,7 @@ class Waiters:
             queue.wake(1)
 
     def close(self) -> None:
-        """Wake all receivers and let none sleep again: the server stops."""
+        """Wake all receivers, and let none sleep again, because the server stops."""
         self.closed = True
         for queue_id in self._queues:
             self.wake_all(queue_id)
@@ -87,7 +92,7 @@ class Waiters:
 class _QueueWaiters:
     """The receivers of one queue, in the order of their last claims, and one alarm.
 
-    The alarm rings when the next message that is known becomes visible.
+    The alarm rings at the earliest known time at which a message becomes visible.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -177,6 +182,10 @@ class WaitingReceiver:
         """Set the wake-up flag, and end the sleep if there is one."""
         self._is_woken = True
         self._end_sleep()
+
+    def pass_on_wake_up(self) -> None:
+        """Set the wake-up flag again after a failed claim, so that leaving wakes the next one."""
+        self._is_woken = True
 
     def _end_sleep(self) -> None:
         if self._sleep is not None and not self._sleep.done():

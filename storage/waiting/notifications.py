@@ -25,12 +25,12 @@ _BACKGROUND_WORK = "work"
 
 @dataclass(slots=True)
 class Notifications:
-    """The effects of one transaction that receivers or the leader may wait for.
+    """The notifications of one transaction, for waiting receivers and for the leader.
 
     Attributes:
-        visible: (queue id, visible_at_ms, messages) of messages that are or become visible.
+        visible: (queue id, visible_at_ms, messages): how many messages can be claimed from when on.
         dropped: ids of queues that were purged or deleted.
-        has_background_work: whether the transaction left work for the leader.
+        has_background_work: whether there is work for the leader.
     """
 
     visible: list[tuple[int, int, int]] = field(default_factory=list)
@@ -43,7 +43,11 @@ class Notifications:
 
 
 class NotificationHandler(Protocol):
-    """The receiver of notifications from other servers."""
+    """Receives the notifications of committed transactions, of this server and of others.
+
+    `storage.database.Database` is the only one. The writer calls `handle` after its own COMMITs,
+    the listener for those of other servers.
+    """
 
     def handle(self, received: Notifications, /) -> None:
         """Apply the notifications of one committed transaction."""
@@ -76,7 +80,7 @@ def encode(sender: str, sent: Notifications, now_ms: int) -> list[str]:
 
 
 def _coalesce(visible: Sequence[tuple[int, int, int]], now_ms: int) -> Iterator[str]:
-    """Yield, for each queue, a word for all visible messages and one for the next delayed one."""
+    """Yield a word for each queue's visible messages, and one for its next delayed message."""
     counts: dict[int, int] = {}
     next_ms: dict[int, int] = {}
     for queue_id, visible_at_ms, count in visible:

@@ -1,9 +1,9 @@
 """Short and long polling: claim messages at once, or wait for them until a deadline.
 
 The caller is a task of one client. If the client disconnects, the task is cancelled, and the
-messages that it would have received become visible again at once. A receive attempt with an id
-keeps its messages, because the client may repeat it, perhaps on another server (AWS:
-ReceiveRequestAttemptId).
+messages that it would have received become visible again at once. If the request had a
+ReceiveRequestAttemptId, its messages stay in flight, because the client may repeat the request,
+perhaps on another server.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ async def short_poll(database: Database, command: Receive) -> Sequence[Received]
     """Claim visible messages once; return up to `command.maximum`, perhaps none.
 
     Raises:
-        InFlightLimit: the queue has as many messages in flight as it may have.
-        ReceiveAttemptExpired: the attempt's id was used, and its messages have changed since.
+        InFlightLimit: the queue is at its in-flight limit.
+        ReceiveAttemptExpired: the attempt's id was used, and the attempt cannot be repeated.
         QueueChanged: the queue's id or revision is not the command's.
-        DatabaseUnavailable: the database does not answer, or too many writes are pending.
+        DatabaseBusy: too many writes are pending.
+        DatabaseUnavailable: the database does not answer.
     """
-    claim = database.submit(command)
+    pending = database.submit(command)
     try:
-        received: Sequence[Received] = await asyncio.shield(claim)
+        received: Sequence[Received] = await asyncio.shield(pending)
     except asyncio.CancelledError:
         command.withdraw()
         if command.attempt is None:
-            claim.add_done_callback(partial(_release, database))
+            pending.add_done_callback(partial(_release, database))
         raise
     return received
 
@@ -43,11 +44,11 @@ async def long_poll(
 ) -> Sequence[Received]:
     """Claim messages, waiting for the first one until `deadline_ms`; return none after that.
 
-    `make_command` makes a new command for each claim, always of the same queue. While the queue is
-    at its in-flight limit, the receiver waits, too. It also returns when the server stops.
+    `make_command` makes a new command for each claim, always for the same queue. The receiver also
+    waits while the queue is at its in-flight limit. It returns at once when the server stops.
 
     Raises:
-        ReceiveAttemptExpired, QueueChanged, DatabaseUnavailable: as `short_poll`.
+        ReceiveAttemptExpired, QueueChanged, DatabaseBusy, DatabaseUnavailable: as `short_poll`.
     """
     waiters = database.waiters
     command = make_command()
@@ -59,8 +60,8 @@ async def long_poll(
             except InFlightLimit:
                 received = ()
             except Exception:
-                # The message that woke this receiver is still there: leave it to the next one.
-                receiver.wake()
+                # The message that woke this receiver may still be visible.
+                receiver.pass_on_wake_up()
                 raise
             if received or waiters.closed or database.clock.now_ms() >= deadline_ms:
                 return received
@@ -68,15 +69,15 @@ async def long_poll(
             command = make_command()
 
 
-def _release(database: Database, claim: asyncio.Future[Sequence[Received]]) -> None:
-    """Release the messages of a claim whose client has disconnected.
+def _release(database: Database, ended: asyncio.Future[Sequence[Received]]) -> None:
+    """Release the messages of a receive whose client has disconnected.
 
     If that fails, they become visible again when their visibility timeout ends.
     """
-    if claim.cancelled() or claim.exception() is not None or not claim.result():
+    if ended.cancelled() or ended.exception() is not None or not ended.result():
         return
     with contextlib.suppress(DatabaseUnavailable):
-        database.submit(Release(claim.result())).add_done_callback(_ignore_failure)
+        database.submit(Release(ended.result())).add_done_callback(_ignore_failure)
 
 
 def _ignore_failure(release: asyncio.Future[None]) -> None:
