@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What one kind of database can do, and another cannot.
+    """Abilities that one kind of database has and another lacks.
 
     A statement that only one kind can execute comes from its engine. Where it is None, several
     statements do the same.

@@ -42,7 +42,7 @@ class NewerSchema(Exception):
 
 
 ClassifiedError: TypeAlias = DatabaseDamaged | DatabaseUnavailable | WriteConflict
-"""What an engine makes of an error of its driver."""
+"""The error for the process that an engine makes of an error of its driver."""
 
 
 def is_transient(error: BaseException) -> bool:

@@ -292,7 +292,7 @@ _REWRITE_IN_PLACE = "fillfactor = 10, autovacuum_vacuum_scale_factor = 0"
 
 
 def _set(table: sa.Table, parameters: str) -> None:
-    """Give a table storage parameters on PostgreSQL."""
+    """Set storage parameters of a table on PostgreSQL."""
     statement = sa.DDL(  # type: ignore[no-untyped-call]
         f"ALTER TABLE {table.name} SET ({parameters})"
     )

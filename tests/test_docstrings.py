@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.sources import (
-    COVERED_MODULES,
-    COVERED_TESTS,
+    MODULES,
+    TESTS,
     Function,
     Offences,
     Rule,
@@ -112,13 +112,13 @@ RULES: tuple[Rule, ...] = (docstring_begins_with_a_verb, public_function_documen
 RULES_FOR_TESTS: tuple[Rule, ...] = (docstring_begins_with_a_verb,)
 
 
-@pytest.mark.parametrize("module", COVERED_MODULES, ids=relative_path)
+@pytest.mark.parametrize("module", MODULES, ids=relative_path)
 def test_docstrings_of_a_module_follow_the_rules(module: Path) -> None:
     found = offences_of_file(RULES, module)
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("module", COVERED_TESTS, ids=relative_path)
+@pytest.mark.parametrize("module", TESTS, ids=relative_path)
 def test_docstrings_of_a_test_module_follow_the_rules(module: Path) -> None:
     found = offences_of_file(RULES_FOR_TESTS, module)
     assert not found, "\n".join(found)

@@ -17,7 +17,7 @@ def dead_letter(
     """Move exhausted messages to their queue's dead-letter queue; return whether there is one.
 
     If the dead-letter queue does not exist, or is the queue itself, messages stay in their queue,
-    which goes on delivering them (AWS: observed). Locks the dead-letter queue.
+    which continues to deliver them (AWS: observed). Locks the dead-letter queue.
     """
     if source.redrive is None:
         return False

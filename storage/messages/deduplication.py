@@ -54,7 +54,7 @@ _INSERT = Statement(deduplications.insert())
 def deduplicate(
     transaction: Transaction, candidates: Sequence[Candidate]
 ) -> list[tuple[SentMessage, bool]]:
-    """Number messages that are not duplicates; record their keys for five minutes.
+    """Add numbers to messages that are not duplicates; record their keys for five minutes.
 
     A message is a duplicate of one sent in the last five minutes, even if that was deleted since
     (AWS), or of one before it in `candidates`. Requires that the messages' groups are locked.

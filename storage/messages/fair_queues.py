@@ -230,7 +230,7 @@ def _choose_behind(
 
 
 def _visit_tenants(transaction: Transaction, queue_id: int) -> None:
-    """Note in the hints which of the next tenants have visible messages, and since when."""
+    """Record in the hints which of the next tenants have visible messages, and since when."""
     hint = transaction.hints.of(queue_id)
     parameters = {"queue": queue_id, "after": hint.walked_to}
     heads = _TENANT_HEADS.rows(transaction.connection, parameters)
@@ -296,6 +296,6 @@ def _first_of(
 
 
 def record_claims(transaction: Transaction, queue_id: int, rows: Iterable[MessageState]) -> None:
-    """Note in the hints that messages were claimed, so that tenants are compared again in time."""
+    """Record in the hints that messages were claimed, so that tenants are soon compared again."""
     hint = transaction.hints.of(queue_id)
     hint.claimed += sum(1 for row in rows if row.tenant_id is not None)

@@ -283,7 +283,7 @@ class FifoGroups:
             _UPDATE.change_all(self._connection, updated)
 
     def mark_dirty(self, queue_id: int, group_id: str | None) -> None:
-        """Note that messages of a group change; do nothing if `group_id` is None.
+        """Record that messages of a group change; do nothing if `group_id` is None.
 
         Raises:
             GroupNotLocked: the transaction has not locked the group.
@@ -300,7 +300,7 @@ class FifoGroups:
         self._dirty.add(key)
 
     def write_back(self, *, wake_only_here: bool = False) -> None:
-        """Bring the rows of dirty groups up to date, and notify receivers of groups that deliver.
+        """Update the rows of dirty groups, and notify receivers of groups that deliver.
 
         With `wake_only_here`, wakes only receivers on this server. For a receive: it makes nothing
         visible that other servers do not know.

@@ -172,7 +172,7 @@ def _make_in_flight(
 def _note_claim(
     transaction: Transaction, queue: LockedQueue, claimed: Claimed, added: int, *, is_full: bool
 ) -> None:
-    """Note in the queue's hints what a claim has found.
+    """Record in the queue's hints what a claim has found.
 
     `added` more messages are in flight. The longest body is noted in characters.
     """

@@ -225,7 +225,7 @@ def dead_letter(
     """Move messages to the dead-letter queue `target_id`, visible at once.
 
     A message keeps its id and its receive count. On a standard queue it keeps the time it was sent,
-    so its retention goes on. In a FIFO queue it counts as sent now, and becomes the last of its
+    so its retention continues. In a FIFO queue it counts as sent now, and becomes the last of its
     group (AWS: retention starts again). `source` is the queue it comes from.
 
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the

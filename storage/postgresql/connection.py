@@ -27,7 +27,7 @@ FAILURES = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # a host that rejects writes, among others
 )
-"""What a connect or a statement raises when a retry may succeed."""
+"""Errors of connecting and of statements after which a retry may succeed."""
 
 _SESSION = {
     # A queue fills and empties faster than statistics are collected, so they are always wrong.
@@ -162,7 +162,7 @@ def _urls_by_host(url: str) -> list[str]:
 
 
 def _enable_keepalive(connection: AsyncpgConnection) -> None:
-    """Let the operating system detect that the other end is gone."""
+    """Enable keepalives, by which the operating system detects that the other end is gone."""
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     stream: socket.socket | None = transport.get_extra_info("socket")
     if stream is None or stream.family not in {socket.AF_INET, socket.AF_INET6}:

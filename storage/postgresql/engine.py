@@ -134,7 +134,11 @@ class PostgresqlEngine:
         return self._writer_connection is None or self._writer_connection.is_closed()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function that only reads on another connection; once more, if that was lost."""
+        """Run a function that only reads on another connection; once more, if that was lost.
+
+        Raises:
+            TimeoutError: all connections for reads are in use.
+        """
         try:
             async with asyncio.timeout(self._timeouts.pool_seconds):
                 await self._read_slots.acquire()

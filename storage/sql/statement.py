@@ -141,7 +141,11 @@ class Statement:
         return driver.for_lists(self.change_core(), self.columns)
 
     def change_core(self) -> Change:
-        """Return the INSERT, UPDATE or DELETE as SQLAlchemy has it."""
+        """Return the INSERT, UPDATE or DELETE as SQLAlchemy has it.
+
+        Raises:
+            TypeError: the statement is a SELECT.
+        """
         if isinstance(self._core, Change):
             return self._core
         raise TypeError("a SELECT changes no rows")
@@ -203,7 +207,7 @@ class StatementPair:
 
 
 def _lists(names: Sequence[str], parameters: Iterable[Parameters]) -> dict[str, Sequence[Any]]:
-    """Turn sets of parameters into one list for each name."""
+    """Return sets of parameters as one list for each name."""
     return dict(zip(names, zip(*map(_getter(names), parameters), strict=True), strict=True))
 
 

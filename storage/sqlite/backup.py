@@ -20,7 +20,7 @@ from storage.sqlite.errors import classify
 _SKIPPED_NUMBERS = 10**12
 """Message numbers that a restored database skips.
 
-The original database goes on numbering after the backup. A receipt handle that it gave for one of
+The original database continues numbering after the backup. A receipt handle that it gave for one of
 those messages must not match a message of the restored database."""
 
 
@@ -68,7 +68,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _prepare(copy: Path) -> None:
-    """Turn the copy into a single file without a log, and skip the original's later numbers."""
+    """Convert the copy into a single file without a log, and skip the original's later numbers."""
     engine = sa.create_engine(sa.URL.create("sqlite", database=str(copy)))
     try:
         with engine.begin() as connection:

@@ -39,7 +39,11 @@ class SqliteConnection:
             raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
 
     def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Run a statement once for each set of parameters, in order."""
+        """Run a statement once for each set of parameters, in order.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: SQLite has rejected it, or has failed.
+        """
         try:
             self._connection.executemany(text, parameters)
         except Exception as error:
