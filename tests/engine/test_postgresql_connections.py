@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
 from storage.postgresql.connection import Address
+from storage.postgresql.errors import classify
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.databases import LONG_TIMEOUTS
@@ -204,3 +205,29 @@ async def test_server_opens_its_maximum_of_connections_and_one_for_the_listener(
     await connection.close()
     await database.close()
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(asyncpg.InterfaceError("connection is closed"), id="closed connection"),
+        pytest.param(asyncpg.InternalClientError("unexpected answer"), id="unexpected answer"),
+        pytest.param(asyncpg.ConnectionDoesNotExistError("closed"), id="lost connection"),
+        pytest.param(ConnectionResetError("lost while it was set up"), id="lost in set-up"),
+        pytest.param(TimeoutError(), id="timeout"),
+    ],
+)
+def test_error_of_a_connection_makes_the_database_unavailable(error: Exception) -> None:
+    assert isinstance(classify(error), DatabaseUnavailable)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(asyncpg.exceptions._base.DataError("not an integer"), id="parameter"),
+        pytest.param(asyncpg.exceptions.UndefinedTableError("no such table"), id="statement"),
+        pytest.param(ValueError("defect"), id="defect"),
+    ],
+)
+def test_error_of_the_work_does_not_make_the_database_unavailable(error: Exception) -> None:
+    assert classify(error) is None

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from storage import queues
-from storage.schema import messages
+from storage.queue_settings import QueueName
+from storage.schema import bodies, messages
 from storage.sql.driver import Driver
+from storage.transaction import Transaction
 from tests.engine.dead_letters import KINDS, create_pair, exhaust, locations, send
 from tests.engine.queue_client import QueueClient, fifo_message, new_message, tenant_message
 from tests.engine.receivers import Receivers
@@ -309,3 +311,22 @@ async def test_each_message_is_in_one_queue_under_concurrent_receives(
         assert len(found) == sent
         assert all(len(queue_ids) == 1 for queue_ids in found.values())
     assert sum(await source.counts()) + sum(await target.counts()) == sent
+
+
+@KINDS
+async def test_damaged_dead_letter_source_keeps_no_message_from_being_received(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind)
+    await send(source, *"ab")
+    await exhaust(source)
+    await source.receive()
+
+    def damage(transaction: Transaction) -> None:
+        change = bodies.update().where(bodies.c.body == "a").values(dead_letter_source="damaged")
+        transaction.connection.execute(change)
+
+    await client.database.write(damage)
+    received = {message.body: message for message in await target.receive()}
+    assert received["a"].dead_letter_source == QueueName("", "", "damaged")
+    assert received["b"].dead_letter_source == source.queue.full_name

@@ -16,6 +16,7 @@ running one that has moved one of three messages, and one back to the sources th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -40,6 +41,7 @@ from storage.errors import DatabaseUnusable
 from storage.messages import dropped_queues, expiry
 from storage.queue_settings import QueueName, Redrive
 from storage.queues import Queue
+from storage.schema import queues as queue_table
 from tests.clock import ManualClock
 
 DUMPS = Path(__file__).parent / "schema_versions"
@@ -419,3 +421,20 @@ async def test_servers_that_start_together_migrate_once(postgresql: str) -> None
     for database in opened:
         assert await Server(database, clock, {}).counts("orders") == ["2", "1", "1"]
     await asyncio.gather(*(database.close() for database in opened))
+
+
+def test_damaged_attributes_of_a_queue_become_the_defaults(
+    sqlite: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    asyncio.run(restore(sqlite, 1))
+    with contextlib.closing(sqlite3.connect(path_of(sqlite))) as connection, connection:
+        name, attributes = connection.execute("SELECT name, attributes FROM queues").fetchone()
+        damaged = json.dumps({**json.loads(attributes), "MessageRetentionPeriod": "3456x00"})
+        connection.execute("UPDATE queues SET attributes = ? WHERE name = ?", (damaged, name))
+    engine = sa.create_engine(sqlite)
+    with engine.begin() as migrated:
+        migrations.migrate(migrated)
+        query = sa.select(queue_table.c.retention_ms).where(queue_table.c.name == name)
+        assert migrated.scalar(query) == 345_600_000
+    engine.dispose()
+    assert f"damaged attributes of a queue, using defaults: queue={name}" in caplog.text
