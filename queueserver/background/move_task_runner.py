@@ -25,7 +25,7 @@ _STEP_MESSAGES = 100
 _MAXIMUM_MS = MAXIMUM_MOVE_TASK_HOURS * 3_600 * 1_000
 """Duration of a task from its start, which includes the time when no server was running."""
 
-_ATTEMPTS = 5
+_CONSECUTIVE_FAILURES = 5
 """Failures of a step in a row after which the task fails; an unavailable database is no failure."""
 
 _MAXIMUM_PAUSE_SECONDS = 60
@@ -99,7 +99,7 @@ class MoveTaskRunner:
         failures = waits = 0
         while True:
             try:
-                failure = _BROKEN if failures >= _ATTEMPTS else None
+                failure = _BROKEN if failures >= _CONSECUTIVE_FAILURES else None
                 if self._clock.now_ms() >= deadline_ms:
                     failure = _TIMED_OUT
                 moved = await self._step(task_id, per_second or _STEP_MESSAGES, failure)

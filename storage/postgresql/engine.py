@@ -106,16 +106,16 @@ class PostgresqlEngine:
         runs the function once more.
         """
         for is_retry in (False, True):
-            attempt = _Attempt(self._begin)
+            transaction = _TransactionRun(self._begin)
             writer = await self._connected_writer()
             try:
-                return await writer.run_sync(attempt.run, function)
+                return await writer.run_sync(transaction.run, function)
             except Exception as error:
                 if not errors.is_transient(error):
                     raise
                 is_lost = errors.is_connection_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-                if is_retry or attempt.is_committing or attempt.has_timed_out or not is_lost:
+                if is_retry or transaction.is_committing or transaction.has_timed_out or not is_lost:
                     raise
         raise AssertionError("the retry returns or raises")
 
@@ -197,7 +197,7 @@ class PostgresqlEngine:
 _DIALECT = "postgresql+asyncpg://"
 
 
-class _Attempt:
+class _TransactionRun:
     """One run of a transaction, and what must be known if it fails.
 
     Attributes:
