@@ -115,7 +115,12 @@ class PostgresqlEngine:
                     raise
                 is_lost = errors.is_connection_loss(error) or self._has_lost_writer()
                 await self._disconnect()
-                if is_retry or transaction.is_committing or transaction.has_timed_out or not is_lost:
+                if (
+                    is_retry
+                    or transaction.is_committing
+                    or transaction.has_timed_out
+                    or not is_lost
+                ):
                     raise
         raise AssertionError("the retry returns or raises")
 
