@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 _BLOCK = 256
-"""How many identifiers are made of one read of random bytes."""
+"""Identifiers made from one read of random bytes."""
 
 # The bits of version and variant are fixed. These masks are for a whole block.
 _RANDOM_BITS = int.from_bytes((2**128 - 1 - (0xF << 76 | 0x3 << 62)).to_bytes(16) * _BLOCK)

@@ -13,7 +13,7 @@ from storage.sql.driver import Driver
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PostgresqlTimeouts:
-    """How long the server waits for PostgreSQL, in seconds.
+    """Timeouts for PostgreSQL, in seconds.
 
     Attributes:
         connect_seconds: for each host, to accept a connection.

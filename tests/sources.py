@@ -48,6 +48,13 @@ def offences_of_file(rules: tuple[Rule, ...], path: Path) -> list[str]:
     return offences(rules, relative_path(path), path.read_text(encoding="utf-8"))
 
 
+def check_offender(rule: Rule, path: str, source: str) -> None:
+    """Assert that a rule finds the one offence in a module, and shows its reason."""
+    (offence,) = offences((rule,), path, source)
+    assert offence.startswith(path)
+    assert offence.endswith(inspect.getdoc(rule) or "no reason")
+
+
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the name of every imported module, also inside functions."""
     for node in ast.walk(tree):

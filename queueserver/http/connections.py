@@ -31,13 +31,13 @@ from queueserver.http.open_files import SPARE_CONNECTIONS, possible_connections
 from queueserver.http.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
-"""How long the server waits for the rest of a body, on stop or after an early response."""
+"""Timeout for the rest of a body, on stop or after an early response."""
 
 _UNREAD_RESPONSES_SECONDS = 5.0
-"""How long a stop waits for clients to read their responses."""
+"""Timeout on stop for clients to read their responses."""
 
 _LAST_REQUESTS_SECONDS = 0.1
-"""How long a stop still accepts requests on open connections, which clients may have sent."""
+"""Time on stop in which requests that clients have sent on open connections are accepted."""
 
 _LONGEST_SWEEP_SECONDS = 5.0
 """The longest interval between two checks for overdue connections."""

@@ -14,7 +14,7 @@ _BACKLOG = 1024
 """Most connections that the system queues until the server accepts them."""
 
 _STOP_SECONDS = 8
-"""How long `stop` waits for requests that are being answered."""
+"""Time that `stop` gives requests that are being answered."""
 
 
 class Listener:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 _MINIMUM_BYTES_PER_SECOND = 32 * 1024
-"""So many bytes of progress extend the deadline of a transfer by one second."""
+"""Bytes of progress that extend the deadline of a transfer by one second."""
 
 
 class Transfer:

@@ -20,7 +20,7 @@ from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 DEDUPLICATION_MS = 300_000
-"""How long a deduplication id counts, from the first send with it (AWS: five minutes)."""
+"""Time for which a deduplication id counts, from the first send with it (AWS: five minutes)."""
 
 
 class Candidate(NamedTuple):

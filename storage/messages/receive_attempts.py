@@ -20,7 +20,7 @@ from storage.schema import receive_attempts
 from storage.transaction import Transaction
 
 ATTEMPT_MS = 300_000
-"""How long an attempt can be repeated, from the first receive with its id (AWS: five minutes)."""
+"""Time to repeat an attempt, from the first receive with its id (AWS: five minutes)."""
 
 
 AttemptKey: TypeAlias = tuple[int, str]

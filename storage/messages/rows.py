@@ -41,7 +41,7 @@ class MessageState(MessageKey, Protocol):
 
     @property
     def receive_count(self) -> int:
-        """How often the message was received."""
+        """The number of receives of the message."""
 
     @property
     def first_received_at_ms(self) -> int | None:

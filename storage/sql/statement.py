@@ -87,7 +87,7 @@ class Statement:
             self._change_one_by_one(connection, parameters)
 
     def change_all(self, connection: sa.Connection, parameters: Iterable[Parameters]) -> None:
-        """Insert, update or delete for all sets of parameters, no two of which meet the same row.
+        """Insert, update or delete for all sets of parameters; no two may concern the same row.
 
         PostgreSQL runs one statement for all of them.
         """
