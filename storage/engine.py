@@ -30,14 +30,18 @@ class Capabilities:
             takes `count` numbers: the last row has them as an array in one more column.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of the inserted rows.
-        claim_and_make_in_flight: claims messages as `storage.messages.claim.visible_messages`, and
-            makes them in flight if all may be delivered and none has a tenant.
+        claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_messages`, and
+            makes them in flight if all may be delivered, none has a tenant, and `has_due`, the
+            first column, is false. Without a message, one row has nulls in the other columns.
+        delete_messages: deletes the messages `numbers` of `queue` with their bodies; returns how
+            many messages existed.
     """
 
     has_concurrent_writers: bool
     lock_queues_and_take_numbers: Statement | None = None
     insert_or_lock_groups: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
+    delete_messages: Statement | None = None
 
 
 class Engine(Protocol):

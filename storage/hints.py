@@ -27,7 +27,7 @@ class QueueHints:
         compared: messages in flight among which tenants were last compared.
         counted_at_ms: when tenants were last compared, in epoch milliseconds, or None.
         noisy: the noisy tenants of that comparison, with their number of messages in flight.
-        waiting: quiet tenants with visible messages, and since when these are visible.
+        waiting: quiet tenants with visible messages, and when each one's first was queued.
         walked_to: the tenant after which the search for such tenants continues.
     """
 

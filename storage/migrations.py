@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -97,21 +98,36 @@ def _add_columns_on_postgresql(connection: sa.Connection) -> None:
 
 def _fill_columns(connection: sa.Connection) -> None:
     """Read retention and redrive of every queue from its attributes."""
+    _fill_from_attributes(
+        connection,
+        [
+            sa.column("retention_ms", sa.BigInteger),
+            *(sa.column(name, sa.Text) for name in REDRIVE_COLUMNS[:3]),
+            sa.column("max_receive_count", sa.Integer),
+        ],
+        _columns_of,
+    )
+
+
+def _fill_from_attributes(
+    connection: sa.Connection,
+    columns: Sequence[sa.ColumnClause[Any]],
+    values_of: Callable[[str, dict[str, str]], dict[str, str | int | None]],
+) -> None:
+    """Set columns of every queue to the values that a function returns for name and attributes."""
     table = sa.table(
         "queues",
         sa.column("id", sa.BigInteger),
         sa.column("name", sa.Text),
         sa.column("attributes", sa.JSON),
-        sa.column("retention_ms", sa.BigInteger),
-        *(sa.column(name, sa.Text) for name in REDRIVE_COLUMNS[:3]),
-        sa.column("max_receive_count", sa.Integer),
+        *columns,
     )
     page = sa.select(table.c.id, table.c.name, table.c.attributes).order_by(table.c.id).limit(_PAGE)
     change = table.update().where(table.c.id == sa.bindparam("queue"))
     after_id = -1
     while rows := connection.execute(page.where(table.c.id > after_id)).all():
         connection.execute(
-            change, [{"queue": row.id, **_columns_of(row.name, row.attributes)} for row in rows]
+            change, [{"queue": row.id, **values_of(row.name, row.attributes)} for row in rows]
         )
         after_id = rows[-1].id
 
@@ -132,7 +148,127 @@ def _columns_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | 
     return {"retention_ms": retention_ms, **dict(zip(REDRIVE_COLUMNS, redrive, strict=True))}
 
 
-MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_store_settings_in_columns,)
+_MESSAGES_OF_VERSION_3 = (
+    "queue_id, id, visible_at_ms, sent_at_ms, receive_count, first_received_at_ms, group_id, "
+    "tenant_id, queued_at_ms, body_id, size, earlier_receives, dead_letter_source, message_id"
+)
+
+_IS_DEAD_LETTER = "m.redriven_at_ms IS NOT NULL OR b.dead_letter_source IS NOT NULL"
+_VALUES_OF_VERSION_3 = {
+    # A message of a standard queue that was sent without a delay and never received is ready.
+    "visible_at_ms": "CASE WHEN m.group_id IS NULL AND m.receive_count = 0 "
+    "AND m.visible_at_ms = m.sent_at_ms THEN 0 ELSE m.visible_at_ms END",
+    "queued_at_ms": "COALESCE(m.redriven_at_ms, m.sent_at_ms)",
+    "body_id": "m.id",
+    # Version 2 did not record in which queue a message was received.
+    "earlier_receives": f"CASE WHEN {_IS_DEAD_LETTER} THEN m.receive_count ELSE 0 END",
+    "dead_letter_source": "b.dead_letter_source",
+}
+
+
+def _separate_bodies(connection: sa.Connection) -> None:
+    """Migrate version 2 to 3: a move does not change a body, and messages keep their order.
+
+    What a move changes goes from `bodies` to `messages`, which refers to its body by `body_id`.
+    Queues get a column with their delay.
+    """
+    if connection.dialect.name == "sqlite":
+        _rebuild_messages_on_sqlite(connection)
+    else:
+        _change_messages_on_postgresql(connection)
+    _run(
+        connection,
+        "ALTER TABLE bodies DROP COLUMN dead_letter_source",
+        "CREATE INDEX messages_by_visibility ON messages "
+        "(queue_id, visible_at_ms, queued_at_ms, id, receive_count)",
+        "CREATE INDEX messages_by_tenant ON messages "
+        "(queue_id, tenant_id, visible_at_ms, queued_at_ms, id) WHERE tenant_id IS NOT NULL",
+        "CREATE INDEX messages_by_age ON messages (queue_id, sent_at_ms, id) "
+        "WHERE earlier_receives > 0",
+    )
+    _fill_from_attributes(connection, [sa.column("delay_ms", sa.BigInteger)], _delay_of)
+
+
+def _rebuild_messages_on_sqlite(connection: sa.Connection) -> None:
+    """Write messages to a new table, and add a column to queues by rebuilding them, too."""
+    size = "COALESCE(LENGTH(CAST(b.body AS BLOB)) + LENGTH(b.envelope), 0)"
+    values = {**_VALUES_OF_VERSION_3, "size": size, "message_id": "NULL"}
+    names = _MESSAGES_OF_VERSION_3.split(", ")
+    selected = ", ".join(values.get(name, f"m.{name}") for name in names)
+    _run(
+        connection,
+        "CREATE TABLE new_messages ("
+        "queue_id INTEGER NOT NULL, id INTEGER NOT NULL, visible_at_ms INTEGER NOT NULL, "
+        "sent_at_ms INTEGER NOT NULL, receive_count INTEGER NOT NULL, "
+        "first_received_at_ms INTEGER, group_id TEXT, tenant_id TEXT, "
+        "queued_at_ms INTEGER NOT NULL, body_id INTEGER NOT NULL, size INTEGER NOT NULL, "
+        "earlier_receives INTEGER NOT NULL, dead_letter_source TEXT, message_id BLOB, "
+        "PRIMARY KEY (queue_id, id)) WITHOUT ROWID",
+        f"INSERT INTO new_messages ({_MESSAGES_OF_VERSION_3}) SELECT {selected} "  # noqa: S608
+        "FROM messages m LEFT JOIN bodies b ON b.id = m.id ORDER BY m.queue_id, m.id",
+        "DROP TABLE messages",
+        "ALTER TABLE new_messages RENAME TO messages",
+        "CREATE INDEX messages_by_group ON messages (queue_id, group_id, id) "
+        "WHERE group_id IS NOT NULL",
+        "CREATE TABLE new_queues ("
+        "id INTEGER NOT NULL, revision INTEGER NOT NULL, kind TEXT NOT NULL, "
+        "account TEXT NOT NULL, region TEXT NOT NULL, name TEXT NOT NULL, "
+        "created_at_ms INTEGER NOT NULL, modified_at_ms INTEGER NOT NULL, purged_at_ms INTEGER, "
+        "attributes JSON NOT NULL, tags JSON NOT NULL, retention_ms INTEGER NOT NULL, "
+        "dead_letter_account TEXT, dead_letter_region TEXT, dead_letter_name TEXT, "
+        "max_receive_count INTEGER, delay_ms INTEGER NOT NULL, PRIMARY KEY (id))",
+        "INSERT INTO new_queues SELECT *, 0 FROM queues",
+        "DROP TABLE queues",
+        "ALTER TABLE new_queues RENAME TO queues",
+        "CREATE UNIQUE INDEX queues_by_name ON queues (account, region, name)",
+        "CREATE INDEX queues_by_dead_letter_queue ON queues "
+        "(dead_letter_account, dead_letter_region, dead_letter_name, account, region, name)",
+    )
+
+
+def _change_messages_on_postgresql(connection: sa.Connection) -> None:
+    """Add and fill the columns in place."""
+    size = "COALESCE(OCTET_LENGTH(b.body) + OCTET_LENGTH(b.envelope), 0)"
+    values = {**_VALUES_OF_VERSION_3, "size": size}
+    assignments = ", ".join(f"{name} = {value}" for name, value in values.items())
+    without_default = ("queued_at_ms", "body_id", "size", "earlier_receives")
+    _run(
+        connection,
+        "DROP INDEX messages_by_visibility, messages_by_tenant, messages_by_age",
+        "ALTER TABLE messages ADD COLUMN queued_at_ms BIGINT NOT NULL DEFAULT 0, "
+        "ADD COLUMN body_id BIGINT NOT NULL DEFAULT 0, "
+        "ADD COLUMN size INTEGER NOT NULL DEFAULT 0, "
+        "ADD COLUMN earlier_receives INTEGER NOT NULL DEFAULT 0, "
+        "ADD COLUMN dead_letter_source TEXT, ADD COLUMN message_id BYTEA",
+        f"UPDATE messages SET {assignments} FROM messages m "  # noqa: S608
+        "LEFT JOIN bodies b ON b.queue_id = m.queue_id AND b.id = m.id "
+        "WHERE messages.queue_id = m.queue_id AND messages.id = m.id",
+        "ALTER TABLE messages DROP COLUMN redriven_at_ms, "
+        + ", ".join(f"ALTER COLUMN {name} DROP DEFAULT" for name in without_default),
+        "ALTER TABLE messages "
+        + ", ".join(
+            f"ALTER COLUMN {name} SET STATISTICS 0"
+            for name in (*without_default, "dead_letter_source", "message_id")
+        ),
+        "ALTER TABLE bodies DROP CONSTRAINT bodies_pkey, ADD PRIMARY KEY (id)",
+        "ALTER TABLE queues ADD COLUMN delay_ms BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE queues ALTER COLUMN delay_ms DROP DEFAULT",
+    )
+
+
+def _delay_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | None]:
+    """Return the new column of a queue; a damaged attribute becomes AWS's default, 0."""
+    try:
+        return {"delay_ms": int(attributes.get("DelaySeconds", "0")) * 1000}
+    except (ValueError, TypeError, AttributeError) as error:
+        log.warning("damaged attributes of a queue, using defaults: queue=%s error=%r", name, error)
+        return {"delay_ms": 0}
+
+
+MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (
+    _store_settings_in_columns,
+    _separate_bodies,
+)
 """The migration from version 1 to 2, from 2 to 3, and so on."""
 
 VERSION = len(MIGRATIONS) + 1

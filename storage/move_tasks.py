@@ -15,10 +15,10 @@ import sqlalchemy as sa
 
 from storage import locking, queues
 from storage.messages import transitions
-from storage.messages.rows import STATE, MessageState
+from storage.messages.rows import STATE, MessageState, Step
 from storage.queue_settings import QueueName
 from storage.queues import Queue
-from storage.schema import bodies, groups, messages
+from storage.schema import groups, messages
 from storage.schema import move_tasks as tasks
 from storage.transaction import Transaction
 
@@ -211,23 +211,23 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
         end(transaction, task_id, COMPLETED)
         return None
     expired_ms = transaction.now_ms - source.retention_ms
-    expired = [row for row in found if row.sent_at_ms <= expired_ms]
+    expired = Step(limit).deleted([row for row in found if row.sent_at_ms <= expired_ms])
     transitions.expire(transaction, source.id, expired)
     alive = [row for row in found if row.sent_at_ms > expired_ms]
     moved = 0
-    for destination, rows in _by_destination(transaction, source.id, task, alive).items():
+    for destination, rows in _by_destination(task, alive).items():
         target = queues.lock(transaction, *destination)
         if target is None:
             raise NoDestination
         free = _without_locked_groups(transaction, target, rows)
         if free:
-            transitions.redrive(transaction, source.id, target.id, free)
+            transitions.redrive(transaction, source.id, target.id, free, target.delay_ms)
             moved += len(free)
     if moved:
         transaction.connection.execute(
             tasks.update().where(tasks.c.id == task_id).values(moved=tasks.c.moved + moved)
         )
-    return len(found) - len(alive) + moved
+    return len(expired) + moved
 
 
 def _movable(
@@ -310,26 +310,20 @@ def _without_locked_groups(
 
 
 def _by_destination(
-    transaction: Transaction, queue_id: int, task: Task, rows: Sequence[MessageState]
+    task: Task, rows: Sequence[MessageState]
 ) -> Mapping[QueueName, list[MessageState]]:
     """Group messages by the queue to move to.
 
     Raises:
         NoSource: a message has no source, and the task has no destination.
     """
-    if task.destination is not None:
-        return {task.destination: list(rows)} if rows else {}
-    sources: dict[int, Any] = {
-        row.id: row.dead_letter_source
-        for row in transaction.connection.execute(
-            sa.select(bodies.c.id, bodies.c.dead_letter_source).where(
-                bodies.c.queue_id == queue_id, bodies.c.id.in_([row.id for row in rows])
-            )
-        )
-    }
     found: dict[QueueName, list[MessageState]] = defaultdict(list)
     for row in rows:
-        if sources[row.id] is None:
-            raise NoSource
-        found[QueueName.parse(sources[row.id])].append(row)
+        found[task.destination or _source_of(row)].append(row)
     return found
+
+
+def _source_of(row: MessageState) -> QueueName:
+    if row.dead_letter_source is None:
+        raise NoSource
+    return QueueName.parse(row.dead_letter_source)

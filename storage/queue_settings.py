@@ -50,10 +50,13 @@ class QueueSettings:
 
     Attributes:
         retention_ms: how long a message is kept after it was sent (AWS: 60 s to 14 days).
+        delay_ms: how long a message that a move task moves to the queue stays invisible (AWS: 0 to
+            900 s). A sent message has a delay of its own.
         redrive: when messages move to which dead-letter queue, or None for never.
     """
 
     retention_ms: int
+    delay_ms: int = 0
     redrive: Redrive | None = None
 
 

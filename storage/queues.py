@@ -1,7 +1,7 @@
 """Queues: lookup, listing, creation, change, purge and deletion.
 
-Attributes and tags are opaque here: the rules write and read them. Retention and redrive have
-columns of their own, because storage applies them.
+Attributes and tags are opaque here: the rules write and read them. Retention, delay and redrive
+have columns of their own, because storage applies them.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Queue:
         purged_at_ms: the time of the last purge, or None.
         attributes: what the rules stored, by SQS's attribute names.
         retention_ms: how long a message is kept after it was sent.
+        delay_ms: how long a message that a move task moves to the queue stays invisible.
         redrive: when messages move to which dead-letter queue, or None for never.
     """
 
@@ -65,6 +66,7 @@ class Queue:
     attributes: Mapping[str, str]
     tags: Mapping[str, str]
     retention_ms: int
+    delay_ms: int
     redrive: Redrive | None
 
     @property
@@ -191,6 +193,7 @@ def create(
         "attributes": dict(attributes),
         "tags": dict(tags),
         "retention_ms": settings.retention_ms,
+        "delay_ms": settings.delay_ms,
     }
     columns = redrive_columns(settings.redrive)
     transaction.connection.execute(queues.insert(), {**row, **columns})
@@ -203,11 +206,10 @@ def change_attributes(
     queue: Queue,
     attributes: Mapping[str, str],
     settings: QueueSettings,
-    delay_ms: int | None = None,
 ) -> None:
     """Replace all attributes, and the settings that follow from them.
 
-    A new `delay_ms` of a FIFO queue also applies to messages that the queue has already. If there
+    A new delay of a FIFO queue also applies to messages that the queue has already. If there
     are many, `queue_delays.apply_pending` changes the rest later. AWS: a change of DelaySeconds
     affects the messages already in a FIFO queue, but not those in a standard queue.
 
@@ -219,11 +221,12 @@ def change_attributes(
         queue,
         attributes=dict(attributes),
         retention_ms=settings.retention_ms,
+        delay_ms=settings.delay_ms,
         modified_at_ms=transaction.now_ms,
         **redrive_columns(settings.redrive),
     )
-    if queue.kind != STANDARD and delay_ms is not None:
-        queue_delays.change(transaction, queue.id, delay_ms)
+    if queue.kind != STANDARD and settings.delay_ms != queue.delay_ms:
+        queue_delays.change(transaction, queue.id, settings.delay_ms)
         transaction.notify_background_work()
 
 

@@ -1,7 +1,7 @@
 """Tables and indexes of the current schema version.
 
-A message has two rows: `messages` has the few numbers that every receive rewrites, `bodies` has
-the content, which is written once. Every key begins with the queue id.
+A message has two rows: `messages` has the state, which every receive rewrites and a move between
+queues too; `bodies` has the content, which is written once.
 
 To change the schema, see `storage.migrations`.
 """
@@ -51,6 +51,7 @@ queues = Table(
     Column("dead_letter_region", _Name),
     Column("dead_letter_name", _Name),
     Column("max_receive_count", Integer),
+    Column("delay_ms", _Number, nullable=False),
     Index(
         "queues_by_dead_letter_queue",
         "dead_letter_account",
@@ -69,9 +70,9 @@ same time for any number of messages. `revision` increases with every change, so
 entry can be verified. `kind` never changes: `standard`, `fifo`, or `fifo_by_group` (deduplication
 within each message group).
 
-`attributes` and `tags` are JSON objects that only the rules read. `retention_ms` and the redrive
-(the `dead_letter_...` columns and `max_receive_count`, all null without one) follow from the
-attributes; storage applies them.
+`attributes` and `tags` are JSON objects that only the rules read. `retention_ms`, `delay_ms` and
+the redrive (the `dead_letter_...` columns and `max_receive_count`, all null without one) follow
+from the attributes; storage applies them.
 """
 
 deletions = Table(
@@ -97,11 +98,16 @@ messages = Table(
     # column has a partial index of its own, and messages without a group are in neither.
     Column("group_id", Text),
     Column("tenant_id", Text),
-    # Set when the message was moved to a dead-letter queue and kept its time of sending. Only then
-    # is `sent_at_ms` not in the order of ids.
-    Column("redriven_at_ms", _Number),
+    Column("queued_at_ms", _Number, nullable=False),
+    Column("body_id", _Number, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("earlier_receives", Integer, nullable=False),
+    Column("dead_letter_source", Text),
+    Column("message_id", LargeBinary),
     # With the receive count, in flight and delayed messages are counted from the index alone.
-    Index("messages_by_visibility", "queue_id", "visible_at_ms", "id", "receive_count"),
+    Index(
+        "messages_by_visibility", "queue_id", "visible_at_ms", "queued_at_ms", "id", "receive_count"
+    ),
     sqlite_with_rowid=False,
 )
 """The state of each message.
@@ -109,6 +115,24 @@ messages = Table(
 A message is visible when `visible_at_ms <= now`. Otherwise it is in flight, or delayed if it was
 never received. It has expired when `sent_at_ms <= now - retention_ms`, and its rows are deleted
 some time after that.
+
+In a standard queue, a message that was sent without a delay has `visible_at_ms` 0: it is *ready*. A
+claim marks messages ready whose time has come, and then takes the ready ones in the order of
+`queued_at_ms` and `id`. So the one sent first comes first, also if it was received before, and the
+cost depends neither on the backlog nor on the messages in flight.
+
+- `queued_at_ms`: when the message joined the end of the queue. That is when it was sent, moved to
+  the queue, or became visible again after three or more receives.
+- `body_id`: the `id` of its row in `bodies`. It stays the same when the message moves; `id` does
+  not.
+- `size`: bytes of the body and the envelope.
+- `earlier_receives`: how many of the `receive_count` receives were in the queues that it was moved
+  from. A redrive policy does not count them. More than 0 only if the message was dead-lettered. A
+  dead-lettered message of a standard queue keeps `sent_at_ms`, which then is not in the order of
+  ids.
+- `dead_letter_source`: the full name of the queue, as `queue_settings.QueueName` writes it, from
+  which the message was moved to a dead-letter queue, or null.
+- `message_id`: the id that a move task gave the message, or null: `bodies` has the id then.
 """
 
 _is_ordered = messages.c.group_id.is_not(None)
@@ -126,18 +150,21 @@ Index(
     messages.c.queue_id,
     messages.c.tenant_id,
     messages.c.visible_at_ms,
+    messages.c.queued_at_ms,
     messages.c.id,
     sqlite_where=_has_tenant,
     postgresql_where=_has_tenant,
 )
-_is_out_of_order = messages.c.redriven_at_ms.is_not(None)
+# A parameter in place of the literal would keep statements from using the partial index.
+is_dead_letter = messages.c.earlier_receives > sa.literal_column("0", sa.Integer)
+"""The condition that a message was dead-lettered to its queue."""
 Index(
     "messages_by_age",
     messages.c.queue_id,
     messages.c.sent_at_ms,
     messages.c.id,
-    sqlite_where=_is_out_of_order,
-    postgresql_where=_is_out_of_order,
+    sqlite_where=is_dead_letter,
+    postgresql_where=is_dead_letter,
 )
 
 groups = Table(
@@ -235,22 +262,14 @@ bodies = Table(
     Column("message_id", LargeBinary, nullable=False),
     Column("body", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
-    Column("dead_letter_source", Text),
 )
-"""The content of each message. `envelope` is opaque: the rules write and read it.
+"""The content of each message, which is never changed. `envelope` is opaque: the rules write it.
 
-`dead_letter_source` is the full name of the queue, as `queue_settings.QueueName` writes it, from
-which the message was moved to a dead-letter queue, or null.
+`id` and `queue_id` are those of the message when it was sent; `messages.body_id` refers to `id`.
 
-On SQLite the id alone is the primary key. It is the row id, which keeps large rows out of the inner
-pages of the tree, and appending writes to one page for any number of queues. On PostgreSQL the key
-is the queue id and the id.
+On SQLite the id is the row id, which keeps large rows out of the inner pages of the tree, and
+appending writes to one page for any number of queues.
 """
-
-_KEY_BY_QUEUE: sa.DDL = sa.DDL(  # type: ignore[no-untyped-call]
-    "ALTER TABLE bodies DROP CONSTRAINT bodies_pkey, ADD PRIMARY KEY (queue_id, id)"
-)
-sa.event.listen(bodies, "after_create", _KEY_BY_QUEUE.execute_if(dialect="postgresql"))
 
 backlogs = Table(
     "backlogs",

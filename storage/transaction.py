@@ -10,6 +10,7 @@ from storage import schema
 from storage.engine import Capabilities
 from storage.hints import Hints
 from storage.messages.fifo_groups import FifoGroups
+from storage.messages.rows import Step
 from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
 from storage.waiting.notifications import Notifications
@@ -38,6 +39,7 @@ class Transaction:
         fifo_groups: the groups of FIFO queues that the transaction locks and changes.
         capabilities: what the engine can do.
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
+        step: the undeliverable messages that claims may still remove.
         local_wakeups: wake-ups of receivers on this server only, in the form of
             `notifications.visible`.
     """
@@ -53,6 +55,7 @@ class Transaction:
         "local_wakeups",
         "notifications",
         "now_ms",
+        "step",
         "take_numbers",
     )
 
@@ -86,6 +89,7 @@ class Transaction:
             is_conflict_likely=is_conflict_likely,
         )
         self._changes: dict[int, int] = {}
+        self.step = Step()
 
     def notify_receivers(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Notify waiting receivers on all servers: they can claim messages from a time on.

@@ -228,15 +228,8 @@ class Queues:
         requested = parse_text_map("Attribute", request.attributes)
         stored = attributes.parse_requested(requested, queue.attributes, creating=False)
         await self._check_redrive(requested, stored, queue.full_name)
-        delay_s = attributes.parse_stored(stored).delay_seconds
-        is_same_delay = delay_s == attributes.parse_stored(queue.attributes).delay_seconds
-        await self._database.write(
-            queues.change_attributes,
-            queue,
-            stored,
-            attributes.queue_settings(stored),
-            None if is_same_delay else delay_s * 1000,
-        )
+        settings = attributes.queue_settings(stored)
+        await self._database.write(queues.change_attributes, queue, stored, settings)
 
     async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags to a queue; a tag replaces an existing one with the same key."""

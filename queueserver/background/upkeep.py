@@ -108,7 +108,7 @@ class Upkeep:
             pass
 
     async def _free_dropped_queues(self) -> None:
-        while await self._database.write(dropped_queues.free_dropped, _STEP_ROWS):
+        while await self._database.write(dropped_queues.free_dropped):
             pass
 
     async def _free_expired_ids(self) -> None:
@@ -144,5 +144,5 @@ class Upkeep:
     async def _free_expired_of_queues(self, page: Sequence[Queue]) -> None:
         now_ms = self._clock.now_ms()
         for queue_id in await self._database.read(expiry.queues_with_expired, page, now_ms):
-            while await self._database.write(expiry.free_expired, queue_id, _STEP_ROWS):
+            while await self._database.write(expiry.free_expired, queue_id):
                 pass

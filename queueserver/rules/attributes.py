@@ -214,7 +214,9 @@ def queue_settings(stored: Mapping[str, str]) -> QueueSettings:
         arn = policy.target
         target = QueueName(arn.account, arn.region, arn.resource)
         redrive = Redrive(target, policy.max_receive_count)
-    return QueueSettings(values.message_retention_period * 1000, redrive)
+    return QueueSettings(
+        values.message_retention_period * 1000, values.delay_seconds * 1000, redrive
+    )
 
 
 def parse_requested(

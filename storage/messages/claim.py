@@ -1,16 +1,18 @@
 """Claims: choose and lock the messages that the receives of a batch get from one queue.
 
-A claim selects messages whose `visible_at_ms` has come, and locks them until COMMIT. It does not
-make them in flight: the receive does that next (`transitions.make_in_flight`), by setting
+A claim from a standard queue first marks the messages ready whose `visible_at_ms` has come, and
+then selects ready messages in the order of the queue. A claim locks its messages until COMMIT. It
+does not make them in flight: the receive does that next (`transitions.make_in_flight`), by setting
 `visible_at_ms` to the end of the visibility timeout. The one exception is PostgreSQL's statement
 `claim_and_make_in_flight`, which does both; `Claimed.is_in_flight` then is True.
 
-When a visibility timeout ends, nothing runs: no timer per message, no job. The message's row
-matches the next claim again, because `visible_at_ms` has come. Waiting receivers are woken by one
-timer per queue, when the queue's next message becomes visible (`storage.waiting.waiters`).
+When a visibility timeout ends, nothing runs: no timer per message, no job. The next claim finds the
+message, because `visible_at_ms` has come. Waiting receivers are woken by one timer per queue, when
+the queue's next message becomes visible (`storage.waiting.waiters`).
 
 Messages that must not be delivered are removed on the way: expired ones (older than the retention)
-are deleted, and exhausted ones move to the dead-letter queue.
+are deleted, and exhausted ones move to the dead-letter queue. One transaction removes one step of
+them (`storage.messages.rows.Step`); the next claims remove the others.
 """
 
 from __future__ import annotations
@@ -28,23 +30,22 @@ from storage.messages.dead_letters import dead_letter
 from storage.messages.rows import (
     CONTENT,
     STATE,
+    STEP_ROWS,
+    WITH_CONTENT,
     DeliveryRules,
     Eligibility,
     MessageContent,
     MessageState,
 )
+from storage.messages.transitions import READY_MS
 from storage.queue_settings import LockedQueue
-from storage.schema import bodies, messages
+from storage.schema import messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
 
 Found: TypeAlias = tuple[MessageState, MessageContent]
 """A message's state, and its content."""
-
-_REMOVAL_ROUNDS = 10
-_REMOVED_PER_ROUND = 500
-"""A claim removes up to 10 rounds of 500 messages; the next claim removes the others."""
 
 
 class Claimed(NamedTuple):
@@ -61,47 +62,42 @@ class Claimed(NamedTuple):
     is_in_flight: bool = False
 
 
-visible_messages = locking.with_locks_if_free(
+_is_ready = (
+    messages.c.queue_id == bindparam("queue"),
+    # A parameter would not do for `claim_and_make_in_flight`: it has one for the whole statement.
+    messages.c.visible_at_ms == sa.literal_column(str(READY_MS), sa.BigInteger),
+)
+_IN_ORDER = (messages.c.queued_at_ms, messages.c.id)
+
+ready_messages = locking.with_locks_if_free(
     sa.select(*STATE, *CONTENT)
-    .join_from(
-        messages,
-        bodies,
-        sa.and_(bodies.c.queue_id == messages.c.queue_id, bodies.c.id == messages.c.id),
-    )
-    .where(messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .select_from(WITH_CONTENT)
+    .where(*_is_ready)
+    .order_by(*_IN_ORDER)
     .limit(bindparam("wanted", type_=sa.Integer)),
     of=messages,
 )
-"""Lock the first `wanted` messages of `queue` that are visible at `now`; read state and content.
+"""Lock the first `wanted` ready messages of `queue`; read state and content."""
 
-This condition is the end of a visibility timeout: a message matches once `visible_at_ms` has come.
-"""
+_CLAIM = Statement(ready_messages)
 
-_CLAIM = Statement(visible_messages)
-
-_VISIBLE_STATES = Statement(
+_READY_STATES = Statement(
     locking.with_locks_if_free(
-        sa.select(*STATE)
-        .where(
-            messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
-        )
-        .order_by(messages.c.visible_at_ms, messages.c.id)
-        .limit(_REMOVED_PER_ROUND)
+        sa.select(*STATE).where(*_is_ready).order_by(*_IN_ORDER).limit(STEP_ROWS)
     )
 )
 
 _CONTENT_OF = Statement(
-    sa.select(bodies.c.id, *CONTENT).where(
-        bodies.c.queue_id == bindparam("queue"), among(bodies.c.id, "numbers")
-    )
+    sa.select(messages.c.id, *CONTENT)
+    .select_from(WITH_CONTENT)
+    .where(messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers"))
 )
 
 
 def claim_standard(
     transaction: Transaction, queue: LockedQueue, maxima: Sequence[int], until_ms: int | None
 ) -> Claimed:
-    """Claim the messages that became visible first, up to the total of `maxima`.
+    """Claim the first ready messages, up to the total of `maxima`.
 
     Args:
         transaction: the transaction.
@@ -111,29 +107,41 @@ def claim_standard(
             same; None if they differ.
     """
     rules = DeliveryRules.of(queue, transaction.now_ms)
-    at_once = None if until_ms is None else transaction.capabilities.claim_and_make_in_flight
-    for _ in range(_REMOVAL_ROUNDS):
-        parameters = {"queue": queue.id, "now": transaction.now_ms, "wanted": sum(maxima)}
-        if at_once is None:
-            rows = _CLAIM.rows(transaction.connection, parameters)
-        else:
-            parameters |= {"expired": rules.expired_ms, "most": rules.max_receive_count}
-            rows = at_once.rows(transaction.connection, {**parameters, "until": until_ms})
-        found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
-        is_complete = len(found) == len(rows)
-        if is_complete:
-            break
-        parameters = {"queue": queue.id, "now": transaction.now_ms}
-        rules = _remove(
-            transaction, queue, rules, _VISIBLE_STATES.rows(transaction.connection, parameters)
-        )
-    have_tenants = any(row.tenant_id is not None for row in rows)
-    if have_tenants:
+    wanted = sum(maxima)
+    rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
+    while not all(map(rules.is_eligible, rows)) and not transaction.step.is_over:
+        states = _READY_STATES.rows(transaction.connection, {"queue": queue.id})
+        rules = _remove(transaction, queue, rules, states)
+        rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
+    found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
+    is_complete = len(found) == len(rows)
+    if any(row.tenant_id is not None for row in rows):
         found = _prefer_quiet_tenants(transaction, queue, rules, found)
     supply = iter(found)
     shares = [list(islice(supply, maximum)) for maximum in maxima]
-    is_in_flight = at_once is not None and is_complete and not have_tenants
     return Claimed(shares, is_complete, is_in_flight)
+
+
+def _read_ready(
+    transaction: Transaction,
+    queue: LockedQueue,
+    rules: DeliveryRules,
+    wanted: int,
+    until_ms: int | None,
+) -> tuple[Sequence[Any], bool]:
+    """Lock the first ready messages; return their rows, and whether they are in flight already."""
+    parameters = {"queue": queue.id, "wanted": wanted}
+    at_once = transaction.capabilities.claim_and_make_in_flight
+    if at_once is not None and until_ms is not None:
+        conditions = {"expired": rules.expired_ms, "most": rules.max_receive_count}
+        times = {"now": transaction.now_ms, "until": until_ms}
+        rows = at_once.rows(transaction.connection, {**parameters, **conditions, **times})
+        if not rows[0].has_due:
+            rows = rows if rows[0].id is not None else []
+            are_all = all(rules.is_eligible(row) and row.tenant_id is None for row in rows)
+            return rows, are_all
+    transitions.mark_ready(transaction, queue.id)
+    return _CLAIM.rows(transaction.connection, parameters), False
 
 
 def _remove(
@@ -142,7 +150,7 @@ def _remove(
     rules: DeliveryRules,
     rows: Sequence[MessageState],
 ) -> DeliveryRules:
-    """Delete expired messages, and dead-letter exhausted ones; leave the others.
+    """Delete expired messages, and dead-letter exhausted ones, as many as the step allows.
 
     Returns:
         The rules for the rest of the claim: without a dead-letter queue, exhausted messages are
@@ -155,8 +163,9 @@ def _remove(
             expired.append(row)
         elif eligibility is Eligibility.EXHAUSTED:
             exhausted.append(row)
-    transitions.expire(transaction, queue.id, expired)
-    if exhausted and not dead_letter(transaction, queue, exhausted):
+    transitions.expire(transaction, queue.id, transaction.step.deleted(expired))
+    moved = transaction.step.moved(exhausted)
+    if moved and not dead_letter(transaction, queue, moved):
         return rules.without_redrive()
     return rules
 
@@ -167,12 +176,10 @@ def _prefer_quiet_tenants(
     """Replace messages of noisy tenants by those of quiet ones, if there are any."""
     noisy = fair_queues.noisy_tenants(transaction, queue.id)
     if any(row.tenant_id in noisy for row, _ in found):
-        for _ in range(_REMOVAL_ROUNDS):
-            rows = fair_queues.choose(transaction, queue.id, noisy, len(found))
-            eligible = [row for row in rows if rules.is_eligible(row)]
-            if len(eligible) == len(rows):
-                break
+        rows = fair_queues.choose(transaction, queue.id, noisy, len(found))
+        while not all(map(rules.is_eligible, rows)) and not transaction.step.is_over:
             rules = _remove(transaction, queue, rules, rows)
+            rows = fair_queues.choose(transaction, queue.id, noisy, len(found))
         eligible = [row for row in rows if rules.is_eligible(row)]
         found = with_content(transaction, queue.id, eligible)
     fair_queues.record_claims(transaction, queue.id, (row for row, _ in found))
@@ -186,16 +193,15 @@ def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[in
     """
     rules = DeliveryRules.of(queue, transaction.now_ms)
     groups = transaction.fifo_groups
-    depth = 1
-    for _ in range(_REMOVAL_ROUNDS):
-        selection = groups.select(queue.id, maxima, rules.is_eligible, depth)
-        if not selection.unwanted:
-            break
-        # Select again: other messages are first in their groups now. Without a dead-letter queue,
-        # exhausted ones are delivered after all.
-        rules = _remove(transaction, queue, rules, selection.unwanted)
+    selection = groups.select(queue.id, maxima, rules.is_eligible)
+    while selection.unwanted and not transaction.step.is_over:
+        # Look deeper into one group: it may have many such messages.
+        unwanted = groups.select(queue.id, [max(maxima)], rules.is_eligible, STEP_ROWS).unwanted
+        rules = _remove(transaction, queue, rules, unwanted)
         groups.write_back(wake_only_here=True)
-        depth = _REMOVED_PER_ROUND
+        # Other messages are first in their groups now. Without a dead-letter queue, exhausted ones
+        # are delivered after all.
+        selection = groups.select(queue.id, maxima, rules.is_eligible)
     chosen = [row for rows in selection.chosen for row in rows]
     supply = iter(with_content(transaction, queue.id, chosen))
     shares = [list(islice(supply, len(rows))) for rows in selection.chosen]

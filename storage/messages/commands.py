@@ -40,6 +40,12 @@ class NewMessage(NamedTuple):
     delay_ms: int
     deduplication_id: str | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the body, in UTF-8, and of the envelope."""
+        body = self.body
+        return (len(body) if body.isascii() else len(body.encode())) + len(self.envelope)
+
 
 class SentMessage(NamedTuple):
     """The number and id of a sent message; for a duplicate, those of the message sent first."""
@@ -112,6 +118,13 @@ class InFlightLimit(Exception):
     """The queue is at its limit of messages in flight (AWS: about 120,000)."""
 
 
+class ReceiveIncomplete(Exception):
+    """A receive has removed undeliverable messages, and found none to return yet: run it again.
+
+    One transaction removes a limited number of expired and exhausted messages.
+    """
+
+
 class ReceiveAttemptExpired(Exception):
     """The id of a receive attempt was used, and the attempt cannot be repeated.
 
@@ -158,7 +171,7 @@ class Send(QueueCommand[list[SentMessage]]):
 class Receive(QueueCommand[list[Received]]):
     """Receive up to `maximum` visible messages, perhaps none.
 
-    Fails with `InFlightLimit`, or with `ReceiveAttemptExpired`.
+    Fails with `InFlightLimit`, `ReceiveIncomplete` or `ReceiveAttemptExpired`.
 
     Attributes:
         maximum: most messages to receive (AWS: 10).

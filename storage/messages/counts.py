@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from storage.queues import Queue
-from storage.schema import backlogs, messages
+from storage.schema import backlogs, is_dead_letter, messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,4 @@ def expired_dead_letters(expired_ms: int) -> tuple[sa.ColumnElement[bool], sa.Co
     They were sent at `expired_ms` or before, and moved to a standard dead-letter queue. Their ids
     are not in the order of sending.
     """
-    return messages.c.redriven_at_ms.is_not(None), messages.c.sent_at_ms <= expired_ms
+    return is_dead_letter, messages.c.sent_at_ms <= expired_ms

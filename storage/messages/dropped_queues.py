@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from storage.messages.rows import STEP_ROWS, Step
 from storage.messages.transitions import free_rows
 from storage.schema import (
     backlogs,
@@ -18,10 +19,11 @@ from storage.schema import (
 from storage.transaction import Transaction
 
 
-def free_dropped(transaction: Transaction, limit: int) -> bool:
+def free_dropped(transaction: Transaction, limit: int = STEP_ROWS) -> bool:
     """Free up to `limit` messages of one dropped queue; return False if there was none.
 
-    With the last messages, also free the queue's rows in other tables, up to `limit` of each.
+    Frees fewer if their bodies are large (see `storage.messages.rows.Step`). With the last
+    messages, also frees the queue's rows in other tables, up to `limit` of each.
     """
     connection = transaction.connection
     queue_id = connection.scalar(
@@ -29,14 +31,16 @@ def free_dropped(transaction: Transaction, limit: int) -> bool:
     )
     if queue_id is None:
         return False
-    found = connection.scalars(
-        sa.select(messages.c.id)
+    found = connection.execute(
+        sa.select(messages.c.id, messages.c.size)
         .where(messages.c.queue_id == queue_id)
         .order_by(messages.c.id)
         .limit(limit)
     ).all()
-    free_rows(transaction, queue_id, found)
-    if len(found) < limit and all(_free_fifo_rows(connection, queue_id, limit)):
+    step = Step(limit).deleted(found)
+    free_rows(transaction, queue_id, [row.id for row in step])
+    is_last = len(step) == len(found) < limit
+    if is_last and all(_free_fifo_rows(connection, queue_id, limit)):
         for table in (dropped_queues, backlogs):
             connection.execute(table.delete().where(table.c.queue_id == queue_id))
     return True

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from storage import locking
 from storage.messages import transitions
 from storage.messages.counts import expired_dead_letters
+from storage.messages.rows import STEP_ROWS, Step
 from storage.queues import Queue
-from storage.schema import messages
+from storage.schema import is_dead_letter, messages
 from storage.schema import queues as queue_table
 from storage.transaction import Transaction
 
@@ -31,7 +32,7 @@ def queues_with_expired(
     oldest = sa.select(messages.c.sent_at_ms).where(is_of_queue).order_by(messages.c.id).limit(1)
     oldest_dead_letter = (
         sa.select(messages.c.sent_at_ms)
-        .where(is_of_queue, messages.c.redriven_at_ms.is_not(None))
+        .where(is_of_queue, is_dead_letter)
         .order_by(messages.c.sent_at_ms, messages.c.id)
         .limit(1)
     )
@@ -49,8 +50,10 @@ def queues_with_expired(
 _RETENTION = sa.select(queue_table.c.retention_ms).where(queue_table.c.id == sa.bindparam("queue"))
 
 
-def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
+def free_expired(transaction: Transaction, queue_id: int, limit: int = STEP_ROWS) -> int:
     """Delete up to `limit` of a queue's expired messages; return how many were deleted.
+
+    Deletes fewer if their bodies are large (see `storage.messages.rows.Step`).
 
     Locks groups before their messages, as a receive does, so the two cannot deadlock.
     Return 0 for a queue id that has been dropped: `dropped_queues` frees its rows.
@@ -60,19 +63,21 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int) -> int:
         return 0
     expired_ms = transaction.now_ms - retention_ms
     state = messages.c
-    rows = sa.select(state.id, state.group_id, state.sent_at_ms).where(state.queue_id == queue_id)
-    freed = 0
+    rows = sa.select(state.id, state.group_id, state.sent_at_ms, state.size).where(
+        state.queue_id == queue_id
+    )
+    expired: dict[int, sa.Row[int, str | None, int, int]] = {}
     for statement in (
-        rows.order_by(state.id).limit(limit),
-        rows.where(*expired_dead_letters(expired_ms)).order_by(state.sent_at_ms).limit(limit),
+        rows.order_by(state.id),
+        rows.where(*expired_dead_letters(expired_ms)).order_by(state.sent_at_ms),
     ):
-        expired = [
-            row for row in transaction.connection.execute(statement) if row.sent_at_ms <= expired_ms
-        ][: limit - freed]
-        transaction.fifo_groups.lock({(queue_id, row.group_id) for row in expired if row.group_id})
-        numbers = [row.id for row in expired]
-        # A message that another server is deleting must not be subtracted from the count twice.
-        locked = locking.lock_messages_without_waiting(transaction.connection, queue_id, numbers)
-        transitions.expire(transaction, queue_id, locked)
-        freed += len(locked)
-    return freed
+        for row in transaction.connection.execute(statement.limit(limit)):
+            if row.sent_at_ms <= expired_ms:
+                expired[row.id] = row
+    step = Step(limit).deleted(list(expired.values()))
+    transaction.fifo_groups.lock({(queue_id, row.group_id) for row in step if row.group_id})
+    numbers = [row.id for row in step]
+    # A message that another server is deleting must not be subtracted from the count twice.
+    locked = locking.lock_messages_without_waiting(transaction.connection, queue_id, numbers)
+    transitions.expire(transaction, queue_id, locked)
+    return len(locked)

@@ -38,6 +38,9 @@ _OLDEST_LIMIT = 1_000
 _NEWEST_LIMIT = 200
 _TENANTS_LIMIT = 200
 """Most visible messages, from either end of the queue, and most tenants, that one search reads."""
+_IN_ORDER = (messages.c.visible_at_ms, messages.c.queued_at_ms, messages.c.id)
+_REVERSED = tuple(column.desc() for column in _IN_ORDER)
+"""The order of visible messages, and of those of one tenant: ready messages come first."""
 _WAITING_LIMIT = 1_000
 """The search for quiet tenants stops when so many are known to have messages."""
 
@@ -48,7 +51,7 @@ def _noisy_tenants() -> sa.Select[str, int, int]:
     found = (
         sa.select(messages.c.id)
         .where(IS_IN_FLIGHT)
-        .order_by(messages.c.visible_at_ms.desc(), messages.c.id.desc())
+        .order_by(*_REVERSED)
         .limit(_COMPARED_LIMIT)
         .subquery("in_flight")
     )
@@ -93,10 +96,10 @@ def noisy_tenants(transaction: Transaction, queue_id: int) -> Mapping[str, int]:
     return hint.noisy
 
 
-def _tenant_heads() -> sa.Select[str, int]:
-    """Find the next tenants after `after`, and the time when each one's first message is visible.
+def _tenant_heads() -> sa.Select[str, int, int]:
+    """Find the next tenants after `after`, with the times of each one's first message.
 
-    Costs two index searches for each tenant.
+    Costs three index searches for each tenant.
     """
     queue_id: sa.BindParameter[int] = bindparam("queue")
 
@@ -119,15 +122,16 @@ def _tenant_heads() -> sa.Select[str, int]:
             walk.c.tenant_id.is_not(None), walk.c.place < _TENANTS_LIMIT
         )
     )
-    head = (
-        sa.select(messages.c.visible_at_ms)
+    first = messages.alias("first")
+    first_id = (
+        sa.select(messages.c.id)
         .where(messages.c.queue_id == queue_id, messages.c.tenant_id == walk.c.tenant_id)
-        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .order_by(*_IN_ORDER)
         .limit(1)
         .scalar_subquery()
     )
-    return sa.select(walk.c.tenant_id, head.label("visible_at_ms")).where(
-        walk.c.tenant_id.is_not(None)
+    return sa.select(walk.c.tenant_id, first.c.visible_at_ms, first.c.queued_at_ms).join_from(
+        walk, first, sa.and_(first.c.queue_id == queue_id, first.c.id == first_id)
     )
 
 
@@ -137,7 +141,7 @@ _TENANT_HEADS = Statement(_tenant_heads())
 def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
     """Find messages of quiet tenants among the first `limit` visible ones in an order."""
     first_visible = (
-        sa.select(messages.c.id, messages.c.tenant_id, messages.c.visible_at_ms)
+        sa.select(messages.c.id, messages.c.tenant_id, messages.c.queued_at_ms)
         .where(
             messages.c.queue_id == bindparam("queue"), messages.c.visible_at_ms <= bindparam("now")
         )
@@ -153,8 +157,8 @@ def _quiet_among(*order: sa.ColumnElement[Any]) -> Statement:
     )
 
 
-_QUIET_OLDEST = _quiet_among(messages.c.visible_at_ms, messages.c.id)
-_QUIET_NEWEST = _quiet_among(messages.c.visible_at_ms.desc(), messages.c.id.desc())
+_QUIET_OLDEST = _quiet_among(*_IN_ORDER)
+_QUIET_NEWEST = _quiet_among(*_REVERSED)
 
 _STILL_VISIBLE = Statement(
     locking.with_locks_if_free(
@@ -174,7 +178,7 @@ _OF_TENANT = Statement(
             messages.c.tenant_id == bindparam("tenant"),
             messages.c.visible_at_ms <= bindparam("now"),
         )
-        .order_by(messages.c.visible_at_ms, messages.c.id)
+        .order_by(*_IN_ORDER)
         .limit(bindparam("wanted", type_=sa.Integer))
     )
 )
@@ -185,7 +189,7 @@ def choose(
 ) -> list[MessageState]:
     """Choose and lock up to `wanted` visible messages: of quiet tenants first, then of noisy ones.
 
-    Messages of quiet tenants are in the order in which they became visible. A message without a
+    Messages of quiet tenants are in the order of the queue. A message without a
     tenant is a quiet one.
     """
     # Reads at least `wanted` messages: a receive must not return none from a queue that has some.
@@ -221,7 +225,7 @@ def _choose_behind(
     for row in rows:
         if row.tenant_id is not None:
             waiting[row.tenant_id] = min(
-                row.visible_at_ms, waiting.get(row.tenant_id, row.visible_at_ms)
+                row.queued_at_ms, waiting.get(row.tenant_id, row.queued_at_ms)
             )
     without_tenant = [row for row in rows if row.tenant_id is None]
     chosen = _lock(transaction, queue_id, without_tenant[:wanted])
@@ -230,19 +234,19 @@ def _choose_behind(
 
 
 def _visit_tenants(transaction: Transaction, queue_id: int) -> None:
-    """Record in the hints which of the next tenants have visible messages, and since when."""
+    """Record in the hints which of the next tenants have visible messages, and how old ones."""
     hint = transaction.hints.of(queue_id)
     parameters = {"queue": queue_id, "after": hint.walked_to}
     heads = _TENANT_HEADS.rows(transaction.connection, parameters)
-    for tenant_id, visible_at_ms in heads:
+    for tenant_id, visible_at_ms, queued_at_ms in heads:
         hint.waiting.pop(tenant_id, None)
         if visible_at_ms <= transaction.now_ms:
-            hint.waiting[tenant_id] = visible_at_ms
+            hint.waiting[tenant_id] = queued_at_ms
     hint.walked_to = heads[-1].tenant_id if len(heads) == _TENANTS_LIMIT else ""
 
 
 def _by_age(row: MessageState) -> tuple[int, int]:
-    return row.visible_at_ms, row.id
+    return row.queued_at_ms, row.id
 
 
 def _quiet(

@@ -22,7 +22,7 @@ from sqlalchemy import bindparam
 from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
-from storage.messages.rows import STATE, GroupHead, GroupRow, MessageState
+from storage.messages.rows import STATE, STEP_ROWS, GroupHead, GroupRow, MessageState
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
@@ -137,14 +137,12 @@ _NEXT = Statement(
     .limit(1)
 )
 
-_READ_AHEAD = 100
+_READ_AHEAD = 20
 """How many groups, and messages of each, are read at once after an unwanted message was met.
 
 Otherwise read only what is needed, since each locked group is hidden from other servers.
 """
 _ANY_NUMBER = 2**63 - 1
-_UNWANTED_LIMIT = 2_000
-"""Most unwanted messages that one selection reads."""
 
 
 class NewInGroup(NamedTuple):
@@ -161,7 +159,8 @@ class Selection(NamedTuple):
 
     Attributes:
         chosen: for each receiver, its messages, in the order of their groups.
-        unwanted: expired or exhausted messages at the front of a group; the caller removes them.
+        unwanted: expired or exhausted messages at the front of a group, up to `STEP_ROWS`; the
+            caller removes them.
     """
 
     chosen: list[list[MessageState]]
@@ -377,7 +376,7 @@ class FifoGroups:
         receivers = [receiver for receiver, maximum in enumerate(maxima) if maximum]
         last = (-1, -1)
         wanted = len(receivers)
-        while receivers and len(unwanted) < _UNWANTED_LIMIT:
+        while receivers and len(unwanted) < STEP_ROWS:
             found = self._next_groups(queue_id, newest, last, wanted)
             if not found:
                 break
@@ -401,7 +400,7 @@ class FifoGroups:
             if len(found) < wanted:
                 break
             wanted = _READ_AHEAD if unwanted else sum(remaining)
-        return Selection(chosen, unwanted)
+        return Selection(chosen, unwanted[:STEP_ROWS])
 
     def _next_groups(
         self, queue_id: int, newest: int, last: tuple[int, int], wanted: int

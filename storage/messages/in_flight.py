@@ -37,7 +37,7 @@ _COUNT = Statement(sa.select(sa.func.count()).where(IS_IN_FLIGHT))
 _NEXT_VISIBLE_AT = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(IS_IN_FLIGHT)
-    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .order_by(messages.c.visible_at_ms, messages.c.queued_at_ms, messages.c.id)
     .limit(1)
 )
 

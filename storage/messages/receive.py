@@ -23,6 +23,7 @@ from storage.messages.commands import (
     Receive,
     ReceiveAttemptExpired,
     Received,
+    ReceiveIncomplete,
 )
 from storage.messages.receive_attempts import AttemptedMessage, AttemptKey, RecordedAttempt
 from storage.messages.rows import MessageContent, MessageState
@@ -36,7 +37,7 @@ Attempts: TypeAlias = dict[AttemptKey, RecordedAttempt]
 """The recorded attempts that receives of the batch may repeat, locked, by key."""
 
 Result: TypeAlias = list[Received] | Exception
-"""The messages of one receive, or `InFlightLimit` or `ReceiveAttemptExpired`."""
+"""The messages of one receive, or the exception with which it fails."""
 
 _LOCKED_RETRY_MS = 20
 """Delay before a receiver checks again for messages that another server has locked."""
@@ -104,7 +105,8 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
     added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
         received = _new_results(transaction, command, found)
-        results.append(received)
+        is_done = claimed.is_complete or found or not command.maximum
+        results.append(received if is_done else ReceiveIncomplete())
         if command.visibility_timeout_ms:
             added += len(received)
         else:
@@ -174,14 +176,13 @@ def _note_claim(
 ) -> None:
     """Record in the queue's hints what a claim has found.
 
-    `added` more messages are in flight. The longest body is noted in characters.
+    `added` more messages are in flight.
     """
     hint = transaction.hints.of(queue.id)
     hint.in_flight += added
     hint.is_full = is_full
     if added:
-        bodies = (content.body for found in claimed.shares for _, content in found)
-        hint.note_bodies(max(map(len, bodies)))
+        hint.note_bodies(max(state.size for found in claimed.shares for state, _ in found))
 
 
 def _new_results(
@@ -202,7 +203,7 @@ def _result(
     receive_count: int,
     received_at_ms: int,
 ) -> Received:
-    first_ms, source = state.first_received_at_ms, content.dead_letter_source
+    first_ms, source = state.first_received_at_ms, state.dead_letter_source
     return Received(
         Receipt(command.queue_id, state.id, receive_count),
         content.message_id,
@@ -220,7 +221,7 @@ def _result(
 _FIRST_VISIBLE_AT = Statement(
     sa.select(messages.c.visible_at_ms)
     .where(messages.c.queue_id == bindparam("queue"))
-    .order_by(messages.c.visible_at_ms, messages.c.id)
+    .order_by(messages.c.visible_at_ms, messages.c.queued_at_ms, messages.c.id)
     .limit(1)
 )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+import sqlalchemy as sa
 
 from storage.queue_settings import LockedQueue
 from storage.schema import bodies, messages
@@ -32,20 +35,41 @@ class MessageState(MessageKey, Protocol):
     def visible_at_ms(self) -> int:
         """The message is visible from this time on: when its delay or visibility timeout ends.
 
-        Nothing runs at that time: the row matches claims again (see `storage.messages.claim`).
+        0 for a ready message (see `storage.schema.messages`). Nothing runs when the time comes: the
+        row matches claims again (see `storage.messages.claim`).
         """
+
+    @property
+    def queued_at_ms(self) -> int:
+        """The time when the message joined the end of its queue."""
 
     @property
     def sent_at_ms(self) -> int:
         """The time of sending, from which retention counts."""
 
     @property
+    def body_id(self) -> int:
+        """The number of its row in `bodies`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body and the envelope."""
+
+    @property
     def receive_count(self) -> int:
-        """The number of receives of the message."""
+        """The number of receives of the message, in all queues that it was in."""
+
+    @property
+    def earlier_receives(self) -> int:
+        """How many of them were in the queues before this one."""
 
     @property
     def first_received_at_ms(self) -> int | None:
         """The time of the first receive."""
+
+    @property
+    def dead_letter_source(self) -> str | None:
+        """The queue that the message was dead-lettered from, in the form of `QueueName.parse`."""
 
 
 class MessageContent(Protocol):
@@ -53,7 +77,7 @@ class MessageContent(Protocol):
 
     @property
     def message_id(self) -> bytes:
-        """The message id that the sender got, 16 bytes."""
+        """The message id, 16 bytes: the one that the sender got, or a later one of a move task."""
 
     @property
     def body(self) -> str:
@@ -62,10 +86,6 @@ class MessageContent(Protocol):
     @property
     def envelope(self) -> bytes:
         """The attributes, as the rules encode them; opaque here."""
-
-    @property
-    def dead_letter_source(self) -> str | None:
-        """The queue that the message was dead-lettered from, in the form of `QueueName.parse`."""
 
 
 class GroupRow(Protocol):
@@ -109,14 +129,75 @@ STATE = (
     messages.c.group_id,
     messages.c.tenant_id,
     messages.c.visible_at_ms,
+    messages.c.queued_at_ms,
     messages.c.sent_at_ms,
+    messages.c.body_id,
+    messages.c.size,
     messages.c.receive_count,
+    messages.c.earlier_receives,
     messages.c.first_received_at_ms,
+    messages.c.dead_letter_source,
 )
 """The columns of `MessageState`, which decide whether a message may be received."""
 
-CONTENT = (bodies.c.message_id, bodies.c.body, bodies.c.envelope, bodies.c.dead_letter_source)
-"""The columns of `MessageContent`."""
+CONTENT = (
+    sa.func.coalesce(messages.c.message_id, bodies.c.message_id).label("message_id"),
+    bodies.c.body,
+    bodies.c.envelope,
+)
+"""The columns of `MessageContent`, for a statement that joins `messages` and `bodies`."""
+
+WITH_CONTENT = messages.join(bodies, bodies.c.id == messages.c.body_id)
+"""Each message with its content."""
+
+STEP_ROWS = 200
+"""Most messages that one transaction moves or deletes, beside those that a client named."""
+
+STEP_BYTES = 2 * 1024 * 1024
+"""Most bytes of bodies that one transaction deletes, beside those that a client named."""
+
+
+class Sized(Protocol):
+    """A row with the size of a message."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body and the envelope."""
+
+
+SizedRow = TypeVar("SizedRow", bound=Sized)
+
+
+class Step:
+    """The messages that one transaction may still move or delete, beside those a client named."""
+
+    __slots__ = ("_bytes", "_rows")
+
+    def __init__(self, rows: int = STEP_ROWS) -> None:
+        self._rows = rows
+        self._bytes = STEP_BYTES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the transaction may do no more."""
+        return self._rows <= 0 or self._bytes <= 0
+
+    def moved(self, rows: Sequence[SizedRow]) -> Sequence[SizedRow]:
+        """Return the first rows, as many as may be moved; a move does not write the body."""
+        taken = rows[: max(self._rows, 0)]
+        self._rows -= len(taken)
+        return taken
+
+    def deleted(self, rows: Sequence[SizedRow]) -> Sequence[SizedRow]:
+        """Return the first rows, as many as may be deleted with their bodies."""
+        taken = []
+        for row in rows:
+            if self.is_over:
+                break
+            self._rows -= 1
+            self._bytes -= row.size
+            taken.append(row)
+        return taken
 
 
 _ANY_COUNT = 2**31 - 1
@@ -129,7 +210,11 @@ class Eligibility(enum.Enum):
     EXPIRED = enum.auto()
     """It is older than the queue's retention (AWS: 60 s to 14 days): delete it."""
     EXHAUSTED = enum.auto()
-    """It was received as often as the redrive policy allows (AWS: 1 to 1,000): dead-letter it."""
+    """Its queue delivered it as often as the redrive policy allows: dead-letter it.
+
+    AWS: 1 to 1,000 times. Receives in an earlier queue do not count, so a dead-letter queue with a
+    redrive policy of its own delivers the message.
+    """
 
 
 class DeliveryRules(NamedTuple):
@@ -138,7 +223,7 @@ class DeliveryRules(NamedTuple):
     Attributes:
         now_ms: that time.
         expired_ms: messages that were sent at this time or before have expired.
-        max_receive_count: visible messages with this receive count or more are exhausted.
+        max_receive_count: visible messages with this many receives in the queue are exhausted.
     """
 
     now_ms: int
@@ -160,7 +245,8 @@ class DeliveryRules(NamedTuple):
         """Decide whether a message may be delivered."""
         if row.sent_at_ms <= self.expired_ms:
             return Eligibility.EXPIRED
-        if row.receive_count >= self.max_receive_count and row.visible_at_ms <= self.now_ms:
+        receives = row.receive_count - row.earlier_receives
+        if receives >= self.max_receive_count and row.visible_at_ms <= self.now_ms:
             return Eligibility.EXHAUSTED
         return Eligibility.ELIGIBLE
 

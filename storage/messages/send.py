@@ -90,22 +90,29 @@ def _deduplication_key(command: Send, message: NewMessage) -> str:
 def _state(
     transaction: Transaction, command: Send, message: NewMessage, number: int
 ) -> dict[str, Any]:
-    is_standard = command.queue_kind == queues.STANDARD
+    now_ms = transaction.now_ms
+    is_ordered = command.queue_kind != queues.STANDARD
     return {
         "queue_id": command.queue_id,
         "id": number,
-        "visible_at_ms": transaction.now_ms + message.delay_ms,
-        "sent_at_ms": transaction.now_ms,
+        "visible_at_ms": transitions.visible_at_ms(
+            transaction, message.delay_ms, is_ordered=is_ordered
+        ),
+        "queued_at_ms": now_ms,
+        "sent_at_ms": now_ms,
+        "body_id": number,
+        "size": message.size,
         "receive_count": 0,
-        "group_id": None if is_standard else message.group_id,
-        "tenant_id": message.group_id if is_standard else None,
+        "earlier_receives": 0,
+        "group_id": message.group_id if is_ordered else None,
+        "tenant_id": None if is_ordered else message.group_id,
     }
 
 
 def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
     return {
-        "queue_id": command.queue_id,
         "id": number,
+        "queue_id": command.queue_id,
         "message_id": message.message_id,
         "body": message.body,
         "envelope": message.envelope,

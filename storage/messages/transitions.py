@@ -1,8 +1,9 @@
 """Transitions: all changes of a message's state, each with everything that follows from it.
 
-The functions here send messages, make them in flight, change their visibility, release, move, delay
-and delete them. One other statement changes messages: on PostgreSQL, `claim_and_make_in_flight`
-(storage/postgresql/statements.py) claims messages of a standard queue and makes them in flight.
+The functions here send messages, make them in flight, change their visibility, mark them ready,
+release, move, delay and delete them. PostgreSQL has one more statement that changes messages,
+`claim_and_make_in_flight` (storage/postgresql/statements.py): it claims messages of a standard
+queue and makes them in flight.
 
 Each function also updates, in the same transaction, what is derived from messages: the queue's
 count, the dirty groups of a FIFO queue, and the notifications for waiting receivers.
@@ -22,25 +23,53 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from storage import locking
 from storage.messages.fifo_groups import LockedGroups, NewInGroup
-from storage.messages.rows import MessageKey, MessageState
+from storage.messages.rows import STEP_ROWS, MessageKey, MessageState
 from storage.queue_settings import QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
-from storage.sql.statement import Statement, StatementPair
+from storage.sql.statement import InsertPair, Statement
 from storage.transaction import Transaction
 
 _is_the_message = sa.and_(
     messages.c.queue_id == bindparam("queue"), messages.c.id == bindparam("number")
 )
 
-_INSERT = StatementPair(
+_are_the_messages = sa.and_(
+    messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers")
+)
+
+_INSERT = InsertPair(
     Statement(
         messages.insert(),
-        ["queue_id", "id", "visible_at_ms", "sent_at_ms", "receive_count", "group_id", "tenant_id"],
+        [
+            "queue_id",
+            "id",
+            "visible_at_ms",
+            "queued_at_ms",
+            "sent_at_ms",
+            "body_id",
+            "size",
+            "receive_count",
+            "earlier_receives",
+            "group_id",
+            "tenant_id",
+        ],
     ),
-    Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"]),
+    Statement(bodies.insert()),
 )
+
+
+READY_MS = 0
+"""`visible_at_ms` of a ready message: one of a standard queue that is visible for certain."""
+
+
+def visible_at_ms(transaction: Transaction, delay_ms: int, *, is_ordered: bool) -> int:
+    """Return `visible_at_ms` for a message that is new in a queue."""
+    if delay_ms or is_ordered:
+        return transaction.now_ms + delay_ms
+    return READY_MS
 
 
 def send(
@@ -53,7 +82,7 @@ def send(
 
     `groups` are the locked groups of FIFO messages, whose numbers must be taken after the lock.
     """
-    _INSERT.change_each(transaction.connection, states, contents)
+    _INSERT.insert_each(transaction.connection, states, contents)
     visible: dict[tuple[int, int], int] = defaultdict(int)
     for state in states:
         visible[state["queue_id"], state["visible_at_ms"]] += 1
@@ -95,6 +124,55 @@ def make_in_flight(
     if rows[0].group_id is not None:
         for row in rows:
             transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+
+
+_BACK_AFTER_RECEIVES = 3
+"""AWS: a message that was received three times or more goes to the back of the queue."""
+
+_is_due = (
+    messages.c.queue_id == bindparam("queue"),
+    messages.c.visible_at_ms > READY_MS,
+    messages.c.visible_at_ms <= bindparam("now"),
+)
+
+HAS_DUE = sa.exists().select_from(messages).where(*_is_due)
+"""Whether the time of messages of `queue` has come at `now` that are not marked ready yet."""
+
+_DUE = Statement(
+    locking.with_locks_if_free(
+        sa.select(messages.c.id)
+        .where(*_is_due)
+        .order_by(messages.c.visible_at_ms, messages.c.queued_at_ms, messages.c.id)
+        .limit(STEP_ROWS)
+    )
+)
+
+_receives_here = messages.c.receive_count - messages.c.earlier_receives
+_MARK_READY = Statement(
+    messages.update()
+    .where(_are_the_messages)
+    .values(
+        visible_at_ms=READY_MS,
+        # One later, to be behind the messages that were sent in the same millisecond.
+        queued_at_ms=sa.case(
+            (_receives_here >= _BACK_AFTER_RECEIVES, messages.c.visible_at_ms + 1),
+            else_=messages.c.queued_at_ms,
+        ),
+    )
+)
+
+
+def mark_ready(transaction: Transaction, queue_id: int) -> None:
+    """Mark messages of a standard queue ready whose delay or visibility timeout has ended.
+
+    A message then has its place in the order of sending, or at the back of the queue, as from when
+    it became visible. One transaction marks up to `STEP_ROWS` messages, those first whose time came
+    first.
+    """
+    parameters = {"queue": queue_id, "now": transaction.now_ms}
+    numbers = [number for (number,) in _DUE.rows(transaction.connection, parameters)]
+    if numbers:
+        _MARK_READY.change(transaction.connection, {"queue": queue_id, "numbers": numbers})
 
 
 class VisibilityChange(NamedTuple):
@@ -187,32 +265,24 @@ def release(transaction: Transaction, received: Sequence[ReceivedMessage]) -> No
     _RELEASE.change_each(transaction.connection, rows)
 
 
-_MOVE_STATE = (
+_MOVE = (
     messages.update()
     .where(_is_the_message)
     .values(
         queue_id=bindparam("to_queue"),
         id=bindparam("to_number"),
-        visible_at_ms=bindparam("now"),
+        visible_at_ms=bindparam("visible"),
+        queued_at_ms=bindparam("now"),
         sent_at_ms=bindparam("sent"),
         receive_count=bindparam("receives"),
+        earlier_receives=bindparam("receives"),
         first_received_at_ms=bindparam("first"),
-        redriven_at_ms=bindparam("redriven"),
-    )
-)
-
-_MOVE_BODY = (
-    bodies.update()
-    .where(bodies.c.queue_id == bindparam("queue"), bodies.c.id == bindparam("number"))
-    .values(
-        queue_id=bindparam("to_queue"),
-        id=bindparam("to_number"),
         dead_letter_source=bindparam("source"),
     )
 )
 
-# A separate statement, because most moves keep the message's id and need not write it.
-_MOVE_AND_RENAME_BODY = _MOVE_BODY.values(message_id=bindparam("message"))
+_DEAD_LETTER = Statement(_MOVE)
+_REDRIVE = Statement(_MOVE.values(message_id=bindparam("message")))
 
 
 def dead_letter(
@@ -231,64 +301,76 @@ def dead_letter(
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
     target queue.
     """
-    states = [
+    values = [
         {
             "sent": row.sent_at_ms if row.group_id is None else transaction.now_ms,
             "receives": row.receive_count,
             "first": row.first_received_at_ms,
-            "redriven": transaction.now_ms if row.group_id is None else None,
+            "source": str(source),
         }
         for row in rows
     ]
-    contents = [{"source": str(source)} for _ in rows]
-    _move(transaction, queue_id, target_id, rows, states, contents)
+    _move(transaction, _DEAD_LETTER, queue_id, target_id, rows, values, delay_ms=0)
 
 
 def redrive(
-    transaction: Transaction, queue_id: int, target_id: int, rows: Sequence[MessageState]
-) -> None:
-    """Move messages to a queue as new ones, visible at once: sent now, never received, new ids.
-
-    AWS: a move task sends messages as new ones.
-
-    Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
-    target queue.
-    """
-    states = [
-        {"sent": transaction.now_ms, "receives": 0, "first": None, "redriven": None} for _ in rows
-    ]
-    contents = [{"source": None, "message": uuid.uuid4().bytes} for _ in rows]
-    _move(transaction, queue_id, target_id, rows, states, contents)
-
-
-def _move(
     transaction: Transaction,
     queue_id: int,
     target_id: int,
     rows: Sequence[MessageState],
-    states: Sequence[dict[str, Any]],
-    contents: Sequence[dict[str, Any]],
+    delay_ms: int,
 ) -> None:
-    """Move messages; add to `states` and `contents` the queue and number that each moves to."""
-    now_ms = transaction.now_ms
+    """Move messages to a queue as new ones: sent now, never received, new ids, with a delay.
+
+    AWS: a move task sends messages as new ones. So the delay of the target queue applies.
+
+    Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
+    target queue.
+    """
+    values = [
+        {
+            "sent": transaction.now_ms,
+            "receives": 0,
+            "first": None,
+            "source": None,
+            "message": uuid.uuid4().bytes,
+        }
+        for _ in rows
+    ]
+    _move(transaction, _REDRIVE, queue_id, target_id, rows, values, delay_ms=delay_ms)
+
+
+def _move(
+    transaction: Transaction,
+    statement: Statement,
+    queue_id: int,
+    target_id: int,
+    rows: Sequence[MessageState],
+    values: Sequence[dict[str, Any]],
+    *,
+    delay_ms: int,
+) -> None:
+    """Move messages; add to `values` the queue and number that each moves to.
+
+    Writes no body: `body_id` stays as it is.
+    """
     groups = transaction.fifo_groups.lock_all(
         {(target_id, row.group_id) for row in rows if row.group_id is not None}
     )
     numbers = transaction.take_numbers(len(rows))
-    for row, number, state, content in zip(rows, numbers, states, contents, strict=True):
-        key = {"queue": queue_id, "number": row.id, "to_queue": target_id, "to_number": number}
-        state.update(key, now=now_ms)
-        content.update(key)
-    move_body = _MOVE_AND_RENAME_BODY if "message" in contents[0] else _MOVE_BODY
-    transaction.connection.execute(_MOVE_STATE, states)
-    transaction.connection.execute(move_body, contents)
+    is_ordered = rows[0].group_id is not None
+    visible_ms = visible_at_ms(transaction, delay_ms, is_ordered=is_ordered)
+    for row, number, value in zip(rows, numbers, values, strict=True):
+        value.update(queue=queue_id, number=row.id, to_queue=target_id, to_number=number)
+        value.update(now=transaction.now_ms, visible=visible_ms)
+    statement.change_all(transaction.connection, values)
     transaction.add_to_count(queue_id, -len(rows))
     transaction.add_to_count(target_id, len(rows))
-    transaction.notify_receivers(target_id, now_ms, len(rows))
+    transaction.notify_receivers(target_id, visible_ms, len(rows))
     for row in rows:
         transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
     groups.append(
-        NewInGroup(target_id, row.group_id, number, now_ms)
+        NewInGroup(target_id, row.group_id, number, visible_ms)
         for row, number in zip(rows, numbers, strict=True)
         if row.group_id is not None
     )
@@ -296,11 +378,7 @@ def _move(
 
 _DELAY = Statement(
     messages.update()
-    .where(
-        messages.c.queue_id == bindparam("queue"),
-        among(messages.c.id, "numbers"),
-        messages.c.receive_count == 0,
-    )
+    .where(_are_the_messages, messages.c.receive_count == 0)
     .values(visible_at_ms=messages.c.sent_at_ms + bindparam("delay"))
 )
 
@@ -321,14 +399,13 @@ def delay(
             transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
 
 
-def _deletion(table: sa.Table) -> Statement:
-    return Statement(
-        table.delete().where(table.c.queue_id == bindparam("queue"), among(table.c.id, "numbers"))
-    )
+DELETE_STATES = messages.delete().where(_are_the_messages)
+"""Delete the states of the messages `numbers` of `queue`."""
 
-
-# The state first, as a claim does: so a delete and a claim cannot deadlock.
-_DELETE = StatementPair(_deletion(messages), _deletion(bodies))
+_DELETE_STATES = Statement(DELETE_STATES)
+_DELETE_BODIES = Statement(
+    bodies.delete().where(bodies.c.id.in_(sa.select(messages.c.body_id).where(_are_the_messages)))
+)
 
 
 def delete(
@@ -368,4 +445,10 @@ def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -
     """
     if not numbers:
         return 0
-    return _DELETE.change(transaction.connection, {"queue": queue_id, "numbers": numbers})
+    parameters = {"queue": queue_id, "numbers": numbers}
+    at_once = transaction.capabilities.delete_messages
+    if at_once is not None:
+        deleted: int = at_once.value(transaction.connection, parameters)
+        return deleted
+    _DELETE_BODIES.change(transaction.connection, parameters)
+    return _DELETE_STATES.change(transaction.connection, parameters)

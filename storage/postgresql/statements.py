@@ -8,9 +8,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from storage import locking, schema
 from storage.engine import Capabilities
-from storage.messages.claim import visible_messages
-from storage.messages.transitions import in_flight_update
-from storage.schema import groups, messages
+from storage.messages.claim import ready_messages
+from storage.messages.transitions import DELETE_STATES, HAS_DUE, in_flight_update
+from storage.schema import bodies, groups, messages
 from storage.sql.arrays import ValueList, in_order
 from storage.sql.statement import Statement
 
@@ -66,18 +66,36 @@ def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
     concurrent commands (PostgreSQL 18 with fsync on, medians of 60 to 80 pairs of turns, four
     runs).
     """
-    claimed = visible_messages.cte("head")
+    claimed = ready_messages.cte("head")
     may_be_delivered = sa.and_(
         claimed.c.sent_at_ms > bindparam("expired"),
-        claimed.c.receive_count < bindparam("most"),
+        claimed.c.receive_count - claimed.c.earlier_receives < bindparam("most"),
         claimed.c.tenant_id.is_(None),
     )
     may_all_be = sa.select(sa.func.bool_and(may_be_delivered)).select_from(claimed)
+    due = sa.select(HAS_DUE.label("has_due")).cte("due")
+    has_due = sa.select(due.c.has_due).scalar_subquery()
     numbers = sa.func.array(sa.select(claimed.c.id).scalar_subquery())
     changed = in_flight_update.where(
-        messages.c.id == sa.any_(numbers), may_all_be.scalar_subquery()
+        messages.c.id == sa.any_(numbers), may_all_be.scalar_subquery(), sa.not_(has_due)
     ).cte("hidden")
-    return sa.select(claimed).add_cte(changed)
+    return (
+        sa.select(due.c.has_due, *claimed.c)
+        .select_from(due.outerjoin(claimed, sa.true()))
+        .add_cte(changed)
+    )
+
+
+def _delete_messages() -> sa.Select[int]:
+    """Delete messages with their bodies, and count them.
+
+    Reads the bodies' numbers from the deleted rows: another server may have moved a message
+    meanwhile, whose body stays.
+    """
+    deleted = DELETE_STATES.returning(messages.c.body_id).cte("deleted")
+    numbers = sa.func.array(sa.select(deleted.c.body_id).scalar_subquery())
+    without_bodies = bodies.delete().where(bodies.c.id == sa.any_(numbers)).cte("without_bodies")
+    return sa.select(sa.func.count()).select_from(deleted).add_cte(without_bodies)
 
 
 CAPABILITIES = Capabilities(
@@ -85,4 +103,5 @@ CAPABILITIES = Capabilities(
     lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),
     claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
+    delete_messages=Statement(_delete_messages()),
 )

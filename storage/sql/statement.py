@@ -151,10 +151,10 @@ class Statement:
         raise TypeError("a SELECT changes no rows")
 
 
-class StatementPair:
-    """Two statements that change two tables, which PostgreSQL runs as one.
+class InsertPair:
+    """Two INSERTs in two tables, which PostgreSQL runs as one.
 
-    Both are INSERTs, or neither is. Parameters of the same name have the same values.
+    Columns of the same name have the same values.
     """
 
     def __init__(self, first: Statement, second: Statement) -> None:
@@ -162,21 +162,7 @@ class StatementPair:
         self._second = second
         self._compiled: dict[str, _Compiled | None] = {}
 
-    def change(self, connection: sa.Connection, parameters: Parameters) -> int:
-        """Run two DELETEs or UPDATEs, and return how many rows the first changed."""
-        driver = driver_of(connection)
-        name = connection.dialect.name
-        if name not in self._compiled:
-            pair = driver.as_one(self._first.change_core(), self._second.change_core())
-            self._compiled[name] = None if pair is None else _compile(pair, connection.dialect)
-        compiled = self._compiled[name]
-        if compiled is not None:
-            return driver.change(compiled.text, compiled.in_order(parameters))
-        changed = self._first.change(connection, parameters)
-        self._second.change(connection, parameters)
-        return changed
-
-    def change_each(
+    def insert_each(
         self,
         connection: sa.Connection,
         firsts: Sequence[Parameters],

@@ -22,12 +22,9 @@ _MOST_FINDINGS = 100
 
 _CONTENTS = (
     "SELECT messages.queue_id, messages.id, body, envelope FROM messages LEFT JOIN bodies "
-    "ON bodies.queue_id = messages.queue_id AND bodies.id = messages.id"
+    "ON bodies.id = messages.body_id"
 )
-_ORPHANED_BODIES = (
-    "SELECT queue_id, id FROM bodies WHERE NOT EXISTS (SELECT 1 FROM messages "
-    "WHERE messages.queue_id = bodies.queue_id AND messages.id = bodies.id)"
-)
+_ORPHANED_BODIES = "SELECT queue_id, id FROM bodies WHERE id NOT IN (SELECT body_id FROM messages)"
 
 
 def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:

@@ -15,11 +15,22 @@ from functools import partial
 
 from storage.database import Database
 from storage.errors import DatabaseUnavailable
-from storage.messages.commands import InFlightLimit, Receive, Received, Release
+from storage.messages.commands import (
+    InFlightLimit,
+    Receive,
+    Received,
+    ReceiveIncomplete,
+    Release,
+)
+
+_MOST_CLAIMS = 25
+"""Claims of one short poll that find only undeliverable messages, of which each removes some."""
 
 
 async def short_poll(database: Database, command: Receive) -> Sequence[Received]:
     """Claim visible messages once; return up to `command.maximum`, perhaps none.
+
+    A claim that has found only expired and exhausted messages is repeated, up to 25 claims in all.
 
     Raises:
         InFlightLimit: the queue is at its in-flight limit.
@@ -28,15 +39,10 @@ async def short_poll(database: Database, command: Receive) -> Sequence[Received]
         DatabaseBusy: too many writes are pending.
         DatabaseUnavailable: the database does not answer.
     """
-    pending = database.submit(command)
-    try:
-        received: Sequence[Received] = await asyncio.shield(pending)
-    except asyncio.CancelledError:
-        command.withdraw()
-        if command.attempt is None:
-            pending.add_done_callback(partial(_release, database))
-        raise
-    return received
+    for _ in range(_MOST_CLAIMS):
+        with contextlib.suppress(ReceiveIncomplete):
+            return await _claim(database, command)
+    return ()
 
 
 async def long_poll(
@@ -55,18 +61,36 @@ async def long_poll(
     with waiters.register(command.queue_id) as receiver:
         while True:
             receiver.clear()
+            received: Sequence[Received] = ()
+            is_complete = True
             try:
-                received = await short_poll(database, command)
+                received = await _claim(database, command)
             except InFlightLimit:
-                received = ()
+                pass
+            except ReceiveIncomplete:
+                is_complete = False
             except Exception:
                 # The message that woke this receiver may still be visible.
                 receiver.pass_on_wake_up()
                 raise
             if received or waiters.closed or database.clock.now_ms() >= deadline_ms:
                 return received
-            await receiver.sleep_until(deadline_ms)
+            if is_complete:
+                await receiver.sleep_until(deadline_ms)
             command = make_command()
+
+
+async def _claim(database: Database, command: Receive) -> Sequence[Received]:
+    """Claim messages once; if the caller is cancelled, release them or do not claim them."""
+    pending = database.submit(command)
+    try:
+        received: Sequence[Received] = await asyncio.shield(pending)
+    except asyncio.CancelledError:
+        command.withdraw()
+        if command.attempt is None:
+            pending.add_done_callback(partial(_release, database))
+        raise
+    return received
 
 
 def _release(database: Database, ended: asyncio.Future[Sequence[Received]]) -> None:

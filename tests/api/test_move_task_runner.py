@@ -124,7 +124,7 @@ async def test_account_has_at_most_100_active_tasks(move_task: MoveTask) -> None
     moves = MoveTasks(move_task.database, move_task.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
-    settings = QueueSettings(60_000, Redrive(queue_name("dead"), 1))
+    settings = QueueSettings(60_000, redrive=Redrive(queue_name("dead"), 1))
     await move_task.client.another_queue("dead")
     for number in range(100):
         key = (ACCOUNT, REGION, f"source-{number}")

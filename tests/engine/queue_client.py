@@ -33,6 +33,7 @@ from storage.messages.commands import (
 from storage.queue_settings import QueueName, QueueSettings, Redrive
 from storage.queues import STANDARD, Queue
 from storage.settings import EngineSettings
+from storage.waiting.polling import short_poll
 from tests.clock import ManualClock
 from tests.engine.recorder import recording_settings
 from tests.waiting import TIMEOUT_SECONDS
@@ -146,12 +147,16 @@ class QueueClient:
 
     async def set_retention(self, retention_s: int) -> None:
         """Change the queue's retention."""
-        await self._set(QueueSettings(retention_s * 1000, self.queue.redrive))
+        await self._set(QueueSettings(retention_s * 1000, redrive=self.queue.redrive))
 
     async def redrive_to(self, name: str, maximum_receives: int) -> None:
         """Set the queue's redrive policy, with the dead-letter queue of that name."""
         redrive = Redrive(queue_name(name), maximum_receives)
-        await self._set(QueueSettings(self.queue.retention_ms, redrive))
+        await self._set(QueueSettings(self.queue.retention_ms, redrive=redrive))
+
+    async def set_delay(self, delay_s: int) -> None:
+        """Change the queue's delay."""
+        await self._set(QueueSettings(self.queue.retention_ms, delay_s * 1000, self.queue.redrive))
 
     async def stop_redrive(self) -> None:
         """Remove the queue's redrive policy."""
@@ -229,10 +234,7 @@ class QueueClient:
         return [one.number for one in sent]
 
     async def receive(self, maximum: int = 10, timeout_s: float = 30) -> list[Received]:
-        received: list[Received] = await self.database.submit(
-            self.receive_command(maximum, timeout_s)
-        )
-        return received
+        return list(await short_poll(self.database, self.receive_command(maximum, timeout_s)))
 
     async def receive_one(self, timeout_s: float = 30) -> Received:
         """Receive the one message that must be there."""

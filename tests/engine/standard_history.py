@@ -20,8 +20,15 @@ class Message:
     body: str
     visible_at_ms: int
     sent_at_ms: int
+    queued_at_ms: int
+    is_ready: bool = True
     receive_count: int = 0
+    earlier_receives: int = 0
     first_received_at_ms: int | None = None
+
+    def hide_until(self, visible_at_ms: int) -> None:
+        """Set the time from which the message is visible."""
+        self.visible_at_ms, self.is_ready = visible_at_ms, False
 
 
 @dataclass
@@ -35,10 +42,18 @@ class Model:
         """Remove the messages that were sent at `expired_ms` or earlier."""
         self.messages = {n: m for n, m in self.messages.items() if m.sent_at_ms > expired_ms}
 
+    def mark_ready(self, now_ms: int) -> None:
+        """Give visible messages their places: the old one, or the last after three receives."""
+        for message in self.messages.values():
+            if not message.is_ready and message.visible_at_ms <= now_ms:
+                message.is_ready = True
+                if message.receive_count - message.earlier_receives >= 3:
+                    message.queued_at_ms = message.visible_at_ms + 1
+
     def visible(self, now_ms: int) -> list[int]:
         """Return the numbers of visible messages, in the order of delivery."""
         found = [n for n, message in self.messages.items() if message.visible_at_ms <= now_ms]
-        return sorted(found, key=lambda number: (self.messages[number].visible_at_ms, number))
+        return sorted(found, key=lambda number: (self.messages[number].queued_at_ms, number))
 
     def counts(self, now_ms: int) -> tuple[int, int, int]:
         not_visible = [m for m in self.messages.values() if m.visible_at_ms > now_ms]
@@ -49,7 +64,7 @@ class Model:
         claimed = []
         for number in self.visible(now_ms)[:maximum]:
             message = self.messages[number]
-            message.visible_at_ms = now_ms + timeout_ms
+            message.hide_until(now_ms + timeout_ms)
             message.receive_count += 1
             if message.first_received_at_ms is None:
                 message.first_received_at_ms = now_ms
@@ -62,7 +77,7 @@ class Model:
         message = self.messages.get(claim.receipt.number)
         if message is None or message.receive_count != claim.receipt.receive_count:
             return
-        message.visible_at_ms = now_ms
+        message.hide_until(now_ms)
         message.receive_count -= 1
         if not message.receive_count:
             message.first_received_at_ms = None
@@ -96,14 +111,18 @@ class History:
         assert list(numbers) == sorted(set(numbers))
         assert min(numbers) > max(self.model.messages, default=0)
         for number, body, delay_s in zip(numbers, bodies, delays_s, strict=True):
-            self.model.messages[number] = Message(body, now_ms + delay_s * 1000, now_ms)
+            visible_at_ms = now_ms + delay_s * 1000
+            self.model.messages[number] = Message(
+                body, visible_at_ms, now_ms, now_ms, is_ready=not delay_s
+            )
 
     async def receive(self) -> None:
         maximum, timeout_s = self.random.randint(1, 10), self.random.choice((0, 1, 3, 30))
         received = await self.client.receive(maximum, timeout_s)
         self.model.expire(self.client.expired_ms())
-        await self.learn_moves(maximum)
         now_ms = self.client.clock.now_ms()
+        self.model.mark_ready(now_ms)
+        await self.learn_moves(maximum)
         assert self.model.claim(maximum, timeout_s * 1000, now_ms) == [
             (r.receipt.number, r.receipt.receive_count, r.body, r.first_received_at_ms)
             for r in received
@@ -130,7 +149,7 @@ class History:
         expected = [receipt.number in self.model.messages for receipt, _ in changes]
         for receipt, timeout_s in changes:
             if message := self.model.messages.get(receipt.number):
-                message.visible_at_ms = now_ms + timeout_s * 1000
+                message.hide_until(now_ms + timeout_s * 1000)
         answer = await self.client.database.submit(self.client.change_command(*changes))
         assert [outcome is Outcome.DONE for outcome in answer] == expected
 

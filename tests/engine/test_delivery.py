@@ -127,15 +127,6 @@ async def test_delayed_message_becomes_visible_when_its_delay_ends(client: Queue
     assert await client.bodies() == ["a"]
 
 
-async def test_messages_are_received_in_the_order_of_becoming_visible(client: QueueClient) -> None:
-    await client.send("delayed", delay_s=10)
-    await client.send("received")
-    await client.receive_one(timeout_s=5)
-    client.clock.advance(20)
-    await client.send("new")
-    assert await client.bodies() == ["received", "delayed", "new"]
-
-
 async def test_receives_are_counted_and_the_time_of_the_first_is_kept(client: QueueClient) -> None:
     await client.send("a")
     client.clock.advance(1)

@@ -23,9 +23,14 @@ class State(NamedTuple):
     group_id: str | None = None
     tenant_id: str | None = None
     visible_at_ms: int = NOW_MS
+    queued_at_ms: int = NOW_MS - 1_000
     sent_at_ms: int = NOW_MS - 1_000
+    body_id: int = 1
+    size: int = 1
     receive_count: int = 0
+    earlier_receives: int = 0
     first_received_at_ms: int | None = None
+    dead_letter_source: str | None = None
 
 
 def rules(max_receive_count: int | None) -> DeliveryRules:
@@ -40,6 +45,12 @@ ROWS = [
     pytest.param(State(receive_count=2), 3, ELIGIBLE, id="received less often than allowed"),
     pytest.param(State(receive_count=3), 3, EXHAUSTED, id="received as often as allowed"),
     pytest.param(State(receive_count=4), 3, EXHAUSTED, id="received more often than allowed"),
+    pytest.param(
+        State(receive_count=5, earlier_receives=3), 3, ELIGIBLE, id="received in another queue"
+    ),
+    pytest.param(
+        State(receive_count=6, earlier_receives=3), 3, EXHAUSTED, id="received in two queues"
+    ),
     pytest.param(State(receive_count=1_000), None, ELIGIBLE, id="no dead-letter queue"),
     pytest.param(
         State(receive_count=3, visible_at_ms=NOW_MS + 1), 3, ELIGIBLE, id="last receive in flight"

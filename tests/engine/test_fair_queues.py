@@ -27,12 +27,15 @@ def insert(transaction: Transaction, queue_id: int, tenant_id: str, count: int) 
         {
             "queue_id": queue_id,
             "id": number,
-            "visible_at_ms": now_ms,
+            "visible_at_ms": 0,
             "sent_at_ms": now_ms,
             "receive_count": 0,
-            "first_received_at_ms": None,
             "group_id": None,
             "tenant_id": tenant_id,
+            "queued_at_ms": now_ms,
+            "body_id": number,
+            "size": len(tenant_id),
+            "earlier_receives": 0,
         }
         for number in numbers
     ]
@@ -43,7 +46,6 @@ def insert(transaction: Transaction, queue_id: int, tenant_id: str, count: int) 
             "message_id": bytes(16),
             "body": tenant_id,
             "envelope": b"",
-            "dead_letter_source": None,
         }
         for number in numbers
     ]

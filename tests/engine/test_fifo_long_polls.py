@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from storage import queues
-from tests.engine.queue_client import RETENTION_S, SETTINGS, QueueClient
+from tests.engine.queue_client import RETENTION_S, QueueClient
 from tests.engine.receivers import Receivers
 
 
@@ -117,10 +116,7 @@ async def test_changed_queue_delay_wakes_receivers_at_the_new_time(receivers: Re
     await receivers.client.send_to("g", "a", delay_s=60)
     await receivers.client.send_to("h", "b", delay_s=60)
     await receivers.start(2)
-    change = queues.change_attributes
-    await receivers.client.database.write(
-        change, receivers.client.queue, {}, SETTINGS, delay_ms=5_000
-    )
+    await receivers.client.set_delay(5)
     await receivers.wait_until_idle()
     await receivers.cancel_all()
     receivers.polls.clear()

@@ -18,9 +18,10 @@ from tests.engine.recorder import recording
 from tests.waiting import TIMEOUT_SECONDS
 
 
-def bad_message(body: object = None) -> NewMessage:
+def bad_message(body: object = "x") -> NewMessage:
     """Return a message that no database accepts."""
-    return NewMessage(bytes(16), cast("str", body), b"", None, 0)
+    message_id = bytes(16) if body != "x" else cast("bytes", None)
+    return NewMessage(message_id, cast("str", body), b"", None, 0)
 
 
 def insert_deletion(transaction: Transaction, name: str) -> None:

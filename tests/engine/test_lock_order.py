@@ -10,13 +10,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage import queues
 from storage.locking import GroupNotLocked
 from storage.messages.commands import Outcome, ReceiveAttempt
 from storage.messages.fifo_groups import NewInGroup
 from storage.transaction import Transaction
 from tests.engine.lock_waits import wait_until_done_or_locked
-from tests.engine.queue_client import SETTINGS, QueueClient, TwoServers, fifo_message
+from tests.engine.queue_client import QueueClient, TwoServers, fifo_message
 
 ATTEMPT = ReceiveAttempt("again", [])
 
@@ -29,8 +28,7 @@ async def repeat_attempt(client: QueueClient) -> None:
 
 async def change_delay(client: QueueClient) -> None:
     """Change the queue's delay."""
-    change = queues.change_attributes
-    await client.database.write(change, client.queue, {}, SETTINGS, delay_ms=5_000)
+    await client.set_delay(5)
 
 
 @pytest.mark.parametrize("act", [repeat_attempt, change_delay])

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from storage import queue_delays, queues
-from tests.engine.queue_client import SETTINGS, QueueClient, fifo_message
+from storage import queue_delays
+from tests.engine.queue_client import QueueClient, fifo_message
 
 COUNT = 2_600
 """More messages than the first step and two steps of upkeep update."""
-
-
-async def change_delay(client: QueueClient, delay_s: int) -> None:
-    """Change the queue's delay; only the first step applies it."""
-    change = queues.change_attributes
-    await client.database.write(change, client.queue, {}, SETTINGS, delay_ms=delay_s * 1000)
-    await client.refresh()
 
 
 async def apply_delay(client: QueueClient) -> int:
@@ -33,7 +26,7 @@ async def send_many(client: QueueClient, delay_s: int = 0) -> None:
 async def test_changed_delay_applies_to_all_messages_in_steps(fifo: QueueClient) -> None:
     await send_many(fifo)
     received = await fifo.receive(timeout_s=1_000)
-    await change_delay(fifo, 60)
+    await fifo.set_delay(60)
     visible, *rest = await fifo.counts()
     assert (visible, rest) == (COUNT - 1_010, [10, 1_000])
     assert await apply_delay(fifo) == 4
@@ -47,8 +40,9 @@ async def test_changed_delay_applies_to_all_messages_in_steps(fifo: QueueClient)
 
 
 async def test_removed_delay_makes_all_messages_visible(fifo: QueueClient) -> None:
+    await fifo.set_delay(900)
     await send_many(fifo, delay_s=900)
-    await change_delay(fifo, 0)
+    await fifo.set_delay(0)
     await apply_delay(fifo)
     assert await fifo.counts() == (COUNT, 0, 0)
     assert [await fifo.bodies() for _ in range(130)] == [["x"] * 10] * 130
@@ -58,7 +52,7 @@ async def test_each_step_of_a_changed_delay_updates_a_limited_number_of_messages
     fifo: QueueClient,
 ) -> None:
     await send_many(fifo)
-    await change_delay(fifo, 60)
+    await fifo.set_delay(60)
     delayed = []
     for _ in range(4):
         assert await fifo.database.write(queue_delays.apply_pending, 500)
@@ -68,8 +62,8 @@ async def test_each_step_of_a_changed_delay_updates_a_limited_number_of_messages
 
 async def test_later_change_of_the_delay_applies_to_all_messages(fifo: QueueClient) -> None:
     await send_many(fifo)
-    await change_delay(fifo, 60)
-    await change_delay(fifo, 30)
+    await fifo.set_delay(60)
+    await fifo.set_delay(30)
     await apply_delay(fifo)
     fifo.clock.advance(30)
     assert await fifo.counts() == (COUNT, 0, 0)
@@ -77,7 +71,7 @@ async def test_later_change_of_the_delay_applies_to_all_messages(fifo: QueueClie
 
 async def test_message_sent_after_the_change_keeps_its_own_delay(fifo: QueueClient) -> None:
     await send_many(fifo)
-    await change_delay(fifo, 60)
+    await fifo.set_delay(60)
     await fifo.send_to("late", "late", delay_s=5)
     await apply_delay(fifo)
     fifo.clock.advance(5)
@@ -90,14 +84,14 @@ async def test_messages_older_than_the_longest_delay_are_not_scanned(
     await send_many(fifo)
     fifo.clock.advance(900)
     await fifo.send_to("young", "young")
-    await change_delay(fifo, 900)
+    await fifo.set_delay(900)
     assert await apply_delay(fifo) == 1
     assert await fifo.counts() == (COUNT, 0, 1)
 
 
 async def test_unfinished_change_of_the_delay_survives_a_restart(fifo: QueueClient) -> None:
     await send_many(fifo)
-    await change_delay(fifo, 60)
+    await fifo.set_delay(60)
     await fifo.reopen()
     await apply_delay(fifo)
     assert await fifo.counts() == (0, 0, COUNT)
@@ -105,6 +99,6 @@ async def test_unfinished_change_of_the_delay_survives_a_restart(fifo: QueueClie
 
 async def test_purge_ends_an_unfinished_change_of_the_delay(fifo: QueueClient) -> None:
     await send_many(fifo)
-    await change_delay(fifo, 60)
+    await fifo.set_delay(60)
     await fifo.purge()
     assert await apply_delay(fifo) == 0

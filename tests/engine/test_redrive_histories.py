@@ -16,7 +16,7 @@ from storage.messages import dropped_queues, expiry
 from storage.messages.commands import Received
 from storage.queue_settings import QueueName
 from storage.queues import FIFO, STANDARD
-from storage.schema import bodies
+from storage.schema import bodies, messages
 from tests.clock import ManualClock
 from tests.engine import fifo_history as fifo
 from tests.engine import standard_history as standard
@@ -31,7 +31,11 @@ MAXIMUM_RECEIVES = 2
 
 async def numbers_of(client: QueueClient) -> dict[str, int]:
     """Return the number of each body of a queue."""
-    statement = sa.select(bodies.c.body, bodies.c.id).where(bodies.c.queue_id == client.queue.id)
+    statement = (
+        sa.select(bodies.c.body, messages.c.id)
+        .join_from(messages, bodies, bodies.c.id == messages.c.body_id)
+        .where(messages.c.queue_id == client.queue.id)
+    )
     return await client.database.read(
         lambda connection: {row.body: row.id for row in connection.execute(statement)}
     )
@@ -78,7 +82,7 @@ class SourceHistory(standard.History):
         deliverable, moved = 0, []
         for number in self.model.visible(now_ms):
             message = self.model.messages[number]
-            if message.receive_count < MAXIMUM_RECEIVES:
+            if message.receive_count - message.earlier_receives < MAXIMUM_RECEIVES:
                 deliverable += 1
             elif message.body in numbers:
                 moved.append(number)
@@ -87,7 +91,8 @@ class SourceHistory(standard.History):
         dead_letters = [self.model.messages.pop(number) for number in moved]
         assert not {m.body for m in self.model.messages.values()} & numbers.keys()
         for message in dead_letters:
-            message.visible_at_ms = now_ms
+            message.visible_at_ms = message.queued_at_ms = now_ms
+            message.is_ready, message.earlier_receives = True, message.receive_count
             self.dead.model.messages[numbers[message.body]] = message
 
     async def move_back(self) -> None:
@@ -102,7 +107,7 @@ class SourceHistory(standard.History):
         for number in sorted(self.dead.model.visible(now_ms)):
             body = self.dead.model.messages.pop(number).body
             arrived.append(numbers[body])
-            self.model.messages[numbers[body]] = Message(body, now_ms, now_ms)
+            self.model.messages[numbers[body]] = Message(body, now_ms, now_ms, now_ms)
         assert arrived == sorted(arrived)
 
     async def check_counts(self) -> None:

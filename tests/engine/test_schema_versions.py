@@ -5,6 +5,10 @@ last commit with that version: it ran the requests below through the actions, on
 without background work, and dumped the database (`iterdump` of SQLite; `pg_dump --inserts
 --no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.
 
+Version 2 has what version 1 has, migrated, and further queues: `letters` with a body that is longer
+in bytes than in characters, `chained` with two dead-letter queues one after the other and a message
+in the first, received twice in `chained`, and `slow` with a delay of 60 seconds.
+
 Version 1: queues of every kind, in two accounts and regions, with a policy, tags and redrive
 policies of one receive; messages that are visible, in flight, delayed, expired, of a tenant, and
 moved to dead-letter queues; a named receive attempt; deduplications for a queue and for a group;
@@ -49,6 +53,7 @@ HOME = RequestContext("000000000000", "us-east-1", "http://localhost")
 AWAY = RequestContext("111111111111", "eu-west-1", "http://localhost")
 DUMPED_AT_MS = 1_700_000_063_001
 DAYS_MS = 86_400_000
+VERSIONS = pytest.mark.parametrize("version", [1, 2])
 
 
 def arn(name: str, context: RequestContext = HOME) -> str:
@@ -80,7 +85,10 @@ async def restore(url: str, version: int) -> dict[str, str]:
 class Server:
     """The actions of a server on a migrated database, at the time of its dump."""
 
-    def __init__(self, database: Database, clock: ManualClock, handles: dict[str, str]) -> None:
+    def __init__(
+        self, database: Database, clock: ManualClock, handles: dict[str, str], version: int
+    ) -> None:
+        self.version = version
         self.database = database
         self.clock = clock
         self.handles = handles
@@ -151,14 +159,28 @@ class Server:
             pass
 
 
-@pytest_asyncio.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    """Yield a server on a migrated database of each kind."""
-    handles = await restore(database_url, 1)
+@contextlib.asynccontextmanager
+async def migrated(url: str, version: int) -> AsyncIterator[Server]:
+    """Restore the dump of a version, migrate it, and yield a server on it."""
+    handles = await restore(url, version)
     clock = ManualClock(DUMPED_AT_MS)
-    database = await Database.open(database_url, clock)
-    yield Server(database, clock, handles)
+    database = await Database.open(url, clock)
+    yield Server(database, clock, handles, version)
     await database.close()
+
+
+@pytest_asyncio.fixture(params=[1, 2], ids=["from-1", "from-2"])
+async def server(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
+    """Yield a server on a database of each kind that was migrated from each version."""
+    async with migrated(database_url, request.param) as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def server_from_2(database_url: str) -> AsyncIterator[Server]:
+    """Yield a server on a database of each kind that was migrated from version 2."""
+    async with migrated(database_url, 2) as server:
+        yield server
 
 
 async def test_migration_fills_the_columns_of_queue_settings(server: Server) -> None:
@@ -176,10 +198,13 @@ async def test_migration_fills_the_columns_of_queue_settings(server: Server) -> 
 async def test_migrated_queues_keep_attributes_and_tags(server: Server) -> None:
     listed = await server.queues.list_queues(HOME, actions.ListQueues())
     names = [url.rpartition("/")[2] for url in listed.queue_urls or []]
-    assert names == [
+    expected = [
         *("by-group.fifo", "delays.fifo", "events-dlq.fifo", "events.fifo", "orders"),
         *("orders-dlq", "purged", "short", "target"),
     ]
+    if server.version == 2:
+        expected += ["letters", "second-dlq", "first-dlq", "chained", "slow"]
+    assert names == sorted(expected)
     shown = await server.queues.get_queue_attributes(
         HOME, actions.GetQueueAttributes("orders", ["All"])
     )
@@ -309,6 +334,38 @@ async def test_migrated_rows_of_dropped_queues_are_freed(server: Server) -> None
     assert await server.rows("receive_attempts") == [1]
 
 
+async def test_migrated_messages_have_the_size_of_their_content(server_from_2: Server) -> None:
+    queue = await server_from_2.queue("letters")
+
+    def read(connection: sa.Connection) -> list[tuple[object, ...]]:
+        found = connection.exec_driver_sql(
+            "SELECT size, envelope, body FROM messages JOIN bodies ON bodies.id = body_id "
+            f"WHERE messages.queue_id = {queue.id}"
+        )
+        return [tuple(row) for row in found]
+
+    ((size, envelope, body),) = await server_from_2.database.read(read)
+    assert isinstance(envelope, bytes)
+    assert body == "größer"
+    assert size == len("größer".encode()) + len(envelope) == 8 + len(envelope)
+
+
+async def test_migrated_dead_letters_are_delivered_by_a_queue_with_a_redrive_policy(
+    server_from_2: Server,
+) -> None:
+    assert await server_from_2.bodies("first-dlq", timeout_s=0) == ["chained"]
+    assert await server_from_2.bodies("first-dlq", timeout_s=0) == ["chained"]
+    assert await server_from_2.bodies("first-dlq", timeout_s=0) == []
+    assert await server_from_2.bodies("second-dlq") == ["chained"]
+
+
+async def test_migrated_queues_keep_their_delays(server: Server) -> None:
+    assert (await server.queue("delays.fifo")).delay_ms == 900_000
+    assert (await server.queue("orders")).delay_ms == 0
+    if server.version == 2:
+        assert (await server.queue("slow")).delay_ms == 60_000
+
+
 async def test_migrated_deletion_times_are_kept(server: Server) -> None:
     deleted = (HOME.account, HOME.region, "deleted")
     assert await server.database.read(queues.deleted_at_ms, *deleted) == 1_700_000_002_001
@@ -382,12 +439,15 @@ async def delete_everything(url: str) -> None:
     await session.close()
 
 
-async def test_migrated_database_has_the_schema_of_a_new_one(database_url: str) -> None:
+@VERSIONS
+async def test_migrated_database_has_the_schema_of_a_new_one(
+    database_url: str, version: int
+) -> None:
     schemas = []
     for is_migrated in (False, True):
         if is_migrated:
             await delete_everything(database_url)
-            await restore(database_url, 1)
+            await restore(database_url, version)
         database = await Database.open(database_url, ManualClock(DUMPED_AT_MS))
         schemas.append(await database.read(schema_of))
         await database.close()
@@ -410,7 +470,7 @@ async def test_failed_migration_is_rolled_back(
             await Database.open(database_url, ManualClock())
     clock = ManualClock(DUMPED_AT_MS)
     database = await Database.open(database_url, clock)
-    assert await Server(database, clock, {}).counts("orders") == ["2", "1", "1"]
+    assert await Server(database, clock, {}, 1).counts("orders") == ["2", "1", "1"]
     await database.close()
 
 
@@ -419,7 +479,7 @@ async def test_servers_that_start_together_migrate_once(postgresql: str) -> None
     clock = ManualClock(DUMPED_AT_MS)
     opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(5)))
     for database in opened:
-        assert await Server(database, clock, {}).counts("orders") == ["2", "1", "1"]
+        assert await Server(database, clock, {}, 1).counts("orders") == ["2", "1", "1"]
     await asyncio.gather(*(database.close() for database in opened))
 
 

@@ -123,8 +123,8 @@ async def run_fifo_requests(client: QueueClient) -> Recording:
         await client.database.write(deduplication.free_expired, 500)
         await client.database.write(receive_attempts.free_expired, 500)
         change = queues.change_attributes
-        settings = QueueSettings(0, client.queue.redrive)
-        await client.database.write(change, client.queue, {}, settings, delay_ms=5_000)
+        settings = QueueSettings(0, 5_000, client.queue.redrive)
+        await client.database.write(change, client.queue, {}, settings)
         await client.refresh()
         await client.database.write(queue_delays.apply_pending, 500)
         await run_move_task(client, dead)
