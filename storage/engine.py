@@ -28,6 +28,8 @@ class Capabilities:
             transaction: rows must be locked before they are changed.
         lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
             takes `count` numbers: the last row has them as an array in one more column.
+        lock_attempts: locks receive attempts that may have no row yet, by the list `keys` of 64-bit
+            integers, in its order, until the transaction ends.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of the inserted rows.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_messages`, and
@@ -39,6 +41,7 @@ class Capabilities:
 
     has_concurrent_writers: bool
     lock_queues_and_take_numbers: Statement | None = None
+    lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
     delete_messages: Statement | None = None

@@ -5,7 +5,7 @@ row that the other has locked. So every transaction that waits for locks takes t
 
 1. move tasks;
 2. queues, by id;
-3. receive attempts, by queue id and attempt id;
+3. receive attempts, by a hash of queue id and attempt id, with advisory locks;
 4. groups of FIFO queues, by queue id and group;
 5. messages, by queue id and number; a message's body belongs to its message and needs no lock;
 6. deduplication ids, by queue id and key;
@@ -24,15 +24,16 @@ Four exceptions to the order:
 - A batch deletes and releases messages of standard queues without locking them first, which saves
   a statement. Both lock their rows in the order of queue and number.
 - An INSERT waits if another transaction has inserted the same key and has not ended. This concerns
-  groups, deduplication ids and receive attempts. Such a row cannot be locked before it is visible.
+  groups and deduplication ids. Such a row cannot be locked before it is visible.
 
 Deadlocks that remain possible are rare. PostgreSQL then fails one of the transactions, and the
 writer retries it.
 
 The functions named `with_...` add a locking clause to a SELECT; those named `lock_...` lock rows
 now. Every SELECT that locks rows is made with one of them. One other statement locks rows before
-they change: `insert_or_lock_groups` (storage/postgresql/statements.py) locks by ON CONFLICT. SQLite
-has one writer, and ignores the locking clauses.
+they change: `insert_or_lock_groups` (storage/postgresql/statements.py) locks by ON CONFLICT.
+`lock_attempts`, in the same file, takes advisory locks, because an attempt has no row before it is
+recorded. SQLite has one writer, and ignores the locking clauses.
 """
 
 from __future__ import annotations

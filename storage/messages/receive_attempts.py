@@ -6,6 +6,7 @@ the same messages, provided that none of them was deleted or changed, or has exp
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -72,10 +73,16 @@ def lock(
 ) -> dict[AttemptKey, RecordedAttempt]:
     """Lock the attempts that receives may repeat; return those of the last five minutes, by key.
 
-    Locks in key order. Call this before groups are locked (see `storage.locking`).
+    Also locks an attempt that is made now. So if two servers get the same attempt at once, one of
+    them finds what the other has recorded. Call this before groups are locked (see
+    `storage.locking`).
     """
+    keys = {key for command in commands if (key := key_of(command)) is not None}
+    statement = transaction.capabilities.lock_attempts
+    if keys and statement is not None:
+        statement.rows(transaction.connection, {"keys": sorted(map(_lock_key, keys))})
     found = {}
-    for key in sorted({key for command in commands if (key := key_of(command)) is not None}):
+    for key in sorted(keys):
         queue_id, attempt_id = key
         parameters = {"queue": queue_id, "attempt": attempt_id}
         row = transaction.connection.execute(_FIND, parameters).first()
@@ -83,6 +90,13 @@ def lock(
             messages = [AttemptedMessage(*message) for message in row.claims]
             found[key] = RecordedAttempt(row.made_at_ms, row.parameters, messages)
     return found
+
+
+def _lock_key(key: AttemptKey) -> int:
+    """Return a signed 64-bit integer that stands for an attempt: the same on every server."""
+    queue_id, attempt_id = key
+    digest = hashlib.blake2b(f"{queue_id} {attempt_id}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), signed=True)
 
 
 def groups_of(

@@ -30,6 +30,12 @@ def _lock_queues_and_take_numbers() -> sa.CompoundSelect[*tuple[object, ...]]:
     return sa.union_all(sa.select(locked, sa.null()), sa.select(*nulls, numbers))
 
 
+def _lock_attempts() -> sa.Select[object]:
+    """Take advisory locks in the order of the list."""
+    keys = sa.func.unnest(bindparam("keys", type_=ValueList(sa.BigInteger()))).column_valued("key")
+    return sa.select(sa.func.pg_advisory_xact_lock(keys))
+
+
 def _insert_or_lock_groups() -> sa.Insert:
     """Insert groups in key order; lock those that exist by an update that changes nothing.
 
@@ -101,6 +107,7 @@ def _delete_messages() -> sa.Select[int]:
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True,
     lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
+    lock_attempts=Statement(_lock_attempts()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),
     claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
     delete_messages=Statement(_delete_messages()),

@@ -25,20 +25,22 @@ _NEVER_MS = 2**53
 
 _CYCLE = f"""
 BEGIN;
-INSERT INTO messages (queue_id, id, visible_at_ms, sent_at_ms, receive_count)
-    VALUES (1, nextval('{numbers.name}'), 1, 1, 0) RETURNING id \\gset
+INSERT INTO messages (queue_id, id, visible_at_ms, queued_at_ms, sent_at_ms, body_id, size,
+        receive_count, earlier_receives)
+    VALUES (1, nextval('{numbers.name}'), 0, 1, 1, currval('{numbers.name}'), {len(BODY)}, 0, 0)
+    RETURNING id \\gset
 INSERT INTO bodies (queue_id, id, message_id, body, envelope)
     VALUES (1, :id, '\\x00', '{BODY}', '\\x00');
 COMMIT;
 WITH claimed AS (
     UPDATE messages SET visible_at_ms = {_NEVER_MS}, receive_count = receive_count + 1
     WHERE queue_id = 1 AND id = (
-        SELECT id FROM messages WHERE queue_id = 1 AND visible_at_ms <= 1
-        ORDER BY visible_at_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED
+        SELECT id FROM messages WHERE queue_id = 1 AND visible_at_ms = 0
+        ORDER BY queued_at_ms, id LIMIT 1 FOR UPDATE SKIP LOCKED
     ) RETURNING id
 ) SELECT coalesce(max(id), 0) AS id FROM claimed \\gset
-SELECT body, envelope FROM bodies WHERE queue_id = 1 AND id = :id;
-WITH body AS (DELETE FROM bodies WHERE queue_id = 1 AND id = :id)
+SELECT body, envelope FROM bodies WHERE id = :id;
+WITH body AS (DELETE FROM bodies WHERE id = :id)
     DELETE FROM messages WHERE queue_id = 1 AND id = :id;
 """
 

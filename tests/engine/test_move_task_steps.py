@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 import sqlalchemy as sa
@@ -118,6 +119,28 @@ async def test_message_moved_by_a_task_arrives_as_new(client: QueueClient, kind:
     assert back.receipt.receive_count == 1
     assert back.dead_letter_source is None
     assert back.first_received_at_ms == back.sent_at_ms == client.clock.now_ms()
+
+
+@KINDS
+async def test_move_task_obeys_the_delay_of_its_destination(client: QueueClient, kind: str) -> None:
+    tasks = await MoveTasks.create(client, kind, one="a")
+    await tasks.sources[0].set_delay(60)
+    await tasks.run(await tasks.start())
+    assert await tasks.sources[0].counts() == (0, 0, 1)
+    client.clock.advance(59.999)
+    assert await tasks.sources[0].bodies() == []
+    client.clock.advance(0.001)
+    assert await tasks.sources[0].bodies() == ["a"]
+
+
+@KINDS
+async def test_moves_write_no_body(client: QueueClient, kind: str) -> None:
+    with recording() as record:
+        tasks = await MoveTasks.create(client, kind, one="abc")
+        await tasks.run(await tasks.start())
+    texts = [text for text, _ in record.statements]
+    assert any("UPDATE messages SET queue_id" in text for text in texts)
+    assert not any(re.search("(UPDATE|DELETE FROM) bodies", text) for text in texts)
 
 
 @KINDS

@@ -11,7 +11,7 @@ import pytest
 from storage.messages import dropped_queues, receive_attempts
 from storage.messages.commands import Outcome, ReceiveAttempt, ReceiveAttemptExpired, Received
 from storage.messages.receive_attempts import ATTEMPT_MS
-from tests.engine.queue_client import QueueClient, fifo_message
+from tests.engine.queue_client import QueueClient, TwoServers, fifo_message
 
 
 async def receive(
@@ -188,3 +188,16 @@ async def test_repeated_attempt_blocks_its_group_until_the_new_timeout(fifo: Que
     assert await fifo.bodies() == []
     fifo.clock.advance(10)
     assert await fifo.bodies() == ["a", "b"]
+
+
+async def test_same_attempt_on_two_servers_at_once_returns_the_same_messages(
+    two_fifo_servers: TwoServers,
+) -> None:
+    one, other = two_fifo_servers
+    for number in range(20):
+        for group in "gh":
+            await one.send_to(f"{group}{number}", "x")
+        name = f"try {number}"
+        first, second = await asyncio.gather(receive(one, name, 1), receive(other, name, 1))
+        assert len(first) == 1
+        assert first == second

@@ -1,0 +1,105 @@
+"""Steps: one transaction removes a limited number of messages, and of bytes of their bodies."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage.messages import dropped_queues, expiry
+from storage.messages.commands import ReceiveIncomplete
+from storage.messages.rows import STEP_BYTES, STEP_ROWS
+from tests.engine.dead_letters import KINDS, create_pair, send
+from tests.engine.queue_client import RETENTION_S, QueueClient, fifo_message, new_message
+
+MIB = 1024 * 1024
+COUNT = 2 * STEP_ROWS + 50
+
+
+async def left(client: QueueClient) -> int:
+    """Return how many messages all queues together have."""
+    return (await client.rows())["messages"]
+
+
+@KINDS
+async def test_receive_moves_a_step_of_exhausted_messages_in_one_transaction(
+    client: QueueClient, kind: str
+) -> None:
+    source, target = await create_pair(client, kind)
+    new = [new_message("x")] * COUNT
+    if kind == "fifo":
+        new = [fifo_message("x", f"g{number}") for number in range(COUNT)]
+    await client.database.submit(source.send_command(*new))
+    await source.receive(COUNT, timeout_s=0)
+    client.clock.advance(1)
+    moved = []
+    for _ in range(2):
+        before = (await target.counts())[0]
+        with pytest.raises(ReceiveIncomplete):
+            await client.database.submit(source.receive_command())
+        moved.append((await target.counts())[0] - before)
+    assert moved == [STEP_ROWS] * 2
+
+
+async def test_receive_moves_a_step_of_one_long_group(fifo: QueueClient) -> None:
+    source, target = await create_pair(fifo, "fifo")
+    await fifo.database.submit(source.send_command(*[fifo_message("x") for _ in range(COUNT)]))
+    await source.receive(COUNT, timeout_s=0)
+    fifo.clock.advance(1)
+    with pytest.raises(ReceiveIncomplete):
+        await fifo.database.submit(source.receive_command())
+    assert (await target.counts())[0] == STEP_ROWS
+
+
+async def test_receives_of_a_batch_share_one_step(client: QueueClient) -> None:
+    pairs = [await client.another_queue(f"source {number}", "standard") for number in range(3)]
+    target = await client.another_queue("target", "standard")
+    for source in pairs:
+        await source.redrive_to("target", 1)
+        await send(source, *["x"] * STEP_ROWS)
+        await source.receive(STEP_ROWS, timeout_s=0)
+    client.clock.advance(1)
+    results = await asyncio.gather(
+        *(client.database.submit(source.receive_command()) for source in pairs),
+        return_exceptions=True,
+    )
+    assert [isinstance(result, ReceiveIncomplete) for result in results] == [False, True, True]
+    assert (await target.counts())[0] == STEP_ROWS
+
+
+async def test_receive_deletes_a_step_of_large_expired_messages(client: QueueClient) -> None:
+    for _ in range(6):
+        await client.send("x" * MIB)
+    client.clock.advance(RETENTION_S)
+    with pytest.raises(ReceiveIncomplete):
+        await client.database.submit(client.receive_command())
+    assert await left(client) == 6 - STEP_BYTES // MIB
+
+
+async def test_upkeep_frees_large_messages_in_steps(client: QueueClient) -> None:
+    # The size counts bytes: four for each of these characters.
+    await client.send(*["\U0001f600" * (MIB // 4)] * 3)
+    client.clock.advance(RETENTION_S)
+    step = await client.database.write(expiry.free_expired, client.queue.id)
+    assert step == STEP_BYTES // MIB
+    assert await client.database.write(expiry.free_expired, client.queue.id) == 1
+
+
+async def test_rows_of_a_dropped_queue_are_freed_in_steps(client: QueueClient) -> None:
+    await client.send(*["x" * MIB] * 3)
+    await client.send(*["x"] * STEP_ROWS)
+    await client.purge()
+    counts = []
+    while await client.database.write(dropped_queues.free_dropped):
+        counts.append(await left(client))
+    assert counts == [STEP_ROWS + 1, 1, 0]
+
+
+async def test_short_poll_returns_a_message_behind_several_steps(client: QueueClient) -> None:
+    source, target = await create_pair(client, "standard")
+    await client.database.submit(source.send_command(*[new_message("x")] * COUNT))
+    await source.receive(COUNT, timeout_s=0)
+    client.clock.advance(1)
+    await source.send("y")
+    assert await source.bodies() == ["y"]
+    assert (await target.counts())[0] == COUNT
