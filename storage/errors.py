@@ -21,6 +21,10 @@ class DatabaseUnavailable(Exception):
     """The database does not answer now; a retry may help."""
 
 
+class DiskFull(DatabaseUnavailable):
+    """The database cannot grow: its disk is full, or its size is limited."""
+
+
 class DatabaseDamaged(Exception):
     """The rows asked for are damaged in the database; a retry does not help."""
 

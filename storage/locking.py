@@ -44,7 +44,7 @@ from typing import Any, TypeAlias, TypeVarTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage.messages.rows import STATE, MessageKey, MessageState
+from storage.messages.rows import STATE, MessageState
 from storage.queue_settings import LockedQueue, QueueName, redrive_of
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue, in_order
@@ -210,11 +210,11 @@ def lock_messages(
 
 def lock_messages_without_waiting(
     connection: sa.Connection, queue_id: int, numbers: Sequence[int]
-) -> Sequence[MessageKey]:
+) -> list[MessageState]:
     """Lock messages by number, without waiting; return those that were not locked by others."""
     if not numbers:
-        return ()
-    rows: list[MessageKey] = _LOCK_MESSAGES_WITHOUT_WAITING.rows(
+        return []
+    rows: list[MessageState] = _LOCK_MESSAGES_WITHOUT_WAITING.rows(
         connection, {"queue": queue_id, "numbers": numbers}
     )
     return rows

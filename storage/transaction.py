@@ -68,6 +68,7 @@ class Transaction:
         hints: Hints,
         known_queues: dict[int, LockedQueue],
         capabilities: Capabilities,
+        step: Step,
         *,
         is_conflict_likely: bool,
     ) -> None:
@@ -78,6 +79,7 @@ class Transaction:
         self.hints = hints
         self.known_queues = known_queues
         self.capabilities = capabilities
+        self.step = step
         self.notifications = Notifications()
         self.local_wakeups: list[tuple[int, int, int]] = []
         self.fifo_groups = FifoGroups(
@@ -89,7 +91,6 @@ class Transaction:
             is_conflict_likely=is_conflict_likely,
         )
         self._changes: dict[int, int] = {}
-        self.step = Step()
 
     def notify_receivers(self, queue_id: int, visible_at_ms: int, count: int = 1) -> None:
         """Notify waiting receivers on all servers: they can claim messages from a time on.

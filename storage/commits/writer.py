@@ -27,12 +27,14 @@ from storage.commits.write_queue import Batch, Work, WriteQueue
 from storage.engine import Engine
 from storage.errors import (
     DatabaseUnavailable,
+    DiskFull,
     WriteConflict,
     summarize,
 )
 from storage.hints import Hints
 from storage.messages import batch as message_batch
 from storage.messages.commands import Command
+from storage.messages.rows import STEP_ROWS, Step
 from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
 from storage.waiting.notifications import NotificationHandler
@@ -53,12 +55,15 @@ class WriterSettings:
             servers; the last retry sees what the other servers have committed.
         conflicts_likely_seconds: how long after a write conflict the writer assumes that others are
             likely. Transactions then do more work to avoid them.
+        full_disk_seconds: after the disk was full, how long receives remove no undeliverable
+            messages. What can be delivered without more space is delivered.
         silent_seconds: if a transaction fails after this long, the database is assumed not to
             answer. All waiting writes then fail at once, so they do not each wait that long.
     """
 
     conflict_retries: int = 3
     conflicts_likely_seconds: float = 10.0
+    full_disk_seconds: float = 10.0
     silent_seconds: float = 5.0
 
 
@@ -90,6 +95,7 @@ class Writer:
         self._settings = settings
         self._known_queues: dict[int, LockedQueue] = {}
         self.conflicts_likely_until = -inf
+        self._no_steps_until = -inf
         self._has_work = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="database writer")
@@ -164,10 +170,17 @@ class Writer:
                 write.resolve(result)
 
     async def _commit(self, batch: Batch) -> Sequence[object]:
-        """Commit a batch; retry it after write conflicts. Return a result for each write."""
+        """Commit a batch; retry it after write conflicts. Return a result for each write.
+
+        If the disk is full, retry it once without a step of removing undeliverable messages.
+        """
         for _ in range(self._settings.conflict_retries):
             try:
                 return await self._commit_once(batch)
+            except DiskFull:
+                if self._loop.time() < self._no_steps_until:
+                    raise
+                self._no_steps_until = self._loop.time() + self._settings.full_disk_seconds
             except Exception as error:
                 if not isinstance(self._engine.classify(error), WriteConflict):
                     raise
@@ -209,6 +222,7 @@ class Writer:
             # Other servers may change queues between transactions.
             {} if capabilities.has_concurrent_writers else self._known_queues,
             capabilities,
+            Step(0 if self._loop.time() < self._no_steps_until else STEP_ROWS),
             is_conflict_likely=self._loop.time() < self.conflicts_likely_until,
         )
         results = self._apply(batch, transaction)

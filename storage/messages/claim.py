@@ -48,6 +48,10 @@ Found: TypeAlias = tuple[MessageState, MessageContent]
 """A message's state, and its content."""
 
 
+_LOOK_BEHIND = 1_000
+"""Ready messages among which a claim looks for one that may be delivered, if it may remove none."""
+
+
 class Claimed(NamedTuple):
     """The messages that a claim has chosen.
 
@@ -81,11 +85,9 @@ ready_messages = locking.with_locks_if_free(
 
 _CLAIM = Statement(ready_messages)
 
-_READY_STATES = Statement(
-    locking.with_locks_if_free(
-        sa.select(*STATE).where(*_is_ready).order_by(*_IN_ORDER).limit(STEP_ROWS)
-    )
-)
+_ready_states = sa.select(*STATE).where(*_is_ready).order_by(*_IN_ORDER)
+_READY_STATES = Statement(locking.with_locks_if_free(_ready_states.limit(STEP_ROWS)))
+_FIRST_STATES = Statement(_ready_states.limit(_LOOK_BEHIND))
 
 _CONTENT_OF = Statement(
     sa.select(messages.c.id, *CONTENT)
@@ -109,13 +111,16 @@ def claim_standard(
     rules = DeliveryRules.of(queue, transaction.now_ms)
     wanted = sum(maxima)
     rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
+    may_remove = not transaction.step.is_over
     while not all(map(rules.is_eligible, rows)) and not transaction.step.is_over:
         states = _READY_STATES.rows(transaction.connection, {"queue": queue.id})
         rules = _remove(transaction, queue, rules, states)
         rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
     found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
     is_complete = len(found) == len(rows)
-    if any(row.tenant_id is not None for row in rows):
+    if not is_complete and not may_remove:
+        found = _look_behind(transaction, queue, rules, wanted)
+    if any(state.tenant_id is not None for state, _ in found):
         found = _prefer_quiet_tenants(transaction, queue, rules, found)
     supply = iter(found)
     shares = [list(islice(supply, maximum)) for maximum in maxima]
@@ -142,6 +147,18 @@ def _read_ready(
             return rows, are_all
     transitions.mark_ready(transaction, queue.id)
     return _CLAIM.rows(transaction.connection, parameters), False
+
+
+def _look_behind(
+    transaction: Transaction, queue: LockedQueue, rules: DeliveryRules, wanted: int
+) -> list[Found]:
+    """Find messages that may be delivered behind undeliverable ones, which stay for now."""
+    states = _FIRST_STATES.rows(transaction.connection, {"queue": queue.id})
+    numbers = [row.id for row in states if rules.is_eligible(row)][:wanted]
+    locked = locking.lock_messages_without_waiting(transaction.connection, queue.id, numbers)
+    ready = [row for row in locked if row.visible_at_ms == READY_MS and rules.is_eligible(row)]
+    ready.sort(key=lambda row: (row.queued_at_ms, row.id))
+    return with_content(transaction, queue.id, ready)
 
 
 def _remove(

@@ -10,6 +10,7 @@ from storage.errors import (
     ClassifiedError,
     DatabaseDamaged,
     DatabaseUnavailable,
+    DiskFull,
     WriteConflict,
     driver_error,
 )
@@ -19,6 +20,8 @@ _DAMAGED = ("XX001", "XX002")
 
 _CONFLICTS = ("40001", "40P01")
 """serialization_failure, deadlock_detected."""
+
+_DISK_FULL = "53100"
 
 _LOST = ("08", "57P", "25006")
 """Connection exceptions, server shutdown, read_only_sql_transaction (after a failover).
@@ -34,6 +37,8 @@ def classify(error: BaseException) -> ClassifiedError | None:
     state = _state(error)
     if state.startswith(_DAMAGED):
         return DatabaseDamaged(str(driver_error(error)))
+    if state == _DISK_FULL:
+        return DiskFull(str(driver_error(error)))
     if is_transient(error):
         return DatabaseUnavailable(str(error) or "no answer")
     # A unique violation too: another server has inserted the same row.

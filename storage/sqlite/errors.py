@@ -10,6 +10,7 @@ from storage.errors import (
     ClassifiedError,
     DatabaseDamaged,
     DatabaseUnavailable,
+    DiskFull,
     WriteConflict,
     driver_error,
     is_transient,
@@ -24,6 +25,8 @@ def classify(error: BaseException) -> ClassifiedError | None:
     if is_damage(error):
         # SQLite quotes the stored text: it may be a message body, which must not reach a log.
         return DatabaseDamaged(str(driver_error(error)).partition(" with text ")[0])
+    if _code(error) == sqlite3.SQLITE_FULL:
+        return DiskFull(str(driver_error(error)))
     if is_transient(error):
         return DatabaseUnavailable(str(error) or "no answer")
     if isinstance(error, IntegrityError):
@@ -41,4 +44,8 @@ def is_damage(error: BaseException) -> bool:
 
 def is_busy(error: BaseException) -> bool:
     """Return whether another program holds the file's write lock (SQLITE_BUSY)."""
-    return getattr(driver_error(error), "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+    return _code(error) == sqlite3.SQLITE_BUSY
+
+
+def _code(error: BaseException) -> int | None:
+    return getattr(driver_error(error), "sqlite_errorcode", None)

@@ -9,6 +9,7 @@ import pytest
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import ReceiveIncomplete
 from storage.messages.rows import STEP_BYTES, STEP_ROWS
+from storage.transaction import Transaction
 from tests.engine.dead_letters import KINDS, create_pair, send
 from tests.engine.queue_client import RETENTION_S, QueueClient, fifo_message, new_message
 
@@ -103,3 +104,43 @@ async def test_short_poll_returns_a_message_behind_several_steps(client: QueueCl
     await source.send("y")
     assert await source.bodies() == ["y"]
     assert (await target.counts())[0] == COUNT
+
+
+async def test_receive_finds_a_message_behind_those_that_another_queue_left_no_step_for(
+    client: QueueClient,
+) -> None:
+    one, other = [await client.another_queue(name, "standard") for name in ("one", "other")]
+    await client.another_queue("target", "standard")
+    for source in (one, other):
+        await source.redrive_to("target", 1)
+        await send(source, *["x"] * STEP_ROWS)
+        await source.receive(STEP_ROWS, timeout_s=0)
+    client.clock.advance(1)
+    await other.send("y")
+    submit = client.database.submit
+    first, second = await asyncio.gather(
+        *(submit(source.receive_command()) for source in (one, other))
+    )
+    assert (list(first), [message.body for message in second]) == ([], ["y"])
+    assert await other.counts() == (STEP_ROWS, 1, 0)
+
+
+def limit_pages(transaction: Transaction) -> None:
+    """Let the SQLite database grow no more, as a full disk would."""
+    (pages,) = transaction.connection.exec_driver_sql("PRAGMA page_count").one()
+    transaction.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+async def test_queue_delivers_messages_on_a_full_disk_that_has_no_room_for_dead_letters(
+    sqlite: str,
+) -> None:
+    client = await QueueClient.open(sqlite)
+    source, target = await create_pair(client, "standard")
+    await send(source, *["x"] * COUNT)
+    await source.receive(COUNT, timeout_s=0)
+    client.clock.advance(1)
+    await source.send("y")
+    await client.database.write(limit_pages)
+    assert await source.bodies(1) == ["y"]
+    assert await target.counts() == (0, 0, 0)
+    await client.database.close()
