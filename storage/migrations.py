@@ -169,8 +169,8 @@ _VALUES_OF_VERSION_3 = {
 def _separate_bodies(connection: sa.Connection) -> None:
     """Migrate version 2 to 3: a move does not change a body, and messages keep their order.
 
-    What a move changes goes from `bodies` to `messages`, which refers to its body by `body_id`.
-    Queues get a column with their delay.
+    The columns that a move changes go from `bodies` to `messages`, which refers to its body by
+    `body_id`. Queues get a column with their delay.
     """
     if connection.dialect.name == "sqlite":
         _rebuild_messages_on_sqlite(connection)

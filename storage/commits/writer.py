@@ -56,7 +56,7 @@ class WriterSettings:
         conflicts_likely_seconds: how long after a write conflict the writer assumes that others are
             likely. Transactions then do more work to avoid them.
         full_disk_seconds: after the disk was full, how long receives remove no undeliverable
-            messages. What can be delivered without more space is delivered.
+            messages. They deliver the others.
         silent_seconds: if a transaction fails after this long, the database is assumed not to
             answer. All waiting writes then fail at once, so they do not each wait that long.
     """

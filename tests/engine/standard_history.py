@@ -43,7 +43,7 @@ class Model:
         self.messages = {n: m for n, m in self.messages.items() if m.sent_at_ms > expired_ms}
 
     def mark_ready(self, now_ms: int) -> None:
-        """Give visible messages their places: the old one, or the last after three receives."""
+        """Mark visible messages ready: in the old place, or after three receives in the last."""
         for message in self.messages.values():
             if not message.is_ready and message.visible_at_ms <= now_ms:
                 message.is_ready = True

@@ -126,7 +126,7 @@ async def test_receive_finds_a_message_behind_those_that_another_queue_left_no_s
 
 
 def limit_pages(transaction: Transaction) -> None:
-    """Let the SQLite database grow no more, as a full disk would."""
+    """Keep the SQLite database from growing, as a full disk would."""
     (pages,) = transaction.connection.exec_driver_sql("PRAGMA page_count").one()
     transaction.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
