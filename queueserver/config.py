@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,8 +21,10 @@ from queueserver.declared_queues import DeclaredQueue
 from queueserver.origins import read_host_name, read_origin
 from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
 from queueserver.start_errors import ConfigError
-from queueserver.toml_values import text_of
+from queueserver.toml_values import list_text_of, text_of
 from storage.errors import mask_password
+
+T = TypeVar("T")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,8 +59,8 @@ class Setting(msgspec.Struct, frozen=True):
     """The declaration of one setting.
 
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. A `is_list` setting may be an array in the file.
-    `in_file` is False for the file's own path. `unset` is the value without a default.
+    accepts. A `switch` is a flag without a value. A list is a text with commas, or an array in the
+    file. `in_file` is False for the file's own path. `unset` is the value if there is no default.
     """
 
     name: str
@@ -126,9 +128,11 @@ def _switch(text: str) -> bool:
     return _BOOLEANS[word]
 
 
-def _list_of(read: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
-    def read_list(text: str) -> tuple[str, ...]:
-        return tuple(read(part.strip()) for part in text.split(","))
+def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Read values that commas separate, each of them once."""
+
+    def read_list(text: str) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
 
     return read_list
 
@@ -199,7 +203,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "names of this server in requests, besides localhost, addresses and names without a dot",
         "a list of host names such as queue.example.com,.example.org, without ports",
-        _list_of(read_host_name),
+        _list(read_host_name),
         is_list=True,
         unset=(),
     ),
@@ -208,7 +212,7 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "origins of the web pages that may call the API from a browser",
         "a list of origins such as https://app.example,http://localhost:5173, without paths",
-        _list_of(read_origin),
+        _list(read_origin),
         is_list=True,
         unset=(),
     ),
@@ -343,10 +347,10 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
         if name in given:
             raise ConfigError(f"{path}: {name} is set twice")
         origin = f"{path}: {key}"
-        if not _SETTINGS[name].is_list or not isinstance(value, list):
-            given[name] = (origin, text_of(value, origin))
-        elif value:
-            given[name] = (origin, ",".join(text_of(part, origin) for part in value))
+        read = list_text_of if _SETTINGS[name].is_list else text_of
+        text = read(value, origin)
+        if value != []:  # an empty array is no value, as an empty variable is none
+            given[name] = (origin, text)
     return given
 
 

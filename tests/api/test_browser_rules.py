@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import socket
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -51,7 +50,6 @@ SETTINGS = structs.replace(
         cors_origins=(LISTED, "http://localhost:5173"),
     ),
     public_url="https://public.example/base",
-    connection_limit=2,
 )
 
 
@@ -388,17 +386,20 @@ def test_page_of_a_listed_origin_can_read_that_its_request_is_too_large(server: 
     assert_readable(answer)
 
 
-def test_page_of_a_listed_origin_can_read_that_there_are_too_many_connections(
-    server: LiveServer,
-) -> None:
-    address = urlsplit(server.url)
-    with contextlib.ExitStack() as stack:
-        for _ in range(SETTINGS.connection_limit):
-            opened = socket.create_connection((address.hostname or "", address.port or 0))
-            stack.enter_context(opened)
-        answer = exchange(server.url, headers={"Origin": LISTED, **json_headers("ListQueues")})
+def test_page_of_a_listed_origin_can_read_that_there_are_too_many_connections() -> None:
+    settings = structs.replace(SETTINGS, connection_limit=1)
+    with contextlib.closing(LiveServer(settings, ManualClock())) as server:
+        with contextlib.closing(open_socket(server.url, b"")):
+            answer = exchange(server.url, headers={"Origin": LISTED, **json_headers("ListQueues")})
     assert answer.status == 503
     assert_readable(answer)
+
+
+def test_bytes_that_are_not_http_get_an_answer_if_origins_are_listed(server: LiveServer) -> None:
+    with contextlib.closing(
+        open_socket(server.url, b"GET / HTTP/x\r\nOrigin: a\r\n\r\n")
+    ) as client:
+        assert client.recv(1_000).startswith(b"HTTP/1.0 400 Bad Request\r\n")
 
 
 def test_answer_varies_by_origin_only_if_origins_are_listed(server: LiveServer) -> None:

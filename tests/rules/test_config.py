@@ -228,7 +228,7 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
         pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
         pytest.param(
             "cors-origins = [1.5]",
-            "cors-origins must be a string, an integer or a boolean",
+            "cors-origins[0] must be a string, an integer or a boolean",
             id="list of floats",
         ),
         pytest.param("port = [80]", "port must be a string, an integer or a boolean", id="list"),
