@@ -388,9 +388,11 @@ def test_page_of_a_listed_origin_can_read_that_its_request_is_too_large(server: 
 
 def test_page_of_a_listed_origin_can_read_that_there_are_too_many_connections() -> None:
     settings = structs.replace(SETTINGS, connection_limit=1)
-    with contextlib.closing(LiveServer(settings, ManualClock())) as server:
-        with contextlib.closing(open_socket(server.url, b"")):
-            answer = exchange(server.url, headers={"Origin": LISTED, **json_headers("ListQueues")})
+    with (
+        contextlib.closing(LiveServer(settings, ManualClock())) as server,
+        contextlib.closing(open_socket(server.url, b"")),
+    ):
+        answer = exchange(server.url, headers={"Origin": LISTED, **json_headers("ListQueues")})
     assert answer.status == 503
     assert_readable(answer)
 
