@@ -22,6 +22,7 @@ from queueserver.config import Config
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.http import open_files
+from queueserver.http.browser_rules import BrowserRules
 from queueserver.http.health import Health
 from queueserver.http.listener import Listener
 from queueserver.http.routes import Routes
@@ -104,8 +105,10 @@ class App:
     async def _listen(self, dispatcher: Dispatcher) -> None:
         addressing = Addressing(self._config.public_url)
         sqs = SqsEndpoint(self._config, dispatcher, addressing, self._clock)
-        self._listener = Listener(self._config, Routes(Health(self._database), sqs))
+        rules = BrowserRules(self._config)
+        self._listener = Listener(self._config, Routes(rules, Health(self._database), sqs))
         self.url = addressing.own_url = await self._listener.start()
+        rules.listen_on(self._listener.addresses)
 
 
 async def serve(config: Config) -> None:

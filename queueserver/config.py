@@ -11,17 +11,20 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from queueserver import declared_queues
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.origins import read_host_name, read_origin
 from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
 from queueserver.start_errors import ConfigError
-from queueserver.toml_values import text_of
+from queueserver.toml_values import list_text_of, text_of
 from storage.errors import mask_password
+
+T = TypeVar("T")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     region: str
     public_url: str | None
+    allowed_hosts: tuple[str, ...]
+    cors_origins: tuple[str, ...]
     cooldowns: bool
     in_flight_limit: int
     connection_limit: int
@@ -54,7 +59,8 @@ class Setting(msgspec.Struct, frozen=True):
     """The declaration of one setting.
 
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. `in_file` is False for the file's own path.
+    accepts. A `switch` is a flag without a value. A list is a text with commas, or an array in the
+    file. `in_file` is False for the file's own path. `unset` is the value if there is no default.
     """
 
     name: str
@@ -63,7 +69,9 @@ class Setting(msgspec.Struct, frozen=True):
     allowed: str
     read: Callable[[str], object]
     switch: bool = False
+    is_list: bool = False
     in_file: bool = True
+    unset: object = None
 
     @property
     def flag(self) -> str:
@@ -118,6 +126,15 @@ def _switch(text: str) -> bool:
     if word not in _BOOLEANS:
         raise ValueError(text)
     return _BOOLEANS[word]
+
+
+def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Read values that commas separate, each of them once."""
+
+    def read_list(text: str) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
+
+    return read_list
 
 
 def _public_url(text: str) -> str:
@@ -180,6 +197,24 @@ SETTINGS: tuple[Setting, ...] = (
         "base of the queue URLs that the server returns; if unset, the address in the request",
         "an http or https URL without user, query or fragment",
         _public_url,
+    ),
+    Setting(
+        "allowed_hosts",
+        None,
+        "names of this server in requests, besides localhost, addresses and names without a dot",
+        "a list of host names such as queue.example.com,.example.org, without ports",
+        _list(read_host_name),
+        is_list=True,
+        unset=(),
+    ),
+    Setting(
+        "cors_origins",
+        None,
+        "origins of the web pages that may call the API from a browser",
+        "a list of origins such as https://app.example,http://localhost:5173, without paths",
+        _list(read_origin),
+        is_list=True,
+        unset=(),
     ),
     Setting(
         "cooldowns",
@@ -312,13 +347,16 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
         if name in given:
             raise ConfigError(f"{path}: {name} is set twice")
         origin = f"{path}: {key}"
-        given[name] = (origin, text_of(value, origin))
+        read = list_text_of if _SETTINGS[name].is_list else text_of
+        text = read(value, origin)
+        if value != []:  # an empty array is no value, as an empty variable is none
+            given[name] = (origin, text)
     return given
 
 
 def _value(setting: Setting, given: _Given | None) -> object:
     if given is None:
-        return None if setting.default is None else setting.read(setting.default)
+        return setting.unset if setting.default is None else setting.read(setting.default)
     origin, text = given
     try:
         return setting.read(text)

@@ -49,7 +49,9 @@ class Endpoint(Protocol):
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
 
-    def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
+    def handle_failure(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
         """Answer bytes that are not valid HTTP (`status` below 500), or a request that failed."""
 
 
@@ -259,7 +261,7 @@ class ClientConnection(RequestHandler):
         Raises:
             ConnectionError: part of a response was sent already.
         """
-        response = self.connections.endpoint.handle_failure(status, exc)
+        response = self.connections.endpoint.handle_failure(request, status, exc)
         if request.writer.output_size > 0:
             raise ConnectionError("part of a response was sent already")
         response.force_close()

@@ -47,6 +47,11 @@ class Listener:
         port = self._runner.addresses[0][1]
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
 
+    @property
+    def addresses(self) -> list[str]:
+        """The IP addresses that are bound."""
+        return [address[0] for address in self._runner.addresses]
+
     async def stop(self) -> None:
         """Stop listening, answer the requests that have arrived, and close all connections."""
         for site in list(self._runner.sites):

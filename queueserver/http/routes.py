@@ -1,4 +1,4 @@
-"""Routes: choose the endpoint for a path.
+"""Routes: choose the endpoint for a path, for the requests that the rules for browsers permit.
 
 `/health` and `/_queueserver/...` are the server's own. The SQS endpoint answers every other path.
 """
@@ -7,29 +7,54 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from queueserver.http.browser_rules import BrowserRules
 from queueserver.http.connections import connection_of
 from queueserver.http.health import Health
-from queueserver.http.response import status_response
+from queueserver.http.response import status_response, text_response
 from queueserver.http.sqs_endpoint import SqsEndpoint
 
 
 class Routes:
     """Passes each request to the endpoint for its path."""
 
-    def __init__(self, health: Health, sqs: SqsEndpoint) -> None:
+    def __init__(self, rules: BrowserRules, health: Health, sqs: SqsEndpoint) -> None:
+        self._rules = rules
         self._health = health
         self._sqs = sqs
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, once its client has read most of its earlier responses."""
-        await connection_of(request).begin_request()
-        path = request.rel_url.raw_path
+        connection = connection_of(request)
+        await connection.begin_request()
+        method, path, headers = request.method, request.rel_url.raw_path, request.headers
+        rejection = self._rules.rejection(method, path, headers)
+        response: web.StreamResponse
+        if rejection is not None:
+            response = text_response(403, rejection)
+        elif self._rules.is_preflight(method, headers):
+            response = text_response(204, "")
+        else:
+            response = await self._answer(request, path)
+        if connection.is_last_request:
+            response.force_close()
+        return self._with_cors_headers(request, response)
+
+    def handle_failure(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        """Answer bytes that are not HTTP, or a request that failed, with an SQS error."""
+        return self._with_cors_headers(request, self._sqs.handle_failure(status, error))
+
+    async def _answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         if path == "/health":
             return await self._health.handle(request)
         if path == "/_queueserver" or path.startswith("/_queueserver/"):
             return status_response(404, "not found")
         return await self._sqs.handle(request)
 
-    def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, or a request that failed, with an SQS error."""
-        return self._sqs.handle_failure(status, error)
+    def _with_cors_headers(
+        self, request: web.BaseRequest, response: web.StreamResponse
+    ) -> web.StreamResponse:
+        if self._rules.has_cors_origins:
+            response.headers.update(self._rules.cors_headers(request.method, request.headers))
+        return response

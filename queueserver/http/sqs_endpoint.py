@@ -66,7 +66,7 @@ class SqsEndpoint:
             # The rest of the body may still arrive: it must not be read as the next request.
             must_close = isinstance(error, RequestTimeout)
         response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
-        if must_close or connection.is_last_request:
+        if must_close:
             response.force_close()
         return response
 

@@ -18,6 +18,9 @@ from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
 from tests.databases import NewDatabase, temporary_database
 
+ALLOWED_HOSTS = ("sqs.example.org", "queues.example")
+"""The names of the shared server, besides those that every server has."""
+
 
 @pytest.fixture(scope="session")
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
@@ -64,7 +67,8 @@ def clock(database_kind: str) -> AlarmCountingClock:
 
 @pytest.fixture(scope="session")
 def server(new_database: NewDatabase, clock: AlarmCountingClock) -> Iterator[LiveServer]:
-    with contextlib.closing(LiveServer(config(new_database()), clock)) as server:
+    settings = config(new_database(), allowed_hosts=ALLOWED_HOSTS)
+    with contextlib.closing(LiveServer(settings, clock)) as server:
         yield server
 
 

@@ -29,6 +29,8 @@ def config(
     cooldowns: bool = False,
     in_flight_limit: int = 120_000,
     queues: Mapping[str, DeclaredQueue] | None = None,
+    allowed_hosts: tuple[str, ...] = (),
+    cors_origins: tuple[str, ...] = (),
 ) -> Config:
     """Return the default settings, with a free port."""
     return Config(
@@ -38,6 +40,8 @@ def config(
         account="000000000000",
         region="us-east-1",
         public_url=None,
+        allowed_hosts=allowed_hosts,
+        cors_origins=cors_origins,
         cooldowns=cooldowns,
         in_flight_limit=in_flight_limit,
         connection_limit=16_000,

@@ -17,6 +17,7 @@ import pytest
 
 INSTALL_SECONDS = 180
 NODE_MAJOR = 20
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
 def python_environment(cache: Path, requirements: Path) -> Path:
@@ -48,6 +49,14 @@ def node_environment(cache: Path, package: Path) -> tuple[str, Path]:
 
     content = f"{version.stdout} {package.read_text()}"
     return node, _environment(cache, package.parent.name, content, install)
+
+
+def chromium() -> str:
+    """Return the path of Chromium, or of a browser that is built from it."""
+    for name in CHROMIUM_NAMES:
+        if path := shutil.which(name):
+            return path
+    pytest.skip("Chromium is not installed")
 
 
 def _environment(cache: Path, name: str, content: str, install: Callable[[Path], None]) -> Path:

@@ -33,10 +33,10 @@ def command(environments: Path, name: str, release: str = "") -> list[str]:
     requirements, package = client / f"{release}requirements.txt", client / "package.json"
     if package.exists():
         node, directory = node_environment(environments, package)
-        # Node.js finds imports in the directory of the module.
-        scenario = directory / "scenario.mjs"
-        scenario.write_bytes((client / scenario.name).read_bytes())
-        return [node, str(scenario)]
+        for module in client.glob("*.mjs"):
+            # Node.js finds imports in the directory of the module.
+            (directory / module.name).write_bytes(module.read_bytes())
+        return [node, str(directory / "scenario.mjs")]
     interpreter: Path | str = sys.executable
     if requirements.exists():
         interpreter = python_environment(environments, requirements)

@@ -26,6 +26,8 @@ DEFAULTS = Config(
     account="000000000000",
     region="us-east-1",
     public_url=None,
+    allowed_hosts=(),
+    cors_origins=(),
     cooldowns=False,
     log_level="info",
     log_format="text",
@@ -44,6 +46,11 @@ VALUES: dict[str, tuple[str, object]] = {
     "idle_timeout": ("1", 1),
     "region": ("eu-central-1", "eu-central-1"),
     "public_url": ("https://sqs.example.com/base/", "https://sqs.example.com/base"),
+    "allowed_hosts": ("Queue.example.com, .example.org", ("queue.example.com", ".example.org")),
+    "cors_origins": (
+        "https://App.example:443,http://localhost:5173, tauri://localhost",
+        ("https://app.example", "http://localhost:5173", "tauri://localhost"),
+    ),
     "cooldowns": ("true", True),
     "in_flight_limit": ("20", 20),
     "pool_size": ("20", 20),
@@ -117,6 +124,15 @@ def test_file_can_have_numbers_and_booleans(file: Path) -> None:
     assert (config.port, config.cooldowns, config.account) == (80, True, "123456789012")
 
 
+def test_file_can_have_lists_as_arrays(file: Path) -> None:
+    file.write_text(
+        "allowed-hosts = []\ncors-origins = ['https://app.example', 'http://[::1]:80', 'http://a:1']\n"
+    )
+    config = load({"config": str(file)}, {})
+    assert config.allowed_hosts == ()
+    assert config.cors_origins == ("https://app.example", "http://[::1]", "http://a:1")
+
+
 def test_config_flag_overrides_config_variable(file: Path) -> None:
     file.write_text("port = 80\n")
     config = load({"config": str(file)}, {variable("config"): "/nowhere"})
@@ -136,6 +152,27 @@ BAD = [
     *[("public_url", text) for text in ("", "sqs.example.com", "ftp://h", "http://", "http:///x")],
     *[("public_url", text) for text in ("http://h?q", "http://h#f", "http://u:p@h", "http://h:x")],
     *[("public_url", text) for text in ("http://h\n", "http://h h", "http://[::1")],
+    *[("allowed_hosts", text) for text in ("", "a,,b", "a,", ".", "..a", "a:80", "http://a", "*")],
+    *[
+        ("allowed_hosts", text)
+        for text in ("*.example.com", "a b", "bücher.example", "a.", "[::1]")
+    ],
+    *[
+        ("cors_origins", text)
+        for text in ("", "*", "null", "app.example", "https://", "https://:1")
+    ],
+    *[
+        ("cors_origins", text)
+        for text in ("https://a/", "https://a/b", "https://a?b", "https://a#b")
+    ],
+    *[
+        ("cors_origins", text)
+        for text in ("https://a,", "https://a:0", "https://a:65536", "file://")
+    ],
+    *[
+        ("cors_origins", text)
+        for text in ("https://*.a", "https://é", "https://u@a", "https://a b")
+    ],
     *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
     *[("log_level", text) for text in ("", "verbose", "critical")],
     *[("log_format", text) for text in ("", "xml", "jsonl")],
@@ -189,6 +226,11 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             id="config inside the file",
         ),
         pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
+        pytest.param(
+            "cors-origins = [1.5]",
+            "cors-origins[0] must be a string, an integer or a boolean",
+            id="list of floats",
+        ),
         pytest.param("port = [80]", "port must be a string, an integer or a boolean", id="list"),
         pytest.param(
             'log-level="info"\nlog_level="info"', "log_level is set twice", id="setting twice"
