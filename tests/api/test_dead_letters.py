@@ -74,9 +74,13 @@ def test_dead_letter_queue_can_have_a_dead_letter_queue(sqs: Sqs, name: str) -> 
     sqs.send_message(QueueUrl=first, MessageBody="x")
     for _ in range(3):
         receive(sqs, first, VisibilityTimeout=0)
+    # The receives from the first queue do not count in the second.
+    (message,) = receive(sqs, second, VisibilityTimeout=0)
+    assert message["Attributes"]["ApproximateReceiveCount"] == "3"
     assert receive(sqs, second) == []
     (message,) = receive(sqs, third)
     assert message["Attributes"]["DeadLetterQueueSourceArn"] == arn_of(second)
+    assert message["Attributes"]["ApproximateReceiveCount"] == "4"
 
 
 def test_queue_can_be_its_own_dead_letter_queue(sqs: Sqs, queue: str) -> None:
