@@ -47,29 +47,33 @@ class QueryCodec:
     ) -> WireResponse:
         """Encode a result; the element of an empty result is present and empty."""
         name = action.name
-        content = "" if result is None else _WRITERS[name](result)
+        content = b"" if result is None else _WRITERS[name](result)
+        opening = closing = ""
         if content:
-            content = f"<{name}Result>{content}</{name}Result>"
+            opening, closing = f"<{name}Result>", f"</{name}Result>"
         elif action.result is not None:
-            content = f"<{name}Result/>"
-        return _response(
-            200,
-            f'{_XML}<{name}Response xmlns="{_NAMESPACE}">{content}'
-            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-            f"</{name}Response>",
+            opening = f"<{name}Result/>"
+        parts = (
+            f'{_XML}<{name}Response xmlns="{_NAMESPACE}">{opening}'.encode(),
+            content,
+            f"{closing}<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+            f"</{name}Response>".encode(),
         )
+        return WireResponse(200, _CONTENT_TYPE, b"".join(parts))
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
         """Encode an error; the element `Detail` is always present and empty, as on AWS."""
         if error.bare:
-            return _response(error.status, f"<{error.shape}/>")
+            return WireResponse(error.status, _CONTENT_TYPE, f"<{error.shape}/>".encode())
         fault = "Sender" if error.sender_fault else "Receiver"
-        return _response(
-            error.status,
+        parts = (
             f'{_XML}<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>{fault}</Type>'
-            f"<Code>{error.code}</Code><Message>{xml.escape(error.query_message)}</Message>"
-            f"<Detail/></Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+            f"<Code>{error.code}</Code><Message>".encode(),
+            xml.escape(error.query_message),
+            f"</Message><Detail/></Error><RequestId>{request_id}</RequestId>"
+            "</ErrorResponse>".encode(),
         )
+        return WireResponse(error.status, _CONTENT_TYPE, b"".join(parts))
 
 
 def _is_queue_path(request: WireRequest) -> bool:
@@ -78,7 +82,3 @@ def _is_queue_path(request: WireRequest) -> bool:
     if segments == 1 or request.method not in {"GET", "POST"} or not request.path.isascii():
         raise NoSuchPath
     return segments > 1
-
-
-def _response(status: int, text: str) -> WireResponse:
-    return WireResponse(status, _CONTENT_TYPE, text.encode())
