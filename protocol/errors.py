@@ -11,6 +11,9 @@ from typing import ClassVar
 SQS_NAMESPACE = "com.amazonaws.sqs"
 """The namespace of the errors that the SQS service model declares."""
 
+LONGEST_MESSAGE = 4_096
+"""Characters of an error's text, which may quote a value of megabytes; the rest is cut off."""
+
 COMMON_NAMESPACE = "com.amazon.coral.service"
 """The namespace of the errors that all AWS services share; shape names end in `Exception`."""
 
@@ -46,7 +49,8 @@ class SQSError(Exception):
         cls.status = status
 
     def __init__(self, message: str | None = None) -> None:
-        self.message = self.text if message is None else message
+        text = self.text if message is None else message
+        self.message = text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}..."
         super().__init__(self.message)
 
     @property

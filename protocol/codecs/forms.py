@@ -6,25 +6,25 @@ maps, whose items are numbered from 1. Rules for odd forms:
 - Unknown names are ignored. If a name comes twice, the last one counts.
 - Items are sorted by number; gaps are allowed. A list of one item may omit the number. Numbered
   items win over an unnumbered one.
-- A form with more than `_MAX_PARAMETERS` parameters, or that is not UTF-8, is rejected.
+- A form with more than `MAXIMUM_PARAMETERS` parameters, or that is not UTF-8, is rejected.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from protocol.codecs import form_text
 from protocol.errors import InvalidParameterValue, MalformedInput, missing_parameter
 from protocol.shapes import INTEGERS, ListOf, MapOf, Member, Scalar, Structure, Type, members
 
-_MAX_PARAMETERS = 10_000
+MAXIMUM_PARAMETERS = 10_000
+"""Parameters of a request: our own limit. The largest batch of SQS has some hundreds."""
+
 _MAX_DOTS = 8
-_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_LONG_TEXT_BYTES = 64 * 1024
 _NUMBER = re.compile(r"[0-9]+")
 _MAX_NUMBER_DIGITS = 9
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
@@ -62,31 +62,15 @@ def parse(query: str, body: bytes) -> Parameter:
 def _pairs(query: str, body: bytes) -> Iterator[tuple[str, str]]:
     try:
         form = query.encode(errors="surrogateescape") + b"&" + body
-        if form.count(b"&") > _MAX_PARAMETERS:
-            raise MalformedInput(f"A request has at most {_MAX_PARAMETERS} parameters.")  # [guess]
+        if form.count(b"&") > MAXIMUM_PARAMETERS:
+            raise MalformedInput(
+                f"A request has at most {MAXIMUM_PARAMETERS} parameters."
+            )  # [guess]
         for pair in form.split(b"&"):
             name, _, text = pair.partition(b"=")
-            yield _unquoted(name), _unquoted(text)
+            yield form_text.decode(name), form_text.decode(text)
     except UnicodeError as error:
         raise MalformedInput("The request is not valid UTF-8.") from error  # [guess]
-
-
-def _unquoted(text: bytes) -> str:
-    """Decode the percent-escapes and plus signs of a form.
-
-    Trap: `urllib.parse.unquote_to_bytes` takes seconds for a megabyte of escapes. Quoted-printable
-    decoding, which is written in C, does the same after `%` is replaced by `=`. A `%` that begins
-    no escape must first be escaped itself; in a long text that is rejected, because it is slow.
-    """
-    text = text.replace(b"+", b" ")
-    if b"%" in text:
-        if _NO_ESCAPE.search(text):
-            if len(text) > _LONG_TEXT_BYTES:
-                raise MalformedInput("The request has an escape that is none.")  # [guess]
-            text = _NO_ESCAPE.sub(b"%25", text)
-        text = binascii.a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
-    # The rules decide whether a lone surrogate is allowed.
-    return text.decode(errors="surrogatepass")
 
 
 def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
