@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from protocol.actions import ACTIONS, Action
-from protocol.codecs import forms, xml
+from protocol.actions import ACTIONS, Action, Message
+from protocol.codecs import forms, lengths, xml
 from protocol.errors import InvalidAction, MissingAction, NoSuchPath, SQSError
 from protocol.wire import WireRequest, WireResponse
 
@@ -15,10 +17,16 @@ _NAMESPACE = "http://queue.amazonaws.com/doc/2012-11-05/"
 _WRITERS = {
     name: xml.members_writer(action.result) for name, action in ACTIONS.items() if action.result
 }
+_write_message = xml.element_writer("Message", xml.members_writer(Message))
 
 
 class QueryCodec:
     """The codec of AWS Query."""
+
+    def is_long(self, request: WireRequest) -> bool:
+        """Return whether reading the request may take more than a few milliseconds."""
+        query = request.query.encode(errors="replace")
+        return lengths.is_long(request.body, b"&") or lengths.is_long(query, b"&")
 
     def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
         """Decode a form; the path of a queue replaces a missing `QueueUrl`.
@@ -48,18 +56,18 @@ class QueryCodec:
         """Encode a result; the element of an empty result is present and empty."""
         name = action.name
         content = b"" if result is None else _WRITERS[name](result)
-        opening = closing = ""
+        tags = ("" if action.result is None else f"<{name}Result/>", "")
         if content:
-            opening, closing = f"<{name}Result>", f"</{name}Result>"
-        elif action.result is not None:
-            opening = f"<{name}Result/>"
-        parts = (
-            f'{_XML}<{name}Response xmlns="{_NAMESPACE}">{opening}'.encode(),
-            content,
-            f"{closing}<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
-            f"</{name}Response>".encode(),
-        )
-        return WireResponse(200, _CONTENT_TYPE, b"".join(parts))
+            tags = (f"<{name}Result>", f"</{name}Result>")
+        before, after = _envelope(name, request_id, *tags)
+        return WireResponse(200, _CONTENT_TYPE, before + content + after)
+
+    def write_messages(self, messages: Sequence[Message], request_id: str) -> WireResponse:
+        """Encode a long result of ReceiveMessage."""
+        tags = ("<ReceiveMessageResult>", "</ReceiveMessageResult>")
+        before, after = _envelope("ReceiveMessage", request_id, *tags)
+        rest = (*map(_write_message, messages), after)
+        return WireResponse(200, _CONTENT_TYPE, before, rest=rest)
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
         """Encode an error; the element `Detail` is always present and empty, as on AWS."""
@@ -74,6 +82,13 @@ class QueryCodec:
             "</ErrorResponse>".encode(),
         )
         return WireResponse(error.status, _CONTENT_TYPE, b"".join(parts))
+
+
+def _envelope(name: str, request_id: str, opening: str, closing: str) -> tuple[bytes, bytes]:
+    """Return what comes before and after a result's content, with its opening and closing tag."""
+    before = f'{_XML}<{name}Response xmlns="{_NAMESPACE}">{opening}'
+    metadata = f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata>"
+    return before.encode(), f"{closing}{metadata}</{name}Response>".encode()
 
 
 def _is_queue_path(request: WireRequest) -> bool:

@@ -30,8 +30,11 @@ _MAX_NUMBER_DIGITS = 9
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
-class Parameter(msgspec.Struct):
-    """A node of the parameter tree: its text, if any, and its children by name."""
+class Parameter(msgspec.Struct, gc=False):
+    """A node of the parameter tree: its text, if any, and its children by name.
+
+    A tree has no cycles, so the garbage collector does not need to track it.
+    """
 
     text: str | None = None
     below: dict[str, Parameter] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
+from protocol.codecs.lengths import has_more
 from protocol.errors import MalformedInput
 
 MAXIMUM_NESTING = 500
@@ -27,14 +28,6 @@ _SLICE_BYTES = 256 * 1024
 _MARKS = b"[]{},"
 _OTHER_BYTES = bytes(byte for byte in range(256) if byte not in _MARKS)
 _STEPS = bytes.maketrans(b"[]{}", b"\x01\xff\x01\xff")  # +1 and -1 as signed bytes
-
-
-def has_more(body: bytes, mark: bytes, limit: int) -> bool:
-    """Return whether a mark, which is one byte, occurs more than `limit` times.
-
-    `count` looks at each byte; `replace` jumps from mark to mark, which is 15 times faster.
-    """
-    return len(body) > limit and len(body) - len(body.replace(mark, b"", limit + 1)) > limit
 
 
 def check(body: bytes) -> None:

@@ -59,19 +59,20 @@ def _writer(name: str, type_: Type, key_name: str) -> Writer:
         case MapOf(item):
             return _map_writer(name, key_name, _writer("Value", item, key_name))
         case Structure(shape):
-            return _element_writer(name, members_writer(shape))
+            return element_writer(name, members_writer(shape))
         case Scalar(kind):
-            return _element_writer(name, _TEXTS[kind])
+            return element_writer(name, _TEXTS[kind])
 
 
-def _element_writer(name: str, write_content: Writer) -> Writer:
+def element_writer(name: str, write_content: Writer) -> Writer:
+    """Return a writer for an element of this name around some content."""
     opening, closing = f"<{name}>".encode(), f"</{name}>".encode()
     return lambda value: opening + write_content(value) + closing
 
 
 def _map_writer(name: str, key_name: str, write_value: Writer) -> Writer:
-    write_key = _element_writer(key_name, escape)
-    write_entry = _element_writer(name, lambda entry: write_key(entry[0]) + write_value(entry[1]))
+    write_key = element_writer(key_name, escape)
+    write_entry = element_writer(name, lambda entry: write_key(entry[0]) + write_value(entry[1]))
     return lambda entries: b"".join(map(write_entry, entries.items()))
 
 

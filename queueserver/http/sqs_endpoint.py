@@ -1,13 +1,21 @@
 """The SQS endpoint: read the body, decode, identify the caller, run the action, encode the result.
 
-The size of the body is limited.
+The size of the body is limited. A thread decodes long requests and encodes long results: the event
+loop runs meanwhile, because each step of that thread takes a few milliseconds.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
 from aiohttp import hdrs, web
 
 from protocol.codecs.choice import codec_for
+from protocol.codecs.lengths import long_messages
 from protocol.errors import RequestTimeout
 from protocol.wire import WireRequest
 from queueserver.config import Config
@@ -21,6 +29,9 @@ from queueserver.identifiers import as_text, new_identifier
 from queueserver.identity.addressing import Addressing
 from queueserver.identity.signatures import credential_of
 from storage.clock import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _UNREADABLE = WireRequest("", "")
 """A placeholder for a request that could not be read; selects the Query codec."""
@@ -38,6 +49,8 @@ class SqsEndpoint:
         self._addressing = addressing
         self._clock = clock
         self._date = DateHeader()
+        # One thread: with several, the event loop would wait for each of them in turn.
+        self._codec_thread = ThreadPoolExecutor(1, "codec")
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; turn every exception into an SQS error."""
@@ -56,10 +69,17 @@ class SqsEndpoint:
         must_close = False
         try:
             wire_request.body = await read_body(request, connection)
-            action, parameters = codec.read(wire_request)
+            if codec.is_long(wire_request):
+                action, parameters = await self._run_in_thread(codec.read, wire_request)
+            else:
+                action, parameters = codec.read(wire_request)
+            wire_request.body = b""  # A long poll must not keep it.
             context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
-            answer = codec.write_result(action, result, request_id)
+            if messages := long_messages(result):
+                answer = await self._run_in_thread(codec.write_messages, messages, request_id)
+            else:
+                answer = codec.write_result(action, result, request_id)
         except Exception as exception:
             error = sqs_error(exception, request_id)
             answer = codec.write_error(error, request_id)
@@ -79,6 +99,12 @@ class SqsEndpoint:
             failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)
         return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
+
+    async def _run_in_thread(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._codec_thread, partial(function, *args, **kwargs))
 
     def _context(
         self, request: web.BaseRequest, connection: ClientConnection, request_id: str
