@@ -6,6 +6,7 @@ maps, whose items are numbered from 1. Rules for odd forms:
 - Unknown names are ignored. If a name comes twice, the last one counts.
 - Items are sorted by number; gaps are allowed. A list of one item may omit the number. Numbered
   items win over an unnumbered one.
+- Other services of AWS write a list as `Name.member.1`. SQS rejects that, and an empty map.
 - A form with more than `MAXIMUM_PARAMETERS` parameters, or that is not UTF-8, is rejected.
 """
 
@@ -25,6 +26,7 @@ MAXIMUM_PARAMETERS = 10_000
 """Parameters of a request: our own limit. The largest batch of SQS has some hundreds."""
 
 _MAX_DOTS = 8
+_LIST_MARK = "member"
 _NUMBER = re.compile(r"[0-9]+")
 _MAX_NUMBER_DIGITS = 9
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
@@ -80,7 +82,9 @@ def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
     """Decode a structure; accept JSON's plural names of lists and maps, which API Gateway uses.
 
     Raises:
-        InvalidParameterValue: a number or a blob cannot be parsed.
+        InvalidParameterValue: a number or a blob cannot be parsed, or a message attribute has no
+            name.
+        MalformedInput: a list is in a form that SQS does not have.
         SQSError: a required member is missing: see `protocol.errors.missing_parameter`.
     """
     fields = {}
@@ -96,9 +100,13 @@ def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
 
 def _value(given: Parameter, type_: Type, member: Member) -> object:
     """Decode a value of any type; return None if it is absent."""
+    if _LIST_MARK in given.below:
+        raise MalformedInput("Start of list found where not expected")
     match type_:
         case Structure(shape):
             return structure(given, shape)
+        case MapOf() if given.text == "" and not given.below:
+            raise MalformedInput("End of list found where not expected")
         case MapOf(item):
             return dict(_entry(one, item, member) for one in _items(given))
         case ListOf(item):
@@ -128,6 +136,9 @@ def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
     """Decode an entry of a map; a missing value is an empty structure, or None for a string."""
     nothing = Parameter()
     name = given.below.get(member.key_name, nothing).text
+    if name is None and isinstance(item, Structure):
+        reason = "The request must contain non-empty message attribute name."
+        raise InvalidParameterValue(reason)
     if name is None:
         raise missing_parameter(f"{member.query_name}.{member.key_name}")
     return name, _value(given.below.get("Value", nothing), item, member)
@@ -141,8 +152,9 @@ def _integer(text: str, name: str) -> int:
 
 
 def _blob(text: str, name: str) -> bytes:
+    """Decode base64. AWS: the padding may be missing."""
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError as error:
         reason = "Must be base64."  # [guess]
         message = f"Value {text} for parameter {name} is invalid. Reason: {reason}"
