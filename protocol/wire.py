@@ -65,6 +65,15 @@ class Codec(Protocol):
     def read(self, request: WireRequest) -> tuple[Action, msgspec.Struct]:
         """Decode a request; raise `SQSError` if it is malformed."""
 
+    def missing_queue_error(
+        self, request: WireRequest, queue_url: str, host: str, base_url: str
+    ) -> SQSError:
+        """Return the error for a request whose queue does not exist, or that names none.
+
+        `queue_url` may be empty. `host` is the header Host; `base_url` is that of the queue URLs
+        that the client gets.
+        """
+
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:

@@ -18,7 +18,13 @@ import msgspec
 
 from protocol.actions import ACTIONS, Action, Message
 from protocol.codecs import json_bounds, lengths, unicode_text
-from protocol.errors import InvalidAction, MalformedInput, SQSError, missing_parameter
+from protocol.errors import (
+    InvalidAction,
+    MalformedInput,
+    QueueDoesNotExist,
+    SQSError,
+    missing_parameter,
+)
 from protocol.shapes import INTEGERS, ListOf, MapOf, Scalar, Structure, Type, members
 from protocol.wire import WireRequest, WireResponse
 
@@ -70,6 +76,12 @@ class JsonCodec:
             return action, decoder.decode(body)
         except _DECODE_ERRORS:
             return action, _read_by_member(action, body)
+
+    def missing_queue_error(
+        self, request: WireRequest, queue_url: str, host: str, base_url: str
+    ) -> SQSError:
+        """Return the error for a request whose queue does not exist, or that names none."""
+        return QueueDoesNotExist()
 
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str

@@ -8,7 +8,14 @@ import msgspec
 
 from protocol.actions import ACTIONS, Action, Message
 from protocol.codecs import forms, lengths, xml
-from protocol.errors import InvalidAction, MissingAction, NoSuchPath, SQSError
+from protocol.errors import (
+    InvalidAction,
+    InvalidAddress,
+    MissingAction,
+    NoSuchPath,
+    QueueDoesNotExist,
+    SQSError,
+)
 from protocol.wire import WireRequest, WireResponse
 
 _CONTENT_TYPE = "text/xml"
@@ -50,6 +57,21 @@ class QueryCodec:
             form.supply("QueueUrl", request.path)
         return action, forms.structure(form, action.request)
 
+    def missing_queue_error(
+        self, request: WireRequest, queue_url: str, host: str, base_url: str
+    ) -> SQSError:
+        """Return the error for a request whose queue does not exist, or that names none.
+
+        AWS: a request to `/` without a queue URL, or with that of another host, has the wrong
+        address. The text names HTTPS, also if the server is reached without it.
+        """
+        own_hosts = {host.lower(), _host_and_path(base_url)[0]}
+        other_host, path = _host_and_path(queue_url)
+        is_foreign = other_host and path and other_host not in own_hosts
+        if _is_queue_path(request) or (queue_url and not is_foreign):
+            return QueueDoesNotExist()
+        return InvalidAddress(f"The address https://{host}/ is not valid for this endpoint.")
+
     def write_result(
         self, action: Action, result: msgspec.Struct | None, request_id: str
     ) -> WireResponse:
@@ -82,6 +104,11 @@ class QueryCodec:
             "</ErrorResponse>".encode(),
         )
         return WireResponse(error.status, _CONTENT_TYPE, b"".join(parts))
+
+
+def _host_and_path(url: str) -> tuple[str, str]:
+    host, _, path = url.partition("://")[2].partition("/")
+    return host.lower(), path
 
 
 def _envelope(name: str, request_id: str, opening: str, closing: str) -> tuple[bytes, bytes]:

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 
 from protocol.codecs.choice import codec_for
 from protocol.codecs.lengths import long_messages
-from protocol.errors import RequestTimeout
+from protocol.errors import QueueDoesNotExist, RequestTimeout, SQSError
 from protocol.wire import WireRequest
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
@@ -26,7 +26,7 @@ from queueserver.http.errors import malformed_http, sqs_error
 from queueserver.http.request_body import read_body
 from queueserver.http.response import DateHeader, SqsResponse
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.identity.addressing import Addressing
+from queueserver.identity.addressing import Address, Addressing
 from queueserver.identity.signatures import credential_of
 from storage.clock import Clock
 
@@ -67,6 +67,7 @@ class SqsEndpoint:
         )
         codec = codec_for(wire_request)
         must_close = False
+        parameters = None
         try:
             wire_request.body = await read_body(request, connection)
             if codec.is_long(wire_request):
@@ -80,6 +81,14 @@ class SqsEndpoint:
                 answer = await self._run_in_thread(codec.write_messages, messages, request_id)
             else:
                 answer = codec.write_result(action, result, request_id)
+        except QueueDoesNotExist as exception:
+            queue_url = "" if parameters is None else getattr(parameters, "queue_url", None)
+            if queue_url is None:  # GetQueueUrl names the queue.
+                error: SQSError = exception
+            else:
+                host, base_url = headers.get(hdrs.HOST, ""), self._address(request).base_url
+                error = codec.missing_queue_error(wire_request, queue_url, host, base_url)
+            answer = codec.write_error(error, request_id)
         except Exception as exception:
             error = sqs_error(exception, request_id)
             answer = codec.write_error(error, request_id)
@@ -106,6 +115,14 @@ class SqsEndpoint:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._codec_thread, partial(function, *args, **kwargs))
 
+    def _address(self, request: web.BaseRequest) -> Address:
+        headers = request.headers
+        return self._addressing.address(
+            headers.get(hdrs.HOST, ""),
+            headers.get(hdrs.X_FORWARDED_HOST, ""),
+            headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        )
+
     def _context(
         self, request: web.BaseRequest, connection: ClientConnection, request_id: str
     ) -> RequestContext:
@@ -115,11 +132,7 @@ class SqsEndpoint:
         account is the access key id if that has 12 digits, else the configured one.
         """
         headers = request.headers
-        base_url, host_region = self._addressing.address(
-            headers.get(hdrs.HOST, ""),
-            headers.get(hdrs.X_FORWARDED_HOST, ""),
-            headers.get(hdrs.X_FORWARDED_PROTO, ""),
-        )
+        base_url, host_region = self._address(request)
         account, region, principal = self._account, self._region, ANONYMOUS
         credential = credential_of(
             headers.get(hdrs.AUTHORIZATION), request.rel_url.raw_query_string
