@@ -158,11 +158,10 @@ class Messages:
             receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
         if request.visibility_timeout is not None:
             receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
-        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames.
-        names = request.message_system_attribute_names
-        system_names = message_attributes.parse_system_attribute_names(
-            request.attribute_names if names is None else names
-        )
+        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list names
+        # nothing: sqs-consumer sends it beside the other list.
+        names = request.message_system_attribute_names or request.attribute_names
+        system_names = message_attributes.parse_system_attribute_names(names)
         is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
         received = await self._poll(queue, request, maximum, started_ms)
         try:
