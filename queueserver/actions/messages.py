@@ -158,8 +158,8 @@ class Messages:
             receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
         if request.visibility_timeout is not None:
             receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
-        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list names
-        # nothing: sqs-consumer sends it beside the other list.
+        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list
+        # names nothing: sqs-consumer sends it beside the other list.
         names = request.message_system_attribute_names or request.attribute_names
         system_names = message_attributes.parse_system_attribute_names(names)
         is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
