@@ -35,12 +35,14 @@ def decode(text: bytes) -> str:
     if b"+" in text:
         text = text.translate(_SPACES)
     if b"%" in text:
-        is_repaired = len(text) <= _LONGEST_REPAIRED_BYTES
-        text = b"".join([_unescaped(piece, is_repaired) for piece in _slices(text)])
+        if len(text) <= _SLICE_BYTES:
+            text = _unescaped(text, is_repaired=len(text) <= _LONGEST_REPAIRED_BYTES)
+        else:
+            text = b"".join([_unescaped(one, is_repaired=False) for one in _slices(text)])
     return unicode_text.decode(text)
 
 
-def _unescaped(text: bytes, is_repaired: bool) -> bytes:
+def _unescaped(text: bytes, *, is_repaired: bool) -> bytes:
     """Decode percent-escapes; a `%` that begins none stands for itself, or is rejected."""
     if _NO_ESCAPE.search(text):
         if not is_repaired:
