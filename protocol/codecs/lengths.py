@@ -1,4 +1,4 @@
-"""What counts as a long request or result: one that another thread should read or write.
+"""The lengths from which on another thread should read a request or write a result.
 
 Decoders written in Python take up to 5 us for a parameter; escaping takes up to 15 ns for a byte.
 """
