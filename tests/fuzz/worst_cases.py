@@ -32,7 +32,7 @@ SETUP = (
                 "QueueUrl": "attributes",
                 "MessageBody": "&" * 90_000,
                 "MessageAttributes": {
-                    f"a{number}": {"DataType": "String", "StringValue": "\r" * 90_000}
+                    f"a{number}": {"DataType": "String", "StringValue": "é\r\r" * 22_500}
                     for number in range(10)
                 },
             },
@@ -111,12 +111,12 @@ def _receive_form(queue: str) -> Make:
     return lambda: form_request(f"{body}&MessageAttributeName.1=All".encode())
 
 
-def _receive_json(queue: str) -> Make:
+def _receive_json(queue: str, *names: str) -> Make:
     parameters = {
         "QueueUrl": queue,
         "MaxNumberOfMessages": 10,
         "VisibilityTimeout": 0,
-        "MessageAttributeNames": ["All"],
+        "MessageAttributeNames": names,
     }
     return lambda: json_request("ReceiveMessage", json.dumps(parameters).encode())
 
@@ -131,8 +131,11 @@ WORST_CASES: dict[str, Make] = {
     # Results
     "form: receive 10 MiB of quotes": _receive_form("quotes"),
     "form: receive 100 long attributes": _receive_form("attributes"),
-    "JSON: receive 10 MiB of quotes": _receive_json("quotes"),
-    "JSON: receive 100 long attributes": _receive_json("attributes"),
+    "JSON: receive 10 MiB of quotes": _receive_json("quotes", "All"),
+    "JSON: receive 100 long attributes": _receive_json("attributes", "All"),
+    "JSON: receive 90 of 100 long attributes": _receive_json(
+        "attributes", *(f"a{number}" for number in range(9))
+    ),
     "URL: receive 10 MiB of quotes in JSON": _receive_by_url,
     # JSON
     "JSON: nested arrays": _json("SendMessage", '"x":', "[", "}"),
