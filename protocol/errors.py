@@ -11,6 +11,9 @@ from typing import ClassVar
 SQS_NAMESPACE = "com.amazonaws.sqs"
 """The namespace of the errors that the SQS service model declares."""
 
+LONGEST_MESSAGE = 4_096
+"""Characters of an error's text, which may quote a value of megabytes; the middle is cut out."""
+
 COMMON_NAMESPACE = "com.amazon.coral.service"
 """The namespace of the errors that all AWS services share; shape names end in `Exception`."""
 
@@ -25,7 +28,7 @@ class SQSError(Exception):
         status: the HTTP status.
         text: the default message; if it is empty, the JSON protocol omits the message.
         bare: whether the Query protocol answers with only an empty element named after the shape.
-        message: the message of this instance.
+        message: the message of this instance, of at most about `LONGEST_MESSAGE` characters.
     """
 
     shape: ClassVar[str] = ""
@@ -46,8 +49,12 @@ class SQSError(Exception):
         cls.status = status
 
     def __init__(self, message: str | None = None) -> None:
-        self.message = self.text if message is None else message
-        super().__init__(self.message)
+        text = self.text if message is None else message
+        if len(text) > LONGEST_MESSAGE:
+            half = LONGEST_MESSAGE // 2
+            text = f"{text[:half]}...{text[-half:]}"
+        self.message = text
+        super().__init__(text)
 
     @property
     def query_message(self) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from protocol.errors import QueueDoesNotExist
 
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_LONGEST_ESCAPED_NAME = 3 * 80
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = r"([a-z]{2}(?:-[a-z]+)+-[0-9])"
 _REGIONAL_HOST = re.compile(rf"(?:sqs(?:-fips)?\.{_REGION}|{_REGION}\.queue)\.")
@@ -28,7 +29,9 @@ def parse_queue_url(text: str) -> tuple[str | None, str]:
     path = text.partition("://")[2].partition("/")[2] if "://" in text else text
     path = path.partition("?")[0].partition("#")[0]
     segments = [segment for segment in path.rsplit("/", 3) if segment]
-    name = unquote(segments[-1]) if segments else ""
+    escaped_name = segments[-1] if segments else ""
+    # Trap: `unquote` takes seconds for a megabyte of escapes.
+    name = unquote(escaped_name) if len(escaped_name) <= _LONGEST_ESCAPED_NAME else ""
     if _QUEUE_NAME.fullmatch(name) is None:
         raise QueueDoesNotExist
     account = segments[-2] if len(segments) > 1 else ""

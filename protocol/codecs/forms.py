@@ -6,32 +6,37 @@ maps, whose items are numbered from 1. Rules for odd forms:
 - Unknown names are ignored. If a name comes twice, the last one counts.
 - Items are sorted by number; gaps are allowed. A list of one item may omit the number. Numbered
   items win over an unnumbered one.
-- A form with more than `_MAX_PARAMETERS` parameters, or that is not UTF-8, is rejected.
+- Other services of AWS write a list as `Name.member.1`. SQS rejects that, and an empty map.
+- A form with more than `MAXIMUM_PARAMETERS` parameters, or that is not UTF-8, is rejected.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 
 import msgspec
 
+from protocol.codecs import form_text
 from protocol.errors import InvalidParameterValue, MalformedInput, missing_parameter
 from protocol.shapes import INTEGERS, ListOf, MapOf, Member, Scalar, Structure, Type, members
 
-_MAX_PARAMETERS = 10_000
+MAXIMUM_PARAMETERS = 10_000
+"""Parameters of a request: our own limit. The largest batch of SQS has some hundreds."""
+
 _MAX_DOTS = 8
-_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-_LONG_TEXT_BYTES = 64 * 1024
+_LIST_MARK = "member"
 _NUMBER = re.compile(r"[0-9]+")
 _MAX_NUMBER_DIGITS = 9
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 
 
-class Parameter(msgspec.Struct):
-    """A node of the parameter tree: its text, if any, and its children by name."""
+class Parameter(msgspec.Struct, gc=False):
+    """A node of the parameter tree: its text, if any, and its children by name.
+
+    A tree has no cycles, so the garbage collector does not need to track it.
+    """
 
     text: str | None = None
     below: dict[str, Parameter] = {}
@@ -62,38 +67,24 @@ def parse(query: str, body: bytes) -> Parameter:
 def _pairs(query: str, body: bytes) -> Iterator[tuple[str, str]]:
     try:
         form = query.encode(errors="surrogateescape") + b"&" + body
-        if form.count(b"&") > _MAX_PARAMETERS:
-            raise MalformedInput(f"A request has at most {_MAX_PARAMETERS} parameters.")  # [guess]
+        if form.count(b"&") > MAXIMUM_PARAMETERS:
+            raise MalformedInput(
+                f"A request has at most {MAXIMUM_PARAMETERS} parameters."
+            )  # [guess]
         for pair in form.split(b"&"):
             name, _, text = pair.partition(b"=")
-            yield _unquoted(name), _unquoted(text)
+            yield form_text.decode(name), form_text.decode(text)
     except UnicodeError as error:
         raise MalformedInput("The request is not valid UTF-8.") from error  # [guess]
-
-
-def _unquoted(text: bytes) -> str:
-    """Decode the percent-escapes and plus signs of a form.
-
-    Trap: `urllib.parse.unquote_to_bytes` takes seconds for a megabyte of escapes. Quoted-printable
-    decoding, which is written in C, does the same after `%` is replaced by `=`. A `%` that begins
-    no escape must first be escaped itself; in a long text that is rejected, because it is slow.
-    """
-    text = text.replace(b"+", b" ")
-    if b"%" in text:
-        if _NO_ESCAPE.search(text):
-            if len(text) > _LONG_TEXT_BYTES:
-                raise MalformedInput("The request has an escape that is none.")  # [guess]
-            text = _NO_ESCAPE.sub(b"%25", text)
-        text = binascii.a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"="))
-    # The rules decide whether a lone surrogate is allowed.
-    return text.decode(errors="surrogatepass")
 
 
 def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
     """Decode a structure; accept JSON's plural names of lists and maps, which API Gateway uses.
 
     Raises:
-        InvalidParameterValue: a number or a blob cannot be parsed.
+        InvalidParameterValue: a number or a blob cannot be parsed, or a message attribute has no
+            name.
+        MalformedInput: a list is in a form that SQS does not have.
         SQSError: a required member is missing: see `protocol.errors.missing_parameter`.
     """
     fields = {}
@@ -109,9 +100,13 @@ def structure(form: Parameter, shape: type[msgspec.Struct]) -> msgspec.Struct:
 
 def _value(given: Parameter, type_: Type, member: Member) -> object:
     """Decode a value of any type; return None if it is absent."""
+    if _LIST_MARK in given.below:
+        raise MalformedInput("Start of list found where not expected")
     match type_:
         case Structure(shape):
             return structure(given, shape)
+        case MapOf() if given.text == "" and not given.below:
+            raise MalformedInput("End of list found where not expected")
         case MapOf(item):
             return dict(_entry(one, item, member) for one in _items(given))
         case ListOf(item):
@@ -141,6 +136,9 @@ def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
     """Decode an entry of a map; a missing value is an empty structure, or None for a string."""
     nothing = Parameter()
     name = given.below.get(member.key_name, nothing).text
+    if name is None and isinstance(item, Structure):
+        reason = "The request must contain non-empty message attribute name."
+        raise InvalidParameterValue(reason)
     if name is None:
         raise missing_parameter(f"{member.query_name}.{member.key_name}")
     return name, _value(given.below.get("Value", nothing), item, member)
@@ -154,8 +152,9 @@ def _integer(text: str, name: str) -> int:
 
 
 def _blob(text: str, name: str) -> bytes:
+    """Decode base64. AWS: the padding may be missing."""
     try:
-        return base64.b64decode(text, validate=True)
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError as error:
         reason = "Must be base64."  # [guess]
         message = f"Value {text} for parameter {name} is invalid. Reason: {reason}"

@@ -8,11 +8,12 @@ path is answered in XML.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from protocol.actions import Action
+from protocol.actions import ACTIONS, Action, Message, ReceiveMessageResult
 from protocol.codecs.aws_json import encoded
 from protocol.codecs.aws_query import QueryCodec
 from protocol.errors import SQSError
@@ -40,6 +41,16 @@ class JsonQueryCodec(QueryCodec):
         if action.result is not None:
             content[f"{name}Result"] = _value(result, Structure(action.result), "")
         return _response(200, {f"{name}Response": dict(sorted(content.items()))})
+
+    def write_messages(self, messages: Sequence[Message], request_id: str) -> WireResponse:
+        """Encode a long result of ReceiveMessage."""
+        result = ReceiveMessageResult([])
+        empty = self.write_result(ACTIONS["ReceiveMessage"], result, request_id)
+        opening, closing = empty.body.split(b"[]")
+        pieces = [b"," + encoded(_value(one, Structure(Message), "")) for one in messages]
+        pieces[0] = pieces[0][1:]
+        rest = (*pieces, b"]" + closing)
+        return WireResponse(200, _CONTENT_TYPE, opening + b"[", rest=rest)
 
     def write_error(self, error: SQSError, request_id: str) -> WireResponse:
         """Encode an error; unlike a result, it has no outer element."""

@@ -1,6 +1,6 @@
-"""XML of the Query protocol's results and errors.
+"""XML of the Query protocol's results and errors, in UTF-8.
 
-A writer for each structure is built once from its members; it joins strings. Characters that XML
+A writer for each structure is built once from its members; it joins bytes. Characters that XML
 1.0 cannot represent, which only the quotation of a rejected value can contain, become U+FFFD.
 """
 
@@ -16,15 +16,23 @@ import msgspec
 
 from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
 
-Writer: TypeAlias = Callable[[Any], str]
+Writer: TypeAlias = Callable[[Any], bytes]
 
-_SPECIAL = re.compile('[&<>"\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]')
-_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\r": "&#xD;"}
+_FORBIDDEN = "\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff"
+_FORBIDDEN_CHARACTER = re.compile(f"[{_FORBIDDEN}]")
+_SPECIAL_CHARACTER = re.compile(f'[&<>"\r{_FORBIDDEN}]')
 
 
-def escape(text: str) -> str:
-    """Escape a text; a carriage return is escaped because XML readers turn it into a line feed."""
-    return _SPECIAL.sub(lambda found: _ESCAPES.get(found[0], "\ufffd"), text)
+def escape(text: str) -> bytes:
+    """Escape a text; a carriage return is escaped because XML readers turn it into a line feed.
+
+    Each replacement is one pass in C. A function for each match would take 0.2 s per megabyte.
+    """
+    if _SPECIAL_CHARACTER.search(text) is None:
+        return text.encode()
+    text = _FORBIDDEN_CHARACTER.sub("\ufffd", text)
+    escaped = text.encode().replace(b"&", b"&amp;").replace(b"<", b"&lt;").replace(b">", b"&gt;")
+    return escaped.replace(b'"', b"&quot;").replace(b"\r", b"&#xD;")
 
 
 @functools.cache
@@ -34,8 +42,12 @@ def members_writer(shape: type[msgspec.Struct]) -> Writer:
         (member.field, _writer(member.query_name, member.type, member.key_name))
         for member in members(shape)
     ]
-    return lambda structure: "".join(
-        write(value) for field, write in writers if (value := getattr(structure, field)) is not None
+    return lambda structure: b"".join(
+        [
+            write(value)
+            for field, write in writers
+            if (value := getattr(structure, field)) is not None
+        ]
     )
 
 
@@ -43,27 +55,30 @@ def _writer(name: str, type_: Type, key_name: str) -> Writer:
     match type_:
         case ListOf(item):
             write_item = _writer(name, item, key_name)
-            return lambda items: "".join(map(write_item, items))
+            return lambda items: b"".join(map(write_item, items))
         case MapOf(item):
             return _map_writer(name, key_name, _writer("Value", item, key_name))
         case Structure(shape):
-            write_members = members_writer(shape)
-            return lambda structure: f"<{name}>{write_members(structure)}</{name}>"
+            return element_writer(name, members_writer(shape))
         case Scalar(kind):
-            text = _TEXTS[kind]
-            return lambda value: f"<{name}>{text(value)}</{name}>"
+            return element_writer(name, _TEXTS[kind])
+
+
+def element_writer(name: str, write_content: Writer) -> Writer:
+    """Return a writer for an element of this name around some content."""
+    opening, closing = f"<{name}>".encode(), f"</{name}>".encode()
+    return lambda value: opening + write_content(value) + closing
 
 
 def _map_writer(name: str, key_name: str, write_value: Writer) -> Writer:
-    return lambda entries: "".join(
-        f"<{name}><{key_name}>{escape(key)}</{key_name}>{write_value(value)}</{name}>"
-        for key, value in entries.items()
-    )
+    write_key = element_writer(key_name, escape)
+    write_entry = element_writer(name, lambda entry: write_key(entry[0]) + write_value(entry[1]))
+    return lambda entries: b"".join(map(write_entry, entries.items()))
 
 
 _TEXTS: dict[str, Writer] = {
     "string": escape,
-    "integer": str,
-    "boolean": lambda value: "true" if value else "false",
-    "blob": lambda value: base64.b64encode(value).decode(),
+    "integer": lambda value: b"%d" % value,
+    "boolean": lambda value: b"true" if value else b"false",
+    "blob": base64.b64encode,
 }

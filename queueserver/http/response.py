@@ -17,7 +17,7 @@ _HEADER_LINES = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items
 
 
 class SqsResponse(web.StreamResponse):
-    """A complete response of SQS, sent in one piece.
+    """A complete response of SQS, sent in one piece, or in the pieces of a long body.
 
     aiohttp's own response builds each header from a mapping. This one has its headers as text from
     the start, which takes a fraction of the time; those in `headers` are added to them.
@@ -26,13 +26,14 @@ class SqsResponse(web.StreamResponse):
     def __init__(self, response: WireResponse, request_id: str, date: str) -> None:
         super().__init__(status=response.status)
         self._content = response.body
+        self._rest = response.rest
         self._keeps_alive: bool | None = None
         self._is_sent = False
         error = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
         self._head = (
             f"{response.status} {self.reason}\r\n"
             f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{error}"
-            f"Content-Type: {response.content_type}\r\nContent-Length: {len(response.body)}\r\n"
+            f"Content-Type: {response.content_type}\r\nContent-Length: {response.length}\r\n"
             f"Date: {date}\r\n"
         )
 
@@ -74,6 +75,9 @@ class SqsResponse(web.StreamResponse):
             if not self._is_bodiless:
                 sent += self._content
             await self._connection.send(sent)
+            if not self._is_bodiless:
+                for piece in self._rest:
+                    await self._connection.send(piece)
 
 
 class DateHeader:

@@ -1,14 +1,22 @@
 """The SQS endpoint: read the body, decode, identify the caller, run the action, encode the result.
 
-The size of the body is limited.
+The size of the body is limited. A thread decodes long requests and encodes long results: the event
+loop runs meanwhile, because each step of that thread takes a few milliseconds.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ParamSpec, TypeVar
+
 from aiohttp import hdrs, web
 
 from protocol.codecs.choice import codec_for
-from protocol.errors import RequestTimeout
+from protocol.codecs.lengths import long_messages
+from protocol.errors import QueueDoesNotExist, RequestTimeout, SQSError
 from protocol.wire import WireRequest
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
@@ -18,9 +26,12 @@ from queueserver.http.errors import malformed_http, sqs_error
 from queueserver.http.request_body import read_body
 from queueserver.http.response import DateHeader, SqsResponse
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.identity.addressing import Addressing
+from queueserver.identity.addressing import Address, Addressing
 from queueserver.identity.signatures import credential_of
 from storage.clock import Clock
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _UNREADABLE = WireRequest("", "")
 """A placeholder for a request that could not be read; selects the Query codec."""
@@ -38,6 +49,8 @@ class SqsEndpoint:
         self._addressing = addressing
         self._clock = clock
         self._date = DateHeader()
+        # One thread: with several, the event loop would wait for each of them in turn.
+        self._codec_thread = ThreadPoolExecutor(1, "codec")
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; turn every exception into an SQS error."""
@@ -54,12 +67,28 @@ class SqsEndpoint:
         )
         codec = codec_for(wire_request)
         must_close = False
+        parameters = None
         try:
             wire_request.body = await read_body(request, connection)
-            action, parameters = codec.read(wire_request)
+            if codec.is_long(wire_request):
+                action, parameters = await self._run_in_thread(codec.read, wire_request)
+            else:
+                action, parameters = codec.read(wire_request)
+            wire_request.body = b""  # A long poll must not keep it.
             context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
-            answer = codec.write_result(action, result, request_id)
+            if messages := long_messages(result):
+                answer = await self._run_in_thread(codec.write_messages, messages, request_id)
+            else:
+                answer = codec.write_result(action, result, request_id)
+        except QueueDoesNotExist as exception:
+            queue_url = "" if parameters is None else getattr(parameters, "queue_url", None)
+            if queue_url is None:  # GetQueueUrl names the queue.
+                error: SQSError = exception
+            else:
+                host, base_url = headers.get(hdrs.HOST, ""), self._address(request).base_url
+                error = codec.missing_queue_error(wire_request, queue_url, host, base_url)
+            answer = codec.write_error(error, request_id)
         except Exception as exception:
             error = sqs_error(exception, request_id)
             answer = codec.write_error(error, request_id)
@@ -80,6 +109,20 @@ class SqsEndpoint:
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)
         return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
 
+    async def _run_in_thread(
+        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._codec_thread, partial(function, *args, **kwargs))
+
+    def _address(self, request: web.BaseRequest) -> Address:
+        headers = request.headers
+        return self._addressing.address(
+            headers.get(hdrs.HOST, ""),
+            headers.get(hdrs.X_FORWARDED_HOST, ""),
+            headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        )
+
     def _context(
         self, request: web.BaseRequest, connection: ClientConnection, request_id: str
     ) -> RequestContext:
@@ -89,11 +132,7 @@ class SqsEndpoint:
         account is the access key id if that has 12 digits, else the configured one.
         """
         headers = request.headers
-        base_url, host_region = self._addressing.address(
-            headers.get(hdrs.HOST, ""),
-            headers.get(hdrs.X_FORWARDED_HOST, ""),
-            headers.get(hdrs.X_FORWARDED_PROTO, ""),
-        )
+        base_url, host_region = self._address(request)
         account, region, principal = self._account, self._region, ANONYMOUS
         credential = credential_of(
             headers.get(hdrs.AUTHORIZATION), request.rel_url.raw_query_string

@@ -25,6 +25,7 @@ ERRORS = {
     "BatchEntryIdsNotDistinct": (400, _SQS, f"{_BARE}BatchEntryIdsNotDistinct"),
     "BatchRequestTooLong": (400, _SQS, f"{_BARE}BatchRequestTooLong"),
     "EmptyBatchRequest": (400, _SQS, f"{_BARE}EmptyBatchRequest"),
+    "InvalidAddress": (404, _SQS, "InvalidAddress"),
     "InvalidAttributeName": (400, _SQS, "InvalidAttributeName"),
     "InvalidAttributeValue": (400, _SQS, "InvalidAttributeValue"),
     "InvalidBatchEntryId": (400, _SQS, f"{_BARE}InvalidBatchEntryId"),

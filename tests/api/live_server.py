@@ -116,6 +116,10 @@ class LiveServer:
     def url(self) -> str:
         return self._app.url
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
     def close(self) -> None:
         self._run(self._app.stop())
         self._stop_loop()

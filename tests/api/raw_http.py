@@ -132,9 +132,7 @@ def _flattened(action: str, prefix: str, members: Mapping[str, Any]) -> Iterator
 def _flat_map(
     action: str, prefix: str, name: str, entries: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    flat, key_name = _MAPS[name]
-    if not entries:
-        yield prefix + flat, ""
+    flat, key_name = _MAPS[name]  # an SDK writes nothing for an empty map
     for number, (key, value) in enumerate(entries.items(), 1):
         yield f"{prefix}{flat}.{number}.{key_name}", key
         if isinstance(value, dict):

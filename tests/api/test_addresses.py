@@ -171,7 +171,51 @@ def test_returned_queue_url_finds_its_queue(
 
 def test_host_of_another_region_does_not_find_the_queue(call: Call, queue: str, name: str) -> None:
     host = {"Host": "sqs.eu-west-1.amazonaws.com"}
-    error = parse_error(call(host, "SendMessage", QueueUrl=queue, MessageBody="x"))
+    error = parse_error(call(host, "SendMessage", QueueUrl=name, MessageBody="x"))
+    assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+
+
+MISSING_QUEUES = {
+    "no URL": ({}, "/", False),
+    "empty URL": ({"QueueUrl": ""}, "/", False),
+    "another host": ({"QueueUrl": "https://sqs.us-east-1.amazonaws.com/1/missing"}, "/", False),
+    "host without a path": ({"QueueUrl": "http://incorrect-address"}, "/", True),
+    "name": ({"QueueUrl": "missing"}, "/", True),
+    "path": ({"QueueUrl": "/000000000000/missing"}, "/", True),
+    "same host": ({"QueueUrl": "http://HERE:1/000000000000/missing"}, "/", True),
+    "host of the public URL": ({"QueueUrl": "http://proxy/000000000000/missing"}, "/", True),
+    "path of a queue": ({}, "/000000000000/missing", True),
+    "path of a queue and URL of another host": (
+        {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/1/missing"},
+        "/000000000000/missing",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "path", "is_address"),
+    [pytest.param(*case, id=name) for name, case in MISSING_QUEUES.items()],
+)
+def test_form_without_a_usable_queue_url_has_the_wrong_address(
+    server: LiveServer, parameters: Mapping[str, str], path: str, is_address: bool
+) -> None:
+    hosts = {"Host": "here:1", "X-Forwarded-Host": "proxy"}
+    body = form("SendMessage", {"MessageBody": "x", **parameters})
+    error = parse_error(exchange(server.url, "POST", path, {**FORM, **hosts}, body))
+    if is_address:
+        assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
+    else:
+        text = "The address https://here:1/ is not valid for this endpoint."
+        assert error == (404, None, "InvalidAddress", text)
+
+
+@pytest.mark.parametrize("url", [None, "", "https://sqs.us-east-1.amazonaws.com/1/missing"])
+def test_json_without_a_usable_queue_url_names_no_queue(
+    server: LiveServer, url: str | None
+) -> None:
+    answer = call_action(server.url, "json", "PurgeQueue", {"QueueUrl": url})
+    error = parse_error(answer)
     assert (error.status, error.code) == (400, "AWS.SimpleQueueService.NonExistentQueue")
 
 

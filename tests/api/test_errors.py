@@ -10,6 +10,7 @@ import html
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 import pytest
@@ -52,6 +53,11 @@ def parameters_of(server: CaseServer, case: ErrorCase | EntryErrorCase) -> Param
     return case.parameters(server) if callable(case.parameters) else case.parameters
 
 
+def names_queue(action: str, parameters: Parameters) -> bool:
+    """Return whether a request has a queue URL or, for GetQueueUrl, a name."""
+    return action == "GetQueueUrl" or "QueueUrl" in parameters
+
+
 @pytest.mark.parametrize(("protocol", "case"), params(CASES))
 def test_rejected_request_has_sqs_status_code_and_text(
     server: CaseServer, protocol: str, case: ErrorCase
@@ -63,7 +69,11 @@ def test_rejected_request_has_sqs_status_code_and_text(
     for name, given in parameters.items():
         text = text.replace(f"<{name}>", str(given))
     if protocol == "query":
-        if case.error == "QueueDoesNotExist":
+        if case.error == "QueueDoesNotExist" and not names_queue(case.action, parameters):
+            status, _, code = ERRORS["InvalidAddress"]
+            text = f"The address https://{urlsplit(server.url).netloc}/ is not valid for this"
+            text += " endpoint."
+        elif case.error == "QueueDoesNotExist":
             text = text.replace("exist.", "exist for this wsdl version.")
         error = error._replace(text=html.unescape(error.text))
     kind = f"{namespace}{case.error}" if protocol == "json" else None

@@ -226,6 +226,15 @@ def test_message_system_attribute_names_overrides_attribute_names(sqs: Sqs, queu
     assert message["Attributes"] == {"SenderId": "000000000000"}
 
 
+@pytest.mark.parametrize("protocol", ["json"], indirect=True)
+def test_empty_list_of_system_attribute_names_overrides_nothing(sqs: Sqs, queue: str) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = sqs.receive_message(
+        QueueUrl=queue, AttributeNames=["SenderId"], MessageSystemAttributeNames=[]
+    )["Messages"]
+    assert message["Attributes"] == {"SenderId": "000000000000"}
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from protocol.errors import SQSError
+from protocol.errors import InvalidParameterValue, SQSError
 from protocol.names import Arn
 from queueserver.rules import redrive_policies
 from queueserver.rules.redrive_policies import (
@@ -172,7 +172,8 @@ def test_repeated_name_is_rejected() -> None:
     ],
 )
 def test_invalid_redrive_policies_are_rejected(text: str, reason: str) -> None:
-    assert rejection(parse_redrive_policy, text) == (IPV, invalid_policy(text, reason))
+    words = InvalidParameterValue(invalid_policy(text, reason)).message
+    assert rejection(parse_redrive_policy, text) == (IPV, words)
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,16 @@ def test_every_error_but_message_not_inflight_has_a_default_message(error: type[
     assert str(error("custom")) == "custom"
 
 
+def test_middle_of_a_long_message_is_cut_out() -> None:
+    longest = "x" * errors.LONGEST_MESSAGE
+    assert errors.InvalidParameterValue(longest).message == longest
+    words = errors.InvalidParameterValue(f"Value {longest} is invalid.").message
+    assert len(words) == errors.LONGEST_MESSAGE + len("...")
+    assert words.startswith("Value xxx")
+    assert "x...x" in words
+    assert words.endswith("xxx is invalid.")
+
+
 def test_only_the_query_error_mentions_a_wsdl_version() -> None:
     error = errors.QueueDoesNotExist()
     body = QueryCodec().write_error(error, "rid").body

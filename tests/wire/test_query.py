@@ -156,6 +156,28 @@ def get(query: str, path: str = PATH) -> msgspec.Struct:
             id="message attribute without a value",
         ),
         pytest.param(
+            "Action=SendMessage&MessageBody=a"
+            + "".join(
+                f"&MessageAttribute.{number}.Name={text}"
+                f"&MessageAttribute.{number}.Value.BinaryValue={text}"
+                for number, text in enumerate(("QUJD", "QUI=", "QUI", "QQ==", "QQ=", "QQ"))
+            ),
+            SendMessage(
+                PATH,
+                "a",
+                None,
+                {
+                    "QUJD": MessageAttributeValue(binary_value=b"ABC"),
+                    "QUI=": MessageAttributeValue(binary_value=b"AB"),
+                    "QUI": MessageAttributeValue(binary_value=b"AB"),
+                    "QQ==": MessageAttributeValue(binary_value=b"A"),
+                    "QQ=": MessageAttributeValue(binary_value=b"A"),
+                    "QQ": MessageAttributeValue(binary_value=b"A"),
+                },
+            ),
+            id="base64 with and without padding",
+        ),
+        pytest.param(
             "Action=SetQueueAttributes&Attribute.1.Name=a",
             SetQueueAttributes(PATH, {"a": None}),
             id="queue attribute without a value",
@@ -334,6 +356,78 @@ def test_invalid_request_is_rejected_with_the_message_of_sqs(
         QueryCodec().read(request)
     assert type(raised.value) is error
     assert raised.value.message == (error.text if message is None else message)
+
+
+NO_NAME = (
+    errors.InvalidParameterValue,
+    "The request must contain non-empty message attribute name.",
+)
+NO_LIST_START = (errors.MalformedInput, "Start of list found where not expected")
+NO_LIST_END = (errors.MalformedInput, "End of list found where not expected")
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        pytest.param("Action=CreateQueue&QueueName=q&Tag=", NO_LIST_END, id="empty tags"),
+        pytest.param("Action=CreateQueue&QueueName=q&Tag", NO_LIST_END, id="tags without a value"),
+        pytest.param(
+            "Action=CreateQueue&QueueName=q&Attribute=", NO_LIST_END, id="empty attributes"
+        ),
+        pytest.param(
+            "Action=SendMessage&QueueUrl=q&MessageBody=a&MessageAttribute=",
+            NO_LIST_END,
+            id="empty message attributes",
+        ),
+        pytest.param(
+            "Action=SendMessageBatch&QueueUrl=q&SendMessageBatchRequestEntry.1.MessageAttribute=",
+            NO_LIST_END,
+            id="empty message attributes of an entry",
+        ),
+        pytest.param(
+            "Action=ReceiveMessage&QueueUrl=q&MessageAttributeNames.member.1=All",
+            NO_LIST_START,
+            id="plural name and member",
+        ),
+        pytest.param(
+            "Action=ReceiveMessage&QueueUrl=q&AttributeName.member.1=All",
+            NO_LIST_START,
+            id="name and member",
+        ),
+        pytest.param(
+            "Action=TagQueue&QueueUrl=q&Tag.member.1.Key=a&Tag.member.1.Value=b",
+            NO_LIST_START,
+            id="map with member",
+        ),
+        pytest.param(
+            "Action=DeleteMessageBatch&QueueUrl=q&DeleteMessageBatchRequestEntry.member.1.Id=a",
+            NO_LIST_START,
+            id="entries with member",
+        ),
+        pytest.param(
+            "Action=SendMessage&QueueUrl=q&MessageBody.member.1=a",
+            NO_LIST_START,
+            id="list for a scalar",
+        ),
+        pytest.param(
+            "Action=SendMessage&QueueUrl=q&MessageBody=a&MessageAttributes.1.key=n"
+            "&MessageAttributes.1.value.DataType=String&MessageAttributes.1.value.StringValue=x",
+            NO_NAME,
+            id="message attribute with its name in lower case",
+        ),
+        pytest.param(
+            "Action=SendMessage&QueueUrl=q&MessageBody=a&MessageSystemAttribute.1.Value=x",
+            NO_NAME,
+            id="message system attribute without a name",
+        ),
+    ],
+)
+def test_malformed_list_or_map_is_rejected_as_sqs_does(
+    form: str, error: tuple[type[errors.SQSError], str]
+) -> None:
+    with pytest.raises(errors.SQSError) as raised:
+        post(form, "/")
+    assert (type(raised.value), raised.value.message) == error
 
 
 @pytest.mark.parametrize(
