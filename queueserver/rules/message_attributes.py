@@ -20,7 +20,8 @@ from queueserver.rules.limits import (
     MAXIMUM_NUMBER_EXPONENT,
     MINIMUM_NUMBER_EXPONENT,
 )
-from queueserver.rules.parameters import is_xml_text, utf8_bytes
+from queueserver.rules.parameters import is_xml_text
+from storage.utf8 import utf8_bytes
 
 SYSTEM_ATTRIBUTE_NAMES = frozenset(
     {

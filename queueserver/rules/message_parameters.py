@@ -23,8 +23,8 @@ from queueserver.rules.parameters import (
     check_fifo_id,
     invalid_value_error,
     is_xml_text,
-    utf8_bytes,
 )
+from storage.utf8 import utf8_bytes
 
 _WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this queue type"
 

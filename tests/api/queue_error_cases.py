@@ -273,6 +273,12 @@ SET_CASES = {
         IPV,
         "21 statements were found in the submitted policy, max allowed is 20",
     ),
+    "value: policy of 8194 bytes in fewer characters": ErrorCase(
+        "SetQueueAttributes",
+        _set(Policy=statements(1).replace("}", f', "Sid": "{"é" * 4_034}"}}', 1)),
+        "InvalidAttributeValue",
+        "Invalid value for the parameter Policy.",
+    ),
     "value: policy of 8193 bytes": ErrorCase(
         "SetQueueAttributes",
         _set(Policy=statements(1).ljust(8193)),
