@@ -65,9 +65,9 @@ def _full_of_tags(server: CaseServer) -> Parameters:
     return {"QueueUrl": name, "Tags": {"one": "more"}}
 
 
-def _token_of_another_page_size(server: CaseServer) -> Parameters:
+def _token_of_another_prefix(server: CaseServer) -> Parameters:
     token = server.call("ListQueues", MaxResults=1)["NextToken"]
-    return {"MaxResults": 2, "NextToken": token}
+    return {"QueueNamePrefix": "p", "MaxResults": 1, "NextToken": token}
 
 
 def _token_of_list_queues(server: CaseServer) -> Parameters:
@@ -75,7 +75,7 @@ def _token_of_list_queues(server: CaseServer) -> Parameters:
     return {"QueueUrl": "dead", "MaxResults": 1, "NextToken": token}
 
 
-def _token_of_another_sources_page_size(server: CaseServer) -> Parameters:
+def _token_of_another_dead_letter_queue(server: CaseServer) -> Parameters:
     policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": _dead(), "maxReceiveCount": 1})}
     server.create_fresh(**policy)
     token = server.call("ListDeadLetterSourceQueues", QueueUrl="dead", MaxResults=1)["NextToken"]
@@ -314,8 +314,8 @@ READ_CASES = {
     "ListQueues: invalid token": ErrorCase(
         "ListQueues", {"NextToken": "x", "MaxResults": 1}, IPV, BAD_TOKEN
     ),
-    "ListQueues: token of another page size": ErrorCase(
-        "ListQueues", _token_of_another_page_size, IPV, OTHER_TOKEN
+    "ListQueues: token of another prefix": ErrorCase(
+        "ListQueues", _token_of_another_prefix, IPV, OTHER_TOKEN
     ),
     "GetQueueAttributes: unknown name": ErrorCase(
         "GetQueueAttributes",
@@ -347,8 +347,8 @@ READ_CASES = {
     "ListDeadLetterSourceQueues: invalid token": ErrorCase(
         "ListDeadLetterSourceQueues", _token_of_list_queues, IPV, BAD_TOKEN
     ),
-    "ListDeadLetterSourceQueues: token of another page size": ErrorCase(
-        "ListDeadLetterSourceQueues", _token_of_another_sources_page_size, IPV, OTHER_TOKEN
+    "ListDeadLetterSourceQueues: token of another queue": ErrorCase(
+        "ListDeadLetterSourceQueues", _token_of_another_dead_letter_queue, IPV, BAD_TOKEN
     ),
 }
 
