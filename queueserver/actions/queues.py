@@ -68,7 +68,7 @@ class Queues:
                 tags,
                 attributes.queue_settings(stored),
             )
-        _check_same(requested, tags, queue)
+        _check_same(queue, requested, stored, tags)
         return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
     async def _check_cooldown(self, name: QueueName) -> None:
@@ -270,13 +270,20 @@ class Queues:
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
 
-def _check_same(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
+def _check_same(
+    queue: Queue,
+    requested: Mapping[str, str],
+    wanted: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> None:
     """Reject the creation of a queue that exists with another requested attribute or tag.
+
+    `wanted` has the attributes that the request would store.
 
     Raises:
         QueueNameExists: an attribute or the tags differ.
     """
-    difference = attributes.find_difference(requested, queue.attributes)
+    difference = attributes.find_difference(requested, wanted, queue.attributes)
     exists = "A queue already exists with the same name and a different value for"
     if difference is not None:
         raise QueueNameExists(f"{exists} attribute {difference}")

@@ -9,7 +9,7 @@ redrive policy exists is for the caller to find out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -280,19 +280,17 @@ def _parse_value(name: str, value: str, *, fifo: bool, creating: bool) -> str | 
     return normalised
 
 
-def find_difference(requested: Mapping[str, str], stored: Mapping[str, str]) -> str | None:
+def find_difference(
+    requested: Iterable[str], wanted: Mapping[str, str], stored: Mapping[str, str]
+) -> str | None:
     """Return the name of the first requested attribute that differs from the existing queue's.
 
-    AWS: CreateQueue compares only the attributes of the request, with the current values, which
-    may be defaults.
-
-    Raises:
-        SQSError: as `parse_requested` does when creating.
+    `wanted` has the attributes that the request would store. AWS: CreateQueue compares only the
+    attributes of the request, with the current values, which may be defaults.
     """
-    fifo = is_fifo(requested)
-    for name, value in requested.items():
-        wanted = _parse_value(name, value, fifo=fifo, creating=True)
-        if wanted != stored.get(name, _DEFAULTS.get(name)):
+    for name in requested:
+        default = _DEFAULTS.get(name)
+        if wanted.get(name, default) != stored.get(name, default):
             return name
     return None
 

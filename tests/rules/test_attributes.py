@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from protocol.errors import SQSError
 from protocol.names import Arn
 from queueserver.rules import attributes
 from queueserver.rules.redrive_policies import RedriveAllowPolicy, RedrivePolicy
@@ -302,9 +301,6 @@ def test_document_is_cleared_by_an_empty_text(name: str, value: str, stored: str
     assert changed({name: value}, STANDARD) == {**STANDARD, name: stored}
     assert changed({name: ""}, {**STANDARD, name: stored}) == STANDARD
     assert created({name: ""}) == {}
-    assert attributes.find_difference({name: value}, {name: stored}) is None
-    assert attributes.find_difference({name: value}, {}) == name
-    assert attributes.find_difference({name: ""}, {name: stored}) == name
 
 
 @pytest.mark.parametrize(
@@ -358,28 +354,6 @@ def test_typed_attributes_of_a_fifo_queue_with_redrive_policies() -> None:
     assert view.redrive_allow_policy == RedriveAllowPolicy("byQueue", (DLQ,))
 
 
-@pytest.mark.parametrize(
-    ("requested", "difference"),
-    [
-        pytest.param({}, None, id="no attribute requested"),
-        pytest.param({"DelaySeconds": "5", "VisibilityTimeout": "30"}, None, id="equal or default"),
-        pytest.param({"DelaySeconds": "05"}, None, id="equal once normalised"),
-        pytest.param({"KmsMasterKeyId": ""}, None, id="clearing an attribute that is not set"),
-        pytest.param(
-            {"KmsDataKeyReusePeriodSeconds": "300"}, None, id="default that All does not return"
-        ),
-        pytest.param({"SqsManagedSseEnabled": "TRUE"}, None, id="a boolean in capitals"),
-        pytest.param({"DelaySeconds": "0"}, "DelaySeconds", id="default, but changed since"),
-        pytest.param({"VisibilityTimeout": "31"}, "VisibilityTimeout", id="not the default"),
-        pytest.param({"KmsMasterKeyId": "k"}, "KmsMasterKeyId", id="not set"),
-    ],
-)
-def test_repeated_creation_compares_only_requested_attributes(
-    requested: dict[str, str], difference: str | None
-) -> None:
-    assert attributes.find_difference(requested, {"DelaySeconds": "5"}) == difference
-
-
 @pytest.mark.parametrize("names", [None, []])
 def test_no_attribute_is_returned_unless_requested(names: list[str] | None) -> None:
     assert attributes.describe(names, {}, FACTS) == {}
@@ -406,30 +380,6 @@ def test_documents_are_returned_when_set() -> None:
     stored = {"Policy": POLICY, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW}
     assert attributes.describe(["All"], stored, {}) == {**DEFAULTS, **stored}
     assert attributes.describe(list(stored), stored, {}) == stored
-
-
-@pytest.mark.parametrize(
-    ("requested", "difference"),
-    [
-        pytest.param({**FIFO, "ContentBasedDeduplication": "False"}, None, id="a default"),
-        pytest.param({"FifoQueue": "True", **BY_GROUP}, None, id="equal"),
-        pytest.param(
-            {**FIFO, "DeduplicationScope": "queue"}, "DeduplicationScope", id="changed since"
-        ),
-        pytest.param(
-            {**FIFO, "ContentBasedDeduplication": "true"}, "ContentBasedDeduplication", id="not set"
-        ),
-    ],
-)
-def test_repeated_creation_of_a_fifo_queue_compares_fifo_attributes(
-    requested: dict[str, str], difference: str | None
-) -> None:
-    assert attributes.find_difference(requested, {**FIFO, **BY_GROUP}) == difference
-
-
-def test_repeated_creation_checks_the_same_rules() -> None:
-    with pytest.raises(SQSError, match=r"^Unknown Attribute FifoQueue\.$"):
-        attributes.find_difference({"FifoQueue": "false"}, FIFO)
 
 
 def test_kms_reuse_period_is_returned_only_with_a_key() -> None:
