@@ -70,6 +70,9 @@ MAXIMUM_ATTRIBUTE_NAME_BYTES = 256
 MAXIMUM_ATTRIBUTE_TYPE_BYTES = 256
 """AWS: 256 bytes."""
 
+MAXIMUM_TRACE_HEADER_BYTES = 512
+"""The server's own limit; AWS documents none. X-Ray's headers take 74 to about 200 bytes."""
+
 MAXIMUM_NUMBER_DIGITS = 38
 """AWS: 38 significant digits in an attribute of type Number."""
 

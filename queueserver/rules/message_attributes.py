@@ -21,6 +21,7 @@ from queueserver.rules.limits import (
     MINIMUM_NUMBER_EXPONENT,
 )
 from queueserver.rules.parameters import is_xml_text
+from queueserver.rules.trace_headers import is_trace_header
 from storage.utf8 import utf8_bytes
 
 SYSTEM_ATTRIBUTE_NAMES = frozenset(
@@ -78,6 +79,9 @@ def check_message_system_attributes(
 ) -> None:
     """Reject message system attributes except an `AWSTraceHeader` of type String.
 
+    AWS: its value must be a correctly formatted trace header of X-Ray. It does not count towards
+    the size of the message, so it has a limit of its own.
+
     Raises:
         InvalidParameterValue: there is another attribute, or its value breaks a rule.
         UnsupportedOperation: an attribute has a list of values.
@@ -88,6 +92,11 @@ def check_message_system_attributes(
         _check_attribute_value("system", name, value)
         if value.data_type != "String":
             raise InvalidParameterValue(_type_error_text("system", name, "String"))
+        if not is_trace_header(value.string_value or ""):
+            raise InvalidParameterValue(  # [guess]
+                f"The value of message system attribute '{name}' must be a valid X-Ray trace "
+                "header."
+            )
 
 
 def _name_error_text(name: str) -> str:
@@ -140,13 +149,19 @@ def _check_attribute_value(kind: str, name: str, value: MessageAttributeValue) -
 
 
 def _parse_base_type(kind: str, name: str, value: MessageAttributeValue) -> str:
-    """Return the type without its custom suffix: String, Number or Binary."""
+    """Return the type without its custom suffix: String, Number or Binary.
+
+    AWS: the suffix is a dot and a label, which may be empty.
+    """
     data_type = value.data_type
     if not data_type:
-        part = "value" if value.string_value is None and value.binary_value is None else "type"
-        raise InvalidParameterValue(
-            f"The message {kind} attribute '{name}' must contain a non-empty "
-            f"message attribute {part}."
+        if value.string_value is None and value.binary_value is None:
+            raise InvalidParameterValue(
+                f"The message {kind} attribute '{name}' must contain a non-empty "
+                "message attribute value."
+            )
+        raise InvalidParameterValue(  # AWS: without a full stop
+            f"Message {kind} attribute '{name}' must contain a non-empty attribute type"
         )
     base = data_type.partition(".")[0]
     if base not in {"String", "Number", "Binary"} or not is_xml_text(data_type):

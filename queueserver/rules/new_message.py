@@ -12,6 +12,7 @@ from queueserver.identifiers import new_identifier
 from queueserver.rules import message_attributes, message_parameters
 from queueserver.rules.attributes import Attributes
 from queueserver.rules.envelope import Envelope
+from queueserver.rules.trace_headers import is_trace_header
 from storage.messages.commands import NewMessage
 
 Entry: TypeAlias = actions.SendMessage | actions.SendMessageBatchRequestEntry
@@ -108,8 +109,12 @@ def _deduplication_id(queue: Attributes, entry: Entry, body: str) -> str | None:
 
 
 def _trace_header(context: RequestContext, entry: Entry) -> str | None:
-    """Return the message's trace header: its own system attribute, else the request's header."""
+    """Return the message's trace header: its own system attribute, else the request's header.
+
+    A header in another form is ignored: what adds it is often not the sender of the message.
+    """
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value
-    return context.trace_header or None
+    header = context.trace_header
+    return header if header and is_trace_header(header) else None
