@@ -71,9 +71,8 @@ class Messages:
     async def _send(
         self, queue: CachedQueue, context: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
-        message = prepare_message(context, queue.attributes, request)
-        size = message_parameters.message_bytes(message.new.body, request.message_attributes)
-        message_parameters.check_message_size(size, queue.attributes.maximum_message_size)
+        size = message_parameters.message_bytes(request.message_body, request.message_attributes)
+        message = prepare_message(context, queue.attributes, request, size)
         (sent,) = await self._submit_send(queue, [message])
         return actions.SendMessageResult(
             md5_of_message_body=message.md5_of_body,
@@ -106,8 +105,7 @@ class Messages:
         failed: list[actions.BatchResultErrorEntry] = []
         for position, (entry, size) in enumerate(zip(entries, sizes, strict=True), 1):
             try:
-                message = prepare_message(context, queue.attributes, entry, position)
-                message_parameters.check_entry_size(size, queue.attributes.maximum_message_size)
+                message = prepare_message(context, queue.attributes, entry, size, position)
             except SQSError as error:
                 failed.append(_failed_entry(entry.id, error))
             else:

@@ -73,6 +73,7 @@ def test_message_has_at_most_ten_attributes() -> None:
         ),
         pytest.param("n" * 257, f"{NAME} must be shorter than 256 bytes.", id="long"),
         pytest.param("é" * 129, f"{NAME} must be shorter than 256 bytes.", id="long in UTF-8"),
+        pytest.param("a." * 4_000_000, f"{NAME} must be shorter than 256 bytes.", id="many dots"),
         *(
             pytest.param(
                 f"a{character}",

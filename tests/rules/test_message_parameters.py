@@ -84,15 +84,15 @@ def test_message_size_counts_body_and_attributes(
 
 
 def test_size_limits_are_inclusive_and_have_separate_texts() -> None:
-    message_parameters.check_message_size(1_024, 1_024)
-    message_parameters.check_entry_size(1_024, 1_024)
+    for in_batch in (False, True):
+        message_parameters.check_message_size(1_024, 1_024, in_batch=in_batch)
     message_parameters.check_batch_size(1_048_576)
     shorter = "Reason: Message must be shorter than 1024 bytes."
-    assert rejection(message_parameters.check_message_size, 1_025, 1_024) == (
+    assert rejection(message_parameters.check_message_size, 1_025, 1_024, in_batch=False) == (
         IPV,
         f"One or more parameters are invalid. {shorter}",
     )
-    assert rejection(message_parameters.check_entry_size, 1_025, 1_024) == (
+    assert rejection(message_parameters.check_message_size, 1_025, 1_024, in_batch=True) == (
         IPV,
         f"One or more parameters cannot be validated. {shorter}",
     )
