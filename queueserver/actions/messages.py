@@ -94,7 +94,7 @@ class Messages:
         entries = request.entries or []
         message_parameters.check_batch_entries(entries, "SendMessageBatchRequestEntry")
         sizes = [
-            message_parameters.message_bytes(entry.message_body or "", entry.message_attributes)
+            message_parameters.message_bytes(entry.message_body, entry.message_attributes)
             for entry in entries
         ]
         message_parameters.check_batch_size(sum(sizes))
@@ -150,10 +150,8 @@ class Messages:
             receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
         if request.visibility_timeout is not None:
             receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
-        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames.
-        names = request.message_system_attribute_names
         system_names = message_attributes.parse_system_attribute_names(
-            request.attribute_names if names is None else names
+            request.message_system_attribute_names, request.attribute_names
         )
         is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
         received = await self._poll(queue, request, maximum, started_ms)

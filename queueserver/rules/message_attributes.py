@@ -16,6 +16,7 @@ from queueserver.rules.limits import (
     MAXIMUM_ATTRIBUTE_NAME_BYTES,
     MAXIMUM_ATTRIBUTE_TYPE_BYTES,
     MAXIMUM_MESSAGE_ATTRIBUTES,
+    MAXIMUM_NAMES,
     MAXIMUM_NUMBER_DIGITS,
     MAXIMUM_NUMBER_EXPONENT,
     MINIMUM_NUMBER_EXPONENT,
@@ -103,7 +104,7 @@ def _name_error_text(name: str) -> str:
         return "The request must contain non-empty message (user) attribute names."
     subject = "Message (user) attribute name"
     if utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
-        return f"{subject} must be shorter than {MAXIMUM_ATTRIBUTE_NAME_BYTES} bytes."
+        return _long_name_text("(user)")
     if not _ATTRIBUTE_NAME_CHARACTERS.fullmatch(name):
         return (
             f"{subject} '{name}' is invalid. You must use only the following characters: "
@@ -118,6 +119,12 @@ def _name_error_text(name: str) -> str:
     return (
         "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
         "These strings are reserved for internal use."
+    )
+
+
+def _long_name_text(kind: str) -> str:
+    return (
+        f"Message {kind} attribute name must be shorter than {MAXIMUM_ATTRIBUTE_NAME_BYTES} bytes."
     )
 
 
@@ -214,20 +221,44 @@ def parse_attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool]
     `All`, `*` and `.*` select every attribute. `prefix.*` selects the names that begin with the
     prefix; AWS needs no dot after it. Any other text selects the attribute of that name. AWS
     ignores names that no attribute can have.
+
+    Raises:
+        InvalidParameterValue: there are too many names, or one is too long.
     """
     if not names:
         return None
-    if not {"All", "*", ".*"}.isdisjoint(names):
+    _check_names("(user)", names)
+    if not {"All", "*", _ANY_SUFFIX}.isdisjoint(names):
         return lambda _: True
     exact = frozenset(names)
-    prefixes = tuple(name[:-2] for name in names if name.endswith(".*"))
+    prefixes = tuple(name.removesuffix(_ANY_SUFFIX) for name in exact if name.endswith(_ANY_SUFFIX))
     return lambda name: name in exact or name.startswith(prefixes)
 
 
-def parse_system_attribute_names(names: Sequence[str] | None) -> frozenset[str]:
-    """Return the system attributes to return; `All` selects each, unknown names are ignored."""
-    if not names:
+def parse_system_attribute_names(
+    names: Sequence[str] | None, deprecated_names: Sequence[str] | None
+) -> frozenset[str]:
+    """Return the system attributes to return; `All` selects each, unknown names are ignored.
+
+    AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list is the
+    same as none: sqs-consumer sends it beside the other list.
+
+    Raises:
+        InvalidParameterValue: a list has too many names, or one that is too long.
+    """
+    wanted = names or deprecated_names
+    if not wanted:
         return frozenset()
-    if "All" in names:
+    _check_names("system", wanted)
+    _check_names("system", deprecated_names or ())
+    if "All" in wanted:
         return SYSTEM_ATTRIBUTE_NAMES
-    return SYSTEM_ATTRIBUTE_NAMES.intersection(names)
+    return SYSTEM_ATTRIBUTE_NAMES.intersection(wanted)
+
+
+def _check_names(kind: str, names: Sequence[str]) -> None:
+    """Reject a list of names that is too long to be held and matched while a receive waits."""
+    check_count(f"message {kind} attribute names", len(names), MAXIMUM_NAMES)
+    longest = MAXIMUM_ATTRIBUTE_NAME_BYTES + len(_ANY_SUFFIX)
+    if any(utf8_bytes(name) > longest for name in names):
+        raise InvalidParameterValue(_long_name_text(kind))

@@ -64,16 +64,15 @@ def check_message_contents(body: str) -> None:
         raise InvalidMessageContents
 
 
-def message_bytes(
-    body: str | None, attributes: Mapping[str, MessageAttributeValue] | None
-) -> int:
+def message_bytes(body: str | None, attributes: Mapping[str, MessageAttributeValue] | None) -> int:
     """Return the size of a message as AWS counts it, in bytes.
 
     AWS counts the body, and the name, type and value of each attribute; a binary value is counted
-    before base64. System attributes, group id and deduplication id do not count.
+    before base64. System attributes, group id and deduplication id do not count. The attributes of
+    a message that has too many do not count either: it is rejected for their number.
     """
     size = utf8_bytes(body or "")
-    if attributes:
+    if attributes and len(attributes) <= limits.MAXIMUM_MESSAGE_ATTRIBUTES:
         for name, value in attributes.items():
             size += utf8_bytes(name) + utf8_bytes(value.data_type or "")
             size += len(value.binary_value or b"") + utf8_bytes(value.string_value or "")

@@ -79,7 +79,7 @@ def _token_of_another_dead_letter_queue(server: CaseServer) -> Parameters:
     policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": _dead(), "maxReceiveCount": 1})}
     server.create_fresh(**policy)
     token = server.call("ListDeadLetterSourceQueues", QueueUrl="dead", MaxResults=1)["NextToken"]
-    return {"QueueUrl": "dead", "MaxResults": 2, "NextToken": token}
+    return {"QueueUrl": "plain", "MaxResults": 1, "NextToken": token}
 
 
 def _dead() -> str:
@@ -329,6 +329,12 @@ READ_CASES = {
         "InvalidAttributeName",
         "Unknown Attribute .",
     ),
+    "GetQueueAttributes: 101 names": ErrorCase(
+        "GetQueueAttributes",
+        {"QueueUrl": "plain", "AttributeNames": ["All"] * 101},
+        IPV,
+        "Number of attribute names [101] exceeds the allowed maximum [100].",
+    ),
     "PurgeQueue: second purge": ErrorCase(
         "PurgeQueue",
         _purged,
@@ -385,6 +391,12 @@ TAG_CASES = {
         {"QueueUrl": "plain", "TagKeys": []},
         IPV,
         "Tag keys must be between 1 and 128 characters in length.",
+    ),
+    "tags: 101 keys": ErrorCase(
+        "UntagQueue",
+        {"QueueUrl": "plain", "TagKeys": [str(number) for number in range(101)]},
+        IPV,
+        "Number of tag keys [101] exceeds the allowed maximum [100].",
     ),
     "tags: empty key": ErrorCase(
         "TagQueue",

@@ -234,6 +234,17 @@ def test_message_system_attribute_names_overrides_attribute_names(sqs: Sqs, queu
     assert message["Attributes"] == {"SenderId": "000000000000"}
 
 
+@pytest.mark.parametrize("protocol", ["json"], indirect=True)
+def test_empty_message_system_attribute_names_does_not_override_attribute_names(
+    sqs: Sqs, queue: str
+) -> None:
+    sqs.send_message(QueueUrl=queue, MessageBody="x")
+    (message,) = sqs.receive_message(
+        QueueUrl=queue, AttributeNames=["SenderId"], MessageSystemAttributeNames=[]
+    )["Messages"]
+    assert message["Attributes"] == {"SenderId": "000000000000"}
+
+
 @pytest.mark.parametrize(
     "body",
     [

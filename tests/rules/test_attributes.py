@@ -9,6 +9,7 @@ import pytest
 from protocol.names import Arn
 from queueserver.rules import attributes
 from queueserver.rules.redrive_policies import RedriveAllowPolicy, RedrivePolicy
+from storage.errors import DatabaseDamaged
 from tests.rules.rejections import rejection
 
 FACTS = {
@@ -354,6 +355,15 @@ def test_typed_attributes_of_a_fifo_queue_with_redrive_policies() -> None:
     assert view.redrive_allow_policy == RedriveAllowPolicy("byQueue", (DLQ,))
 
 
+def test_stored_redrive_allow_policy_that_is_rejected_now_still_counts() -> None:
+    stored = {"RedriveAllowPolicy": ALLOW.replace("dlq", "d" * 10_000)}
+    assert rejected(stored)[0] == "InvalidParameterValue"
+    policy = attributes.parse_stored(stored).redrive_allow_policy
+    assert policy == RedriveAllowPolicy("byQueue", (DLQ.replace("dlq", "d" * 10_000),))
+    with pytest.raises(DatabaseDamaged, match="redrive allow policy cannot be read"):
+        attributes.parse_stored({"RedriveAllowPolicy": "damage"})
+
+
 @pytest.mark.parametrize("names", [None, []])
 def test_no_attribute_is_returned_unless_requested(names: list[str] | None) -> None:
     assert attributes.describe(names, {}, FACTS) == {}
@@ -416,8 +426,19 @@ def test_known_attributes_without_a_value_are_omitted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Foobar", "", "all", "queuearn"])
 def test_request_for_an_unknown_attribute_is_rejected(name: str) -> None:
-    found = rejection(attributes.describe, ["All", name], {}, FACTS)
+    found = rejection(attributes.check_names, ["All", name])
     assert found == ("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def test_request_names_at_most_100_attributes() -> None:
+    attributes.check_names(None)
+    attributes.check_names(["All"] * 100)
+    for count in (101, 1_000_000):
+        text = f"Number of attribute names [{count}] exceeds the allowed maximum [100]."
+        assert rejection(attributes.check_names, ["All"] * count) == (
+            "InvalidParameterValue",
+            text,
+        )
 
 
 @pytest.mark.parametrize(

@@ -332,14 +332,58 @@ def test_receive_returns_the_attributes_that_its_filter_selects(
 @pytest.mark.parametrize("names", [None, []])
 def test_receive_without_a_filter_returns_no_attributes(names: list[str] | None) -> None:
     assert message_attributes.parse_attribute_filter(names) is None
-    assert message_attributes.parse_system_attribute_names(names) == frozenset()
+    assert parse_system_attribute_names(names, names) == frozenset()
+
+
+@pytest.mark.parametrize("names", [None, []])
+def test_empty_list_of_system_attributes_does_not_replace_the_deprecated_one(
+    names: list[str] | None,
+) -> None:
+    assert parse_system_attribute_names(names, ["SenderId"]) == {"SenderId"}
+    assert parse_system_attribute_names(["SentTimestamp"], ["SenderId"]) == {"SentTimestamp"}
+    assert parse_system_attribute_names(["Foo"], ["SenderId"]) == frozenset()
+
+
+def test_receive_takes_at_most_100_names_of_256_bytes() -> None:
+    names = ["é" * 128, "é" * 128 + ".*", *["Hel.*"] * 98]
+    selects = message_attributes.parse_attribute_filter(names)
+    assert selects is not None
+    assert selects("Hello")
+    assert not selects("hello")
+    assert parse_system_attribute_names(["n" * 256, *["SenderId"] * 99], None) == {"SenderId"}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        pytest.param(
+            ["All"] * 101,
+            "Number of message {} attribute names [101] exceeds the allowed maximum [100].",
+            id="101 names",
+        ),
+        pytest.param(
+            [f"{number:x}.*" for number in range(1_000_000)],
+            "Number of message {} attribute names [1000000] exceeds the allowed maximum [100].",
+            id="1,000,000 prefixes",
+        ),
+        pytest.param(
+            ["All", "é" * 129 + "x"],
+            "Message {} attribute name must be shorter than 256 bytes.",
+            id="long name",
+        ),
+    ],
+)
+def test_too_many_or_too_long_names_are_rejected(names: list[str], words: str) -> None:
+    found = rejection(message_attributes.parse_attribute_filter, names)
+    assert found == (IPV, words.format("(user)"))
+    for lists in ((names, None), (None, names), (["All"], names)):
+        assert rejection(parse_system_attribute_names, *lists) == (IPV, words.format("system"))
 
 
 def test_system_attributes_are_selected_by_name_or_all() -> None:
-    assert message_attributes.parse_system_attribute_names(["SenderId", "Foo", "senderid"]) == {
-        "SenderId"
-    }
-    assert message_attributes.parse_system_attribute_names(["Foo", "All"]) == {
+    names = ["SenderId", "Foo", "senderid"]
+    assert parse_system_attribute_names(names, None) == {"SenderId"}
+    assert parse_system_attribute_names(["Foo", "All"], None) == {
         "ApproximateFirstReceiveTimestamp",
         "ApproximateReceiveCount",
         "AWSTraceHeader",
