@@ -19,7 +19,6 @@ from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
 from queueserver.rules import message_attributes, message_parameters, receive_parameters
 from queueserver.rules.envelope import Envelope, sequence_number
-from queueserver.rules.limits import MAXIMUM_MESSAGE_BYTES
 from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
 from queueserver.rules.receipt_handles import decode_receipt_handle, encode_receipt_handle
 from queueserver.rules.signed_tokens import TokenSigner
@@ -72,14 +71,8 @@ class Messages:
     async def _send(
         self, queue: CachedQueue, context: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
-        size = message_parameters.message_bytes(
-            request.message_body or "", request.message_attributes
-        )
-        maximum = queue.attributes.maximum_message_size
-        if size > MAXIMUM_MESSAGE_BYTES:  # Examining what no queue takes would take too long.
-            message_parameters.check_message_size(size, maximum)
-        message = prepare_message(context, queue.attributes, request)
-        message_parameters.check_message_size(size, maximum)
+        size = message_parameters.message_bytes(request.message_body, request.message_attributes)
+        message = prepare_message(context, queue.attributes, request, size)
         (sent,) = await self._submit_send(queue, [message])
         return actions.SendMessageResult(
             md5_of_message_body=message.md5_of_body,
@@ -101,7 +94,7 @@ class Messages:
         entries = request.entries or []
         message_parameters.check_batch_entries(entries, "SendMessageBatchRequestEntry")
         sizes = [
-            message_parameters.message_bytes(entry.message_body or "", entry.message_attributes)
+            message_parameters.message_bytes(entry.message_body, entry.message_attributes)
             for entry in entries
         ]
         message_parameters.check_batch_size(sum(sizes))
@@ -112,8 +105,7 @@ class Messages:
         failed: list[actions.BatchResultErrorEntry] = []
         for position, (entry, size) in enumerate(zip(entries, sizes, strict=True), 1):
             try:
-                message = prepare_message(context, queue.attributes, entry, position)
-                message_parameters.check_entry_size(size, queue.attributes.maximum_message_size)
+                message = prepare_message(context, queue.attributes, entry, size, position)
             except SQSError as error:
                 failed.append(_failed_entry(entry.id, error))
             else:
@@ -158,10 +150,9 @@ class Messages:
             receive_parameters.check_wait_time_seconds(request.wait_time_seconds)
         if request.visibility_timeout is not None:
             receive_parameters.check_receive_visibility_timeout(request.visibility_timeout)
-        # AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list
-        # names nothing: sqs-consumer sends it beside the other list.
-        names = request.message_system_attribute_names or request.attribute_names
-        system_names = message_attributes.parse_system_attribute_names(names)
+        system_names = message_attributes.parse_system_attribute_names(
+            request.message_system_attribute_names, request.attribute_names
+        )
         is_selected = message_attributes.parse_attribute_filter(request.message_attribute_names)
         received = await self._poll(queue, request, maximum, started_ms)
         try:

@@ -13,6 +13,7 @@ from queueserver.identifiers import as_text, new_identifier
 from queueserver.rules import move_task_parameters
 from queueserver.rules.move_task_parameters import TaskHandle
 from queueserver.rules.parameters import is_xml_text
+from queueserver.rules.queue_parameters import is_queue_arn
 from storage import move_tasks, queues
 from storage.clock import Clock
 from storage.database import Database
@@ -152,7 +153,7 @@ class MoveTasks:
             raise MissingParameter(f"The request must contain the parameter {parameter}.")
         arn = move_task_parameters.parse_move_task_arn(parameter, text)
         queue = None
-        if arn.account == context.account:
+        if arn.account == context.account and is_queue_arn(arn):
             queue = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
         # Comparing ARNs also rejects a wrong partition or service, which the lookup does not see.
         if queue is None or _arn(queue) != text:

@@ -18,7 +18,7 @@ from queueserver.context import RequestContext
 from queueserver.rules import attributes, queue_parameters, redrive_policies
 from queueserver.rules.limits import COOLDOWN_SECONDS
 from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
-from queueserver.rules.parameters import is_xml_text, parse_text_map
+from queueserver.rules.parameters import ACCOUNT, parse_text_map
 from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.clock import Clock
@@ -49,12 +49,12 @@ class Queues:
         self, context: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
         """Create a queue, or return the existing one if its requested attributes are the same."""
-        requested = parse_text_map("Attribute", request.attributes)
-        tags = parse_text_map("Tag", request.tags)
+        requested = attributes.parse_request(request.attributes)
         stored = attributes.parse_requested(requested, {}, creating=True)
         queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
+        queue_parameters.check_tag_count(request.queue_name, len(request.tags or ()))
+        tags = parse_text_map("Tag", request.tags)
         queue_parameters.check_tags(tags)
-        queue_parameters.check_tag_count(request.queue_name, len(tags))
         name = QueueName(context.account, context.region, request.queue_name)
         queue = await self._database.read(queues.find, *name)
         if queue is None:
@@ -68,7 +68,7 @@ class Queues:
                 tags,
                 attributes.queue_settings(stored),
             )
-        _check_same(requested, tags, queue)
+        _check_same(queue, requested, stored, tags)
         return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
     async def _check_cooldown(self, name: QueueName) -> None:
@@ -138,8 +138,9 @@ class Queues:
         if not request.queue_name:
             queue_parameters.check_queue_name(request.queue_name)
         account = request.queue_owner_aws_account_id or context.account
-        if not is_xml_text(account + request.queue_name):
-            raise QueueDoesNotExist  # PostgreSQL cannot look up such a text.
+        # PostgreSQL cannot look up every text.
+        if not (queue_parameters.is_queue_name(request.queue_name) and ACCOUNT.fullmatch(account)):
+            raise QueueDoesNotExist
         queue = await self._database.read(queues.find, account, context.region, request.queue_name)
         if queue is None:
             raise QueueDoesNotExist
@@ -154,8 +155,8 @@ class Queues:
         prefix = request.queue_name_prefix or ""
         listing = Listing(f"ListQueues {context.account} {context.region}", prefix, limit)
         after = self._parse_start(listing, request.next_token)
-        if not is_xml_text(prefix):
-            return actions.ListQueuesResult()  # PostgreSQL cannot look up such a text.
+        if not queue_parameters.is_queue_name_prefix(prefix):
+            return actions.ListQueuesResult()  # PostgreSQL cannot look up every text.
         names = await self._database.read(
             queues.list_names, context.account, context.region, prefix, after, limit + 1
         )
@@ -202,6 +203,7 @@ class Queues:
     ) -> actions.GetQueueAttributesResult:
         """Return the requested attributes; the messages are counted only for their counts."""
         queue = await self._cache.read(context, request.queue_url)
+        attributes.check_names(request.attribute_names)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
             found = await self._database.read(counts.count, queue, self._clock.now_ms())
@@ -225,7 +227,7 @@ class Queues:
     async def _set_attributes(self, queue: Queue, request: actions.SetQueueAttributes) -> None:
         if not request.attributes:
             raise missing_parameter("Attribute.Name")
-        requested = parse_text_map("Attribute", request.attributes)
+        requested = attributes.parse_request(request.attributes)
         stored = attributes.parse_requested(requested, queue.attributes, creating=False)
         await self._check_redrive(requested, stored, queue.full_name)
         settings = attributes.queue_settings(stored)
@@ -238,6 +240,7 @@ class Queues:
     async def _tag(self, queue: Queue, request: actions.TagQueue) -> None:
         if not request.tags:
             raise missing_parameter("Tags")
+        queue_parameters.check_tag_count(queue.name, len(request.tags))
         tags = parse_text_map("Tag", request.tags)
         queue_parameters.check_tags(tags)
         await self._change_tags(queue, {**queue.tags, **tags})
@@ -263,13 +266,20 @@ class Queues:
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
 
-def _check_same(requested: Mapping[str, str], tags: Mapping[str, str], queue: Queue) -> None:
+def _check_same(
+    queue: Queue,
+    requested: Mapping[str, str],
+    wanted: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> None:
     """Reject the creation of a queue that exists with another requested attribute or tag.
+
+    `wanted` has the attributes that the request would store.
 
     Raises:
         QueueNameExists: an attribute or the tags differ.
     """
-    difference = attributes.find_difference(requested, queue.attributes)
+    difference = attributes.find_difference(requested, wanted, queue.attributes)
     exists = "A queue already exists with the same name and a different value for"
     if difference is not None:
         raise QueueNameExists(f"{exists} attribute {difference}")

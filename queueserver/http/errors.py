@@ -23,8 +23,13 @@ log = logging.getLogger(__name__)
 
 
 def sqs_error(error: BaseException, request_id: str) -> SQSError:
-    """Return the error that the client gets; log one that is not the client's fault."""
+    """Return the error that the client gets; log one that is not the client's fault.
+
+    It has no traceback and no cause. The caller's frame keeps the error, and a traceback would keep
+    that frame with the request, which may have 8 MiB, until the garbage collector finds the cycle.
+    """
     if isinstance(error, SQSError):
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         return error
     if isinstance(error, DatabaseBusy):
         return RequestThrottled()

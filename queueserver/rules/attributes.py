@@ -9,7 +9,7 @@ redrive policy exists is for the caller to find out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,7 @@ from protocol.errors import (
     OverLimit,
 )
 from queueserver.rules import limits
-from queueserver.rules.parameters import is_xml_text
+from queueserver.rules.parameters import check_count, is_xml_text, parse_text_map
 from queueserver.rules.policy_documents import parse_policy
 from queueserver.rules.redrive_policies import (
     RedriveAllowPolicy,
@@ -64,7 +64,7 @@ def _integer_between(lowest: int, highest: int) -> Parse:
 
 
 def _parse_boolean(value: str) -> str:
-    if value.lower() not in {"true", "false"}:
+    if not re.fullmatch(r"(?ai:true|false)", value):
         raise ValueError(value)
     return value.lower()
 
@@ -186,7 +186,7 @@ def parse_stored(stored: Mapping[str, str]) -> Attributes:
     if "RedrivePolicy" in stored:
         values["RedrivePolicy"] = parse_redrive_policy(stored["RedrivePolicy"])
     if "RedriveAllowPolicy" in stored:
-        values["RedriveAllowPolicy"] = parse_redrive_allow_policy(stored["RedriveAllowPolicy"])
+        values["RedriveAllowPolicy"] = RedriveAllowPolicy.decode(stored["RedriveAllowPolicy"])
     return msgspec.convert(values, Attributes, strict=False)
 
 
@@ -217,6 +217,17 @@ def queue_settings(stored: Mapping[str, str]) -> QueueSettings:
     return QueueSettings(
         values.message_retention_period * 1000, values.delay_seconds * 1000, redrive
     )
+
+
+def parse_request(found: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return the attributes of a CreateQueue or SetQueueAttributes request, unchecked.
+
+    Raises:
+        InvalidParameterValue: there are too many.
+        MissingParameter: an attribute has no value.
+    """
+    check_count("attributes", len(found or ()), limits.MAXIMUM_NAMES)
+    return parse_text_map("Attribute", found)
 
 
 def parse_requested(
@@ -282,21 +293,32 @@ def _parse_value(name: str, value: str, *, fifo: bool, creating: bool) -> str | 
     return normalised
 
 
-def find_difference(requested: Mapping[str, str], stored: Mapping[str, str]) -> str | None:
+def find_difference(
+    requested: Iterable[str], wanted: Mapping[str, str], stored: Mapping[str, str]
+) -> str | None:
     """Return the name of the first requested attribute that differs from the existing queue's.
 
-    AWS: CreateQueue compares only the attributes of the request, with the current values, which
-    may be defaults.
-
-    Raises:
-        SQSError: as `parse_requested` does when creating.
+    `wanted` has the attributes that the request would store. AWS: CreateQueue compares only the
+    attributes of the request, with the current values, which may be defaults.
     """
-    fifo = is_fifo(requested)
-    for name, value in requested.items():
-        wanted = _parse_value(name, value, fifo=fifo, creating=True)
-        if wanted != stored.get(name, _DEFAULTS.get(name)):
+    for name in requested:
+        default = _DEFAULTS.get(name)
+        if wanted.get(name, default) != stored.get(name, default):
             return name
     return None
+
+
+def check_names(names: Sequence[str] | None) -> None:
+    """Reject the names of GetQueueAttributes if one is unknown, or if there are too many.
+
+    Raises:
+        InvalidAttributeName: SQS does not know a name.
+        InvalidParameterValue: there are too many names.
+    """
+    check_count("attribute names", len(names or ()), limits.MAXIMUM_NAMES)
+    for name in names or ():
+        if name not in _ROWS and name != "All":
+            raise InvalidAttributeName(f"Unknown Attribute {name}.")
 
 
 def needs_counts(names: Sequence[str] | None) -> bool:
@@ -311,14 +333,8 @@ def describe(
 
     `facts` has the attributes that only SQS sets; the three counts may be missing if
     `needs_counts` is false. An attribute without a value is omitted.
-
-    Raises:
-        InvalidAttributeName: SQS does not know a name.
     """
     wanted = frozenset(names or ())
-    for name in names or ():
-        if name not in _ROWS and name != "All":
-            raise InvalidAttributeName(f"Unknown Attribute {name}.")
     values = {**_DEFAULTS, **stored, **facts}
     return {
         row.name: values[row.name]

@@ -6,6 +6,14 @@ package check those limits and have the texts of the errors.
 
 from __future__ import annotations
 
+# Lists of any action
+
+MAXIMUM_NAMES = 100
+"""The server's own limit of attribute names or tag keys in one list; AWS documents none.
+
+A receive holds its lists while it waits. A queue has 21 attributes and at most 50 tags, a message
+at most 10 attributes."""
+
 # Queues
 
 MAXIMUM_NAME_CHARACTERS = 80
@@ -70,6 +78,9 @@ MAXIMUM_ATTRIBUTE_NAME_BYTES = 256
 MAXIMUM_ATTRIBUTE_TYPE_BYTES = 256
 """AWS: 256 bytes."""
 
+MAXIMUM_TRACE_HEADER_BYTES = 512
+"""The server's own limit; AWS documents none. X-Ray's headers take 74 to about 200 bytes."""
+
 MAXIMUM_NUMBER_DIGITS = 38
 """AWS: 38 significant digits in an attribute of type Number."""
 
@@ -97,6 +108,9 @@ MAXIMUM_VISIBILITY_SECONDS = 43_200
 
 # Dead-letter queues and message move tasks
 
+MAXIMUM_ARN_CHARACTERS = 2_048
+"""AWS: 2,048 characters for an ARN in IAM. The ARN of a queue has at most 190."""
+
 MAXIMUM_RECEIVE_COUNT = 1_000
 """AWS: maxReceiveCount of a redrive policy is 1 to 1,000."""
 
@@ -112,13 +126,16 @@ MAXIMUM_MOVED_PER_SECOND = 500
 MAXIMUM_ACTIVE_MOVE_TASKS = 100
 """AWS: 100 active move tasks per account."""
 
+MAXIMUM_TASK_HANDLE_CHARACTERS = 1_024
+"""The server's own limit; its task handles have about 200 characters."""
+
 MAXIMUM_MOVE_TASK_HOURS = 36
 """AWS: a move task runs for at most 36 hours."""
 
 # Access policies
 
 MAXIMUM_POLICY_BYTES = 8_192
-"""AWS: 8,192 bytes per policy."""
+"""AWS: 8,192 bytes per policy. The server's own limit of redrive policies, too."""
 
 MAXIMUM_POLICY_STATEMENTS = 20
 """AWS: 20 statements per policy."""

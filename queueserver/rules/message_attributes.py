@@ -16,11 +16,14 @@ from queueserver.rules.limits import (
     MAXIMUM_ATTRIBUTE_NAME_BYTES,
     MAXIMUM_ATTRIBUTE_TYPE_BYTES,
     MAXIMUM_MESSAGE_ATTRIBUTES,
+    MAXIMUM_NAMES,
     MAXIMUM_NUMBER_DIGITS,
     MAXIMUM_NUMBER_EXPONENT,
     MINIMUM_NUMBER_EXPONENT,
 )
-from queueserver.rules.parameters import is_xml_text, utf8_bytes
+from queueserver.rules.parameters import check_count, is_xml_text
+from queueserver.rules.trace_headers import is_trace_header
+from storage.utf8 import utf8_bytes
 
 SYSTEM_ATTRIBUTE_NAMES = frozenset(
     {
@@ -41,8 +44,9 @@ TRACE_HEADER = "AWSTraceHeader"
 
 _ATTRIBUTE_NAME = re.compile(r"(?!(?i:aws|amazon)\.)[\w-]+(?:\.[\w-]+)*")
 _ATTRIBUTE_NAME_CHARACTERS = re.compile(r"[\w.-]+")
-# The digits are matched by pieces that cannot overlap, so hostile input costs one pass.
-_NUMBER = re.compile(r"[+-]?(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))(?:[eE]([+-]?)([0-9]+))?")
+# Possessive quantifiers give no digit back, so hostile input costs one pass.
+_NUMBER = re.compile(r"[+-]?(?:([0-9]++)(?:\.([0-9]*+))?|\.([0-9]++))(?:[eE]([+-]?)([0-9]++))?")
+_ANY_SUFFIX = ".*"
 _CHARACTER_RANGES = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 
 
@@ -61,13 +65,10 @@ def check_message_attributes(attributes: Mapping[str, MessageAttributeValue] | N
     """
     if not attributes:
         return
-    if len(attributes) > MAXIMUM_MESSAGE_ATTRIBUTES:
-        raise InvalidParameterValue(
-            f"Number of message attributes [{len(attributes)}] exceeds the allowed maximum "
-            f"[{MAXIMUM_MESSAGE_ATTRIBUTES}]."
-        )
+    check_count("message attributes", len(attributes), MAXIMUM_MESSAGE_ATTRIBUTES)
     for name, value in attributes.items():
-        if not _ATTRIBUTE_NAME.fullmatch(name) or utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
+        # The length comes first: the regular expression takes 100 bytes of memory for each dot.
+        if utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES or not _ATTRIBUTE_NAME.fullmatch(name):
             raise InvalidParameterValue(_name_error_text(name))
         _check_attribute_value("(user)", name, value)
 
@@ -76,6 +77,9 @@ def check_message_system_attributes(
     attributes: Mapping[str, MessageAttributeValue] | None,
 ) -> None:
     """Reject message system attributes except an `AWSTraceHeader` of type String.
+
+    AWS: its value must be a correctly formatted trace header of X-Ray. It does not count towards
+    the size of the message, so it has a limit of its own.
 
     Raises:
         InvalidParameterValue: there is another attribute, or its value breaks a rule.
@@ -87,6 +91,11 @@ def check_message_system_attributes(
         _check_attribute_value("system", name, value)
         if value.data_type != "String":
             raise InvalidParameterValue(_type_error_text("system", name, "String"))
+        if not is_trace_header(value.string_value or ""):
+            raise InvalidParameterValue(  # [guess]
+                f"The value of message system attribute '{name}' must be a valid X-Ray trace "
+                "header."
+            )
 
 
 def _name_error_text(name: str) -> str:
@@ -95,7 +104,7 @@ def _name_error_text(name: str) -> str:
         return "The request must contain non-empty message (user) attribute names."
     subject = "Message (user) attribute name"
     if utf8_bytes(name) > MAXIMUM_ATTRIBUTE_NAME_BYTES:
-        return f"{subject} must be shorter than {MAXIMUM_ATTRIBUTE_NAME_BYTES} bytes."
+        return _long_name_text("(user)")
     if not _ATTRIBUTE_NAME_CHARACTERS.fullmatch(name):
         return (
             f"{subject} '{name}' is invalid. You must use only the following characters: "
@@ -110,6 +119,12 @@ def _name_error_text(name: str) -> str:
     return (
         "You can't use message attribute names beginning with 'AWS.' or 'Amazon'. "
         "These strings are reserved for internal use."
+    )
+
+
+def _long_name_text(kind: str) -> str:
+    return (
+        f"Message {kind} attribute name must be shorter than {MAXIMUM_ATTRIBUTE_NAME_BYTES} bytes."
     )
 
 
@@ -139,13 +154,19 @@ def _check_attribute_value(kind: str, name: str, value: MessageAttributeValue) -
 
 
 def _parse_base_type(kind: str, name: str, value: MessageAttributeValue) -> str:
-    """Return the type without its custom suffix: String, Number or Binary."""
+    """Return the type without its custom suffix: String, Number or Binary.
+
+    AWS: the suffix is a dot and a label, which may be empty.
+    """
     data_type = value.data_type
     if not data_type:
-        part = "value" if value.string_value is None and value.binary_value is None else "type"
-        raise InvalidParameterValue(
-            f"The message {kind} attribute '{name}' must contain a non-empty "
-            f"message attribute {part}."
+        if value.string_value is None and value.binary_value is None:
+            raise InvalidParameterValue(
+                f"The message {kind} attribute '{name}' must contain a non-empty "
+                "message attribute value."
+            )
+        raise InvalidParameterValue(  # AWS: without a full stop
+            f"Message {kind} attribute '{name}' must contain a non-empty attribute type"
         )
     base = data_type.partition(".")[0]
     if base not in {"String", "Number", "Binary"} or not is_xml_text(data_type):
@@ -200,20 +221,44 @@ def parse_attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool]
     `All`, `*` and `.*` select every attribute. `prefix.*` selects the names that begin with the
     prefix; AWS needs no dot after it. Any other text selects the attribute of that name. AWS
     ignores names that no attribute can have.
+
+    Raises:
+        InvalidParameterValue: there are too many names, or one is too long.
     """
     if not names:
         return None
-    if not {"All", "*", ".*"}.isdisjoint(names):
+    _check_names("(user)", names)
+    if not {"All", "*", _ANY_SUFFIX}.isdisjoint(names):
         return lambda _: True
     exact = frozenset(names)
-    prefixes = tuple(name[:-2] for name in names if name.endswith(".*"))
+    prefixes = tuple(name.removesuffix(_ANY_SUFFIX) for name in exact if name.endswith(_ANY_SUFFIX))
     return lambda name: name in exact or name.startswith(prefixes)
 
 
-def parse_system_attribute_names(names: Sequence[str] | None) -> frozenset[str]:
-    """Return the system attributes to return; `All` selects each, unknown names are ignored."""
-    if not names:
+def parse_system_attribute_names(
+    names: Sequence[str] | None, deprecated_names: Sequence[str] | None
+) -> frozenset[str]:
+    """Return the system attributes to return; `All` selects each, unknown names are ignored.
+
+    AWS: MessageSystemAttributeNames replaces the deprecated AttributeNames. An empty list is the
+    same as none: sqs-consumer sends it beside the other list.
+
+    Raises:
+        InvalidParameterValue: a list has too many names, or one that is too long.
+    """
+    wanted = names or deprecated_names
+    if not wanted:
         return frozenset()
-    if "All" in names:
+    _check_names("system", wanted)
+    _check_names("system", deprecated_names or ())
+    if "All" in wanted:
         return SYSTEM_ATTRIBUTE_NAMES
-    return SYSTEM_ATTRIBUTE_NAMES.intersection(names)
+    return SYSTEM_ATTRIBUTE_NAMES.intersection(wanted)
+
+
+def _check_names(kind: str, names: Sequence[str]) -> None:
+    """Reject a list of names that is too long to be held and matched while a receive waits."""
+    check_count(f"message {kind} attribute names", len(names), MAXIMUM_NAMES)
+    longest = MAXIMUM_ATTRIBUTE_NAME_BYTES + len(_ANY_SUFFIX)
+    if any(utf8_bytes(name) > longest for name in names):
+        raise InvalidParameterValue(_long_name_text(kind))

@@ -23,8 +23,8 @@ from queueserver.rules.parameters import (
     check_fifo_id,
     invalid_value_error,
     is_xml_text,
-    utf8_bytes,
 )
+from storage.utf8 import utf8_bytes
 
 _WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this queue type"
 
@@ -64,40 +64,33 @@ def check_message_contents(body: str) -> None:
         raise InvalidMessageContents
 
 
-def message_bytes(body: str, attributes: Mapping[str, MessageAttributeValue] | None) -> int:
+def message_bytes(body: str | None, attributes: Mapping[str, MessageAttributeValue] | None) -> int:
     """Return the size of a message as AWS counts it, in bytes.
 
     AWS counts the body, and the name, type and value of each attribute; a binary value is counted
-    before base64. System attributes, group id and deduplication id do not count.
+    before base64. System attributes, group id and deduplication id do not count. The attributes of
+    a message that has too many do not count either: it is rejected for their number.
     """
-    size = utf8_bytes(body)
-    if attributes:
+    size = utf8_bytes(body or "")
+    if attributes and len(attributes) <= limits.MAXIMUM_MESSAGE_ATTRIBUTES:
         for name, value in attributes.items():
             size += utf8_bytes(name) + utf8_bytes(value.data_type or "")
             size += len(value.binary_value or b"") + utf8_bytes(value.string_value or "")
     return size
 
 
-def check_message_size(size: int, maximum: int) -> None:
-    """Reject a message of SendMessage that exceeds the queue's MaximumMessageSize, in bytes.
+def check_message_size(size: int, maximum: int, *, in_batch: bool) -> None:
+    """Reject a message that exceeds the queue's MaximumMessageSize, in bytes.
 
     Raises:
-        InvalidParameterValue: the message is too large.
+        InvalidParameterValue: the message is too large; the text of a batch entry differs.
     """
     if size > maximum:
-        reason = f"Message must be shorter than {maximum} bytes."
-        raise InvalidParameterValue(f"One or more parameters are invalid. Reason: {reason}")
-
-
-def check_entry_size(size: int, maximum: int) -> None:
-    """Reject a batch entry that exceeds the queue's MaximumMessageSize, in bytes.
-
-    Raises:
-        InvalidParameterValue: the message is too large; the text differs from SendMessage's.
-    """
-    if size > maximum:
-        reason = f"Message must be shorter than {maximum} bytes."
-        raise InvalidParameterValue(f"One or more parameters cannot be validated. Reason: {reason}")
+        problem = "cannot be validated" if in_batch else "are invalid"
+        raise InvalidParameterValue(
+            f"One or more parameters {problem}. Reason: Message must be shorter than "
+            f"{maximum} bytes."
+        )
 
 
 def check_batch_size(total: int) -> None:

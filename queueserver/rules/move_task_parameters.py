@@ -32,11 +32,14 @@ def parse_task_handle(text: str) -> TaskHandle:
     """
     if not text:
         raise MissingParameter("The request must contain the parameter TaskHandle.")
+    invalid = InvalidParameterValue("Value for parameter TaskHandle is invalid.")
+    if len(text) > limits.MAXIMUM_TASK_HANDLE_CHARACTERS:
+        raise invalid
     try:
         handle = msgspec.json.decode(base64.b64decode(text, validate=True), type=TaskHandle)
         parse_move_task_arn("SourceArn", handle.source_arn)
     except (ValueError, RecursionError, InvalidParameterValue):
-        raise InvalidParameterValue("Value for parameter TaskHandle is invalid.") from None
+        raise invalid from None
     return handle
 
 
@@ -62,7 +65,7 @@ def parse_move_task_arn(parameter: str, text: str) -> Arn:
     Raises:
         InvalidParameterValue: the text is not an ARN, or the database could not look it up.
     """
-    arn = parse_arn(text)
+    arn = parse_arn(text) if len(text) <= limits.MAXIMUM_ARN_CHARACTERS else None
     if arn is None or not is_xml_text(text):
         raise InvalidParameterValue(
             f"You must use this format to specify the {parameter}: "

@@ -12,6 +12,7 @@ from queueserver.identifiers import new_identifier
 from queueserver.rules import message_attributes, message_parameters
 from queueserver.rules.attributes import Attributes
 from queueserver.rules.envelope import Envelope
+from queueserver.rules.trace_headers import is_trace_header
 from storage.messages.commands import NewMessage
 
 Entry: TypeAlias = actions.SendMessage | actions.SendMessageBatchRequestEntry
@@ -27,13 +28,14 @@ class PreparedMessage(NamedTuple):
 
 
 def prepare_message(
-    context: RequestContext, queue: Attributes, entry: Entry, position: int = 0
+    context: RequestContext, queue: Attributes, entry: Entry, size: int, position: int = 0
 ) -> PreparedMessage:
-    """Check a message, except its size, and return it with its id, envelope and delay.
+    """Check a message, and return it with its id, envelope and delay.
 
-    `queue` has the attributes of the queue. `position` is the position of a batch entry, counted
-    from 1, or 0 for SendMessage. As on AWS, required parameters and the rules of the queue's type
-    come before the contents.
+    `queue` has the attributes of the queue. `size` is the message's size as AWS counts it, in
+    bytes. `position` is the position of a batch entry, counted from 1, or 0 for SendMessage. As on
+    AWS, required parameters and the rules of the queue's type come before the contents. The size
+    comes next, because what follows takes too long for 8 MiB.
 
     Raises:
         SQSError: the message breaks a rule.
@@ -41,6 +43,7 @@ def prepare_message(
     body = message_parameters.parse_message_body(entry.message_body, position)
     delay_s = _parse_delivery(queue, entry, in_batch=position > 0)
     message_parameters.check_message_contents(body)
+    message_parameters.check_message_size(size, queue.maximum_message_size, in_batch=position > 0)
     message_attributes.check_message_attributes(entry.message_attributes)
     message_attributes.check_message_system_attributes(entry.message_system_attributes)
     envelope = Envelope.create(
@@ -108,8 +111,12 @@ def _deduplication_id(queue: Attributes, entry: Entry, body: str) -> str | None:
 
 
 def _trace_header(context: RequestContext, entry: Entry) -> str | None:
-    """Return the message's trace header: its own system attribute, else the request's header."""
+    """Return the message's trace header: its own system attribute, else the request's header.
+
+    A header in another form is ignored: what adds it is often not the sender of the message.
+    """
     system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value
-    return context.trace_header or None
+    header = context.trace_header
+    return header if header and is_trace_header(header) else None

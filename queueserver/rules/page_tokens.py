@@ -23,7 +23,11 @@ class Listing(msgspec.Struct, frozen=True):
 
 
 class _Page(msgspec.Struct, array_like=True):
-    """The content of a token: the end of a page, and the parameters that it belongs to."""
+    """The content of a token: the end of a page, and the list that it belongs to.
+
+    `max_results` is not compared (AWS: observed). Servers of an earlier version, which may share
+    the database, compare it.
+    """
 
     selection: str
     max_results: int
@@ -40,14 +44,14 @@ def decode_page_token(signer: TokenSigner, listing: Listing, token: str) -> str:
     """Return the last name of the page that ended with this token.
 
     Raises:
-        InvalidParameterValue: the token was not issued for this list, or was issued for other
-            parameters.
+        InvalidParameterValue: the token was not issued for this list, or was issued for another
+            selection. AWS takes it with another number of results.
     """
     content = signer.verify(listing.purpose, token)
     if content is None:
         raise InvalidParameterValue("Invalid or expired next token.")
     page = msgspec.json.decode(content, type=_Page)
-    if (page.selection, page.max_results) != (listing.selection, listing.max_results):
+    if page.selection != listing.selection:
         raise InvalidParameterValue(
             "Invalid NextToken value. If you are passing in NextToken, "
             "you must not change the other request parameters."

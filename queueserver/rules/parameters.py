@@ -14,6 +14,9 @@ from queueserver.rules.limits import MAXIMUM_FIFO_ID_CHARACTERS, MAXIMUM_NAME_CH
 NAME = re.compile(rf"[A-Za-z0-9_-]{{1,{MAXIMUM_NAME_CHARACTERS}}}")
 """The format of the name of a standard queue, the id of a batch entry and a permission's label."""
 
+ACCOUNT = re.compile(r"[0-9]{12}")
+"""The format of an account id."""
+
 NAME_RULE = (
     f"alphanumeric characters, hyphens, or underscores. 1 to {MAXIMUM_NAME_CHARACTERS} in length"
 )
@@ -38,6 +41,20 @@ def invalid_parameter_error(parameter: str, reason: str) -> InvalidParameterValu
     return InvalidParameterValue(f"Value for parameter {parameter} is invalid. Reason: {reason}")
 
 
+def check_count(counted: str, count: int, maximum: int) -> None:
+    """Reject a list or a map of a request that has more than `maximum` items.
+
+    AWS sends this text for message attributes; for other lists it is the server's own.
+
+    Raises:
+        InvalidParameterValue: there are too many.
+    """
+    if count > maximum:
+        raise InvalidParameterValue(
+            f"Number of {counted} [{count}] exceeds the allowed maximum [{maximum}]."
+        )
+
+
 def is_xml_text(text: str) -> bool:
     """Return whether XML 1.0 can represent the text: the rule for bodies, attributes and names.
 
@@ -53,13 +70,6 @@ def is_xml_text(text: str) -> bool:
     if len(encoded.translate(None, _CONTROL_CHARACTERS)) != len(encoded):
         return False
     return text.isascii() or not any(character in encoded for character in _NONCHARACTERS)
-
-
-def utf8_bytes(text: str) -> int:
-    """Return the length of the text in UTF-8, in bytes; a lone surrogate counts as three."""
-    if text.isascii():
-        return len(text)
-    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def parse_text_map(parameter: str, found: Mapping[str, str | None] | None) -> dict[str, str]:

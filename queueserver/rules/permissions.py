@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from protocol.actions import ACTIONS
 from protocol.errors import OverLimit, missing_parameter
 from queueserver.rules import limits
-from queueserver.rules.parameters import NAME, NAME_RULE, invalid_value_error
+from queueserver.rules.parameters import ACCOUNT, NAME, NAME_RULE, invalid_value_error
 from queueserver.rules.policy_documents import (
     OLDEST_VERSION,
     as_list,
@@ -16,6 +15,7 @@ from queueserver.rules.policy_documents import (
     count_principals,
     parse_json_object,
 )
+from storage.utf8 import utf8_bytes
 
 GRANTABLE_ACTIONS = frozenset(
     {
@@ -30,8 +30,6 @@ GRANTABLE_ACTIONS = frozenset(
     }
 )
 """AWS: the actions that AddPermission can grant; the other actions are the owner's only."""
-
-_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
 def add_permission(
@@ -69,7 +67,7 @@ def add_permission(
     text = compact_json({**document, "Statement": statements})
     _check_quota(len(statements), "Statements", limits.MAXIMUM_POLICY_STATEMENTS)
     _check_quota(count_principals(statements), "Principals", limits.MAXIMUM_POLICY_PRINCIPALS)
-    _check_quota(len(text), "Bytes", limits.MAXIMUM_POLICY_BYTES)
+    _check_quota(utf8_bytes(text), "Bytes", limits.MAXIMUM_POLICY_BYTES)
     return text
 
 
@@ -96,8 +94,9 @@ def _check_label(label: str) -> None:
 
 
 def _check_accounts(accounts: Sequence[str]) -> None:
-    """Reject an empty list, and an account id that is not 12 digits."""
-    if not accounts or not all(map(_ACCOUNT_ID.fullmatch, accounts)):
+    """Reject an empty or too long list of accounts, and an account id that is not 12 digits."""
+    _check_quota(len(accounts), "Principals", limits.MAXIMUM_POLICY_PRINCIPALS)
+    if not accounts or not all(map(ACCOUNT.fullmatch, accounts)):
         raise invalid_value_error("PrincipalId", f"[{', '.join(accounts)}]", "Unable to verify.")
 
 

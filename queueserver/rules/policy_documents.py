@@ -11,7 +11,8 @@ from typing import Any
 
 from protocol.errors import InvalidAttributeValue, OverLimit
 from queueserver.rules import limits
-from queueserver.rules.parameters import is_xml_text, utf8_bytes
+from queueserver.rules.parameters import is_xml_text
+from storage.utf8 import utf8_bytes
 
 OLDEST_VERSION = "2008-10-17"
 """The version of a policy without one, and of the policies that AddPermission creates."""
@@ -51,8 +52,13 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def compact_json(value: object) -> str:
-    """Return the value as JSON without spaces, in ASCII: one byte for each character."""
-    return json.dumps(value, separators=(",", ":"))
+    """Return the value as JSON without spaces.
+
+    A letter beyond ASCII stays as it is: escaped, a policy of 8,192 bytes could take 24 KB. A
+    value that XML cannot represent is written with all such letters escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if is_xml_text(text) else json.dumps(value, separators=(",", ":"))
 
 
 def as_list(value: object) -> list[Any]:

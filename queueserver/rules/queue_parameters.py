@@ -6,10 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 
 from protocol.errors import InvalidParameterValue, missing_parameter
+from protocol.names import Arn
 from queueserver.rules import limits
 from queueserver.rules.parameters import (
+    ACCOUNT,
     NAME,
     NAME_RULE,
+    check_count,
     invalid_parameter_error,
     is_xml_text,
 )
@@ -18,6 +21,9 @@ _FIFO_SUFFIX = ".fifo"
 _FIFO_NAME = re.compile(
     rf"[A-Za-z0-9_-]{{1,{limits.MAXIMUM_NAME_CHARACTERS - len(_FIFO_SUFFIX)}}}\.fifo"
 )
+_NAME_PREFIX = re.compile(rf"[A-Za-z0-9_.-]{{0,{limits.MAXIMUM_NAME_CHARACTERS}}}")
+_PARTITION = re.compile(r"aws(?:-[a-z]+)*")
+_REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
 _TAG_TEXT = re.compile(r"[\w\s.:/=+\-@]*")
 
 
@@ -40,6 +46,27 @@ def check_queue_name(name: str, *, is_fifo: bool = False) -> None:
         )
     if not is_fifo and not NAME.fullmatch(name):
         raise InvalidParameterValue(f"Can only include {NAME_RULE}")
+
+
+def is_queue_name(name: str) -> bool:
+    """Return whether a queue of any type can have this name."""
+    return bool(NAME.fullmatch(name) or _FIFO_NAME.fullmatch(name))
+
+
+def is_queue_name_prefix(text: str) -> bool:
+    """Return whether the name of a queue can begin with this text."""
+    return _NAME_PREFIX.fullmatch(text) is not None
+
+
+def is_queue_arn(arn: Arn) -> bool:
+    """Return whether a queue of this server can have this ARN."""
+    return bool(
+        arn.service == "sqs"
+        and _PARTITION.fullmatch(arn.partition)
+        and _REGION.fullmatch(arn.region)
+        and ACCOUNT.fullmatch(arn.account)
+        and is_queue_name(arn.resource)
+    )
 
 
 def parse_max_results(value: int | None) -> int:
@@ -92,10 +119,11 @@ def parse_tag_keys(keys: Sequence[str] | None) -> Sequence[str]:
 
     Raises:
         MissingParameter: there is no list.
-        InvalidParameterValue: the list is empty, or a tag cannot have one of the keys.
+        InvalidParameterValue: the list is empty or too long, or a tag cannot have one of the keys.
     """
     if keys is None:
         raise missing_parameter("TagKeys")
+    check_count("tag keys", len(keys), limits.MAXIMUM_NAMES)
     for key in keys or ("",):
         _check_tag_text("keys", key, 1, limits.MAXIMUM_TAG_KEY_CHARACTERS)
     return keys

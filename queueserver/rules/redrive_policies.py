@@ -18,6 +18,9 @@ from protocol.names import Arn, parse_arn
 from queueserver.rules import limits
 from queueserver.rules.parameters import invalid_value_error, is_xml_text
 from queueserver.rules.policy_documents import compact_json, parse_json_object
+from queueserver.rules.queue_parameters import is_queue_arn
+from storage.errors import DatabaseDamaged
+from storage.utf8 import utf8_bytes
 
 _COUNT_DIGITS = re.compile(r"[0-9]{1,10}")  # leading zeros are allowed
 _PERMISSIONS = {"allowAll", "denyAll", "byQueue"}
@@ -42,7 +45,12 @@ class RedrivePolicy(msgspec.Struct, frozen=True):
         )
 
 
-class RedriveAllowPolicy(msgspec.Struct, frozen=True):
+class RedriveAllowPolicy(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"permission": "redrivePermission", "source_queue_arns": "sourceQueueArns"},
+):
     """A redrive allow policy.
 
     Attributes:
@@ -56,8 +64,21 @@ class RedriveAllowPolicy(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """Return the policy as GetQueueAttributes returns it: compact JSON."""
-        arns = {"sourceQueueArns": self.source_queue_arns} if self.source_queue_arns else {}
-        return compact_json({"redrivePermission": self.permission, **arns})
+        return msgspec.json.encode(self).decode()
+
+    @staticmethod
+    def decode(text: str) -> RedriveAllowPolicy:
+        """Return the policy that a queue has stored as this text.
+
+        An earlier version of the server may have stored a policy that is rejected now.
+
+        Raises:
+            DatabaseDamaged: the text is not such a policy.
+        """
+        try:
+            return _decode_allow_policy(text)
+        except msgspec.DecodeError as error:
+            raise DatabaseDamaged(f"a redrive allow policy cannot be read: {error}") from error
 
     def allows(self, source_arn: str) -> bool:
         """Return whether the queue with this ARN may use the dead-letter queue."""
@@ -66,18 +87,21 @@ class RedriveAllowPolicy(msgspec.Struct, frozen=True):
         return self.permission == "allowAll"
 
 
+_decode_allow_policy = msgspec.json.Decoder(RedriveAllowPolicy).decode
+
+
 def parse_redrive_policy(text: str) -> RedrivePolicy:
     """Parse a RedrivePolicy.
 
     AWS: a JSON object with deadLetterTargetArn and maxReceiveCount, 1 to 1,000. The target is not
     looked up: it must belong to the source's account, exist in its region, be of the same type and
-    allow the source.
+    allow the source. The text has at most 8,192 bytes.
 
     Raises:
         InvalidParameterValue: no queue can have this policy.
     """
     try:
-        policy = parse_json_object(text)
+        policy = _parse_short_object(text)
     except ValueError:
         raise InvalidParameterValue(
             "Invalid value for the parameter RedrivePolicy. "
@@ -93,6 +117,17 @@ def parse_redrive_policy(text: str) -> RedrivePolicy:
         supported = "[maxReceiveCount, deadLetterTargetArn]"
         raise _policy_error(text, f"Only following attributes are supported: {supported}.")
     return RedrivePolicy(_parse_target(text, policy["deadLetterTargetArn"]), count)
+
+
+def _parse_short_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object of at most 8,192 bytes.
+
+    Raises:
+        ValueError: the text is longer, or `parse_json_object` rejects it.
+    """
+    if utf8_bytes(text) > limits.MAXIMUM_POLICY_BYTES:
+        raise ValueError(text)
+    return parse_json_object(text)
 
 
 def _parse_max_receive_count(text: str, value: object) -> int:
@@ -150,13 +185,13 @@ def parse_redrive_allow_policy(text: str) -> RedriveAllowPolicy:
     """Parse a RedriveAllowPolicy.
 
     AWS: a JSON object with redrivePermission, and with `byQueue` 1 to 10 sourceQueueArns of queues
-    that need not exist. An empty list means the same as none.
+    that need not exist. An empty list means the same as none. The text has at most 8,192 bytes.
 
     Raises:
         InvalidParameterValue: no queue can have this policy.
     """
     try:
-        permission, arns = _parse_permission(parse_json_object(text))
+        permission, arns = _parse_permission(_parse_short_object(text))
     except ValueError:
         raise InvalidParameterValue(
             "Invalid value for the parameter RedriveAllowPolicy. Reason: Amazon SQS can't create "
@@ -192,13 +227,11 @@ def _parse_permission(policy: Mapping[str, Any]) -> tuple[str, list[str]]:
         raise ValueError(policy)
     if not isinstance(permission, str) or permission not in _PERMISSIONS:
         raise ValueError(policy)
-    if not isinstance(arns, list) or not all(map(_is_queue_arn, arns)):
+    if not isinstance(arns, list) or not all(map(_can_be_queue_arn, arns)):
         raise ValueError(policy)
     return permission, arns
 
 
-def _is_queue_arn(value: object) -> bool:
-    if not isinstance(value, str) or not is_xml_text(value):
-        return False
-    arn = parse_arn(value)
-    return arn is not None and arn.service == "sqs"
+def _can_be_queue_arn(value: object) -> bool:
+    arn = parse_arn(value) if isinstance(value, str) else None
+    return arn is not None and is_queue_arn(arn)

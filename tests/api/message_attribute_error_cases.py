@@ -12,6 +12,8 @@ BAD_CHARACTERS = (
     "#xE000 to #xFFFD | #x10000 to #x10FFFF"
 )
 
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;CalledFrom="
+
 
 def attribute(name: str = "Hello", **members: object) -> dict[str, Any]:
     return {name: {"DataType": "String", "StringValue": "x", **members}}
@@ -51,9 +53,7 @@ def _user_names() -> dict[str, tuple[dict[str, Any], str]]:
 
 def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
     """Return invalid values of one attribute, with the error texts."""
-    no_type = (
-        "The message (user) attribute 'Hello' must contain a non-empty message attribute type."
-    )
+    no_type = "Message (user) attribute 'Hello' must contain a non-empty attribute type"
     no_value = (
         "The message (user) attribute 'Hello' must contain a non-empty message attribute value."
     )
@@ -105,14 +105,19 @@ def _user_values() -> dict[str, tuple[dict[str, Any], str]]:
 
 
 def _system_attributes() -> dict[str, tuple[dict[str, Any], str]]:
+    not_a_trace_header = (
+        "The value of message system attribute 'AWSTraceHeader' must be a valid X-Ray trace header."
+    )
     return {
         "unknown name": (attribute(), "Message system attribute name 'Hello' is invalid."),
         "no type": (
             {"AWSTraceHeader": {"StringValue": "x"}},
-            (
-                "The message system attribute 'AWSTraceHeader' must contain a non-empty message "
-                "attribute type."
-            ),
+            "Message system attribute 'AWSTraceHeader' must contain a non-empty attribute type",
+        ),
+        "another form": (attribute("AWSTraceHeader", StringValue="x"), not_a_trace_header),
+        "513 characters": (
+            attribute("AWSTraceHeader", StringValue=TRACE.ljust(513, "x")),
+            not_a_trace_header,
         ),
         "empty string value": (
             attribute("AWSTraceHeader", StringValue=""),

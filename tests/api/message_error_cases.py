@@ -238,6 +238,23 @@ def _receive_cases() -> dict[str, ErrorCase]:
         for name, (values, reason) in ranges.items()
         for bad in values
     }
+    for name, kind in {
+        "AttributeNames": "system",
+        "MessageAttributeNames": "(user)",
+        "MessageSystemAttributeNames": "system",
+    }.items():
+        cases[f"ReceiveMessage: 101 {name}"] = ErrorCase(
+            "ReceiveMessage",
+            {"QueueUrl": "plain", name: ["All"] * 101},
+            IPV,
+            f"Number of message {kind} attribute names [101] exceeds the allowed maximum [100].",
+        )
+        cases[f"ReceiveMessage: {name} of 259 bytes"] = ErrorCase(
+            "ReceiveMessage",
+            {"QueueUrl": "plain", name: ["x" * 259]},
+            IPV,
+            f"Message {kind} attribute name must be shorter than 256 bytes.",
+        )
     cases["ReceiveMessage: too many in flight"] = ErrorCase(
         "ReceiveMessage",
         _too_many_in_flight,

@@ -65,9 +65,9 @@ def _full_of_tags(server: CaseServer) -> Parameters:
     return {"QueueUrl": name, "Tags": {"one": "more"}}
 
 
-def _token_of_another_page_size(server: CaseServer) -> Parameters:
+def _token_of_another_prefix(server: CaseServer) -> Parameters:
     token = server.call("ListQueues", MaxResults=1)["NextToken"]
-    return {"MaxResults": 2, "NextToken": token}
+    return {"QueueNamePrefix": "p", "MaxResults": 1, "NextToken": token}
 
 
 def _token_of_list_queues(server: CaseServer) -> Parameters:
@@ -75,11 +75,11 @@ def _token_of_list_queues(server: CaseServer) -> Parameters:
     return {"QueueUrl": "dead", "MaxResults": 1, "NextToken": token}
 
 
-def _token_of_another_sources_page_size(server: CaseServer) -> Parameters:
+def _token_of_another_dead_letter_queue(server: CaseServer) -> Parameters:
     policy = {"RedrivePolicy": json.dumps({"deadLetterTargetArn": _dead(), "maxReceiveCount": 1})}
     server.create_fresh(**policy)
     token = server.call("ListDeadLetterSourceQueues", QueueUrl="dead", MaxResults=1)["NextToken"]
-    return {"QueueUrl": "dead", "MaxResults": 2, "NextToken": token}
+    return {"QueueUrl": "plain", "MaxResults": 1, "NextToken": token}
 
 
 def _dead() -> str:
@@ -273,6 +273,12 @@ SET_CASES = {
         IPV,
         "21 statements were found in the submitted policy, max allowed is 20",
     ),
+    "value: policy of 8194 bytes in fewer characters": ErrorCase(
+        "SetQueueAttributes",
+        _set(Policy=statements(1).replace("}", f', "Sid": "{"é" * 4_034}"}}', 1)),
+        "InvalidAttributeValue",
+        "Invalid value for the parameter Policy.",
+    ),
     "value: policy of 8193 bytes": ErrorCase(
         "SetQueueAttributes",
         _set(Policy=statements(1).ljust(8193)),
@@ -308,8 +314,8 @@ READ_CASES = {
     "ListQueues: invalid token": ErrorCase(
         "ListQueues", {"NextToken": "x", "MaxResults": 1}, IPV, BAD_TOKEN
     ),
-    "ListQueues: token of another page size": ErrorCase(
-        "ListQueues", _token_of_another_page_size, IPV, OTHER_TOKEN
+    "ListQueues: token of another prefix": ErrorCase(
+        "ListQueues", _token_of_another_prefix, IPV, OTHER_TOKEN
     ),
     "GetQueueAttributes: unknown name": ErrorCase(
         "GetQueueAttributes",
@@ -322,6 +328,12 @@ READ_CASES = {
         {"QueueUrl": "plain", "AttributeNames": ["", "All"]},
         "InvalidAttributeName",
         "Unknown Attribute .",
+    ),
+    "GetQueueAttributes: 101 names": ErrorCase(
+        "GetQueueAttributes",
+        {"QueueUrl": "plain", "AttributeNames": ["All"] * 101},
+        IPV,
+        "Number of attribute names [101] exceeds the allowed maximum [100].",
     ),
     "PurgeQueue: second purge": ErrorCase(
         "PurgeQueue",
@@ -341,8 +353,8 @@ READ_CASES = {
     "ListDeadLetterSourceQueues: invalid token": ErrorCase(
         "ListDeadLetterSourceQueues", _token_of_list_queues, IPV, BAD_TOKEN
     ),
-    "ListDeadLetterSourceQueues: token of another page size": ErrorCase(
-        "ListDeadLetterSourceQueues", _token_of_another_sources_page_size, IPV, OTHER_TOKEN
+    "ListDeadLetterSourceQueues: token of another queue": ErrorCase(
+        "ListDeadLetterSourceQueues", _token_of_another_dead_letter_queue, IPV, BAD_TOKEN
     ),
 }
 
@@ -379,6 +391,12 @@ TAG_CASES = {
         {"QueueUrl": "plain", "TagKeys": []},
         IPV,
         "Tag keys must be between 1 and 128 characters in length.",
+    ),
+    "tags: 101 keys": ErrorCase(
+        "UntagQueue",
+        {"QueueUrl": "plain", "TagKeys": [str(number) for number in range(101)]},
+        IPV,
+        "Number of tag keys [101] exceeds the allowed maximum [100].",
     ),
     "tags: empty key": ErrorCase(
         "TagQueue",

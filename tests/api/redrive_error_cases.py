@@ -81,6 +81,7 @@ def _policy_cases() -> dict[str, ErrorCase]:
     }
     for what, text in {"text": "no JSON", "list": "[1]", "number": "7"}.items():
         texts[f"a {what}"] = (text, not_json)
+    texts["longer than 8192 bytes"] = (redrive(1, "dead").ljust(8193), not_json)
     for name, (text, words) in texts.items():
         attributes = {"RedrivePolicy": text}
         create = {"QueueName": "new", "Attributes": attributes}
@@ -115,6 +116,8 @@ def _allow_cases() -> dict[str, ErrorCase]:
         "unknown key": _allow("allowAll", colour="red"),
         "sourceQueueArns is no list": '{"redrivePermission":"byQueue","sourceQueueArns":"x"}',
         "sourceQueueArns has no ARN": _allow("byQueue", "x"),
+        "ARN that no queue can have": _allow("byQueue", arn("q" * 81)),
+        "longer than 8192 bytes": _allow("byQueue", arn("plain")).ljust(8193),
     }
     reasons = {
         "byQueue without ARNs": (
@@ -197,6 +200,9 @@ def _start_cases() -> dict[str, ErrorCase]:
             {"SourceArn": arn("dead").replace("sqs", "sns")},
             missing,
             NO_RESOURCE.format("SourceArn"),
+        ),
+        "source that no queue can be": ErrorCase(
+            start, {"SourceArn": arn("q" * 81)}, missing, NO_RESOURCE.format("SourceArn")
         ),
         "source of another account": ErrorCase(
             start,
@@ -295,6 +301,9 @@ def _task_cases() -> dict[str, ErrorCase]:
             cancel, _cancelled, IPV, "Only active tasks can be cancelled."
         ),
     }
+    cases["handle of 1025 characters"] = ErrorCase(
+        cancel, {"TaskHandle": "x" * 1025}, IPV, bad_handle
+    )
     for text in ("garbage", "é", base64.b64encode(b'{"taskId":1}').decode()):
         cases[f"handle {text!r}"] = ErrorCase(cancel, {"TaskHandle": text}, IPV, bad_handle)
     for name in ("", "dead"):

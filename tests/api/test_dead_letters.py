@@ -246,6 +246,9 @@ def test_sources_of_a_dead_letter_queue_are_listed_in_pages(sqs: Sqs, name: str,
         **listing, PaginationConfig={"PageSize": 2}
     )
     assert [page["queueUrls"] for page in pages] == [sources[:2], sources[2:4], sources[4:]]
+    token = sqs.list_dead_letter_source_queues(**listing, MaxResults=2)["NextToken"]
+    rest = sqs.list_dead_letter_source_queues(**listing, MaxResults=10, NextToken=token)
+    assert rest["queueUrls"] == sources[2:], "another page size"
 
 
 def test_former_sources_are_not_listed(sqs: Sqs, name: str, dead: str) -> None:

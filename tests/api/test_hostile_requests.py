@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import re
+import tracemalloc
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 
+from tests.api import raw_http
 from tests.api.live_server import LiveServer
 from tests.api.raw_http import Answer, exchange, json_headers, open_socket, parse_error
 from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
@@ -133,6 +137,42 @@ def test_last_of_duplicate_json_members_is_used(server: LiveServer, queue: str) 
     assert answer.status == 200
     answer = call_action(server, "ReceiveMessage", f'{{"QueueUrl": "{queue}"}}')
     assert [message["Body"] for message in json.loads(answer.body)["Messages"]] == ["y"]
+
+
+# Memory
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Free only what no object refers to, not even one of a cycle."""
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+    gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("action", "parameters"),
+    [
+        pytest.param("SendMessage", {"QueueUrl": "<queue>", "MessageBody": "<long>"}, id="size"),
+        pytest.param("SendMessage", {"QueueUrl": "missing", "MessageBody": "<long>"}, id="queue"),
+        pytest.param("CreateQueue", {"QueueName": "<long>"}, id="name"),
+        pytest.param("CancelMessageMoveTask", {"TaskHandle": "<long>"}, id="handle"),
+        pytest.param("DeleteMessage", {"QueueUrl": 1, "ReceiptHandle": "<long>"}, id="JSON"),
+    ],
+)
+@pytest.mark.usefixtures("no_garbage_collection")
+def test_rejected_request_is_freed_with_its_answer(
+    server: LiveServer, queue: str, protocol: str, action: str, parameters: dict[str, object]
+) -> None:
+    longest = {"<queue>": queue, "<long>": "x" * 4_000_000}
+    given = {name: longest.get(str(value), value) for name, value in parameters.items()}
+    before, _ = tracemalloc.get_traced_memory()
+    assert raw_http.call_action(server.url, protocol, action, given).status in {400, 404}
+    after, _ = tracemalloc.get_traced_memory()
+    assert after - before < 1_000_000
 
 
 # Receipt handles

@@ -412,11 +412,19 @@ def test_invalid_header_values_are_ignored(
     assert b"/000000000000/headers" in answer.body
 
 
+@pytest.mark.parametrize(
+    "trace",
+    [
+        pytest.param(b"\xff\xfe", id="invalid bytes"),
+        pytest.param(b"Sampled=1", id="no root"),
+        pytest.param(b"Root=1-5759e988-bd862e3fe1be46a994272793;a=" + b"x" * 500, id="too long"),
+    ],
+)
 def test_invalid_trace_header_does_not_stop_a_send(
-    server: LiveServer, sqs: Sqs, queue: str
+    server: LiveServer, sqs: Sqs, queue: str, trace: bytes
 ) -> None:
     body = json.dumps({"QueueUrl": queue, "MessageBody": "x"})
-    headers: dict[str, Any] = {**json_headers("SendMessage"), "X-Amzn-Trace-Id": b"\xff\xfe"}
+    headers: dict[str, Any] = {**json_headers("SendMessage"), "X-Amzn-Trace-Id": trace}
     assert exchange(server.url, headers=headers, body=body).status == 200
     (message,) = sqs.receive_message(QueueUrl=queue, AttributeNames=["All"])["Messages"]
     assert "AWSTraceHeader" not in message["Attributes"]

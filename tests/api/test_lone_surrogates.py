@@ -13,11 +13,12 @@ from tests.api.live_server import LiveServer
 from tests.api.raw_http import call_action
 
 LONE_SURROGATE = "\ud800"
+TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793"
 TEXT = {"DataType": "String", "StringValue": "x"}
 MESSAGE = {
     "MessageBody": "x",
     "MessageAttributes": {"a": TEXT},
-    "MessageSystemAttributes": {"AWSTraceHeader": TEXT},
+    "MessageSystemAttributes": {"AWSTraceHeader": {**TEXT, "StringValue": TRACE}},
     "MessageGroupId": "g",
     "MessageDeduplicationId": "d",
 }

@@ -14,6 +14,7 @@ from tests.api.sqs_clients import Connect, Sqs, bodies, rejection
 
 MIB = 1_048_576
 TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+TRACE_OF_THE_REQUEST = "Self=1-67891234-12456789abcdef012345678;" + TRACE
 
 VALUES: dict[str, dict[str, Any]] = {
     "text": {"DataType": "String", "StringValue": " <grüße> & \"quotes\"\r\n\t'🎉' "},
@@ -170,7 +171,7 @@ def test_trace_header_is_a_system_attribute_without_effect_on_the_digest(
 @pytest.mark.parametrize(
     ("system", "expected"),
     [
-        pytest.param({}, "Root=1-from-the-request", id="header of the request"),
+        pytest.param({}, TRACE_OF_THE_REQUEST, id="header of the request"),
         pytest.param(
             {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}},
             TRACE,
@@ -188,13 +189,20 @@ def test_trace_header_of_the_request_is_the_default_of_the_message(
     assert receive_one(traced_sqs, queue)["Attributes"]["AWSTraceHeader"] == expected
 
 
+def test_trace_header_does_not_count_towards_the_size_of_a_message(sqs: Sqs, queue: str) -> None:
+    system = {"AWSTraceHeader": {"DataType": "String", "StringValue": TRACE}}
+    body = "x" * 1_048_576
+    sqs.send_message(QueueUrl=queue, MessageBody=body, MessageSystemAttributes=system)
+    assert receive_one(sqs, queue)["Attributes"]["AWSTraceHeader"] == TRACE
+
+
 @pytest.fixture
 def traced_sqs(connect: Connect) -> Sqs:
     """Return a client whose requests have a trace header."""
     sqs = connect(region="us-east-1", access_key="traced")
 
     def trace(request: AWSRequest, **_: object) -> None:
-        request.headers["X-Amzn-Trace-Id"] = "Root=1-from-the-request"
+        request.headers["X-Amzn-Trace-Id"] = TRACE_OF_THE_REQUEST
 
     sqs.meta.events.register("before-sign.sqs", trace, unique_id="trace")
     return sqs

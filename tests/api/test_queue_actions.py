@@ -134,20 +134,34 @@ def test_last_page_has_no_next_token(sqs: Sqs, name: str) -> None:
     assert "NextToken" not in sqs.list_queues(QueueNamePrefix=name, MaxResults=2)
 
 
-def test_page_token_is_valid_only_for_the_same_request(sqs: Sqs, name: str) -> None:
+def test_page_token_is_valid_with_another_page_size(sqs: Sqs, name: str) -> None:
+    queues = [sqs.create_queue(QueueName=f"{name}-{number}")["QueueUrl"] for number in range(5)]
+    first = sqs.list_queues(QueueNamePrefix=name, MaxResults=2)
+    token = first["NextToken"]
+    rest = sqs.list_queues(QueueNamePrefix=name, MaxResults=10, NextToken=token)
+    assert [*first["QueueUrls"], *rest["QueueUrls"]] == queues
+    assert "NextToken" not in rest
+    smaller = sqs.list_queues(QueueNamePrefix=name, MaxResults=1, NextToken=token)
+    assert smaller["QueueUrls"] == queues[2:3]
+
+
+def test_page_token_is_valid_only_for_the_same_prefix(sqs: Sqs, name: str) -> None:
     for number in range(3):
         sqs.create_queue(QueueName=f"{name}-{number}")
     token = sqs.list_queues(QueueNamePrefix=name, MaxResults=1)["NextToken"]
     rejected = [
-        rejection(sqs.list_queues, QueueNamePrefix=name, MaxResults=2, NextToken=token),
+        rejection(sqs.list_queues, QueueNamePrefix=f"{name}-", MaxResults=1, NextToken=token),
+        rejection(sqs.list_queues, MaxResults=1, NextToken=token),
         rejection(sqs.list_queues, QueueNamePrefix=name, MaxResults=1, NextToken="garbage"),
         rejection(sqs.list_queues, QueueNamePrefix=name, NextToken=token),
     ]
+    other_list = (
+        "Invalid NextToken value. If you are passing in NextToken, "
+        "you must not change the other request parameters."
+    )
     assert [answer.message for answer in rejected] == [
-        (
-            "Invalid NextToken value. If you are passing in NextToken, "
-            "you must not change the other request parameters."
-        ),
+        other_list,
+        other_list,
         "Invalid or expired next token.",
         "MaxResults is a mandatory parameter when you provide a value for NextToken.",
     ]

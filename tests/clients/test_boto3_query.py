@@ -29,7 +29,7 @@ def test_message_is_received_unchanged(facts: Facts) -> None:
             "SenderId",
             "SentTimestamp",
         ],
-        "trace": "Root=1-5759e988",
+        "trace": "Root=1-5759e988-bd862e3fe1be46a994272793",
         "nothing": ["ResponseMetadata"],
         "tags": {"team": "a+b=c"},
     }

@@ -30,7 +30,7 @@ def test_message_is_received_unchanged(facts: Facts) -> None:
         "text": "ü",
         "number": {"DataType": "Number.int", "StringValue": "007"},
         "bytes": True,
-        "trace": "Root=1-5759e988",
+        "trace": "Root=1-5759e988-bd862e3fe1be46a994272793",
         "count": "1",
     }
 

@@ -10,6 +10,7 @@ from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
+from storage.utf8 import utf8_bytes
 from tests.engine.queue_client import QueueClient, new_message
 from tests.engine.recorder import recording, recording_settings
 
@@ -51,6 +52,16 @@ async def test_writes_beyond_the_byte_limit_are_rejected(
     accepted.append(client.database.submit(client.send_command(new_message("small"))))
     await asyncio.gather(*accepted)
     assert await client.counts() == (2, 0, 0)
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "€", "😀", "\ud800"])
+async def test_byte_limit_counts_bytes_and_not_characters(client: QueueClient, letter: str) -> None:
+    writes = WriteQueue(client.database.hints, LIMIT, limit_bytes=2 * MIB)
+    half = client.send_command(new_message(letter * (MIB // utf8_bytes(letter) - 8)))
+    for _ in range(2):
+        writes.add(half, asyncio.get_running_loop().create_future())
+    with pytest.raises(DatabaseBusy):
+        writes.add(half, asyncio.get_running_loop().create_future())
 
 
 async def test_command_larger_than_the_byte_limit_runs_alone(client: QueueClient) -> None:

@@ -201,7 +201,7 @@ def parse_addresses(data: bytes) -> None:
     names.region_of_host(text)
     rejection_of(lambda: queue_parameters.check_queue_name(text, is_fifo=text.endswith(".fifo")))
     rejection_of(lambda: move_task_parameters.parse_move_task_arn("SourceArn", text))
-    rejection_of(lambda: message_attributes.parse_system_attribute_names([text]))
+    rejection_of(lambda: message_attributes.parse_system_attribute_names([text], None))
     rejection_of(lambda: message_attributes.parse_attribute_filter([text]))
 
 

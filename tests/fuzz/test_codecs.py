@@ -229,7 +229,7 @@ def test_random_queue_url_and_arn_are_parsed_or_rejected(text: str) -> None:
     parse_or_reject(lambda: names.parse_queue_url(text))
     names.parse_arn(text)
     parse_or_reject(lambda: queue_parameters.check_queue_name(text, is_fifo=False))
-    parse_or_reject(lambda: message_attributes.parse_system_attribute_names([text]))
+    parse_or_reject(lambda: message_attributes.parse_system_attribute_names([text], None))
 
 
 @pytest.mark.parametrize("text", ["/" * 100_000, "a:" * 100_000, "sqs." * 50_000, "-" * 200_000])

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from protocol.errors import SQSError
 from protocol.names import Arn
 from queueserver.rules import attributes
 from queueserver.rules.redrive_policies import RedriveAllowPolicy, RedrivePolicy
+from storage.errors import DatabaseDamaged
 from tests.rules.rejections import rejection
 
 FACTS = {
@@ -302,9 +302,6 @@ def test_document_is_cleared_by_an_empty_text(name: str, value: str, stored: str
     assert changed({name: value}, STANDARD) == {**STANDARD, name: stored}
     assert changed({name: ""}, {**STANDARD, name: stored}) == STANDARD
     assert created({name: ""}) == {}
-    assert attributes.find_difference({name: value}, {name: stored}) is None
-    assert attributes.find_difference({name: value}, {}) == name
-    assert attributes.find_difference({name: ""}, {name: stored}) == name
 
 
 @pytest.mark.parametrize(
@@ -358,26 +355,13 @@ def test_typed_attributes_of_a_fifo_queue_with_redrive_policies() -> None:
     assert view.redrive_allow_policy == RedriveAllowPolicy("byQueue", (DLQ,))
 
 
-@pytest.mark.parametrize(
-    ("requested", "difference"),
-    [
-        pytest.param({}, None, id="no attribute requested"),
-        pytest.param({"DelaySeconds": "5", "VisibilityTimeout": "30"}, None, id="equal or default"),
-        pytest.param({"DelaySeconds": "05"}, None, id="equal once normalised"),
-        pytest.param({"KmsMasterKeyId": ""}, None, id="clearing an attribute that is not set"),
-        pytest.param(
-            {"KmsDataKeyReusePeriodSeconds": "300"}, None, id="default that All does not return"
-        ),
-        pytest.param({"SqsManagedSseEnabled": "TRUE"}, None, id="a boolean in capitals"),
-        pytest.param({"DelaySeconds": "0"}, "DelaySeconds", id="default, but changed since"),
-        pytest.param({"VisibilityTimeout": "31"}, "VisibilityTimeout", id="not the default"),
-        pytest.param({"KmsMasterKeyId": "k"}, "KmsMasterKeyId", id="not set"),
-    ],
-)
-def test_repeated_creation_compares_only_requested_attributes(
-    requested: dict[str, str], difference: str | None
-) -> None:
-    assert attributes.find_difference(requested, {"DelaySeconds": "5"}) == difference
+def test_stored_redrive_allow_policy_that_is_rejected_now_still_counts() -> None:
+    stored = {"RedriveAllowPolicy": ALLOW.replace("dlq", "d" * 10_000)}
+    assert rejected(stored)[0] == "InvalidParameterValue"
+    policy = attributes.parse_stored(stored).redrive_allow_policy
+    assert policy == RedriveAllowPolicy("byQueue", (DLQ.replace("dlq", "d" * 10_000),))
+    with pytest.raises(DatabaseDamaged, match="redrive allow policy cannot be read"):
+        attributes.parse_stored({"RedriveAllowPolicy": "damage"})
 
 
 @pytest.mark.parametrize("names", [None, []])
@@ -406,30 +390,6 @@ def test_documents_are_returned_when_set() -> None:
     stored = {"Policy": POLICY, "RedrivePolicy": REDRIVE, "RedriveAllowPolicy": ALLOW}
     assert attributes.describe(["All"], stored, {}) == {**DEFAULTS, **stored}
     assert attributes.describe(list(stored), stored, {}) == stored
-
-
-@pytest.mark.parametrize(
-    ("requested", "difference"),
-    [
-        pytest.param({**FIFO, "ContentBasedDeduplication": "False"}, None, id="a default"),
-        pytest.param({"FifoQueue": "True", **BY_GROUP}, None, id="equal"),
-        pytest.param(
-            {**FIFO, "DeduplicationScope": "queue"}, "DeduplicationScope", id="changed since"
-        ),
-        pytest.param(
-            {**FIFO, "ContentBasedDeduplication": "true"}, "ContentBasedDeduplication", id="not set"
-        ),
-    ],
-)
-def test_repeated_creation_of_a_fifo_queue_compares_fifo_attributes(
-    requested: dict[str, str], difference: str | None
-) -> None:
-    assert attributes.find_difference(requested, {**FIFO, **BY_GROUP}) == difference
-
-
-def test_repeated_creation_checks_the_same_rules() -> None:
-    with pytest.raises(SQSError, match=r"^Unknown Attribute FifoQueue\.$"):
-        attributes.find_difference({"FifoQueue": "false"}, FIFO)
 
 
 def test_kms_reuse_period_is_returned_only_with_a_key() -> None:
@@ -466,8 +426,19 @@ def test_known_attributes_without_a_value_are_omitted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Foobar", "", "all", "queuearn"])
 def test_request_for_an_unknown_attribute_is_rejected(name: str) -> None:
-    found = rejection(attributes.describe, ["All", name], {}, FACTS)
+    found = rejection(attributes.check_names, ["All", name])
     assert found == ("InvalidAttributeName", f"Unknown Attribute {name}.")
+
+
+def test_request_names_at_most_100_attributes() -> None:
+    attributes.check_names(None)
+    attributes.check_names(["All"] * 100)
+    for count in (101, 1_000_000):
+        text = f"Number of attribute names [{count}] exceeds the allowed maximum [100]."
+        assert rejection(attributes.check_names, ["All"] * count) == (
+            "InvalidParameterValue",
+            text,
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ import pytest
 from protocol.actions import MessageAttributeValue as Value
 from protocol.errors import InvalidParameterValue
 from queueserver.rules import message_attributes
+from queueserver.rules.message_attributes import parse_system_attribute_names
+from queueserver.rules.trace_headers import is_trace_header
 from tests.rules.rejections import IPV, rejection
 
 RESERVED = (
@@ -14,6 +16,8 @@ RESERVED = (
     "These strings are reserved for internal use."
 )
 NAME = "Message (user) attribute name"
+ROOT = "Root=1-5759e988-bd862e3fe1be46a994272793"
+TRACE = f"{ROOT};Parent=53995c3f42cd8ad8;Sampled=1"
 LISTS = "Message attribute list values in SendMessage operation are not supported."
 SUPPORTED = "You must use only the following supported type prefixes: Binary, Number, String."
 
@@ -70,6 +74,7 @@ def test_message_has_at_most_ten_attributes() -> None:
         ),
         pytest.param("n" * 257, f"{NAME} must be shorter than 256 bytes.", id="long"),
         pytest.param("é" * 129, f"{NAME} must be shorter than 256 bytes.", id="long in UTF-8"),
+        pytest.param("a." * 4_000_000, f"{NAME} must be shorter than 256 bytes.", id="many dots"),
         *(
             pytest.param(
                 f"a{character}",
@@ -101,14 +106,12 @@ def test_invalid_names_are_rejected(name: str, words: str) -> None:
         ),
         pytest.param(
             Value(string_value="x"),
-            "The message {kind} attribute '{name}' must contain a non-empty message attribute "
-            "type.",
+            "Message {kind} attribute '{name}' must contain a non-empty attribute type",
             id="no type",
         ),
         pytest.param(
             text("x", ""),
-            "The message {kind} attribute '{name}' must contain a non-empty message attribute "
-            "type.",
+            "Message {kind} attribute '{name}' must contain a non-empty attribute type",
             id="empty type",
         ),
         pytest.param(
@@ -247,7 +250,7 @@ def test_number_out_of_range_is_rejected(number: str) -> None:
 
 def test_only_system_attribute_is_a_trace_header_of_type_string() -> None:
     message_attributes.check_message_system_attributes(None)
-    message_attributes.check_message_system_attributes({"AWSTraceHeader": text("Root=1-2-3")})
+    message_attributes.check_message_system_attributes({"AWSTraceHeader": text(TRACE)})
     words = "Message system attribute name 'Hello' is invalid."
     assert rejected({"Hello": text("x")}, system=True) == (IPV, words)
     words = (
@@ -255,6 +258,53 @@ def test_only_system_attribute_is_a_trace_header_of_type_string() -> None:
         "You must use only the following supported type prefixes: String."
     )
     assert rejected({"AWSTraceHeader": text("1", "Number")}, system=True) == (IPV, words)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param(ROOT, id="root alone"),
+        pytest.param(TRACE, id="root, parent and decision"),
+        pytest.param(TRACE.replace("Sampled=1", "Sampled=0"), id="not sampled"),
+        pytest.param(f"{ROOT};Sampled=?", id="decision left open"),
+        pytest.param(f"Sampled=1;Parent=53995C3F42CD8AD8;{ROOT}", id="another order"),
+        pytest.param(f"Self=1-67891234-12456789abcdef012345678;{ROOT}", id="of a load balancer"),
+        pytest.param(f"{ROOT};Lineage=a87bd80c:0|68fd508a:5|c512fbe3:2", id="of Lambda"),
+        pytest.param(f"{ROOT}; CalledFrom=app;_dd.origin=rum;", id="spaces and parts of others"),
+        pytest.param(f"{ROOT};a={'x' * (509 - len(ROOT))}", id="512 characters"),
+    ],
+)
+def test_trace_header_has_the_form_of_x_ray(header: str) -> None:
+    assert is_trace_header(header)
+    message_attributes.check_message_system_attributes({"AWSTraceHeader": text(header)})
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("x", id="no parts"),
+        pytest.param("Sampled=1", id="no root"),
+        pytest.param("Root=1-5759e988", id="half a root"),
+        pytest.param(ROOT.replace("1-", "2-", 1), id="another version"),
+        pytest.param(f"{ROOT}0", id="root of 33 digits"),
+        pytest.param(f"a=1;x{ROOT}", id="root inside a name"),
+        pytest.param(f"{ROOT};Parent=1", id="short parent"),
+        pytest.param(f"{ROOT};Sampled=yes", id="another decision"),
+        pytest.param(f"{ROOT};Sampled", id="part without a value"),
+        pytest.param(f"{ROOT};;Sampled=1", id="empty part"),
+        pytest.param(f"{ROOT};a=b c", id="space in a value"),
+        pytest.param(f"{ROOT};a=é", id="letter beyond ASCII"),
+        pytest.param(f"{ROOT}\n", id="line feed"),
+        pytest.param(f"{ROOT};a={'x' * (510 - len(ROOT))}", id="513 characters"),
+        pytest.param('"' * 4_000_000, id="4 MB"),
+    ],
+)
+def test_trace_header_in_another_form_is_rejected(header: str) -> None:
+    assert not is_trace_header(header)
+    words = (
+        "The value of message system attribute 'AWSTraceHeader' must be a valid X-Ray trace header."
+    )
+    assert rejected({"AWSTraceHeader": text(header)}, system=True) == (IPV, words)
 
 
 ATTRIBUTES = ["General", "Hello", "Help.Me", "hello"]
@@ -283,14 +333,58 @@ def test_receive_returns_the_attributes_that_its_filter_selects(
 @pytest.mark.parametrize("names", [None, []])
 def test_receive_without_a_filter_returns_no_attributes(names: list[str] | None) -> None:
     assert message_attributes.parse_attribute_filter(names) is None
-    assert message_attributes.parse_system_attribute_names(names) == frozenset()
+    assert parse_system_attribute_names(names, names) == frozenset()
+
+
+@pytest.mark.parametrize("names", [None, []])
+def test_empty_list_of_system_attributes_does_not_replace_the_deprecated_one(
+    names: list[str] | None,
+) -> None:
+    assert parse_system_attribute_names(names, ["SenderId"]) == {"SenderId"}
+    assert parse_system_attribute_names(["SentTimestamp"], ["SenderId"]) == {"SentTimestamp"}
+    assert parse_system_attribute_names(["Foo"], ["SenderId"]) == frozenset()
+
+
+def test_receive_takes_at_most_100_names_of_256_bytes() -> None:
+    names = ["é" * 128, "é" * 128 + ".*", *["Hel.*"] * 98]
+    selects = message_attributes.parse_attribute_filter(names)
+    assert selects is not None
+    assert selects("Hello")
+    assert not selects("hello")
+    assert parse_system_attribute_names(["n" * 256, *["SenderId"] * 99], None) == {"SenderId"}
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        pytest.param(
+            ["All"] * 101,
+            "Number of message {} attribute names [101] exceeds the allowed maximum [100].",
+            id="101 names",
+        ),
+        pytest.param(
+            [f"{number:x}.*" for number in range(1_000_000)],
+            "Number of message {} attribute names [1000000] exceeds the allowed maximum [100].",
+            id="1,000,000 prefixes",
+        ),
+        pytest.param(
+            ["All", "é" * 129 + "x"],
+            "Message {} attribute name must be shorter than 256 bytes.",
+            id="long name",
+        ),
+    ],
+)
+def test_too_many_or_too_long_names_are_rejected(names: list[str], words: str) -> None:
+    found = rejection(message_attributes.parse_attribute_filter, names)
+    assert found == (IPV, words.format("(user)"))
+    for lists in ((names, None), (None, names), (["All"], names)):
+        assert rejection(parse_system_attribute_names, *lists) == (IPV, words.format("system"))
 
 
 def test_system_attributes_are_selected_by_name_or_all() -> None:
-    assert message_attributes.parse_system_attribute_names(["SenderId", "Foo", "senderid"]) == {
-        "SenderId"
-    }
-    assert message_attributes.parse_system_attribute_names(["Foo", "All"]) == {
+    names = ["SenderId", "Foo", "senderid"]
+    assert parse_system_attribute_names(names, None) == {"SenderId"}
+    assert parse_system_attribute_names(["Foo", "All"], None) == {
         "ApproximateFirstReceiveTimestamp",
         "ApproximateReceiveCount",
         "AWSTraceHeader",

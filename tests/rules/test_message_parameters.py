@@ -75,6 +75,9 @@ BLOB = MessageAttributeValue(data_type="Binary", binary_value=b"\x00\xff\x00")
         pytest.param("x", {"Hello": STRING}, 1 + 5 + 6 + 5, id="name, type and value"),
         pytest.param("x", {"é": ACCENTED}, 1 + 2 + 9 + 3, id="attributes in UTF-8"),
         pytest.param("x", {"b": BLOB}, 1 + 1 + 6 + 3, id="binary counts raw"),
+        pytest.param("x", {str(n): BLOB for n in range(10)}, 1 + 10 * 10, id="ten attributes"),
+        pytest.param("x", {str(n): BLOB for n in range(11)}, 1, id="more attributes than allowed"),
+        pytest.param(None, {"b": BLOB}, 10, id="no body"),
     ],
 )
 def test_message_size_counts_body_and_attributes(
@@ -84,15 +87,15 @@ def test_message_size_counts_body_and_attributes(
 
 
 def test_size_limits_are_inclusive_and_have_separate_texts() -> None:
-    message_parameters.check_message_size(1_024, 1_024)
-    message_parameters.check_entry_size(1_024, 1_024)
+    for in_batch in (False, True):
+        message_parameters.check_message_size(1_024, 1_024, in_batch=in_batch)
     message_parameters.check_batch_size(1_048_576)
     shorter = "Reason: Message must be shorter than 1024 bytes."
-    assert rejection(message_parameters.check_message_size, 1_025, 1_024) == (
+    assert rejection(message_parameters.check_message_size, 1_025, 1_024, in_batch=False) == (
         IPV,
         f"One or more parameters are invalid. {shorter}",
     )
-    assert rejection(message_parameters.check_entry_size, 1_025, 1_024) == (
+    assert rejection(message_parameters.check_message_size, 1_025, 1_024, in_batch=True) == (
         IPV,
         f"One or more parameters cannot be validated. {shorter}",
     )

@@ -239,6 +239,15 @@ FULL = policy(*[with_(Sid=str(n)) for n in range(20)])
             "51 Principals were found, maximum allowed is 50.",
             id="51 principals",
         ),
+        pytest.param(
+            None,
+            "L",
+            ["3"] * 1_000_000,
+            ["*"],
+            "OverLimit",
+            "1000000 Principals were found, maximum allowed is 50.",
+            id="1,000,000 principals",
+        ),
     ],
 )
 def test_invalid_permission_is_rejected(
@@ -258,3 +267,15 @@ def test_policy_can_grow_to_8192_bytes() -> None:
     assert len(add_permission(longest, ARN, "L", [A], ["*"])) == 8_192
     text = "8193 Bytes were found, maximum allowed is 8192."
     assert rejection(add_permission, longest, ARN, "LL", [A], ["*"]) == ("OverLimit", text)
+
+
+def test_letters_beyond_ascii_do_not_grow_a_policy() -> None:
+    statement = json.dumps(with_(Sid="é" * 3_900), ensure_ascii=False, separators=(",", ":"))
+    before = f'{{"Version":"2012-10-17","Statement":[{statement}]}}'
+    grown = add_permission(before, ARN, "L", [A], ["*"])
+    assert remove_permission(grown, "L") == before
+    assert len(grown.encode()) <= 8_192
+    longest = before.replace("é" * 3_900, "é" * 4_000)
+    grown_bytes = len(grown.encode()) + 200
+    text = f"{grown_bytes} Bytes were found, maximum allowed is 8192."
+    assert rejection(add_permission, longest, ARN, "L", [A], ["*"]) == ("OverLimit", text)

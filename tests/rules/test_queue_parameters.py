@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from protocol.names import parse_arn
 from queueserver.rules import queue_parameters
 from tests.rules.rejections import IPV, rejection
 
@@ -35,6 +36,50 @@ def test_queue_name_is_1_to_80_letters_digits_hyphens_and_underscores(name: str)
 )
 def test_invalid_queue_names_are_rejected(name: str, text: str) -> None:
     assert rejection(queue_parameters.check_queue_name, name) == (IPV, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_name", "is_prefix"),
+    [
+        pytest.param("", False, True, id="empty"),
+        pytest.param("q", True, True, id="standard"),
+        pytest.param("q.fifo", True, True, id="FIFO"),
+        pytest.param("q.fi", False, True, id="part of a FIFO name"),
+        pytest.param("x" * 80, True, True, id="longest"),
+        pytest.param("x" * 81, False, False, id="too long"),
+        pytest.param("x" * 76 + ".fifo", False, False, id="too long with its suffix"),
+        pytest.param("q.fifo.fifo", False, True, id="two suffixes"),
+        pytest.param("é", False, False, id="not ASCII"),
+        pytest.param("q\n", False, False, id="newline at the end"),
+        pytest.param("q\x00", False, False, id="NUL"),
+    ],
+)
+def test_text_can_be_the_name_of_a_queue_or_begin_one(
+    name: str, is_name: bool, is_prefix: bool
+) -> None:
+    assert queue_parameters.is_queue_name(name) is is_name
+    assert queue_parameters.is_queue_name_prefix(name) is is_prefix
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("arn:aws:sqs:us-east-1:000000000000:q", True, id="standard"),
+        pytest.param("arn:aws-us-gov:sqs:us-gov-west-1:111111111111:q.fifo", True, id="GovCloud"),
+        pytest.param(f"arn:aws:sqs:{'r' * 63}:000000000000:{'q' * 80}", True, id="longest"),
+        pytest.param("arn:aws:sns:us-east-1:000000000000:q", False, id="another service"),
+        pytest.param("arn:azure:sqs:us-east-1:000000000000:q", False, id="another cloud"),
+        pytest.param("arn:aws:sqs::000000000000:q", False, id="no region"),
+        pytest.param(f"arn:aws:sqs:{'r' * 64}:000000000000:q", False, id="long region"),
+        pytest.param("arn:aws:sqs:us-east-1:0:q", False, id="short account"),
+        pytest.param("arn:aws:sqs:us-east-1:000000000000:q*", False, id="invalid name"),
+        pytest.param(f"arn:aws:sqs:us-east-1:000000000000:{'q' * 81}", False, id="long name"),
+    ],
+)
+def test_queue_arn_has_an_account_a_region_and_a_queue_name(text: str, expected: bool) -> None:
+    arn = parse_arn(text)
+    assert arn is not None
+    assert queue_parameters.is_queue_arn(arn) is expected
 
 
 @pytest.mark.parametrize("name", ["q.fifo", "A-z_09.fifo", "x" * 75 + ".fifo"])

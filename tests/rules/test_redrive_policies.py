@@ -41,6 +41,8 @@ UNREADABLE = [
     pytest.param('{"maxReceiveCount":1e999}', id="very large exponent"),
     pytest.param('{"maxReceiveCount":NaN}', id="NaN"),
     pytest.param('{"a\x00":1}', id="NUL"),
+    pytest.param("{}".ljust(8_193), id="8,193 bytes"),
+    pytest.param('{"é":"' + "é" * 4_092 + '"}', id="8,193 bytes in fewer characters"),
 ]
 
 
@@ -165,7 +167,7 @@ def test_repeated_name_is_rejected() -> None:
                 *((0, "0"), (1_001, "1001"), (-36, "-36"), (10**100, "1" + "0" * 100)),
                 *((1.0, "1.0"), (1.5, "1.5"), (True, "true"), (False, "false"), (None, "null")),
                 *(("", ""), ("0", "0"), ("-1", "-1"), ("+1", "+1"), (" 1", " 1"), ("1\n", "1\n")),
-                *(("1.0", "1.0"), ("٣", "٣"), ("9" * 9_000, "9" * 9_000), ("abc", "abc")),
+                *(("1.0", "1.0"), ("٣", "٣"), ("9" * 8_000, "9" * 8_000), ("abc", "abc")),
                 *(([1], ""), ({"a": 1}, "")),
             )
         ),
@@ -251,7 +253,12 @@ def test_redrive_allow_policy_reads_back_normalised(sent: str, read: str) -> Non
 
 
 def test_ten_source_queues_can_be_allowed() -> None:
-    arns = tuple(f"{DLQ}{n}" for n in range(10))
+    regions = ("us-east-1", "cn-north-1", "r" * 63)
+    arns = (
+        *(f"arn:aws-cn:sqs:{region}:111111111111:{'q' * 80}" for region in regions),
+        *(f"{DLQ}{n}" for n in range(6)),
+        f"{DLQ[:-3]}{'q' * 75}.fifo",
+    )
     assert parse_redrive_allow_policy(allow("byQueue", *arns)).source_queue_arns == arns
 
 
@@ -273,7 +280,21 @@ def test_ten_source_queues_can_be_allowed() -> None:
         pytest.param(allow("byQueue", DLQ, 1), id="number in the list"),
         pytest.param(allow("byQueue", "q"), id="not an ARN"),
         pytest.param(allow("byQueue", "arn:aws:sns:us-east-1:000000000000:t"), id="not SQS"),
-        pytest.param(allow("byQueue", DLQ + "\ufffe"), id="invalid character in the ARN"),
+        *(
+            pytest.param(allow("byQueue", DLQ, arn), id=f"no queue can have {arn[:48]!r}")
+            for arn in (
+                *(DLQ + "\ufffe", DLQ + " ", DLQ + "\ud800", DLQ + ":x", DLQ + ".fifo.fifo"),
+                *(f"{DLQ[:-3]}{'q' * 81}", f"{DLQ[:-3]}{'q' * 76}.fifo", DLQ[:-3] + "é", DLQ + "*"),
+                *(
+                    DLQ.replace("aws", "azure"),
+                    DLQ.replace("aws:", ":"),
+                    DLQ.replace("0" * 12, "0"),
+                ),
+                *(DLQ.replace("us-east-1", "é"), DLQ.replace("us-east-1", "r" * 64)),
+                DLQ.replace("us-east-1", ""),
+            )
+        ),
+        pytest.param(allow("byQueue", DLQ[:-3] + "q" * 7_000_000), id="ARN of 7 MB"),
     ],
 )
 def test_redrive_allow_policy_in_another_format_is_rejected(text: str) -> None:

@@ -39,7 +39,8 @@ def cycle(sqs: Sqs) -> dict[str, Any]:
         "number": {"DataType": "Number.int", "StringValue": "007"},
         "bytes": {"DataType": "Binary", "BinaryValue": bytes(range(256))},
     }
-    trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-5759e988"}}
+    trace_header = "Root=1-5759e988-bd862e3fe1be46a994272793"
+    trace = {"AWSTraceHeader": {"DataType": "String", "StringValue": trace_header}}
     sent = sqs.send_message(
         QueueUrl=url,
         MessageBody=BODY,

@@ -50,7 +50,10 @@ async function cycle() {
         bytes: { DataType: "Binary", BinaryValue: bytes },
       },
       MessageSystemAttributes: {
-        AWSTraceHeader: { DataType: "String", StringValue: "Root=1-5759e988" },
+        AWSTraceHeader: {
+            DataType: "String",
+            StringValue: "Root=1-5759e988-bd862e3fe1be46a994272793",
+        },
       },
     }),
   );
