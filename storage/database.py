@@ -120,7 +120,7 @@ class Database:
             url: `sqlite:///path`, `sqlite://` (in memory), or `postgresql://...`.
             clock: the process's clock; on PostgreSQL it follows the database's clock.
             limit: most pending writes, and most pending reads; more are rejected.
-            limit_bytes: most bytes of memory that pending writes hold; more are rejected.
+            limit_bytes: most bytes that pending writes hold; more are rejected.
             connections: connections to PostgreSQL, besides the one of the listener.
             poll_seconds: if given, PostgreSQL is behind a transaction pooler that passes on no
                 notifications, and waiting receivers check for messages at this interval.
