@@ -16,6 +16,7 @@ from queueserver.dispatch import Dispatcher
 from queueserver.http.connections import ClientConnection, connection_of
 from queueserver.http.errors import malformed_http, sqs_error
 from queueserver.http.request_body import read_body
+from queueserver.http.request_memory import RequestMemory
 from queueserver.http.response import DateHeader, SqsResponse
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.identity.addressing import Addressing
@@ -38,6 +39,7 @@ class SqsEndpoint:
         self._addressing = addressing
         self._clock = clock
         self._date = DateHeader()
+        self._memory = RequestMemory(config.buffer_mib * 1024 * 1024)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; turn every exception into an SQS error."""
@@ -54,17 +56,26 @@ class SqsEndpoint:
         )
         codec = codec_for(wire_request)
         must_close = False
+        reservation = None
         try:
             wire_request.body = await read_body(request, connection)
+            reservation = self._memory.reserve(wire_request)
             action, parameters = codec.read(wire_request)
+            wire_request.body = b""  # a long poll must not keep it
+            if reservation is not None:
+                reservation.end_decoding(parameters)
             context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             answer = codec.write_result(action, result, request_id)
-        except Exception as exception:
-            error = sqs_error(exception, request_id)
-            answer = codec.write_error(error, request_id)
+        except Exception as error:
+            # No variable keeps the error: its traceback has this frame with the whole request, and
+            # only the garbage collector would free such a cycle.
+            answer = codec.write_error(sqs_error(error, request_id), request_id)
             # The rest of the body may still arrive: it must not be read as the next request.
             must_close = isinstance(error, RequestTimeout)
+        finally:
+            if reservation is not None:
+                reservation.end()
         response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
         if must_close or connection.is_last_request:
             response.force_close()
