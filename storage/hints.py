@@ -78,7 +78,7 @@ class Hints:
 
     def __init__(self) -> None:
         self._by_queue: dict[int, QueueHints] = {}
-        # In the order of their last use: the first one is the first to forget its tenants.
+        # In the order of their last use: the tenants of the first one are the next to be dropped.
         self._with_waiting: dict[QueueHints, None] = {}
         self._last_used: QueueHints | None = None
 

@@ -36,7 +36,7 @@ class RequestMemory:
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._held_bytes = 0
+        self._counted_bytes = 0
 
     def reserve(self, request: WireRequest) -> Reservation | None:
         """Reserve the memory that decoding a request takes; return None for a small request.
@@ -56,10 +56,10 @@ class RequestMemory:
         Raises:
             RequestThrottled: other requests hold the memory.
         """
-        others = self._held_bytes - before
+        others = self._counted_bytes - before
         if after > before and others and others + after > self._limit_bytes:
             raise RequestThrottled
-        self._held_bytes = others + after
+        self._counted_bytes = others + after
 
 
 class Reservation:

@@ -46,12 +46,12 @@ class PendingWrite(NamedTuple):
     Attributes:
         work: what to do.
         future: gets the result after COMMIT; `Any`, because the queue has results of all types.
-        held_bytes: the bytes of the message bodies that a send writes, or what a function holds.
+        memory_bytes: the bytes of the message bodies that a send writes, or what a function holds.
     """
 
     work: Work
     future: asyncio.Future[Any]
-    held_bytes: int
+    memory_bytes: int
 
     def resolve(self, result: object) -> None:
         """Set the future's result or exception; do nothing if the caller has cancelled it."""
@@ -103,14 +103,16 @@ class WriteQueue:
             DatabaseBusy: the queue is full.
         """
         if isinstance(work, Send):
-            held_bytes = self._bytes_to_write(work)
+            memory_bytes = self._bytes_to_write(work)
         else:
-            held_bytes = _FUNCTION_BYTES if callable(work) else 0
-        is_full = len(self._pending) >= self._limit or self._bytes + held_bytes > self._limit_bytes
+            memory_bytes = _FUNCTION_BYTES if callable(work) else 0
+        is_full = (
+            len(self._pending) >= self._limit or self._bytes + memory_bytes > self._limit_bytes
+        )
         if is_full and self._pending and not isinstance(work, Release):
             raise DatabaseBusy("too many writes are pending")
-        self._bytes += held_bytes
-        self._pending.append(PendingWrite(work, future, held_bytes))
+        self._bytes += memory_bytes
+        self._pending.append(PendingWrite(work, future, memory_bytes))
 
     def retry_one_by_one(self, batch: Batch) -> None:
         """Put the writes of a failed batch first in the queue, each in a batch of its own."""
@@ -124,18 +126,18 @@ class WriteQueue:
         if callable(first.work):
             return Batch([first], is_small=False)
         writes = [first]
-        total_bytes = first.held_bytes + self._bytes_to_read(first.work)
+        total_bytes = first.memory_bytes + self._bytes_to_read(first.work)
         while self._pending and len(writes) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
             if callable(self._pending[0].work):
                 break
             write = self._next()
             writes.append(write)
-            total_bytes += write.held_bytes + self._bytes_to_read(write.work)
+            total_bytes += write.memory_bytes + self._bytes_to_read(write.work)
         return Batch(writes, total_bytes <= _SMALL_BYTES)
 
     def _next(self) -> PendingWrite:
         write = self._pending.popleft()
-        self._bytes -= write.held_bytes
+        self._bytes -= write.memory_bytes
         return write
 
     def _bytes_to_read(self, work: Work) -> int:

@@ -168,7 +168,11 @@ class SqliteEngine:
             self._connection.rollback()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function that only reads; in memory, between the writer's transactions."""
+        """Run a function that only reads; in memory, between the writer's transactions.
+
+        Raises:
+            DatabaseUnavailable: the database is closing.
+        """
         if self._readers is None:
             return await self._run(function, is_small=True)
         readers = self._readers
@@ -183,13 +187,14 @@ class SqliteEngine:
             raise DatabaseUnavailable("the database is closing")
         running = asyncio.get_running_loop().run_in_executor(self._reading, read)
         running.add_done_callback(self._end_read)
-        # A thread goes on after a cancel: the slot is free when the thread is.
+        # A cancel does not stop the thread: the slot is free when the thread is.
         return await asyncio.shield(running)
 
     def _end_read(self, read: asyncio.Future[Any]) -> None:
         self._read_slots.release()
         if not read.cancelled():
-            read.exception()  # Reading it keeps asyncio from logging it, if nobody awaits it.
+            # Reading the exception keeps asyncio from logging it after a cancel.
+            read.exception()
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Return the next message numbers: strictly increasing, not reused after a crash."""

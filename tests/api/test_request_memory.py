@@ -104,27 +104,27 @@ def test_counted_memory_covers_what_a_decoded_request_takes(name: str) -> None:
     memory = RequestMemory(1)
     reservation = memory.reserve(request)
     assert reservation is not None
-    assert memory._held_bytes >= len(request.body)
+    assert memory._counted_bytes >= len(request.body)
     reservation.end_decoding(parameters)
-    assert memory._held_bytes > 0.95 * taken
+    assert memory._counted_bytes > 0.95 * taken
     if name in EXACT:
-        assert memory._held_bytes < 1.5 * taken + 10_000
+        assert memory._counted_bytes < 1.5 * taken + 10_000
     reservation.end()
-    assert memory._held_bytes == 0
+    assert memory._counted_bytes == 0
 
 
 def test_requests_beyond_the_limit_are_throttled_until_others_have_ended() -> None:
     memory = RequestMemory(5 * MIB)
     request, parameters = REQUESTS["ASCII"], decode(REQUESTS["ASCII"])
-    held = []
+    counted = []
     for _ in range(3):
         reservation = memory.reserve(request)
         assert reservation is not None
         reservation.end_decoding(parameters)
-        held.append(reservation)
+        counted.append(reservation)
     with pytest.raises(RequestThrottled):
         memory.reserve(request)
-    held.pop().end()
+    counted.pop().end()
     assert memory.reserve(request) is not None
 
 
@@ -138,7 +138,7 @@ def test_request_is_throttled_if_its_values_take_too_much_memory() -> None:
         reservation.end_decoding(decode(REQUESTS["many attributes"]))
     reservation.end()
     other.end()
-    assert memory._held_bytes == 0
+    assert memory._counted_bytes == 0
 
 
 def test_one_request_alone_may_exceed_the_limit() -> None:

@@ -58,7 +58,7 @@ async def test_all_spellings_of_a_url_share_one_entry(client: QueueClient, spell
         await cache.run(CONTEXT, URL, act)
 
 
-async def test_entry_holds_neither_tags_nor_policies(client: QueueClient) -> None:
+async def test_entry_has_neither_tags_nor_policies(client: QueueClient) -> None:
     cache = QueueCache(client.database)
     arns = [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{number}{'x' * 70}" for number in range(10)]
     allowed = json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": arns})

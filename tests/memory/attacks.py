@@ -83,7 +83,7 @@ class Target:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Let every write of the server wait."""
+        """Lock the database, so that every write of the server waits."""
         with contextlib.closing(sqlite3.connect(self._database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             yield
@@ -172,7 +172,7 @@ async def fill(target: Target, bodies: int) -> None:
 
 
 async def spell_urls(target: Target) -> Sequence[int]:
-    """Name one queue, with large tags, by 2,000 URLs and 1,000 host names."""
+    """Use 2,000 URLs and 1,000 host names for one queue that has large tags."""
     (client,) = await target.connect(1)
     tags = {f"{number:03}" + "k" * 124: WIDE_LETTER * 250 for number in range(50)}
     statuses = [await client.call("TagQueue", QueueUrl=URL, Tags=tags)]
@@ -240,7 +240,7 @@ async def change_tags(target: Target) -> Sequence[int]:
 
 
 async def read_attributes(target: Target) -> Sequence[int]:
-    """Ask for the attributes of a queue by 1,000 requests of 16 KB at once."""
+    """Read the attributes of a queue by 1,000 requests of 16 KB at once."""
     clients = await target.connect(1_000)
     names = ["ApproximateNumberOfMessages"] * 500
     for client in clients:
