@@ -13,6 +13,7 @@ _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _LONGEST_ESCAPED_NAME = 3 * 80
 _ACCOUNT = re.compile(r"[0-9]{12}")
 _REGION = r"([a-z]{2}(?:-[a-z]+)+-[0-9])"
+_LONGEST_REGION = 63
 _REGIONAL_HOST = re.compile(rf"(?:sqs(?:-fips)?\.{_REGION}|{_REGION}\.queue)\.")
 _ARN = re.compile(r"arn:([^:\s]+):([^:\s]+):([^:\s]*):([^:\s]*):(\S+)")
 
@@ -42,10 +43,11 @@ def region_of_host(host: str) -> str | None:
     """Return the region in a host name, or None.
 
     Recognised are `sqs.REGION.`, `sqs-fips.REGION.` (AWS, LocalStack) and `REGION.queue.` (older
-    AWS clients), whatever follows.
+    AWS clients), whatever follows. A region has at most 63 characters, as a part of a host name.
     """
     match = _REGIONAL_HOST.match(host)
-    return (match[1] or match[2]) if match else None
+    region = (match[1] or match[2]) if match else None
+    return region if region and len(region) <= _LONGEST_REGION else None
 
 
 def queue_url(base_url: str, account: str, name: str) -> str:

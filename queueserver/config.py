@@ -241,14 +241,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "pending_limit",
         "10000",
-        "maximum number of requests waiting for the database; more get RequestThrottled at once",
+        "maximum number of writes, and of reads, that wait for the database; more are throttled",
         "a number from 1 to 1000000",
         _whole(1, 1_000_000),
     ),
     Setting(
         "buffer_mib",
         "128",
-        "MiB of memory each for bodies waiting for the database, slow senders and slow readers",
+        "MiB of memory each for open requests, pending writes, slow senders and slow readers",
         "a number from 16 to 1048576",
         _whole(16, 1_048_576),
     ),

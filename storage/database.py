@@ -16,7 +16,13 @@ from storage.commits import write_queue
 from storage.commits.write_queue import WriteQueue
 from storage.commits.writer import Writer, WriterSettings
 from storage.engine import Engine
-from storage.errors import DatabaseUnavailable, DatabaseUnusable, WriteConflict, explain
+from storage.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DatabaseUnusable,
+    WriteConflict,
+    explain,
+)
 from storage.hints import Hints
 from storage.messages.commands import Command
 from storage.postgresql.engine import PostgresqlEngine
@@ -80,6 +86,8 @@ class Database:
         self.secret = secret
         self.waiters = Waiters(clock)
         self._engine = engine
+        self._limit = limit
+        self._pending_reads = 0
         self.writer = Writer(
             engine,
             clock,
@@ -111,8 +119,8 @@ class Database:
         Args:
             url: `sqlite:///path`, `sqlite://` (in memory), or `postgresql://...`.
             clock: the process's clock; on PostgreSQL it follows the database's clock.
-            limit: most pending writes; more are rejected.
-            limit_bytes: most bytes of message bodies in pending writes; more are rejected.
+            limit: most pending writes, and most pending reads; more are rejected.
+            limit_bytes: most bytes that pending writes hold; more are rejected.
             connections: connections to PostgreSQL, besides the one of the listener.
             poll_seconds: if given, PostgreSQL is behind a transaction pooler that passes on no
                 notifications, and waiting receivers check for messages at this interval.
@@ -152,13 +160,23 @@ class Database:
         """Run a function that only reads, in a transaction of its own.
 
         Raises:
+            DatabaseBusy: too many reads are pending.
             DatabaseUnavailable: the database does not answer, or is closing.
             DatabaseDamaged: rows that the function reads are damaged.
         """
+        if self._pending_reads >= self._limit:
+            raise DatabaseBusy("too many reads are pending")
+        self._pending_reads += 1
+        try:
+            return await self._read(lambda connection: function(connection, *args, **kw))
+        finally:
+            self._pending_reads -= 1
+
+    async def _read(self, function: Callable[[sa.Connection], T]) -> T:
         if self.writer.is_closing:
             raise DatabaseUnavailable("the database is closing")
         try:
-            return await self._engine.read(lambda connection: function(connection, *args, **kw))
+            return await self._engine.read(function)
         except Exception as error:
             classified = self._engine.classify(error)
             if classified is None or isinstance(classified, WriteConflict):
@@ -166,12 +184,12 @@ class Database:
             raise classified from error
 
     async def ping(self) -> None:
-        """Check that the database answers.
+        """Check that the database answers; a server with too many pending reads is no failure.
 
         Raises:
             DatabaseUnavailable: it does not.
         """
-        await self.read(lambda connection: connection.scalar(sa.select(sa.literal(1))))
+        await self._read(lambda connection: connection.scalar(sa.select(sa.literal(1))))
 
     async def write(
         self, function: Callable[Concatenate[Transaction, P], T], *args: P.args, **kw: P.kwargs

@@ -30,7 +30,7 @@ class DatabaseDamaged(Exception):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """The write queue is full; a retry after a pause helps."""
+    """Too many writes, or too many reads, are pending; a retry after a pause helps."""
 
 
 class WriteConflict(Exception):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -73,6 +73,26 @@ class Queue:
     def full_name(self) -> QueueName:
         """The queue's account, region and name."""
         return QueueName(self.account, self.region, self.name)
+
+
+class RetainingQueue(Protocol):
+    """The part of a queue that says which of its messages have expired: a `Queue` has it."""
+
+    @property
+    def id(self) -> int:
+        """The queue's id."""
+
+    @property
+    def retention_ms(self) -> int:
+        """How long a message is kept after it was sent."""
+
+
+class QueueRetention(NamedTuple):
+    """A queue without its attributes and tags, which take up to 100 KB."""
+
+    id: int
+    name: str
+    retention_ms: int
 
 
 def _queue(row: sa.Row[*tuple[Any, ...]]) -> Queue:
@@ -144,10 +164,15 @@ def list_dead_letter_sources(
     return connection.scalars(statement).all()
 
 
-def list_after(connection: sa.Connection, after_id: int, limit: int) -> Sequence[Queue]:
+def list_after(connection: sa.Connection, after_id: int, limit: int) -> Sequence[QueueRetention]:
     """Return up to `limit` queues of all accounts whose id is greater than `after_id`, by id."""
-    statement = sa.select(queues).where(queues.c.id > after_id).order_by(queues.c.id).limit(limit)
-    return [_queue(row) for row in connection.execute(statement)]
+    rows = connection.execute(
+        sa.select(queues.c.id, queues.c.name, queues.c.retention_ms)
+        .where(queues.c.id > after_id)
+        .order_by(queues.c.id)
+        .limit(limit)
+    )
+    return [QueueRetention(*row) for row in rows]
 
 
 def deleted_at_ms(connection: sa.Connection, account: str, region: str, name: str) -> int | None:

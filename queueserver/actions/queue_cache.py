@@ -1,4 +1,4 @@
-"""The queue cache: queues by the URL that requests use for them.
+"""The queue cache: queues by account, region and name, however a request spells their URL.
 
 An entry is never invalidated. Every command carries the id and the revision of its queue, and the
 database compares them in the command's transaction. If they differ, the entry is stale, and the
@@ -8,7 +8,10 @@ action runs again with the current queue.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec, TypeVar
+from functools import lru_cache
+from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+
+import msgspec
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
@@ -21,15 +24,24 @@ from storage.queues import Queue, QueueChanged
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_MAXIMUM_ENTRIES = 20_000
-"""Number of entries, of about 1.5 KB each, at which the cache is emptied."""
+_Name: TypeAlias = tuple[str, str, str]
+"""The account, region and name of a queue."""
 
-_MAXIMUM_URL_CHARACTERS = 500
-"""Longest URL of an entry; a client can put any text before the last two segments of a URL."""
+_MAXIMUM_ENTRIES = 20_000
+"""Number of entries, of at most 1.5 KB each, at which the cache is emptied."""
+
+_PARSED_URLS = 4_096
+_PARSED_URL_CHARACTERS = 256
+"""Number and length of the URLs whose parsing is remembered: at most 1.5 KB each."""
+
+_parse_usual_url = lru_cache(_PARSED_URLS)(parse_queue_url)
 
 
 class CachedQueue:
-    """The part of a queue's state that the actions on messages use, as of the last read."""
+    """The part of a queue's state that the actions on messages use, as of the last read.
+
+    Its size is bounded. It has neither the tags nor the policies, which take up to 100 KB.
+    """
 
     __slots__ = ("arn", "attributes", "id", "kind", "name", "revision")
 
@@ -39,7 +51,9 @@ class CachedQueue:
         self.kind = queue.kind
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
-        self.attributes = parse_stored(queue.attributes)
+        self.attributes = msgspec.structs.replace(
+            parse_stored(queue.attributes), redrive_policy=None, redrive_allow_policy=None
+        )
 
 
 class QueueCache:
@@ -47,8 +61,7 @@ class QueueCache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # The key is the URL of the request, with the account and region that complete it.
-        self._entries: dict[tuple[str, str, str], CachedQueue] = {}
+        self._entries: dict[_Name, CachedQueue] = {}
 
     async def read(self, context: RequestContext, queue_url: str) -> Queue:
         """Return the queue from the database.
@@ -56,12 +69,7 @@ class QueueCache:
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
         """
-        account, name = parse_queue_url(queue_url)
-        key = (account or context.account, context.region, name)
-        queue = await self._database.read(queues.find, *key)
-        if queue is None:
-            raise QueueDoesNotExist
-        return queue
+        return await self._find(_name_of(context, queue_url))
 
     async def run(
         self,
@@ -80,18 +88,18 @@ class QueueCache:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
             SQSError: the action rejects the request.
         """
-        key = (queue_url, context.account, context.region)
+        name = _name_of(context, queue_url)
         while True:
-            cached = self._entries.get(key)
-            queue = cached or await self._load(context, queue_url)
+            cached = self._entries.get(name)
+            queue = cached or await self._load(name)
             try:
                 return await action(queue, *args, **kwargs)
             except QueueChanged:
-                self._entries.pop(key, None)
+                self._entries.pop(name, None)
             except SQSError:
-                if cached is None or await self._is_current(context, queue_url, cached):
+                if cached is None or await self._is_current(name, cached):
                     raise
-                self._entries.pop(key, None)
+                self._entries.pop(name, None)
 
     async def change(
         self,
@@ -107,26 +115,41 @@ class QueueCache:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
             SQSError: the change is rejected.
         """
+        name = _name_of(context, queue_url)
         while True:
-            queue = await self.read(context, queue_url)
+            queue = await self._find(name)
             try:
                 await change(queue, *args, **kwargs)
             except QueueChanged:
                 continue
             # The next request would remove the stale entry, but it may never come.
-            self._entries.pop((queue_url, context.account, context.region), None)
+            self._entries.pop(name, None)
             return
 
-    async def _load(self, context: RequestContext, queue_url: str) -> CachedQueue:
-        queue = CachedQueue(await self.read(context, queue_url))
+    async def _load(self, name: _Name) -> CachedQueue:
+        queue = CachedQueue(await self._find(name))
         if len(self._entries) >= _MAXIMUM_ENTRIES:
             self._entries.clear()
-        if len(queue_url) <= _MAXIMUM_URL_CHARACTERS:
-            self._entries[queue_url, context.account, context.region] = queue
+        self._entries[name] = queue
         return queue
 
-    async def _is_current(
-        self, context: RequestContext, queue_url: str, cached: CachedQueue
-    ) -> bool:
-        queue = await self.read(context, queue_url)
+    async def _is_current(self, name: _Name, cached: CachedQueue) -> bool:
+        queue = await self._find(name)
         return (queue.id, queue.revision) == (cached.id, cached.revision)
+
+    async def _find(self, name: _Name) -> Queue:
+        queue = await self._database.read(queues.find, *name)
+        if queue is None:
+            raise QueueDoesNotExist
+        return queue
+
+
+def _name_of(context: RequestContext, queue_url: str) -> _Name:
+    """Return the account, region and name of the queue that a URL means.
+
+    Raises:
+        QueueDoesNotExist: no queue can have this URL.
+    """
+    is_usual = len(queue_url) <= _PARSED_URL_CHARACTERS
+    account, name = (_parse_usual_url if is_usual else parse_queue_url)(queue_url)
+    return account or context.account, context.region, name

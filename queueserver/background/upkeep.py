@@ -19,7 +19,7 @@ from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
-from storage.queues import Queue
+from storage.queues import QueueRetention
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class Upkeep:
             await self._free_expired_of_page(page)
             after_id = page[-1].id
 
-    async def _free_expired_of_page(self, page: Sequence[Queue]) -> None:
+    async def _free_expired_of_page(self, page: Sequence[QueueRetention]) -> None:
         """Free the expired messages of some queues; if one is damaged, free those of the others."""
         try:
             await self._free_expired_of_queues(page)
@@ -141,7 +141,7 @@ class Upkeep:
             for queue in page:
                 await self._free_expired_of_page([queue])
 
-    async def _free_expired_of_queues(self, page: Sequence[Queue]) -> None:
+    async def _free_expired_of_queues(self, page: Sequence[QueueRetention]) -> None:
         now_ms = self._clock.now_ms()
         for queue_id in await self._database.read(expiry.queues_with_expired, page, now_ms):
             while await self._database.write(expiry.free_expired, queue_id):

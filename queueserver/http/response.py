@@ -74,6 +74,8 @@ class SqsResponse(web.StreamResponse):
             sent = self._head.encode()
             if not self._is_bodiless:
                 sent += self._content
+            # aiohttp keeps the response until the connection's next request.
+            self._content = b""
             await self._connection.send(sent)
             if not self._is_bodiless:
                 for piece in self._rest:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+import msgspec
 from aiohttp import hdrs, web
 
 from protocol.codecs.choice import codec_for
@@ -24,6 +25,7 @@ from queueserver.dispatch import Dispatcher
 from queueserver.http.connections import ClientConnection, connection_of
 from queueserver.http.errors import malformed_http, sqs_error
 from queueserver.http.request_body import read_body
+from queueserver.http.request_memory import RequestMemory
 from queueserver.http.response import DateHeader, SqsResponse
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.identity.addressing import Address, Addressing
@@ -49,6 +51,7 @@ class SqsEndpoint:
         self._addressing = addressing
         self._clock = clock
         self._date = DateHeader()
+        self._memory = RequestMemory(config.buffer_mib * 1024 * 1024)
         # One thread: with several, the event loop would wait for each of them in turn.
         self._codec_thread = ThreadPoolExecutor(1, "codec")
 
@@ -67,33 +70,37 @@ class SqsEndpoint:
         )
         codec = codec_for(wire_request)
         must_close = False
-        parameters = None
+        parameters = reservation = None
         try:
             wire_request.body = await read_body(request, connection)
+            reservation = self._memory.reserve(wire_request)
             if codec.is_long(wire_request):
                 action, parameters = await self._run_in_thread(codec.read, wire_request)
             else:
                 action, parameters = codec.read(wire_request)
-            wire_request.body = b""  # A long poll must not keep it.
+            wire_request.body = b""  # a long poll must not keep it
+            if reservation is not None:
+                reservation.end_decoding(parameters)
             context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             if messages := long_messages(result):
                 answer = await self._run_in_thread(codec.write_messages, messages, request_id)
             else:
                 answer = codec.write_result(action, result, request_id)
-        except QueueDoesNotExist as exception:
-            queue_url = "" if parameters is None else getattr(parameters, "queue_url", None)
-            if queue_url is None:  # GetQueueUrl names the queue.
-                error: SQSError = exception
-            else:
-                host, base_url = headers.get(hdrs.HOST, ""), self._address(request).base_url
-                error = codec.missing_queue_error(wire_request, queue_url, host, base_url)
-            answer = codec.write_error(error, request_id)
-        except Exception as exception:
-            error = sqs_error(exception, request_id)
-            answer = codec.write_error(error, request_id)
+        except Exception as error:
+            # No variable keeps the error: its traceback has this frame with the whole request, and
+            # only the garbage collector would free such a cycle.
+            answer = codec.write_error(
+                self._missing_queue_error(request, wire_request, parameters)
+                if isinstance(error, QueueDoesNotExist)
+                else sqs_error(error, request_id),
+                request_id,
+            )
             # The rest of the body may still arrive: it must not be read as the next request.
             must_close = isinstance(error, RequestTimeout)
+        finally:
+            if reservation is not None:
+                reservation.end()
         response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
         if must_close:
             response.force_close()
@@ -108,6 +115,19 @@ class SqsEndpoint:
             failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)
         return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
+
+    def _missing_queue_error(
+        self,
+        request: web.BaseRequest,
+        wire_request: WireRequest,
+        parameters: msgspec.Struct | None,
+    ) -> SQSError:
+        """Return the error for a request whose queue does not exist, or that names none."""
+        queue_url = "" if parameters is None else getattr(parameters, "queue_url", None)
+        if queue_url is None:  # GetQueueUrl names the queue
+            return QueueDoesNotExist()
+        host, base_url = request.headers.get(hdrs.HOST, ""), self._address(request).base_url
+        return codec_for(wire_request).missing_queue_error(wire_request, queue_url, host, base_url)
 
     async def _run_in_thread(
         self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs

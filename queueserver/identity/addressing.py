@@ -10,10 +10,11 @@ from protocol.names import region_of_host
 _CACHED_ADDRESSES = 1_000
 """The cache's limit in entries; at the limit, it is emptied."""
 
-_CACHED_CHARACTERS = 500
-"""The longest headers, together, that are cached. An entry then takes at most about 2 KiB."""
+_CACHED_BYTES = 500
+"""The longest headers, together, that are cached. An entry then takes at most 2 KB."""
 
-_HOST = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[!-~]{1,261}")
+"""A host name, of at most 255 characters (RFC 1035), and a port."""
 
 
 class Address(NamedTuple):
@@ -46,7 +47,8 @@ class Addressing:
         found = self._cache.get(key)
         if found is None:
             found = self._read(*key)
-            if len(host) + len(forwarded_host) + len(forwarded_proto) <= _CACHED_CHARACTERS:
+            text = f"{host}{forwarded_host}{forwarded_proto}"
+            if text.isascii() and len(text) <= _CACHED_BYTES:
                 if len(self._cache) >= _CACHED_ADDRESSES:
                     self._cache.clear()
                 self._cache[key] = found

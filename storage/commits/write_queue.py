@@ -1,8 +1,8 @@
 """The queue of pending writes, and how it is cut into batches.
 
-The queue has two limits: the number of writes, and the bytes of their message bodies. They bound
-memory. A batch has the same two limits. They bound the time that other writes wait for one COMMIT.
-A write beyond the queue's limits is rejected at once.
+The queue has two limits: the number of writes, and the bytes that they hold. They bound memory. A
+batch has two limits: the number of writes, and the bytes of their message bodies. They bound the
+time that other writes wait for one COMMIT. A write beyond the queue's limits is rejected at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT = 10_000
 """Default limit of pending writes."""
 
 LIMIT_BYTES = 128 * 1024 * 1024
-"""Default limit of the bytes of message bodies in pending writes."""
+"""Default limit of the bytes that pending writes hold."""
 
 _BATCH_LIMIT = 1000
 """Most commands in one batch."""
@@ -32,6 +32,10 @@ _BATCH_BYTES = 32 * 1024 * 1024
 
 _SMALL_BYTES = 2 * 1024 * 1024
 """Most bytes of message bodies in a small batch, which takes a few milliseconds."""
+
+_FUNCTION_BYTES = 128 * 1024
+"""The most bytes of memory that a function holds: a queue's attributes and tags, as they were and
+as they shall be (AWS: a policy of 8 KiB, and 50 tags of 128 and 256 characters)."""
 
 Work: TypeAlias = Command[Any] | Callable[[Transaction], Any]
 """A command, which shares its transaction with others, or a function, which has its own."""
@@ -43,12 +47,12 @@ class PendingWrite(NamedTuple):
     Attributes:
         work: what to do.
         future: gets the result after COMMIT; `Any`, because the queue has results of all types.
-        body_bytes: the bytes of the message bodies that the work writes.
+        memory_bytes: the bytes of the message bodies that a send writes, or what a function holds.
     """
 
     work: Work
     future: asyncio.Future[Any]
-    body_bytes: int
+    memory_bytes: int
 
     def resolve(self, result: object) -> None:
         """Set the future's result or exception; do nothing if the caller has cancelled it."""
@@ -99,12 +103,17 @@ class WriteQueue:
         Raises:
             DatabaseBusy: the queue is full.
         """
-        body_bytes = self._bytes_to_write(work) if isinstance(work, Send) else 0
-        is_full = len(self._pending) >= self._limit or self._bytes + body_bytes > self._limit_bytes
+        if isinstance(work, Send):
+            memory_bytes = self._bytes_to_write(work)
+        else:
+            memory_bytes = _FUNCTION_BYTES if callable(work) else 0
+        is_full = (
+            len(self._pending) >= self._limit or self._bytes + memory_bytes > self._limit_bytes
+        )
         if is_full and self._pending and not isinstance(work, Release):
             raise DatabaseBusy("too many writes are pending")
-        self._bytes += body_bytes
-        self._pending.append(PendingWrite(work, future, body_bytes))
+        self._bytes += memory_bytes
+        self._pending.append(PendingWrite(work, future, memory_bytes))
 
     def retry_one_by_one(self, batch: Batch) -> None:
         """Put the writes of a failed batch first in the queue, each in a batch of its own."""
@@ -118,18 +127,18 @@ class WriteQueue:
         if callable(first.work):
             return Batch([first], is_small=False)
         writes = [first]
-        total_bytes = first.body_bytes + self._bytes_to_read(first.work)
+        total_bytes = first.memory_bytes + self._bytes_to_read(first.work)
         while self._pending and len(writes) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
             if callable(self._pending[0].work):
                 break
             write = self._next()
             writes.append(write)
-            total_bytes += write.body_bytes + self._bytes_to_read(write.work)
+            total_bytes += write.memory_bytes + self._bytes_to_read(write.work)
         return Batch(writes, total_bytes <= _SMALL_BYTES)
 
     def _next(self) -> PendingWrite:
         write = self._pending.popleft()
-        self._bytes -= write.body_bytes
+        self._bytes -= write.memory_bytes
         return write
 
     def _bytes_to_read(self, work: Work) -> int:

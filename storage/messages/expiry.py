@@ -15,14 +15,14 @@ from storage import locking
 from storage.messages import transitions
 from storage.messages.counts import expired_dead_letters
 from storage.messages.rows import STEP_ROWS, Step
-from storage.queues import Queue
+from storage.queues import RetainingQueue
 from storage.schema import is_dead_letter, messages
 from storage.schema import queues as queue_table
 from storage.transaction import Transaction
 
 
 def queues_with_expired(
-    connection: sa.Connection, queues: Iterable[Queue], now_ms: int
+    connection: sa.Connection, queues: Iterable[RetainingQueue], now_ms: int
 ) -> Sequence[int]:
     """Return the ids of the queues that have expired messages, in the given order.
 

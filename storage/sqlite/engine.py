@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
@@ -26,7 +26,7 @@ from sqlalchemy.pool import StaticPool
 from storage import migrations, schema, time_floor
 from storage.clock import Clock
 from storage.engine import Capabilities
-from storage.errors import ClassifiedError, DatabaseUnusable
+from storage.errors import ClassifiedError, DatabaseUnavailable, DatabaseUnusable
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
 from storage.sqlite import errors
@@ -67,6 +67,8 @@ class SqliteEngine:
         self._wal = WriteAheadLog(self._path, settings.sqlite.wal) if self._path else None
         self._readers = _create_readers(address, settings) if self._path else None
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
+        # A read waits here and not in the executor, which keeps a cancelled one until its turn.
+        self._read_slots = asyncio.Semaphore(_READERS)
         self._next_number = self._reserved_number = 0
 
     async def open(self, clock: Clock) -> bytes:
@@ -166,7 +168,11 @@ class SqliteEngine:
             self._connection.rollback()
 
     async def read(self, function: Callable[[sa.Connection], T]) -> T:
-        """Run a function that only reads; in memory, between the writer's transactions."""
+        """Run a function that only reads; in memory, between the writer's transactions.
+
+        Raises:
+            DatabaseUnavailable: the database is closing.
+        """
         if self._readers is None:
             return await self._run(function, is_small=True)
         readers = self._readers
@@ -175,7 +181,20 @@ class SqliteEngine:
             with readers.connect() as connection:
                 return function(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(self._reading, read)
+        await self._read_slots.acquire()
+        if self._is_closed:
+            self._read_slots.release()
+            raise DatabaseUnavailable("the database is closing")
+        running = asyncio.get_running_loop().run_in_executor(self._reading, read)
+        running.add_done_callback(self._end_read)
+        # A cancel does not stop the thread: the slot is free when the thread is.
+        return await asyncio.shield(running)
+
+    def _end_read(self, read: asyncio.Future[Any]) -> None:
+        self._read_slots.release()
+        if not read.cancelled():
+            # Reading the exception keeps asyncio from logging it after a cancel.
+            read.exception()
 
     def take_numbers(self, connection: sa.Connection, count: int) -> Sequence[int]:
         """Return the next message numbers: strictly increasing, not reused after a crash."""

@@ -100,8 +100,10 @@ def _release(database: Database, ended: asyncio.Future[Sequence[Received]]) -> N
     """
     if ended.cancelled() or ended.exception() is not None or not ended.result():
         return
+    # The pending release needs no contents, which may take megabytes.
+    received = [one._replace(body="", envelope=b"") for one in ended.result()]
     with contextlib.suppress(DatabaseUnavailable):
-        database.submit(Release(ended.result())).add_done_callback(_ignore_failure)
+        database.submit(Release(received)).add_done_callback(_ignore_failure)
 
 
 def _ignore_failure(release: asyncio.Future[None]) -> None:

@@ -30,6 +30,9 @@ take longer, while the machine runs something else.
 
 Q = queue_url("q")
 SEND = json_request("SendMessage", QueueUrl=Q, MessageBody="x" * 2_000)
+COUNT = json_request(
+    "GetQueueAttributes", QueueUrl=Q, AttributeNames=["ApproximateNumberOfMessages"]
+)
 
 
 def start_limited(directory: Path) -> ServerProcess:
@@ -88,6 +91,23 @@ async def test_excess_requests_are_throttled_while_accepted_requests_wait(tmp_pa
             assert count_accepted([await connection.ask(SEND)]) == 1
         assert await count(connections[0]) == accepted + LIMIT
         for connection in connections:
+            connection.close()
+
+
+async def test_excess_reads_are_throttled_and_writes_are_not(tmp_path: Path) -> None:
+    with start_limited(tmp_path) as server:
+        connections = await connect(server.url)
+        writer = connections.pop()
+        reads = [asyncio.create_task(connection.ask(COUNT)) for connection in connections]
+        sends = [await writer.ask(SEND) for _ in range(LIMIT)]
+        health = await asyncio.to_thread(exchange, server.url, "GET", "/health")
+        assert health.status == 200
+        assert count_accepted(sends) == LIMIT
+        accepted = count_accepted(await asyncio.gather(*reads))
+        assert 0 < accepted < len(reads)
+        # Throttling ends with its cause.
+        assert await count(writer) == LIMIT
+        for connection in [writer, *connections]:
             connection.close()
 
 

@@ -16,12 +16,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util import await_only
 
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, DiskFull
 from storage.messages import dropped_queues
 from storage.queues import QueueChanged
 from storage.sql.driver import Driver
 from storage.transaction import Transaction
 from tests.databases import LONG_TIMEOUTS
+from tests.engine.full_disk import limit_pages
 from tests.engine.lock_waits import wait_until_done_or_locked
 from tests.engine.queue_client import QueueClient, TwoServers, new_message
 from tests.engine.recorder import Recording, Watcher, recording_settings, watching
@@ -160,15 +161,11 @@ async def test_sends_fail_while_the_disk_is_full(sqlite: str) -> None:
     client = await QueueClient.open(sqlite)
     await client.send("a")
 
-    def limit_pages(transaction: Transaction, extra: int) -> None:
-        (pages,) = transaction.connection.exec_driver_sql("PRAGMA page_count").one()
-        transaction.connection.exec_driver_sql(f"PRAGMA max_page_count={pages + extra}").all()
-
-    await client.database.write(limit_pages, 0)
+    await client.database.write(limit_pages)
     big = new_message("x" * 100_000)
     sends = [client.database.submit(client.send_command(big)) for _ in range(3)]
     results = await asyncio.gather(*sends, return_exceptions=True)
-    assert [type(result) for result in results] == [DatabaseUnavailable] * 3
+    assert [type(result) for result in results] == [DiskFull] * 3
     assert await client.counts() == (1, 0, 0)
     assert await client.bodies() == ["a"]
     await client.database.write(limit_pages, 1_000)

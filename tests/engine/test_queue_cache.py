@@ -1,14 +1,18 @@
-"""The queue cache: an entry serves the next requests, and is removed when its queue changes."""
+"""The queue cache: one entry serves every request for its queue, until the queue changes."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 
 import pytest
 
+from protocol.errors import QueueDoesNotExist
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from storage import queues
+from storage.queue_settings import QueueSettings
 from tests.engine.queue_client import ACCOUNT, REGION, QueueClient
 
 CONTEXT = RequestContext(ACCOUNT, REGION, "http://localhost")
@@ -29,3 +33,47 @@ async def test_cache_entry_is_removed_when_its_queue_is_purged_or_deleted(
     assert len(cache._entries) == 1
     await cache.change(CONTEXT, URL, lambda queue: client.database.write(end, queue))
     assert cache._entries == {}
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        f"https://another-host:1234/{ACCOUNT}/orders",
+        f"http://{'x' * 5_000}/{ACCOUNT}/orders",
+        f"/{ACCOUNT}/orders",
+        f"{ACCOUNT}/orders?x=y#z",
+        "http://localhost/queue/orders",
+        "http://localhost/%6frders",
+        "orders",
+    ],
+)
+async def test_all_spellings_of_a_url_share_one_entry(client: QueueClient, spelling: str) -> None:
+    cache = QueueCache(client.database)
+    for url in (URL, spelling, URL):
+        assert await cache.run(CONTEXT, url, act) == client.queue.id
+    assert len(cache._entries) == 1
+    await cache.change(CONTEXT, spelling, lambda queue: client.database.write(queues.delete, queue))
+    assert cache._entries == {}
+    with pytest.raises(QueueDoesNotExist):
+        await cache.run(CONTEXT, URL, act)
+
+
+async def test_entry_has_neither_tags_nor_policies(client: QueueClient) -> None:
+    cache = QueueCache(client.database)
+    arns = [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{number}{'x' * 70}" for number in range(10)]
+    allowed = json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": arns})
+    stored = {"Policy": "p" * 8_000, "RedriveAllowPolicy": allowed}
+
+    async def change(queue: queues.Queue) -> None:
+        tags = {f"{number:03}": "v" * 256 for number in range(50)}
+        await client.database.write(queues.change_tags, queue, tags)
+        changed = await cache.read(CONTEXT, URL)
+        settings = QueueSettings(queue.retention_ms)
+        await client.database.write(queues.change_attributes, changed, stored, settings)
+
+    await cache.change(CONTEXT, URL, change)
+    await cache.run(CONTEXT, URL, act)
+    (cached,) = cache._entries.values()
+    parts = [getattr(cached, name) for name in CachedQueue.__slots__]
+    parts += [getattr(cached.attributes, name) for name in cached.attributes.__struct_fields__]
+    assert sum(map(sys.getsizeof, [cached, *parts])) < 1_500

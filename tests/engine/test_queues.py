@@ -355,7 +355,8 @@ async def test_purge_or_delete_wakes_all_receivers(
 
 
 async def test_all_queues_are_listed_by_id_in_pages(client: QueueClient) -> None:
-    created = [client.queue, *[await client.create(name) for name in "cba"]]
+    queues_created = [client.queue, *[await client.create(name) for name in "cba"]]
+    created = [queues.QueueRetention(q.id, q.name, q.retention_ms) for q in queues_created]
     assert await client.database.read(queues.list_after, 0, 3) == created[:3]
     assert await client.database.read(queues.list_after, created[2].id, 3) == created[3:]
     assert await client.database.read(queues.list_after, created[3].id, 3) == []

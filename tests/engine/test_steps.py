@@ -9,8 +9,8 @@ import pytest
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import ReceiveIncomplete
 from storage.messages.rows import STEP_BYTES, STEP_ROWS
-from storage.transaction import Transaction
 from tests.engine.dead_letters import KINDS, create_pair, send
+from tests.engine.full_disk import limit_pages
 from tests.engine.queue_client import RETENTION_S, QueueClient, fifo_message, new_message
 
 MIB = 1024 * 1024
@@ -123,12 +123,6 @@ async def test_receive_finds_a_message_behind_those_that_another_queue_left_no_s
     )
     assert (list(first), [message.body for message in second]) == ([], ["y"])
     assert await other.counts() == (STEP_ROWS, 1, 0)
-
-
-def limit_pages(transaction: Transaction) -> None:
-    """Keep the SQLite database from growing, as a full disk would."""
-    (pages,) = transaction.connection.exec_driver_sql("PRAGMA page_count").one()
-    transaction.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
 
 async def test_queue_delivers_messages_on_a_full_disk_that_has_no_room_for_dead_letters(

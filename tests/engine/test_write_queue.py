@@ -1,11 +1,14 @@
-"""The write queue: limits of waiting writes and of one batch, in number and bytes."""
+"""The limits of pending writes and reads, and how writes are cut into batches."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
+import sqlalchemy as sa
 
+from storage import queues
 from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
@@ -13,6 +16,7 @@ from storage.messages.commands import Receive, Release
 from storage.utf8 import utf8_bytes
 from tests.engine.queue_client import QueueClient, new_message
 from tests.engine.recorder import recording, recording_settings
+from tests.waiting import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
 
@@ -68,6 +72,64 @@ async def test_command_larger_than_the_byte_limit_runs_alone(client: QueueClient
     await reopen(client, limit_bytes=1)
     await client.send("longer than that")
     assert await client.bodies() == ["longer than that"]
+
+
+async def test_changes_of_queues_count_as_memory(client: QueueClient) -> None:
+    await reopen(client, limit_bytes=MIB)
+    changes = [
+        client.database.write(queues.change_tags, client.queue, {"number": str(number)})
+        for number in range(20)
+    ]
+    results = await asyncio.gather(*changes, return_exceptions=True)
+    rejected = [result for result in results if isinstance(result, DatabaseBusy)]
+    assert 0 < len(rejected) < 20
+
+
+async def test_reads_beyond_the_limit_are_rejected_and_the_others_run(client: QueueClient) -> None:
+    await reopen(client, limit=3)
+    for _ in range(2):
+        reads = [client.counts() for _ in range(5)]
+        results = await asyncio.gather(*reads, return_exceptions=True)
+        assert results[:3] == [(0, 0, 0)] * 3
+        assert [type(result) for result in results[3:]] == [DatabaseBusy, DatabaseBusy]
+    await client.send("writes have a limit of their own")
+
+
+async def test_full_limit_of_reads_does_not_fail_the_health_check(client: QueueClient) -> None:
+    await reopen(client, limit=1)
+    reading = asyncio.create_task(client.counts())
+    await asyncio.sleep(0)  # the read is pending
+    with pytest.raises(DatabaseBusy):
+        await client.counts()
+    await client.database.ping()
+    await reading
+
+
+async def test_cancelled_reads_are_pending_no_longer(sqlite: str) -> None:
+    client = await QueueClient.open(sqlite)
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    def read(_: sa.Connection) -> None:
+        begun.release()
+        may_end.wait(TIMEOUT_SECONDS)
+
+    await reopen(client, limit=10)
+    for _ in range(20):
+        reads = [asyncio.create_task(client.database.read(read)) for _ in range(10)]
+        await asyncio.sleep(0)
+        for one in reads:
+            one.cancel()
+        assert all(await asyncio.gather(*[_is_cancelled(one) for one in reads]))
+    may_end.set()
+    assert await client.counts() == (0, 0, 0)
+    # Each of SQLite's four threads had begun one read; no other read has been left for them.
+    assert begun._value <= 4
+    await client.database.close()
+
+
+async def _is_cancelled(task: asyncio.Task[None]) -> bool:
+    await asyncio.wait([task])
+    return task.cancelled()
 
 
 async def test_release_is_accepted_by_a_full_write_queue(client: QueueClient) -> None:

@@ -76,9 +76,21 @@ def test_public_url_overrides_the_headers() -> None:
     assert found == ("https://sqs.example.com/base", "eu-west-1")
 
 
-def test_address_cache_is_bounded(addressing: Addressing) -> None:
+def test_host_longer_than_a_host_name_is_no_base_url(addressing: Addressing) -> None:
+    assert addressing.address("x" * 300, "", "").base_url == "http://127.0.0.1:9324"
+    assert addressing.address("q", "x" * 300, "").base_url == "http://127.0.0.1:9324"
+
+
+def test_region_longer_than_a_label_of_a_host_name_is_none(addressing: Addressing) -> None:
+    assert addressing.address(f"sqs.eu-{'w' * 58}-1.amazonaws.com", "", "").region is not None
+    assert addressing.address(f"sqs.eu-{'w' * 59}-1.amazonaws.com", "", "").region is None
+
+
+def test_address_cache_is_bounded_in_entries_and_bytes(addressing: Addressing) -> None:
     for number in range(3_000):
         addressing.address(f"host-{number}", "", "")
         addressing.address("x" * 8_000, f"{number}", "")
+        addressing.address("\U0001f600" * 100, f"{number}", "")
     assert len(addressing._cache) <= 1_000
-    assert all(len(host) < 1_000 for host, _, _ in addressing._cache)
+    assert all(len("".join(key).encode()) <= 500 for key in addressing._cache)
+    assert all("".join(key).isascii() for key in addressing._cache)
