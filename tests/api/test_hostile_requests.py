@@ -159,6 +159,7 @@ def no_garbage_collection() -> Iterator[None]:
         pytest.param("SendMessage", {"QueueUrl": "<queue>", "MessageBody": "<long>"}, id="size"),
         pytest.param("SendMessage", {"QueueUrl": "missing", "MessageBody": "<long>"}, id="queue"),
         pytest.param("CreateQueue", {"QueueName": "<long>"}, id="name"),
+        pytest.param("GetQueueUrl", {"QueueName": "<long>"}, id="unknown name"),
         pytest.param("CancelMessageMoveTask", {"TaskHandle": "<long>"}, id="handle"),
         pytest.param("DeleteMessage", {"QueueUrl": 1, "ReceiptHandle": "<long>"}, id="JSON"),
     ],
