@@ -80,10 +80,7 @@ class PostgresqlEngine:
             _DIALECT, async_creator=connect, poolclass=NullPool, hide_parameters=True
         )
         async with engine.begin() as connection:
-            # Several servers may start at once: the first one creates the tables.
-            await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(migrations.migrate)
-            secret = await connection.run_sync(migrations.secret)
+            secret = await connection.run_sync(_run, _migrate)
         await self._listener.open(clock)
         return secret
 
@@ -236,6 +233,16 @@ class _TransactionRun:
         self.is_committing = True
         driver.commit()
         return result
+
+
+def _migrate(connection: sa.Connection) -> bytes:
+    """Create or migrate the tables, and return the database's secret.
+
+    Several servers may start at once: one does this, and the others wait for its lock.
+    """
+    connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
+    migrations.migrate(connection)
+    return migrations.secret(connection)
 
 
 def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:
