@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -20,8 +20,10 @@ from queueserver import declared_queues
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
 from queueserver.start_errors import ConfigError
-from queueserver.toml_values import text_of
+from queueserver.toml_values import list_text_of, text_of
 from storage.errors import mask_password
+
+T = TypeVar("T")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,8 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `public_url` has no final slash.
     """
 
-    host: str
-    port: int
+    host: tuple[str, ...]
+    port: tuple[int, ...]
     database: str
     account: str
     region: str
@@ -54,7 +56,8 @@ class Setting(msgspec.Struct, frozen=True):
     """The declaration of one setting.
 
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. `in_file` is False for the file's own path.
+    accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
+    given several times, or an array in the file. `in_file` is False for the file's own path.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Setting(msgspec.Struct, frozen=True):
     allowed: str
     read: Callable[[str], object]
     switch: bool = False
+    is_list: bool = False
     in_file: bool = True
 
     @property
@@ -107,6 +111,15 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Read values that commas separate, each of them once."""
+
+    def read_list(text: str) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
+
+    return read_list
+
+
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0.05 <= float(text) <= 20:
         raise ValueError(text)
@@ -134,16 +147,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "host",
         "127.0.0.1",
-        "address to listen on",
-        "a host name or an address",
-        _matching(r"[A-Za-z0-9._:%-]+"),
+        "addresses to listen on; :: is IPv4 and IPv6",
+        "a host name or an address, or several with commas between them",
+        _list(_matching(r"[A-Za-z0-9._:%-]+")),
+        is_list=True,
     ),
     Setting(
         "port",
         "9324",
-        "port to listen on; 0 picks a free port",
-        "a number from 0 to 65535",
-        _whole(0, 65_535),
+        "ports to listen on, on each address; 0 picks a free port",
+        "a number from 0 to 65535, or several with commas between them",
+        _list(_whole(0, 65_535)),
+        is_list=True,
     ),
     Setting(
         "database",
@@ -312,7 +327,8 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
         if name in given:
             raise ConfigError(f"{path}: {name} is set twice")
         origin = f"{path}: {key}"
-        given[name] = (origin, text_of(value, origin))
+        read = list_text_of if _SETTINGS[name].is_list else text_of
+        given[name] = (origin, read(value, origin))
     return given
 
 

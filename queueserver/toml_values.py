@@ -18,6 +18,17 @@ def text_of(value: object, where: str) -> str:
     raise ConfigError(f"{where} must be a string, an integer or a boolean")
 
 
+def list_text_of(value: object, where: str) -> str:
+    """Return an array of strings, integers or booleans, or one of them, as text with commas.
+
+    Raises:
+        ConfigError: the value is of another type.
+    """
+    if isinstance(value, list):
+        return ",".join(text_of(each, f"{where}[{place}]") for place, each in enumerate(value))
+    return text_of(value, where)
+
+
 def table_of(value: object, where: str) -> dict[str, object]:
     """Return a TOML table; `where` names it in the error.
 

@@ -32,8 +32,8 @@ def config(
 ) -> Config:
     """Return the default settings, with a free port."""
     return Config(
-        host="127.0.0.1",
-        port=0,
+        host=("127.0.0.1",),
+        port=(0,),
         database=database,
         account="000000000000",
         region="us-east-1",
@@ -110,7 +110,7 @@ class LiveServer:
 
     @property
     def url(self) -> str:
-        return self._app.url
+        return self._app.urls[0]
 
     def close(self) -> None:
         self._run(self._app.stop())
