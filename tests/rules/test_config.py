@@ -125,9 +125,7 @@ def test_file_can_have_numbers_and_booleans(file: Path) -> None:
         pytest.param("port = [80, 81, 80]", (80, 81), id="number that is repeated"),
     ],
 )
-def test_file_can_have_an_array_of_ports(
-    document: str, ports: tuple[int, ...], file: Path
-) -> None:
+def test_file_can_have_an_array_of_ports(document: str, ports: tuple[int, ...], file: Path) -> None:
     file.write_text(document)
     assert load({"config": str(file)}, {}).port == ports
 
