@@ -98,13 +98,6 @@ def test_server_serves_and_stops_whatever_its_streams_are(redirection: str, tmp_
     assert (tmp_path / "q.db").read_bytes().startswith(b"SQLite format 3\0")
 
 
-def test_file_that_gets_no_free_descriptor_of_stdout_keeps_its_content(tmp_path: Path) -> None:
-    (tmp_path / "settings.toml").write_text('region = "eu-west-1"\n')
-    arguments = ("--config", "settings.toml", "--database", "sqlite:///none/q.db")
-    assert run(">&-", *arguments, directory=tmp_path)[0] == 2
-    assert (tmp_path / "settings.toml").read_text() == 'region = "eu-west-1"\n'
-
-
 COMMANDS = [
     pytest.param(("--help",), id="help"),
     pytest.param(("--version",), id="version"),
