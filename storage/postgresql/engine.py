@@ -181,7 +181,7 @@ class PostgresqlEngine:
         """Close all connections; a second call does nothing."""
         await self._listener.close()
         await self._disconnect()
-        # SQLAlchemy alone would wait for PostgreSQL's answer to each close, however long that takes.
+        # SQLAlchemy would wait for PostgreSQL's answer to each close, however long that takes.
         seconds = self._timeouts.close_seconds
         closing = (connection.close(timeout=seconds) for connection in self._connections)
         await asyncio.gather(*closing, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while a server starts: it ends soon, whatever it waits for."""
+"""SIGTERM and SIGINT while a server waits for something: it ends within 10 s."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
+from tests.relay import opened_relay
 from tests.waiting import TIMEOUT_SECONDS, poll_until_timeout
 
 MIGRATION_LOCK = 0x7175657565
@@ -184,3 +186,21 @@ def test_signal_during_a_migration_of_sqlite_stops_the_server_and_leaves_the_ver
             check_stop(process, signal.SIGTERM, tmp_path)
         version = "SELECT value FROM properties WHERE name = 'schema_version'"
         assert database.execute(version).fetchone() == ("1",)
+
+
+async def test_stop_that_the_database_delays_ends_the_process_with_status_1(
+    tmp_path: Path, postgres_url: str, postgresql: str
+) -> None:
+    relay = await opened_relay(postgres_url)
+    flags = ("--database", relay.url_of(postgresql))
+    server = await asyncio.to_thread(lambda: ServerProcess(*flags, directory=tmp_path))
+    with server:
+        await asyncio.to_thread(server.call, "CreateQueue", QueueName="q")
+        relay.is_relaying.clear()
+        request = request_bytes("SendMessage", QueueUrl="q", MessageBody="unanswered")
+        with open_socket(server.url, request):
+            # Real time: the server waits 10 s for the answer of PostgreSQL.
+            status, output, errors = await asyncio.to_thread(server.stop)
+    assert (status, output) == (1, "")
+    assert "the server could not stop in time, ending the process" in errors
+    await relay.close()
