@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
+import logging
+import os
+import threading
+from functools import partial
 
 import uvloop
 
-from queueserver import declared_queues, process_memory
+from queueserver import declared_queues, process_memory, stop_signals
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
 from queueserver.actions.permissions import Permissions
@@ -28,11 +30,21 @@ from queueserver.http.listener import Listener
 from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
 from queueserver.identity.addressing import Addressing
+from queueserver.line_writer import LineWriter
+from queueserver.logs import one_line
 from queueserver.start_errors import StartError
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseUnusable, mask_password
 from storage.settings import EngineSettings
+
+log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 9.5
+"""Time after a signal after which the process ends, whatever the database or a client does."""
+
+_FLUSH_SECONDS = 0.2
+"""Timeout for the reader of stdout, when the server has stopped."""
 
 
 class App:
@@ -47,8 +59,8 @@ class App:
         self._database: Database
         self._listener: Listener
         self._leader_work: LeaderWork
-        self.url = ""
-        """The URL that the server listens on, once it has started."""
+        self.urls: tuple[str, ...] = ()
+        """The URLs that the server listens on, once it has started."""
 
     async def start(self) -> None:
         """Open the database, create the declared queues, listen, and begin background work.
@@ -107,12 +119,13 @@ class App:
         sqs = SqsEndpoint(self._config, dispatcher, addressing, self._clock)
         rules = BrowserRules(self._config)
         self._listener = Listener(self._config, Routes(rules, Health(self._database), sqs))
-        self.url = addressing.own_url = await self._listener.start()
+        self.urls = await self._listener.start()
+        addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)
 
 
-async def serve(config: Config) -> None:
-    """Run a server until SIGTERM or SIGINT; print one line to stdout when it listens.
+async def serve(config: Config, stdout: LineWriter) -> None:
+    """Run a server until SIGTERM or SIGINT; write one line to stdout when it listens.
 
     Raises:
         StartError: the server cannot start.
@@ -120,17 +133,65 @@ async def serve(config: Config) -> None:
     open_files.raise_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    for number in stop_signals.SIGNALS:
+        loop.add_signal_handler(number, _begin_stop, stop)
     app = App(config, SystemClock())
-    await app.start()
-    process_memory.tune_garbage_collector()
+    if not await _start(app, stop):
+        return
     returning = asyncio.create_task(process_memory.return_memory_regularly(), name="memory")
-    sys.stdout.write(f"queueserver listening on {app.url} ({mask_password(config.database)})\n")
-    sys.stdout.flush()
-    await stop.wait()
-    returning.cancel()
-    await app.stop()
+    try:
+        process_memory.tune_garbage_collector()
+        line = f"queueserver listening on {' '.join(app.urls)} ({mask_password(config.database)})"
+        stdout.on_error = partial(_log_lost_line, line)
+        stdout.write(one_line(line))
+        await stop.wait()
+    finally:
+        returning.cancel()
+        await app.stop()
+
+
+def _begin_stop(stop: asyncio.Event) -> None:
+    """Stop the server; end the process if something keeps it from stopping in time."""
+    if stop.is_set():
+        return
+    stop.set()
+    timer = threading.Timer(_STOP_SECONDS, _end_process)
+    timer.daemon = True
+    timer.start()
+
+
+def _end_process() -> None:
+    log.error(
+        "the server could not stop in time, ending the process; no acknowledged message is lost: "
+        "seconds=%s",
+        _STOP_SECONDS,
+    )
+    logging.shutdown()
+    os._exit(1)
+
+
+async def _start(app: App, stop: asyncio.Event) -> bool:
+    """Start a server; return False if it was stopped before it had started.
+
+    Raises:
+        StartError: the server cannot start.
+    """
+    starting = asyncio.create_task(app.start(), name="start")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    starting.cancel()
+    try:
+        await starting
+    except (asyncio.CancelledError, StartError):
+        if not stop.is_set():
+            raise
+        return False
+    return True
+
+
+def _log_lost_line(line: str, error: OSError) -> None:
+    log.warning("cannot write to stdout, the server continues: line=%r error=%s", line, error)
 
 
 def run(config: Config) -> int:
@@ -139,5 +200,9 @@ def run(config: Config) -> int:
     Raises:
         StartError: the server cannot start.
     """
-    uvloop.run(serve(config))
+    stdout = LineWriter(1)
+    try:
+        uvloop.run(serve(config, stdout))
+    finally:
+        stdout.flush(_FLUSH_SECONDS)
     return 0

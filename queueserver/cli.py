@@ -1,7 +1,7 @@
 """The command `queueserver`: `serve` (the default), `backup` and `check`.
 
 The only module that reads argv and the environment. An error prints one line to stderr and exits
-with status 2.
+with status 2, and so does a stdout that cannot be written. Only the server continues without.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from queueserver import stop_signals
 from queueserver.app import run
 from queueserver.config import SETTINGS, Setting, load
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
+from queueserver.standard_streams import OutputError, print_error, print_output
 from queueserver.start_errors import ConfigError, StartError
 from storage.errors import DatabaseUnusable, mask_password
 from storage.sqlite.backup import back_up
@@ -32,17 +34,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     command = _COMMANDS.get(arguments[0]) if arguments else None
     try:
-        return command(arguments[1:]) if command else _serve(arguments, "queueserver")
-    except (ConfigError, StartError, DatabaseUnusable) as error:
-        sys.stderr.write(f"queueserver: error: {one_line(str(error))}\n")
+        if command is None:
+            return _serve(arguments)
+        stop_signals.unblock()
+        return command(arguments[1:])
+    except (ConfigError, StartError, DatabaseUnusable, OutputError) as error:
+        print_error(f"queueserver: error: {one_line(str(error))}")
         return 2
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
-def _serve(argv: Sequence[str], program: str = "queueserver serve") -> int:
+def _serve(argv: Sequence[str]) -> int:
     """Run the server until SIGTERM or SIGINT."""
-    config = load(parse(argv, program), os.environ)
-    start_logging(config.log_level, config.log_format)
-    return run(config)
+    is_named = argv[:1] == ["serve"]
+    program = "queueserver serve" if is_named else "queueserver"
+    with stop_signals.exit_on_signal():
+        config = load(parse(argv[1:] if is_named else argv, program), os.environ)
+        start_logging(config.log_level, config.log_format)
+        return run(config)
 
 
 def _back_up(argv: Sequence[str]) -> int:
@@ -55,7 +65,7 @@ def _back_up(argv: Sequence[str]) -> int:
     file = given.pop("file")
     database = _database(given)
     size = back_up(database, file)
-    sys.stdout.write(f"backed up {mask_password(database)} to {file} ({size} bytes)\n")
+    print_output(f"backed up {mask_password(database)} to {file} ({size} bytes)\n")
     return 0
 
 
@@ -66,14 +76,16 @@ def _check(argv: Sequence[str]) -> int:
     )
     database = _database(vars(parser.parse_args(argv)))
     findings = check(database, Envelope.can_decode)
-    for finding in findings:
-        sys.stdout.write(f"{one_line(finding)}\n")
     verdict = "damaged: put a backup in its place" if findings else "no damage found"
-    sys.stdout.write(f"checked {mask_password(database)}: {verdict}\n")
+    lines = [*map(one_line, findings), f"checked {mask_password(database)}: {verdict}"]
+    print_output("".join(f"{line}\n" for line in lines))
     return 1 if findings else 0
 
 
-_COMMANDS = {"serve": _serve, "backup": _back_up, "check": _check}
+_COMMANDS = {"backup": _back_up, "check": _check}
+
+_INTERRUPTED = 130
+"""The exit status of a command that SIGINT has ended, as shells have it."""
 
 
 def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
@@ -119,6 +131,25 @@ class _Parser(argparse.ArgumentParser):
         """Raise the error instead of printing the usage: `main` prints it in one line."""
         raise ConfigError(mask_password(message))
 
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print the help or the version; argparse itself ignores a stdout that fails."""
+        print_output(message)
+
+
+class _Append(argparse.Action):
+    """Appends the value of a flag that is given once more, after a comma."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value."""
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, str(values) if given is None else f"{given},{values}")
+
 
 def _add(parser: argparse.ArgumentParser, setting: Setting) -> None:
     text = f"{setting.help} (default: {setting.default or 'none'}; {setting.variable})"
@@ -137,7 +168,10 @@ def _add(parser: argparse.ArgumentParser, setting: Setting) -> None:
         )
     else:
         metavar = setting.name.rpartition("_")[2].upper()
-        parser.add_argument(setting.flag, dest=setting.name, metavar=metavar, help=text)
+        action = _Append if setting.is_list else "store"
+        parser.add_argument(
+            setting.flag, dest=setting.name, metavar=metavar, help=text, action=action
+        )
 
 
 def _version() -> str:

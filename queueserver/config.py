@@ -33,8 +33,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     `public_url` has no final slash.
     """
 
-    host: str
-    port: int
+    host: tuple[str, ...]
+    port: tuple[int, ...]
     database: str
     account: str
     region: str
@@ -59,8 +59,9 @@ class Setting(msgspec.Struct, frozen=True):
     """The declaration of one setting.
 
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. A list is a text with commas, or an array in the
-    file. `in_file` is False for the file's own path. `unset` is the value if there is no default.
+    accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
+    given several times, or an array in the file. `in_file` is False for the file's own path.
+    `unset` is the value if there is no default.
     """
 
     name: str
@@ -115,6 +116,15 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
+    """Read values that commas separate, each of them once."""
+
+    def read_list(text: str) -> tuple[T, ...]:
+        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
+
+    return read_list
+
+
 def _seconds(text: str) -> float:
     if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0.05 <= float(text) <= 20:
         raise ValueError(text)
@@ -126,15 +136,6 @@ def _switch(text: str) -> bool:
     if word not in _BOOLEANS:
         raise ValueError(text)
     return _BOOLEANS[word]
-
-
-def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """Read values that commas separate, each of them once."""
-
-    def read_list(text: str) -> tuple[T, ...]:
-        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
-
-    return read_list
 
 
 def _public_url(text: str) -> str:
@@ -151,16 +152,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "host",
         "127.0.0.1",
-        "address to listen on",
-        "a host name or an address",
-        _matching(r"[A-Za-z0-9._:%-]+"),
+        "addresses to listen on; :: is IPv4 and IPv6",
+        "a host name or an address, or several with commas between them",
+        _list(_matching(r"[A-Za-z0-9._:%-]+")),
+        is_list=True,
     ),
     Setting(
         "port",
         "9324",
-        "port to listen on; 0 picks a free port",
-        "a number from 0 to 65535",
-        _whole(0, 65_535),
+        "ports to listen on, on each address; 0 picks a free port",
+        "a number from 0 to 65535, or several with commas between them",
+        _list(_whole(0, 65_535)),
+        is_list=True,
     ),
     Setting(
         "database",
@@ -349,7 +352,8 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
         origin = f"{path}: {key}"
         read = list_text_of if _SETTINGS[name].is_list else text_of
         text = read(value, origin)
-        if value != []:  # an empty array is no value, as an empty variable is none
+        # An empty array is no value, as an empty variable is none.
+        if value != [] or _SETTINGS[name].default is not None:
             given[name] = (origin, text)
     return given
 

@@ -18,6 +18,7 @@ from queueserver.dispatch import Dispatcher
 from queueserver.rules import attributes, queue_parameters
 from queueserver.start_errors import ConfigError, StartError
 from queueserver.toml_values import table_of, text_of
+from storage.errors import DatabaseDamaged, DatabaseUnavailable
 
 
 class DeclaredQueue(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ async def declare(
 
     Raises:
         StartError: a queue cannot be created or changed, for instance because its dead-letter queue
-            does not exist.
+            does not exist, or because the database does not answer.
     """
     name = ""
     try:
@@ -78,6 +79,8 @@ async def declare(
                 await _set_attributes(dispatcher, context, name, {"RedrivePolicy": policy})
     except SQSError as error:
         raise StartError(f"queue {name}: {error.message}") from error
+    except (DatabaseUnavailable, DatabaseDamaged) as error:
+        raise StartError(f"queue {name}: cannot be created or changed: {error}") from error
 
 
 async def _declare_queue(

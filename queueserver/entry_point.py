@@ -38,11 +38,19 @@ class OwnPackages:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    _remove_foreign_packages()
-    sys.meta_path.insert(0, OwnPackages())
-    from queueserver.cli import main as run
+    from queueserver import standard_streams, stop_signals
 
-    return run()
+    stop_signals.block()
+    try:
+        standard_streams.open_missing()
+        _remove_foreign_packages()
+        sys.meta_path.insert(0, OwnPackages())
+        from queueserver.cli import main as run
+
+        return run()
+    finally:
+        # The process is ending: another signal must not change its status.
+        stop_signals.block()
 
 
 def _remove_foreign_packages() -> None:

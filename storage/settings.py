@@ -22,12 +22,14 @@ class PostgresqlTimeouts:
             earlier, and then the connection stays usable.
         pool_seconds: for a read, while all connections for reads are in use.
         listener_seconds: for an answer on the LISTEN connection, before it counts as lost.
+        close_seconds: for PostgreSQL to close all connections of the pool, when the server stops.
     """
 
     connect_seconds: float = 3.0
     statement_seconds: float = 10.0
     pool_seconds: float = 5.0
     listener_seconds: float = 3.0
+    close_seconds: float = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

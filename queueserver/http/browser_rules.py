@@ -75,7 +75,7 @@ class BrowserRules:
 
     def __init__(self, config: Config) -> None:
         self._cors_origins = frozenset(config.cors_origins)
-        own_names = [config.host.lower()]
+        own_names = [name.lower() for name in config.host]
         self.has_cors_origins = bool(self._cors_origins)
         """Whether responses need the headers of `cors_headers`."""
         self._public_origin = ""

@@ -1,51 +1,42 @@
-"""The HTTP listener: bind the server's address, and stop listening on it."""
+"""The HTTP listener: listen on the server's addresses, and stop listening on them."""
 
 from __future__ import annotations
-
-import errno
 
 from aiohttp import web
 
 from queueserver.config import Config
+from queueserver.http.binding import BACKLOG, bind, name_of
 from queueserver.http.connections import ClientConnections, Endpoint
-from queueserver.start_errors import StartError
-
-_BACKLOG = 1024
-"""Most connections that the system queues until the server accepts them."""
 
 _STOP_SECONDS = 8
 """Time that `stop` gives requests that are being answered."""
 
 
 class Listener:
-    """Listens on one address, from `start` to `stop`."""
+    """Listens on all ports of all hosts, from `start` to `stop`."""
 
     def __init__(self, config: Config, endpoint: Endpoint) -> None:
-        self._host = config.host
-        self._port = config.port
+        self._hosts = config.host
+        self._ports = config.port
         self.connections = ClientConnections(config, endpoint)
         self._runner = web.ServerRunner(self.connections, shutdown_timeout=_STOP_SECONDS)
 
-    async def start(self) -> str:
-        """Listen; return the URL of the address that is bound.
+    async def start(self) -> tuple[str, ...]:
+        """Listen; return a URL for each host and port, in the order of the settings.
 
         Raises:
-            StartError: the address cannot be bound.
+            StartError: an address cannot be bound.
         """
         await self._runner.setup()
         try:
-            site = web.TCPSite(self._runner, self._host, self._port, backlog=_BACKLOG)
-            await site.start()
-        except (OSError, UnicodeError) as error:
+            bound = await bind(self._hosts, self._ports)
+            for sockets in bound.values():
+                for each in sockets:
+                    await web.SockSite(self._runner, each, backlog=BACKLOG).start()
+        except BaseException:
             await self._runner.cleanup()
-            reason = getattr(error, "strerror", None)
-            if getattr(error, "errno", None) == errno.EADDRINUSE:
-                reason = "address already in use"
-            raise StartError(
-                f"cannot listen on {self._host}:{self._port}: {reason or error}"
-            ) from error
-        port = self._runner.addresses[0][1]
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
+            raise
+        return tuple(f"http://{name_of(host, port)}" for host in self._hosts for port in bound)
 
     @property
     def addresses(self) -> list[str]:

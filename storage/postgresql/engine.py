@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -45,6 +46,7 @@ class PostgresqlEngine:
         self._timeouts = settings.postgresql
         self._address = Address(url, settings.postgresql, is_pooled=is_pooled)
         self._listener = Listener(self._address, poll_seconds)
+        self._connections: weakref.WeakSet[AsyncpgConnection] = weakref.WeakSet()
         self._engine = create_async_engine(
             _DIALECT,
             async_creator=self._connect,
@@ -70,7 +72,9 @@ class PostgresqlEngine:
         self._read_slots = asyncio.Semaphore(connections - 1)
 
     async def _connect(self) -> AsyncpgConnection:
-        return await self._address.connect({})
+        connection = await self._address.connect({})
+        self._connections.add(connection)
+        return connection
 
     async def open(self, clock: Clock) -> bytes:
         """Create or migrate the tables, set the clock, and return the database's secret."""
@@ -80,10 +84,7 @@ class PostgresqlEngine:
             _DIALECT, async_creator=connect, poolclass=NullPool, hide_parameters=True
         )
         async with engine.begin() as connection:
-            # Several servers may start at once: the first one creates the tables.
-            await connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
-            await connection.run_sync(migrations.migrate)
-            secret = await connection.run_sync(migrations.secret)
+            secret = await connection.run_sync(_run, _migrate)
         await self._listener.open(clock)
         return secret
 
@@ -180,6 +181,10 @@ class PostgresqlEngine:
         """Close all connections; a second call does nothing."""
         await self._listener.close()
         await self._disconnect()
+        # SQLAlchemy would wait for PostgreSQL's answer to each close, however long that takes.
+        seconds = self._timeouts.close_seconds
+        closing = (connection.close(timeout=seconds) for connection in self._connections)
+        await asyncio.gather(*closing, return_exceptions=True)
         await self._engine.dispose()
 
     async def _disconnect(self) -> None:
@@ -236,6 +241,16 @@ class _TransactionRun:
         self.is_committing = True
         driver.commit()
         return result
+
+
+def _migrate(connection: sa.Connection) -> bytes:
+    """Create or migrate the tables, and return the database's secret.
+
+    Several servers may start at once: one does this, and the others wait for its lock.
+    """
+    connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
+    migrations.migrate(connection)
+    return migrations.secret(connection)
 
 
 def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:

@@ -1,7 +1,8 @@
 """Online backup of a SQLite database into one file that a server can start with.
 
-The backup holds what was committed at one moment. The command never overwrites a file, and rejects
-a file that is not queueserver's. For PostgreSQL, use pg_dump or pg_basebackup.
+The backup holds what was committed at one moment, and only its owner can read it. The command never
+overwrites a file, and rejects a file that is not queueserver's. For PostgreSQL, use pg_dump or
+pg_basebackup.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from storage import migrations, schema
 from storage.errors import DatabaseUnusable, ForeignDatabase, explain
 from storage.sqlite.errors import classify
+from storage.sqlite.location import NEW_FILE_MODE, file_of, resolve
 
 _SKIPPED_NUMBERS = 10**12
 """Message numbers that a restored database skips.
@@ -31,9 +33,9 @@ def back_up(url: str, file: Path) -> int:
         DatabaseUnusable: the database cannot be read, or the file exists or cannot be written.
     """
     address = sa.make_url(url)
-    if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
+    source = file_of(address) if address.get_backend_name() == "sqlite" else None
+    if source is None:
         raise DatabaseUnusable("only a SQLite file can be backed up; for PostgreSQL use pg_dump")
-    source = Path(str(address.database))
     if not source.is_file():
         raise DatabaseUnusable(f"there is no file {source}")
     if file.exists():
@@ -42,7 +44,7 @@ def back_up(url: str, file: Path) -> int:
         raise DatabaseUnusable(f"cannot write {file}: {file.parent} is no directory")
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
-        _copy(source, unfinished)
+        _copy(resolve(source), unfinished)
         _prepare(unfinished)
         _sync(unfinished)
         # The file appears only when it is complete.
@@ -59,6 +61,7 @@ def back_up(url: str, file: Path) -> int:
 
 def _copy(source: Path, target: Path) -> None:
     target.unlink(missing_ok=True)
+    os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, NEW_FILE_MODE))
     with (
         contextlib.closing(sqlite3.connect(source)) as reader,
         contextlib.closing(sqlite3.connect(target)) as writer,

@@ -31,12 +31,16 @@ from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
 from storage.sqlite import errors
 from storage.sqlite.connection import BUSY_TIMEOUT, NO_BUSY_TIMEOUT, prepare_connections
+from storage.sqlite.location import NEW_FILE_MODE, file_of, resolve
 from storage.sqlite.wal import WriteAheadLog
 from storage.waiting.notifications import NotificationHandler, Notifications
 
 T = TypeVar("T")
 
 _READERS = 4
+
+_STEPS = 100_000
+"""How many steps of SQLite's virtual machine, about a millisecond, run until it is interrupted."""
 
 _RESERVED_BLOCK = 10_000
 """Message numbers reserved at a time; a restart skips what is left of the block."""
@@ -48,12 +52,14 @@ class SqliteEngine:
     capabilities = Capabilities(has_concurrent_writers=False)
 
     def __init__(self, address: sa.URL, settings: EngineSettings) -> None:
-        self._path = "" if address.database in (None, ":memory:") else str(address.database)
+        self._path = file_of(address)
         self._limits = settings.sqlite
-        self._lock = _lock_file(Path(self._path)) if self._path else None
+        file = resolve(self._path) if self._path else None
+        address = sa.URL.create("sqlite+pysqlite", database=str(file) if file else None)
+        self._lock = _lock_file(file, self._path) if file and self._path else None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite writer")
         self._engine = sa.create_engine(
-            address.set(drivername="sqlite+pysqlite"),
+            address,
             poolclass=StaticPool,
             hide_parameters=True,
             # The writer's thread and the event loop use the connection in turns.
@@ -64,8 +70,9 @@ class SqliteEngine:
         self._is_closed = False
         self._writing = threading.Lock()
         self._is_quick = False
-        self._wal = WriteAheadLog(self._path, settings.sqlite.wal) if self._path else None
-        self._readers = _create_readers(address, settings) if self._path else None
+        self._is_abandoned = False
+        self._wal = WriteAheadLog(str(file), settings.sqlite.wal) if file else None
+        self._readers = _create_readers(address, settings) if file else None
         self._reading = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite reader")
         # A read waits here and not in the executor, which keeps a cancelled one until its turn.
         self._read_slots = asyncio.Semaphore(_READERS)
@@ -73,12 +80,18 @@ class SqliteEngine:
 
     async def open(self, clock: Clock) -> bytes:
         """Create or migrate the tables, raise the clock's floor, and return the secret."""
-        secret, floor_ms = await self._on_thread(self._open)
+        try:
+            secret, floor_ms = await self._on_thread(self._open)
+        except asyncio.CancelledError:
+            self._is_abandoned = True
+            raise
         clock.raise_floor(floor_ms)
         return secret
 
     def _open(self) -> tuple[bytes, int]:
         self._connection = connection = self._engine.connect()
+        # A migration may take any time; if the start is cancelled, the server must stop soon.
+        connection.connection.set_progress_handler(lambda: self._is_abandoned, _STEPS)
         # Write nothing to a file that may belong to another program.
         migrations.version(connection)
         migrations.probe(connection)
@@ -87,6 +100,7 @@ class SqliteEngine:
         connection.connection.execute("PRAGMA journal_mode=WAL")
         secret = self._transact(_migrate)
         floor_ms = _read_floor_ms(connection)
+        connection.connection.set_progress_handler(None, 0)
         # From now on the event loop may meet another program's lock.
         connection.connection.execute(NO_BUSY_TIMEOUT)
         return secret, floor_ms
@@ -237,7 +251,7 @@ class SqliteEngine:
 
     def display_url(self) -> str:
         """Return the database's name for an error message."""
-        return self._path or "the database in memory"
+        return str(self._path or "the database in memory")
 
 
 def _migrate(connection: sa.Connection) -> bytes:
@@ -258,7 +272,7 @@ def _read_floor_ms(connection: sa.Connection) -> int:
 
 def _create_readers(address: sa.URL, settings: EngineSettings) -> sa.Engine:
     readers = sa.create_engine(
-        address.set(drivername="sqlite+pysqlite"),
+        address,
         pool_size=_READERS,
         max_overflow=0,
         hide_parameters=True,
@@ -270,8 +284,11 @@ def _create_readers(address: sa.URL, settings: EngineSettings) -> sa.Engine:
     return readers
 
 
-def _lock_file(path: Path) -> int:
+def _lock_file(file: Path, path: Path) -> int:
     """Lock a SQLite file against other servers, and return the descriptor that holds the lock.
+
+    A new file is readable by its owner alone, and so are the log and the index, for which SQLite
+    takes the mode of the file. `path` is the name of the file as it was given, for errors.
 
     The lock is flock's, on the file itself: every path to the file meets it, and SQLite's own locks
     are apart from it. The descriptor stays open until the database is closed: closing any
@@ -281,7 +298,7 @@ def _lock_file(path: Path) -> int:
         DatabaseUnusable: the file cannot be opened, or another server has locked it.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, NEW_FILE_MODE)
     except OSError as error:
         raise DatabaseUnusable(f"cannot open {path}: {error.strerror}") from error
     try:

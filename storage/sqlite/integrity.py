@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from storage import schema
 from storage.errors import DatabaseUnusable, ForeignDatabase, explain
 from storage.sqlite.errors import classify, is_damage
+from storage.sqlite.location import file_of, resolve
 
 _MOST_FINDINGS = 100
 
@@ -36,12 +37,12 @@ def check(url: str, is_envelope: Callable[[bytes], bool]) -> list[str]:
         DatabaseUnusable: the database cannot be read at all, or is not queueserver's.
     """
     address = sa.make_url(url)
-    if address.get_backend_name() != "sqlite" or address.database in (None, ":memory:"):
+    file = file_of(address) if address.get_backend_name() == "sqlite" else None
+    if file is None:
         raise DatabaseUnusable("only a SQLite file can be checked; for PostgreSQL use pg_amcheck")
-    # SQLite puts the log beside the file that a link points to.
-    path = Path(str(address.database)).resolve()
+    path = resolve(file)
     if not path.is_file():
-        raise DatabaseUnusable(f"there is no file {address.database}")
+        raise DatabaseUnusable(f"there is no file {file}")
     try:
         is_at_rest = not _has_log(path)
         findings = _examine(path, is_envelope, is_at_rest=is_at_rest)

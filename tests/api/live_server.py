@@ -34,8 +34,8 @@ def config(
 ) -> Config:
     """Return the default settings, with a free port."""
     return Config(
-        host="127.0.0.1",
-        port=0,
+        host=("127.0.0.1",),
+        port=(0,),
         database=database,
         account="000000000000",
         region="us-east-1",
@@ -114,7 +114,7 @@ class LiveServer:
 
     @property
     def url(self) -> str:
-        return self._app.url
+        return self._app.urls[0]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

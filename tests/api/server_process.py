@@ -18,7 +18,7 @@ from tests.waiting import TIMEOUT_SECONDS
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "queueserver")
-_LISTENING = re.compile(r"queueserver listening on (http://\S+) \((.*)\)\n")
+_LISTENING = re.compile(r"queueserver listening on (http://\S+(?: http://\S+)*) \((.*)\)\n")
 
 
 def command(*arguments: str) -> list[str]:
@@ -82,7 +82,8 @@ class ServerProcess:
         except BaseException:
             self.__exit__()  # an unclosed file is a warning, which fails a later test
             raise
-        self.url, self.database = found.groups()
+        self.urls = found[1].split()
+        self.url, self.database = self.urls[0], found[2]
 
     def __enter__(self) -> ServerProcess:
         return self

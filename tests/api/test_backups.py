@@ -69,6 +69,7 @@ def test_documented_commands_back_up_and_restore_a_busy_database(
             sqs.send_message(QueueUrl="q", MessageBody=f"after {number}")
         assert server.stop()[0] == 0
     assert sorted(path.name for path in tmp_path.glob("backup*")) == ["backup.db"]
+    assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
     assert run(restore, tmp_path).returncode == 0
     with ServerProcess(*DATABASE, directory=tmp_path) as server:
         sqs = json_client(clients, server.url)

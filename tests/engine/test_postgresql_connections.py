@@ -14,8 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from storage.database import Database
-from storage.errors import DatabaseUnavailable
+from storage.errors import DatabaseUnavailable, DatabaseUnusable
 from storage.postgresql.connection import Address
+from storage.postgresql.engine import _MIGRATION_LOCK
 from storage.postgresql.errors import classify
 from storage.transaction import Transaction
 from tests.clock import ManualClock
@@ -23,6 +24,7 @@ from tests.databases import LONG_TIMEOUTS
 from tests.engine.queue_client import QueueClient, TwoServers
 from tests.engine.recorder import recording_settings
 from tests.engine.rejections import rejection
+from tests.relay import opened_relay
 from tests.waiting import TIMEOUT_SECONDS, TRANSACTION_TIMEOUT_SECONDS
 
 
@@ -58,64 +60,21 @@ async def test_invalid_url_is_reported_in_one_line_without_the_password(url: str
     assert "sekret" not in await rejection(url)
 
 
-class Relay:
-    """A port that relays to PostgreSQL, or that accepts connections and never answers."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._server: asyncio.Server | None = None
-        self.is_silent = False
-        self.host = ""
-        self.is_relaying = asyncio.Event()
-        self.is_relaying.set()
-        self._writers: list[asyncio.StreamWriter] = []
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.host = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        if self.is_silent:
-            return
-        directory = urlsplit(self._url).query.removeprefix("host=")
-        there = await asyncio.open_unix_connection(f"{directory}/.s.PGSQL.5432")
-        self._writers.append(there[1])
-        await asyncio.gather(self._copy(reader, there[1]), self._copy(there[0], writer))
-
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                await self.is_relaying.wait()
-                writer.write(data)
-        writer.close()
-
-    async def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.close()
-
-
 @pytest.mark.parametrize("is_silent", [False, True], ids=["rejects", "is silent"])
 async def test_host_that_does_not_answer_is_tried_last_from_then_on(
     postgres_url: str, is_silent: bool
 ) -> None:
-    if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
     timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0)
-    bad, good = Relay(postgres_url), Relay(postgres_url)
-    await bad.open()
-    await good.open()
+    bad, good = await opened_relay(postgres_url), await opened_relay(postgres_url)
     bad.is_silent = True
     if not is_silent:
         await bad.close()
     url = f"postgresql://postgres@{bad.host},{good.host}/postgres"
     address = Address(url, timeouts, is_pooled=False)
     first = await address.connect({})
-    tried = len(bad._writers)
+    tried = bad.connections
     second = await address.connect({})
-    assert len(bad._writers) == tried
+    assert bad.connections == tried
     assert await second.fetchval("SHOW statement_timeout") == "8s"
     assert await second.fetchval("SHOW transaction_read_only") == "off"
     for connection in (first, second):
@@ -127,13 +86,9 @@ async def test_host_that_does_not_answer_is_tried_last_from_then_on(
 async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     postgres_url: str, postgresql: str
 ) -> None:
-    if not urlsplit(postgres_url).query.startswith("host=/"):
-        pytest.skip("QUEUESERVER_TEST_POSTGRES is not the path of a Unix socket")
     timeouts = replace(LONG_TIMEOUTS, connect_seconds=2.0, statement_seconds=2.0)
-    relay = Relay(postgres_url)
-    await relay.open()
-    name = urlsplit(postgresql).path
-    url = f"postgresql://postgres@{relay.host}{name}"
+    relay = await opened_relay(postgres_url)
+    url = relay.url_of(postgresql)
     client = await QueueClient.open(url, engine_settings=recording_settings(timeouts))
     await client.send("a")
     await client.counts()
@@ -148,6 +103,39 @@ async def test_requests_fail_after_a_timeout_when_postgresql_stops_answering(
     await client.send("b")
     assert await client.bodies() == ["a", "b"]
     await client.database.close()
+    await relay.close()
+
+
+async def test_close_ends_when_postgresql_stops_answering(
+    postgres_url: str, postgresql: str
+) -> None:
+    timeouts = replace(LONG_TIMEOUTS, close_seconds=0.5, listener_seconds=0.5)
+    relay = await opened_relay(postgres_url)
+    url = relay.url_of(postgresql)
+    client = await QueueClient.open(url, engine_settings=recording_settings(timeouts))
+    await client.send("a")
+    await asyncio.gather(*(client.counts() for _ in range(4)))
+    relay.is_relaying.clear()
+    await asyncio.wait_for(client.database.close(), TIMEOUT_SECONDS)
+    await relay.close()
+
+
+async def test_cancelled_start_ends_when_postgresql_stops_answering(
+    postgres_url: str, postgresql: str
+) -> None:
+    relay = await opened_relay(postgres_url)
+    other = await asyncpg.connect(postgresql)
+    await other.execute(f"SELECT pg_advisory_lock({_MIGRATION_LOCK})")
+    opening = asyncio.create_task(Database.open(relay.url_of(postgresql), ManualClock()))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while not await other.fetchval(waiting):
+            assert not opening.done()
+        relay.is_relaying.clear()
+        opening.cancel()
+        with pytest.raises((asyncio.CancelledError, DatabaseUnusable)):
+            await opening
+    await other.close()
     await relay.close()
 
 

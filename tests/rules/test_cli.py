@@ -28,6 +28,13 @@ def test_every_setting_has_a_flag(setting: Setting) -> None:
         assert parse([f"{setting.flag}="]) == {setting.name: ""}
 
 
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_flag_that_is_repeated_adds_to_a_list_or_overrides(setting: Setting) -> None:
+    if not setting.switch:
+        given = "x,y" if setting.is_list else "y"
+        assert parse([setting.flag, "x", setting.flag, "y"]) == {setting.name: given}
+
+
 def test_help_shows_every_flag_with_its_default_and_variable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -71,24 +78,27 @@ def test_invalid_command_line_is_rejected_in_one_line(argv: list[str], words: st
 
 
 def test_invalid_value_stops_the_start_with_one_line_and_status_2(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["--host", "a\nb"]) == 2
-    captured = capsys.readouterr()
+    assert main(["--region", "a\nb"]) == 2
+    captured = capfd.readouterr()
     assert captured.out == ""
-    assert captured.err == "queueserver: error: --host: 'a\\nb' is not a host name or an address\n"
+    assert captured.err == (
+        "queueserver: error: --region: 'a\\nb' is not lower-case letters, digits and hyphens, "
+        "such as us-east-1\n"
+    )
 
 
 def test_variable_is_read_from_the_environment(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QUEUESERVER_PORT", "x")
     assert main([]) == 2
-    assert "error: QUEUESERVER_PORT: 'x' is not" in capsys.readouterr().err
+    assert "error: QUEUESERVER_PORT: 'x' is not" in capfd.readouterr().err
 
 
 def test_serve_is_the_default_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     served: list[Config] = []
 
@@ -101,7 +111,7 @@ def test_serve_is_the_default_command(
     assert main(["serve", "--port", "0"]) == main(["--port", "0"]) == 0
     assert served == [load({"port": "0"}, {})] * 2
     assert main(["--port", "0", "serve"]) == 2
-    assert capsys.readouterr().err == "queueserver: error: unrecognized arguments: serve\n"
+    assert capfd.readouterr().err == "queueserver: error: unrecognized arguments: serve\n"
 
 
 @pytest.mark.parametrize("command", ["backup", "check", "serve"])
@@ -123,10 +133,10 @@ def _logging_restored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_logging_restored")
 def test_failed_start_prints_one_line_and_exits_with_status_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--port", "0", "--database", f"sqlite:///{tmp_path}/nowhere/q.db"]) == 2
-    captured = capsys.readouterr()
+    captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("queueserver: error: ")
     assert captured.err.count("\n") == 1

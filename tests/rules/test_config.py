@@ -20,8 +20,8 @@ DEFAULTS = Config(
     idle_timeout=300,
     pool_size=5,
     poll_seconds=None,
-    host="127.0.0.1",
-    port=9324,
+    host=("127.0.0.1",),
+    port=(9324,),
     database="sqlite:///queueserver.db",
     account="000000000000",
     region="us-east-1",
@@ -35,8 +35,8 @@ DEFAULTS = Config(
 )
 
 VALUES: dict[str, tuple[str, object]] = {
-    "host": ("0.0.0.0", "0.0.0.0"),
-    "port": ("0", 0),
+    "host": ("::1,example", ("::1", "example")),
+    "port": ("0, 80", (0, 80)),
     "database": ("postgresql://u:p@db:5432/q", "postgresql://u:p@db:5432/q"),
     "account": ("123456789012", "123456789012"),
     "connection_limit": ("5", 5),
@@ -121,7 +121,25 @@ def test_file_overrides_default(name: str, dashes: bool, file: Path) -> None:
 def test_file_can_have_numbers_and_booleans(file: Path) -> None:
     file.write_text("port = 80\ncooldowns = true\naccount = 123456789012\n")
     config = load({"config": str(file)}, {})
-    assert (config.port, config.cooldowns, config.account) == (80, True, "123456789012")
+    assert (config.port, config.cooldowns, config.account) == ((80,), True, "123456789012")
+
+
+@pytest.mark.parametrize(
+    ("document", "ports"),
+    [
+        pytest.param("port = [80, 81]", (80, 81), id="numbers"),
+        pytest.param("port = ['80', '81,82']", (80, 81, 82), id="strings"),
+        pytest.param("port = [80, 81, 80]", (80, 81), id="number that is repeated"),
+    ],
+)
+def test_file_can_have_an_array_of_ports(document: str, ports: tuple[int, ...], file: Path) -> None:
+    file.write_text(document)
+    assert load({"config": str(file)}, {}).port == ports
+
+
+def test_empty_array_of_ports_is_rejected(file: Path) -> None:
+    file.write_text("port = []")
+    assert error({"config": str(file)}).startswith(f"{file}: port: '' is not a number from 0")
 
 
 def test_file_can_have_lists_as_arrays(file: Path) -> None:
@@ -136,15 +154,16 @@ def test_file_can_have_lists_as_arrays(file: Path) -> None:
 def test_config_flag_overrides_config_variable(file: Path) -> None:
     file.write_text("port = 80\n")
     config = load({"config": str(file)}, {variable("config"): "/nowhere"})
-    assert config.port == 80
+    assert config.port == (80,)
 
 
 BAD = [
-    *[("host", text) for text in ("", "a b", "a/b", "é")],
+    *[("host", text) for text in ("", "a b", "a/b", "é", "a,", ",a", "a,,b", "a ,b")],
     *[("in_flight_limit", text) for text in ("", "x", "0", "-1", "1000000001", "9" * 5_000)],
     *[("pool_size", text) for text in ("", "x", "1", "101", "2.5")],
     *[("poll_seconds", text) for text in ("", "x", "0", "0.049", "20.1", "-1", "1e1", "nan")],
     *[("port", text) for text in ("", "x", "-1", "65536", "80.0", " 80", "٨٠", "9" * 5_000)],
+    *[("port", text) for text in ("80,", "80,x", "80 81", "80,,81", "[80]")],
     *[("database", text) for text in ("", "queue.db", "mysql://h/d", "sqlite://queue.db")],
     *[("database", text) for text in ("sqlite:///", "postgresql://", "postgres://h/d")],
     *[("account", text) for text in ("", "12345678901", "1234567890123", "12345678901x")],
@@ -231,7 +250,14 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             "cors-origins[0] must be a string, an integer or a boolean",
             id="list of floats",
         ),
-        pytest.param("port = [80]", "port must be a string, an integer or a boolean", id="list"),
+        pytest.param(
+            "buffer_mib = [80]", "buffer_mib must be a string, an integer or a boolean", id="array"
+        ),
+        pytest.param(
+            "port = [80, 8.1]",
+            "port[1] must be a string, an integer or a boolean",
+            id="array with a float",
+        ),
         pytest.param(
             'log-level="info"\nlog_level="info"', "log_level is set twice", id="setting twice"
         ),
