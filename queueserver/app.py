@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 from functools import partial
+from typing import NoReturn
 
 import uvloop
 
@@ -124,8 +125,10 @@ class App:
         rules.listen_on(self._listener.addresses)
 
 
-async def serve(config: Config, stdout: LineWriter) -> None:
+async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -> None:
     """Run a server until SIGTERM or SIGINT; write one line to stdout when it listens.
+
+    A signal starts the timer `deadline`, which ends the process.
 
     Raises:
         StartError: the server cannot start.
@@ -134,10 +137,11 @@ async def serve(config: Config, stdout: LineWriter) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in stop_signals.SIGNALS:
-        loop.add_signal_handler(number, _begin_stop, stop)
+        loop.add_signal_handler(number, _begin_stop, stop, deadline)
     app = App(config, SystemClock())
     if not await _start(app, stop):
-        return
+        # The loop would wait for the thread that resolves a host's name, which takes any time.
+        _exit(0)
     returning = asyncio.create_task(process_memory.return_memory_regularly(), name="memory")
     try:
         process_memory.tune_garbage_collector()
@@ -150,14 +154,10 @@ async def serve(config: Config, stdout: LineWriter) -> None:
         await app.stop()
 
 
-def _begin_stop(stop: asyncio.Event) -> None:
-    """Stop the server; end the process if something keeps it from stopping in time."""
-    if stop.is_set():
-        return
-    stop.set()
-    timer = threading.Timer(_STOP_SECONDS, _end_process)
-    timer.daemon = True
-    timer.start()
+def _begin_stop(stop: asyncio.Event, deadline: threading.Timer) -> None:
+    if not stop.is_set():
+        stop.set()
+        deadline.start()
 
 
 def _end_process() -> None:
@@ -166,8 +166,13 @@ def _end_process() -> None:
         "seconds=%s",
         _STOP_SECONDS,
     )
+    _exit(1)
+
+
+def _exit(status: int) -> NoReturn:
+    """End the process now, whatever its threads do; log lines are written."""
     logging.shutdown()
-    os._exit(1)
+    os._exit(status)
 
 
 async def _start(app: App, stop: asyncio.Event) -> bool:
@@ -201,8 +206,11 @@ def run(config: Config) -> int:
         StartError: the server cannot start.
     """
     stdout = LineWriter(1)
+    deadline = threading.Timer(_STOP_SECONDS, _end_process)
+    deadline.daemon = True
     try:
-        uvloop.run(serve(config, stdout))
+        uvloop.run(serve(config, stdout, deadline))
     finally:
+        deadline.cancel()
         stdout.flush(_FLUSH_SECONDS)
     return 0

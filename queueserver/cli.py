@@ -65,7 +65,8 @@ def _back_up(argv: Sequence[str]) -> int:
     file = given.pop("file")
     database = _database(given)
     size = back_up(database, file)
-    print_output(f"backed up {mask_password(database)} to {file} ({size} bytes)\n")
+    line = f"backed up {mask_password(database)} to {file} ({size} bytes)"
+    print_output(f"{one_line(line)}\n")
     return 0
 
 

@@ -77,7 +77,7 @@ class RepeatedRecords:
             return True
 
     def flush(self) -> None:
-        """Emit one record for each text that was repeated, and begin its next window."""
+        """Report each text that was repeated in one record, and begin its next window."""
         with self._lock:
             if self._timer is not None:
                 self._timer.cancel()

@@ -22,8 +22,8 @@ class OutputError(Exception):
 def open_missing() -> None:
     """Open /dev/null for each standard stream that is closed.
 
-    The next file or socket that the process opens would get the free descriptor otherwise. What is
-    written to stdout would end in it, and libuv aborts the process when it closes it.
+    Otherwise the next file or socket that the process opens gets the free descriptor: lines for
+    stdout end in it, and libuv aborts the process when it closes it.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -47,8 +47,9 @@ def print_output(text: str) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        sys.stdout.write(text.encode(errors="backslashreplace").decode())
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except OSError as error:
         _discard_output()

@@ -16,12 +16,12 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def block() -> None:
-    """Keep the signals waiting."""
+    """Keep the signals pending until `unblock`."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 
 def unblock() -> None:
-    """Obey the signals, those that have waited first."""
+    """Deliver the signals, those that are pending first."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
@@ -29,8 +29,8 @@ def unblock() -> None:
 def exit_on_signal() -> Iterator[None]:
     """Exit with status 0 on a signal, unless an event loop handles it."""
     previous = {number: signal.signal(number, _exit) for number in SIGNALS}
-    unblock()
     try:
+        unblock()
         yield
     finally:
         for number, handler in previous.items():

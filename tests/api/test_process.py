@@ -13,9 +13,22 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import BotoCoreError
 
+from queueserver import declared_queues
+from queueserver.actions.messages import Messages
+from queueserver.actions.move_tasks import MoveTasks
+from queueserver.actions.permissions import Permissions
+from queueserver.actions.queue_cache import QueueCache
+from queueserver.actions.queues import Queues
+from queueserver.context import RequestContext
+from queueserver.declared_queues import DeclaredQueue
+from queueserver.dispatch import Dispatcher
+from queueserver.start_errors import StartError
+from storage.database import Database
+from tests.api.live_server import config
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
 from tests.api.sqs_clients import Clients, Sqs, bodies, json_client, receive_all, rejection
+from tests.clock import ManualClock
 from tests.databases import execute
 from tests.waiting import TIMEOUT_SECONDS
 
@@ -138,6 +151,24 @@ def test_invalid_declared_queue_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[queues.jobs]\nVisibilityTimeout = 43201\n")
     line = failed_start("--config", "bad.toml", "--database", "sqlite://", directory=tmp_path)
     assert "queues.jobs: Invalid value for the parameter VisibilityTimeout." in line
+
+
+async def test_database_that_fails_stops_the_start_with_the_name_of_the_declared_queue() -> None:
+    settings = config("sqlite://", queues={"jobs": DeclaredQueue({}, {})})
+    clock = ManualClock()
+    database = await Database.open(settings.database, clock)
+    await database.close()
+    cache = QueueCache(database)
+    dispatcher = Dispatcher(
+        Queues(database, cache, clock, cooldowns=False),
+        Messages(database, cache, clock, in_flight_limit=settings.in_flight_limit),
+        MoveTasks(database, clock),
+        Permissions(database, cache),
+    )
+    context = RequestContext(settings.account, settings.region, "")
+    with pytest.raises(StartError) as caught:
+        await declared_queues.declare(settings.queues, dispatcher, context)
+    assert str(caught.value) == "queue jobs: cannot be created or changed: the database is closing"
 
 
 def test_port_in_use_stops_the_start(tmp_path: Path) -> None:

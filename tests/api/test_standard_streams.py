@@ -137,6 +137,25 @@ def test_failed_start_has_status_2_whatever_the_streams_are(
     assert (status, output, errors) == (2, "", "")
 
 
+@pytest.mark.parametrize("name", ["é.db", "\udcff.db", "two\nlines.db"])
+def test_name_that_stdout_cannot_encode_is_escaped(
+    name: str, database: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "q.db").write_bytes(database)
+    process = subprocess.run(
+        command("backup", "--database", "sqlite:///q.db", name),
+        cwd=tmp_path,
+        env=environment(PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        check=False,
+        timeout=TIMEOUT_SECONDS,
+    )
+    assert (process.returncode, process.stderr) == (0, b"")
+    shown = name.replace("\n", "\\n").encode("ascii", "backslashreplace")
+    assert process.stdout.startswith(b"backed up sqlite:///q.db to " + shown + b" (")
+    assert process.stdout.count(b"\n") == 1
+
+
 # A stderr that is not read
 
 
