@@ -69,12 +69,10 @@ class SqsResponse(web.StreamResponse):
         if not self._is_sent:
             self._is_sent = True
             sent = self._head.encode()
-            if not self._is_bodiless:
-                sent += self._content
-            await self._connection.send(sent)
-            if not self._is_bodiless:
-                for piece in self._rest:
-                    await self._connection.send(piece)
+            if self._is_bodiless:
+                await self._connection.send(sent)
+            else:
+                await self._connection.send(sent + self._content, self._rest)
 
 
 class DateHeader:
