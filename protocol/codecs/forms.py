@@ -68,9 +68,8 @@ def _pairs(query: str, body: bytes) -> Iterator[tuple[str, str]]:
     try:
         form = query.encode(errors="surrogateescape") + b"&" + body
         if form.count(b"&") > MAXIMUM_PARAMETERS:
-            raise MalformedInput(
-                f"A request has at most {MAXIMUM_PARAMETERS} parameters."
-            )  # [guess]
+            reason = f"A request has at most {MAXIMUM_PARAMETERS} parameters."  # [guess]
+            raise MalformedInput(reason)
         for pair in form.split(b"&"):
             name, _, text = pair.partition(b"=")
             yield form_text.decode(name), form_text.decode(text)
@@ -137,8 +136,7 @@ def _entry(given: Parameter, item: Type, member: Member) -> tuple[str, object]:
     nothing = Parameter()
     name = given.below.get(member.key_name, nothing).text
     if name is None and isinstance(item, Structure):
-        reason = "The request must contain non-empty message attribute name."
-        raise InvalidParameterValue(reason)
+        raise InvalidParameterValue("The request must contain non-empty message attribute name.")
     if name is None:
         raise missing_parameter(f"{member.query_name}.{member.key_name}")
     return name, _value(given.below.get("Value", nothing), item, member)

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 from aiohttp import web
@@ -192,8 +193,8 @@ class ClientConnection(RequestHandler):
         if self.writing_paused:
             await self._wait_until_read()
 
-    async def send(self, content: bytes) -> None:
-        """Send a whole response; wait while the client is slow to read it.
+    async def send(self, content: bytes, rest: Sequence[bytes] = ()) -> None:
+        """Send a whole response, of one or more pieces; wait while the client is slow to read it.
 
         Raises:
             ConnectionError: the client has disconnected, or the server has disconnected it because
@@ -203,8 +204,10 @@ class ClientConnection(RequestHandler):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         transport.write(content)
+        for piece in rest:
+            transport.write(piece)
         if self.writing_paused:
-            await self._wait_until_read(len(content))
+            await self._wait_until_read(len(content) + sum(map(len, rest)))
 
     async def _wait_until_read(self, count: int = 0) -> None:
         """Wait until the client has read most of the sent data; `count` bytes were sent just now.

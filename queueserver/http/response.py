@@ -72,14 +72,13 @@ class SqsResponse(web.StreamResponse):
         if not self._is_sent:
             self._is_sent = True
             sent = self._head.encode()
-            if not self._is_bodiless:
-                sent += self._content
+            content, rest = self._content, self._rest
             # aiohttp keeps the response until the connection's next request.
-            self._content = b""
-            await self._connection.send(sent)
-            if not self._is_bodiless:
-                for piece in self._rest:
-                    await self._connection.send(piece)
+            self._content, self._rest = b"", ()
+            if self._is_bodiless:
+                await self._connection.send(sent)
+            else:
+                await self._connection.send(sent + content, rest)
 
 
 class DateHeader:

@@ -217,6 +217,14 @@ def test_group_id_on_standard_queue_is_returned_and_blocks_no_message(sqs: Sqs, 
     assert bodies(sqs.receive_message(QueueUrl=queue)) == ["2"]
 
 
+def test_long_messages_of_one_receive_arrive_unchanged(sqs: Sqs, queue: str) -> None:
+    sent = [f'{number} "é" <&>\r\n' * 10_000 for number in range(10)]
+    for body in sent:
+        sqs.send_message(QueueUrl=queue, MessageBody=body)
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, AttributeNames=["All"])
+    assert bodies(received) == sent
+
+
 def test_receive_returns_only_the_requested_system_attributes(sqs: Sqs, queue: str) -> None:
     sqs.send_message(QueueUrl=queue, MessageBody="x")
     (message,) = sqs.receive_message(
