@@ -9,6 +9,9 @@ import msgspec
 
 from protocol.errors import QueueDoesNotExist
 
+_LONGEST_URL = 2_048
+"""Our own limit of a queue URL in characters: a receive keeps the URL while it waits."""
+
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _LONGEST_ESCAPED_NAME = 3 * 80
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -27,6 +30,8 @@ def parse_queue_url(text: str) -> tuple[str | None, str]:
     Raises:
         QueueDoesNotExist: no queue can have this name.
     """
+    if len(text) > _LONGEST_URL:
+        raise QueueDoesNotExist
     path = text.partition("://")[2].partition("/")[2] if "://" in text else text
     path = path.partition("?")[0].partition("#")[0]
     segments = [segment for segment in path.rsplit("/", 3) if segment]

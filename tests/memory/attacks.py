@@ -187,11 +187,11 @@ async def spell_urls(target: Target) -> Sequence[int]:
 
 
 async def wait_with_parameters(target: Target) -> Sequence[int]:
-    """Wait for messages with 600 requests of 200 KB each, which take 800 KB when decoded."""
-    clients = await target.connect(600)
-    url = f"http://{WIDE}{'h' * 200_000}/{ACCOUNT}/q"
+    """Wait for messages with 1,000 requests of 25 KB each, which take 100 KB when decoded."""
+    clients = await target.connect(1_000)
+    names = [f"{number}{WIDE}{'n' * 240}" for number in range(100)]
     for client in clients:
-        client.send("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=2)
+        client.send("ReceiveMessage", QueueUrl=URL, WaitTimeSeconds=2, MessageAttributeNames=names)
     return await asyncio.gather(*(client.read_answer() for client in clients))
 
 

@@ -56,6 +56,7 @@ def test_queue_url_is_parsed_by_its_last_two_segments(
         pytest.param(f"http://h/{ACCOUNT}/\ud800", id="surrogate"),
         pytest.param(f"http://h/{ACCOUNT}/é", id="non-ASCII letter"),
         pytest.param(f"http://h/{ACCOUNT}/" + "q" * 81, id="too long"),
+        pytest.param(f"http://{'h' * 2_048}/{ACCOUNT}/q", id="URL too long"),
         pytest.param("/" * 100_000, id="100,000 slashes"),
     ],
 )
