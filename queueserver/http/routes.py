@@ -31,5 +31,5 @@ class Routes:
         return await self._sqs.handle(request)
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, or a request that failed, with an SQS error."""
+        """Answer bytes that are no request, or a request that failed, with an SQS error."""
         return self._sqs.handle_failure(status, error)
