@@ -309,6 +309,20 @@ class RequestEntityTooLarge(SQSError, common="RequestEntityTooLargeException", s
     text = "The request's body is longer than the server accepts."
 
 
+class RequestUriTooLong(SQSError, common="RequestUriTooLongException", status=414):
+    """The request line exceeds the size limit of the server."""
+
+    text = "The request's URI is longer than the server accepts."
+
+
+class RequestHeaderSectionTooLarge(
+    SQSError, common="RequestHeaderSectionTooLargeException", status=431
+):
+    """The headers exceed the size limits of the server."""
+
+    text = "The request's headers are larger than the server accepts."
+
+
 class RequestTimeout(SQSError, common="RequestTimeoutException", status=408):
     """The client took too long to send the request; clients retry."""
 

@@ -237,7 +237,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "connection_limit",
         "16000",
-        "maximum number of open client connections; requests on more get 503 at once",
+        "maximum number of open client connections; 1000 more get 503, and others are closed",
         "a number from 1 to 1000000",
         _whole(1, 1_000_000),
     ),

@@ -4,13 +4,11 @@ A client that stalls, sends slowly or never reads is disconnected after a limite
 one after `--idle-timeout`. A client that waits for a message is not disconnected.
 
 The classes here extend aiohttp's, because its public interface has no timeout for a client that
-sends headers slowly or never reads. They use these private attributes of aiohttp 3.14. No other
-module uses private attributes of aiohttp:
+sends headers slowly or never reads. They use these private attributes of aiohttp 3.14. Only
+this module and `request_reader` use private attributes of aiohttp:
 
-- `RequestHandler._request_count`, `_request_in_progress` and `_messages`: whether the bytes that
-  arrived are the beginning of a request.
 - `RequestHandler._keepalive_timeout`: a connection beyond the limit may be idle for a shorter time.
-- `RequestHandler._buffer_paused`: whether aiohttp itself has paused reading.
+- `RequestHandler._resume_transport_reading`: begin to read from the socket again.
 - `RequestHandler._drain_helper`: waits until the client has read what was sent.
 - `Server._connections`: the count of connections in constant time, and the transports of those
   that are closing.
@@ -28,17 +26,26 @@ from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import RequestThrottled, ServiceUnavailable
 from queueserver.config import Config
-from queueserver.http.open_files import SPARE_CONNECTIONS, possible_connections
+from queueserver.http.half_closed import Probe
+from queueserver.http.lingering import Lingering
+from queueserver.http.open_files import possible_connections
+from queueserver.http.request_reader import RequestReader
 from queueserver.http.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
-"""Timeout for the rest of a body, on stop or after an early response."""
+"""Timeout on stop for the rest of a body, and for a client to close after its last response."""
 
 _UNREAD_RESPONSES_SECONDS = 5.0
 """Timeout on stop for clients to read their responses."""
 
 _LAST_REQUESTS_SECONDS = 0.1
 """Time on stop in which requests that clients have sent on open connections are accepted."""
+
+_EXCESS_IDLE_SECONDS = 5.0
+"""Time in which a connection beyond the limit must send a request."""
+
+_FIRST_PROBE_SECONDS = 0.05
+"""Time for a response to a client that has closed its sending side with its request."""
 
 _LONGEST_SWEEP_SECONDS = 5.0
 """The longest interval between two checks for overdue connections."""
@@ -53,7 +60,7 @@ class Endpoint(Protocol):
     def handle_failure(
         self, request: web.BaseRequest, status: int, error: BaseException | None
     ) -> web.StreamResponse:
-        """Answer bytes that are not valid HTTP (`status` below 500), or a request that failed."""
+        """Answer bytes that are no request (`status` below 500), or a request that failed."""
 
 
 class _TransferEnded(Exception):
@@ -68,7 +75,7 @@ class ClientConnections(web.Server):
         super().__init__(endpoint.handle, handler_cancellation=True)
         self.endpoint = endpoint
         self.loop = asyncio.get_running_loop()
-        self.limit = possible_connections(config.connection_limit)
+        self.limit, self.most_excess = possible_connections(config.connection_limit)
         self.timeout_seconds = float(config.request_timeout)
         self._idle_seconds = config.idle_timeout
         limit_bytes = config.buffer_mib * 1024 * 1024
@@ -100,6 +107,9 @@ class ClientConnections(web.Server):
         self.is_stopping = True
         self.bodies.stop(_UNREAD_BODY_SECONDS, ServiceUnavailable)
         self.responses.stop(_UNREAD_RESPONSES_SECONDS, _TransferEnded)
+        for connection in self._connections:
+            if isinstance(connection, ClientConnection):
+                connection.hasten_close(_UNREAD_BODY_SECONDS)
         if self._connections:
             await asyncio.sleep(_LAST_REQUESTS_SECONDS)
 
@@ -109,73 +119,85 @@ class ClientConnections(web.Server):
         super().pre_shutdown()
 
 
-class ClientConnection(RequestHandler):
+class ClientConnection(RequestReader):
     """The connection of one client."""
 
     __slots__ = (
         "_closing_since",
-        "_half_request_since",
         "_is_closing",
-        "_was_paused",
+        "_lingering",
+        "_may_probe",
+        "_probe",
         "client_address",
         "connections",
         "is_excess",
     )
 
     def __init__(self, connections: ClientConnections, idle_seconds: float) -> None:
-        super().__init__(
-            connections,
-            loop=connections.loop,
-            keepalive_timeout=idle_seconds,
-            lingering_time=_UNREAD_BODY_SECONDS,
-            access_log=None,  # type: ignore[arg-type] # aiohttp's documented way to have none
-        )
+        super().__init__(connections, connections.bodies, idle_seconds)
         self.connections = connections
         self.client_address = ""
         """The client's IP address, once it has connected."""
         self.is_excess = False
         """Whether it is beyond the limit: its requests are answered with 503."""
-        self._half_request_since: float | None = None
+        self._may_probe = False
+        self._probe: Probe | None = None
+        self._lingering: Lingering | None = None
         self._closing_since: float | None = None
         self._is_closing = False
-        self._was_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a client; answer 503 beyond the limit, and disconnect far beyond it."""
-        limit = self.connections.limit
-        count = self.connections.count() + 1
-        if count > limit:
+        connections = self.connections
+        excess = connections.count() + 1 - connections.limit
+        if excess > 0:
             self.is_excess = True
-            self._keepalive_timeout = self.connections.timeout_seconds
+            self._keepalive_timeout = min(_EXCESS_IDLE_SECONDS, connections.timeout_seconds)
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
             self.client_address = self.peername[0]
-        if count > limit + limit // SPARE_CONNECTIONS + 1 and self.transport is not None:
+        if excess > connections.most_excess and self.transport is not None:
             self.transport.abort()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Cancel the request of a client that has gone."""
+        self._stop_probe()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
-        """Parse the data, and note when an incomplete request began."""
-        count = self._request_count
-        super().data_received(data)
-        if self._request_in_progress or self._request_count != count:
-            self._half_request_since = None
-        elif self._half_request_since is None and not self._messages:
-            self._half_request_since = self.connections.loop.time()
+        """Parse the data, or discard it after the last response."""
+        if self._lingering is not None:
+            self._lingering.discard(len(data))
+        else:
+            super().data_received(data)
 
-    def pause_reading(self) -> None:
-        """Stop reading from the socket until the received data is consumed."""
-        self._was_paused = True
-        super().pause_reading()
+    def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's never keeps it open
+        """Answer what has been received of a client that has closed its sending side.
 
-    def resume_reading(self, resume_parser: bool = True) -> None:
-        """Read from the socket again, if reading was ever paused.
-
-        aiohttp calls this after every body. If reading was never paused, this does nothing, which
-        saves a run of the parser. If it was paused once, the parser may still be paused, even if
-        the connection is not.
+        Return False to close the connection at once.
         """
-        if self._was_paused or self._buffer_paused:
-            super().resume_reading(resume_parser)
+        if self._lingering is not None:
+            self._lingering.end()
+            return True
+        is_kept = super().eof_received()
+        if is_kept and self._may_probe and self.transport is not None:
+            self._probe = Probe(self.transport, 0)
+        return is_kept
+
+    def allow_probe(self) -> None:
+        """Allow to send the beginning of the response early; `send` must send the rest.
+
+        If the client closes its sending side, the server then finds out whether it still reads.
+        """
+        self._may_probe = True
+        if self._has_ended and self.transport is not None:
+            self._probe = Probe(self.transport, _FIRST_PROBE_SECONDS)
+
+    def _stop_probe(self) -> None:
+        self._may_probe = False
+        if self._probe is not None:
+            self._probe.stop()
+            self._probe = None
 
     def close(self) -> None:
         """Close the connection after the current request."""
@@ -189,7 +211,6 @@ class ClientConnection(RequestHandler):
             ConnectionError: the client has disconnected, or the server has disconnected it because
                 it does not read.
         """
-        self._half_request_since = None
         if self.writing_paused:
             await self._wait_until_read()
 
@@ -203,6 +224,9 @@ class ClientConnection(RequestHandler):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
+        if self._probe is not None:
+            self._probe.stop()
+            content = content[self._probe.sent :]
         transport.write(content)
         for piece in rest:
             transport.write(piece)
@@ -239,8 +263,8 @@ class ClientConnection(RequestHandler):
         `now` is the loop's time in seconds.
         """
         timeout = self.connections.timeout_seconds
-        if self._half_request_since is not None and now - self._half_request_since > timeout:
-            return not self._request_in_progress
+        if self._is_incomplete_for(timeout, now):
+            return True
         if not transport.is_closing():
             return False
         if self._closing_since is None:
@@ -250,7 +274,42 @@ class ClientConnection(RequestHandler):
     @property
     def is_last_request(self) -> bool:
         """Whether the server closes the connection after the current request."""
-        return self._is_closing or self.is_excess or self.connections.is_stopping
+        is_closing = self._is_closing or self.is_excess or self.connections.is_stopping
+        return is_closing or self._is_last
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response, and continue with the next request or close the connection."""
+        if self.is_last_request:
+            resp.force_close()
+        resp, is_lost = await super().finish_response(request, resp, start_time)
+        if self._may_probe:
+            self._stop_probe()
+        self._free_head()
+        if not is_lost and resp.keep_alive:
+            self._finish_request()
+        elif not is_lost:
+            await self._linger()
+        return resp, is_lost
+
+    async def _linger(self) -> None:
+        """Close the sending side, and wait until the client has closed its side."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self._has_ended:
+            return
+        connections = self.connections
+        seconds = _UNREAD_BODY_SECONDS if connections.is_stopping else connections.timeout_seconds
+        self._drop_received()
+        self._lingering = Lingering(seconds)
+        transport.write_eof()
+        self._resume_transport_reading()
+        await self._lingering.wait()
+
+    def hasten_close(self, seconds: float) -> None:
+        """Wait at most `seconds` for a client that has its last response."""
+        if self._lingering is not None:
+            self._lingering.end_within(seconds)
 
     def handle_error(
         self,

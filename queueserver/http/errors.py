@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from aiohttp.http_exceptions import BadHttpMessage
 
 from protocol.errors import (
@@ -17,6 +18,7 @@ from protocol.errors import (
     ServiceUnavailable,
     SQSError,
 )
+from queueserver.http.heads import too_long
 from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseUnavailable
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     if isinstance(error, DatabaseBusy):
         return RequestThrottled()
     if isinstance(error, web.RequestPayloadError):
+        if isinstance(error.__cause__, HttpProcessingError):
+            return unreadable_request(error.__cause__, request_id)
         return MalformedInput("The request's body could not be read.")
     if isinstance(error, DatabaseUnavailable):
         log.error(
@@ -60,8 +64,17 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     return InternalFailure()
 
 
-def malformed_http(error: BaseException | None, request_id: str) -> SQSError:
-    """Log and return the error for bytes that are not HTTP; `error` is that of aiohttp's parser."""
+def unreadable_request(error: BaseException | None, request_id: str) -> SQSError:
+    """Return the error for bytes that are no request; log that of aiohttp's parser."""
+    failure = error if isinstance(error, SQSError) else too_long(error)
+    if failure is not None:
+        log.info(
+            "request cannot be read, answering %s (%d) and closing the connection: request_id=%s",
+            failure.code,
+            failure.status,
+            request_id,
+        )
+        return failure
     log.info(
         "request is not valid HTTP, answering MalformedInput (400) and closing the connection: "
         "request_id=%s reason=%s",

@@ -7,8 +7,11 @@ import resource
 
 log = logging.getLogger(__name__)
 
-SPARE_CONNECTIONS = 10
-"""The limit divided by this is how many further connections the server answers with 503."""
+_MOST_EXCESS_CONNECTIONS = 1_000
+"""Number of connections beyond the limit that the server answers with 503."""
+
+_EXCESS_SHARE = 10
+"""If open files are too few, the limit divided by this is how many are answered with 503."""
 
 _OWN_FILES = 100
 """Number of open files reserved for the database and for libraries, not for clients."""
@@ -33,12 +36,16 @@ def raise_limit() -> None:
             )
 
 
-def possible_connections(limit: int) -> int:
-    """Return how many client connections can be open: `limit`, or fewer if files are too few."""
+def possible_connections(limit: int) -> tuple[int, int]:
+    """Return how many client connections can be open, and how many beyond them are answered 503.
+
+    The first is `limit`, or less if files are too few.
+    """
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
-        return limit
-    possible = max(int((files - _OWN_FILES) / (1 + 1 / SPARE_CONNECTIONS)), 1)
+        return limit, _MOST_EXCESS_CONNECTIONS
+    usable = max(files - _OWN_FILES, 2)
+    possible = max(int(usable / (1 + 1 / _EXCESS_SHARE)), 1)
     if possible < limit:
         log.warning(
             "the limit of open files is too low for connection_limit, so fewer connections are "
@@ -47,4 +54,5 @@ def possible_connections(limit: int) -> int:
             limit,
             files,
         )
-    return min(limit, possible)
+    limit = min(limit, possible)
+    return limit, min(_MOST_EXCESS_CONNECTIONS, usable - limit)

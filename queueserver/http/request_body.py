@@ -37,6 +37,8 @@ async def read_body(request: web.BaseRequest, connection: ClientConnection) -> b
         if len(whole) > MAXIMUM_REQUEST_BYTES:
             raise _too_large()
         return whole
+    if (request.content_length or 0) > MAXIMUM_REQUEST_BYTES:
+        raise _too_large()
     body = bytearray()
     async with Transfer(connection.connections.bodies, RequestTimeout) as transfer:
         expects = request.headers.get("Expect", "").lower() == "100-continue"

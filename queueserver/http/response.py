@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from email.utils import formatdate
+from http import HTTPStatus
 
 import msgspec
 from aiohttp import web
@@ -14,6 +15,9 @@ from queueserver.http.connections import connection_of
 # `nosniff`: a browser must not render a response as a page, whatever message is in it.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
 _HEADER_LINES = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items())
+
+_RETRY_SECONDS = 1
+"""Seconds after which a client may repeat a request that is answered 503."""
 
 
 class SqsResponse(web.StreamResponse):
@@ -29,10 +33,12 @@ class SqsResponse(web.StreamResponse):
         self._rest = response.rest
         self._keeps_alive: bool | None = None
         self._is_sent = False
-        error = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
+        more = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
+        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            more += f"Retry-After: {_RETRY_SECONDS}\r\n"
         self._head = (
             f"{response.status} {self.reason}\r\n"
-            f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{error}"
+            f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{more}"
             f"Content-Type: {response.content_type}\r\nContent-Length: {response.length}\r\n"
             f"Date: {date}\r\n"
         )

@@ -24,8 +24,7 @@ class Routes:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, once its client has read most of its earlier responses."""
-        connection = connection_of(request)
-        await connection.begin_request()
+        await connection_of(request).begin_request()
         method, path, headers = request.method, request.rel_url.raw_path, request.headers
         rejection = self._rules.rejection(method, path, headers)
         response: web.StreamResponse
@@ -35,14 +34,12 @@ class Routes:
             response = text_response(204, "")
         else:
             response = await self._answer(request, path)
-        if connection.is_last_request:
-            response.force_close()
         return self._with_cors_headers(request, response)
 
     def handle_failure(
         self, request: web.BaseRequest, status: int, error: BaseException | None
     ) -> web.StreamResponse:
-        """Answer bytes that are not HTTP, or a request that failed, with an SQS error."""
+        """Answer bytes that are no request, or a request that failed, with an SQS error."""
         return self._with_cors_headers(request, self._sqs.handle_failure(status, error))
 
     async def _answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:

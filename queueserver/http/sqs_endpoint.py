@@ -15,15 +15,16 @@ from typing import ParamSpec, TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
+from protocol.actions import ReceiveMessage
 from protocol.codecs.choice import codec_for
 from protocol.codecs.lengths import long_messages
-from protocol.errors import QueueDoesNotExist, RequestTimeout, SQSError
+from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.wire import WireRequest
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.http.connections import ClientConnection, connection_of
-from queueserver.http.errors import malformed_http, sqs_error
+from queueserver.http.errors import sqs_error, unreadable_request
 from queueserver.http.request_body import read_body
 from queueserver.http.request_memory import RequestMemory
 from queueserver.http.response import DateHeader, SqsResponse
@@ -69,7 +70,6 @@ class SqsEndpoint:
             headers.get(hdrs.ACCEPT, ""),
         )
         codec = codec_for(wire_request)
-        must_close = False
         parameters = reservation = None
         try:
             wire_request.body = await read_body(request, connection)
@@ -81,6 +81,8 @@ class SqsEndpoint:
             wire_request.body = b""  # a long poll must not keep it
             if reservation is not None:
                 reservation.end_decoding(parameters)
+            if action.request is ReceiveMessage:
+                connection.allow_probe()
             context = self._context(request, connection, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             if messages := long_messages(result):
@@ -96,21 +98,16 @@ class SqsEndpoint:
                 else sqs_error(error, request_id),
                 request_id,
             )
-            # The rest of the body may still arrive: it must not be read as the next request.
-            must_close = isinstance(error, RequestTimeout)
         finally:
             if reservation is not None:
                 reservation.end()
-        response = SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
-        if must_close:
-            response.force_close()
-        return response
+        return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
-        """Answer bytes that are not valid HTTP (`status` below 500), or a request that failed."""
+        """Answer bytes that are no request (`status` below 500), or a request that failed."""
         request_id = as_text(new_identifier())
         if status < 500:
-            failure = malformed_http(error, request_id)
+            failure = unreadable_request(error, request_id)
         else:
             failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)

@@ -7,11 +7,26 @@ arrive or leave in one piece.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 _MINIMUM_BYTES_PER_SECOND = 32 * 1024
 """Bytes of progress that extend the deadline of a transfer by one second."""
+
+
+class _Holder(Protocol):
+    """A holder of bytes in memory that can be ended."""
+
+    @property
+    def error(self) -> type[Exception]:
+        """The error with which it ends if it takes too long."""
+
+    def release(self) -> int:
+        """Stop counting its bytes; return how many were counted."""
+
+    def end_within(self, seconds: float, error: type[Exception]) -> None:
+        """Set the deadline to `seconds` from now, and its error."""
 
 
 class Transfer:
@@ -79,6 +94,43 @@ class Transfer:
         return count
 
 
+class UnparsedBytes:
+    """The bytes that one connection has sent of requests that have not begun yet.
+
+    If the server needs their memory for other transfers, `discard` is called with the error.
+    """
+
+    __slots__ = ("_bytes", "_discard", "_transfers", "error")
+
+    def __init__(
+        self, transfers: Transfers, discard: Callable[[Exception], None], error: type[Exception]
+    ) -> None:
+        self._transfers = transfers
+        self._discard = discard
+        self._bytes = 0
+        self.error = error
+        transfers.add(self)
+
+    def resize(self, count: int) -> None:
+        """Record that the bytes take `count` bytes of memory."""
+        change, self._bytes = count - self._bytes, count
+        self._transfers.add_bytes(change)
+
+    def end(self) -> None:
+        """Stop counting the bytes: they are parsed, or the connection is closed."""
+        self._transfers.remove(self)
+
+    def release(self) -> int:
+        """Stop counting the bytes; return how many were counted."""
+        count, self._bytes = self._bytes, 0
+        return count
+
+    def end_within(self, seconds: float, error: type[Exception]) -> None:
+        """Discard the bytes if `seconds` is 0; the connection has a timeout of its own."""
+        if not seconds:
+            self._discard(error())
+
+
 class Transfers:
     """The transfers of one direction, and the bytes that they keep in memory.
 
@@ -94,16 +146,17 @@ class Transfers:
         self._limit_bytes = limit_bytes
         self._over_limit = over_limit
         self._buffered_bytes = 0
+        self._reserved_bytes = 0
         # In the order in which they began: the first has run the longest.
-        self._running: dict[Transfer, None] = {}
+        self._running: dict[_Holder, None] = {}
 
-    def add(self, transfer: Transfer) -> None:
+    def add(self, transfer: _Holder) -> None:
         """Add a transfer that begins."""
         self._running[transfer] = None
         if self._is_stopping:
             transfer.end_within(self.timeout_seconds, transfer.error)
 
-    def remove(self, transfer: Transfer) -> None:
+    def remove(self, transfer: _Holder) -> None:
         """Remove a transfer that has ended, and its bytes."""
         self._running.pop(transfer, None)
         self._buffered_bytes -= transfer.release()
@@ -115,6 +168,22 @@ class Transfers:
             longest = next(iter(self._running))
             self.remove(longest)
             longest.end_within(0, self._over_limit)
+
+    def reserve(self, count: int) -> bool:
+        """Count `count` bytes that nothing can end; return False if there are too many of them.
+
+        They may take half of the memory. `free` stops counting them.
+        """
+        if self._reserved_bytes + count > self._limit_bytes // 2:
+            return False
+        self._reserved_bytes += count
+        self.add_bytes(count)
+        return True
+
+    def free(self, count: int) -> None:
+        """Stop counting `count` reserved bytes."""
+        self._reserved_bytes -= count
+        self._buffered_bytes -= count
 
     def stop(self, seconds: float, error: type[Exception]) -> None:
         """End all running transfers, and those that still begin, within `seconds`."""

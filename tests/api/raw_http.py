@@ -104,6 +104,17 @@ def request_bytes(action: str, **parameters: object) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
+def head(action: str, length: int) -> bytes:
+    lines = [f"{name}: {value}" for name, value in json_headers(action).items()]
+    first = ["POST / HTTP/1.1", "Host: localhost", f"Content-Length: {length}"]
+    return "\r\n".join([*first, *lines, "", ""]).encode()
+
+
+def read_until_closed(client: socket.socket) -> bytes:
+    """Read until the server closes the connection; fail if it resets it."""
+    return b"".join(iter(lambda: client.recv(65_536), b""))
+
+
 def form(action: str, parameters: Mapping[str, Any]) -> str:
     """Encode the parameters of a JSON request as the Query protocol's form."""
     pairs = {"Action": action, **dict(_flattened(action, "", parameters))}
@@ -175,3 +186,14 @@ def parse_error(answer: Answer) -> ParsedError:
         assert not document
     assert fault == ("Receiver" if answer.status >= 500 else "Sender")
     return error
+
+
+def parse_raw_error(answer: bytes) -> ParsedError:
+    first, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = first.decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines)
+    kind = headers.pop("x-amzn-query-error").lower()
+    error = json.loads(body)
+    code = error["__type"].partition("#")[2].removesuffix("Exception")
+    assert kind.startswith(code.lower())
+    return ParsedError(int(status.split()[1]), headers.get("connection"), code, error["message"])

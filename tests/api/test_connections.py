@@ -18,11 +18,13 @@ from msgspec import structs
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import (
     Answer,
-    ParsedError,
     exchange,
+    head,
     json_headers,
     open_socket,
     parse_error,
+    parse_raw_error,
+    read_until_closed,
     request_bytes,
 )
 from tests.api.server_process import ServerProcess
@@ -31,6 +33,10 @@ from tests.waiting import TIMEOUT_SECONDS
 MIB = 1024 * 1024
 MANY_CONNECTIONS = 10_000
 CONNECTION_LIMIT = 20
+MOST_EXCESS_CONNECTIONS = 1_000
+"""Connections beyond the limit that are answered 503."""
+
+EXCESS_IDLE_SECONDS = 5.0
 LATE_SECONDS = 7.0
 """Less than the 8 s that a stop waits for requests in progress."""
 
@@ -67,12 +73,6 @@ def send(url: str, body: str) -> Answer:
     return exchange(url, headers=json_headers("SendMessage"), body=text)
 
 
-def head(action: str, length: int) -> bytes:
-    lines = [f"{name}: {value}" for name, value in json_headers(action).items()]
-    first = ["POST / HTTP/1.1", "Host: localhost", f"Content-Length: {length}"]
-    return "\r\n".join([*first, *lines, "", ""]).encode()
-
-
 def read_all(client: socket.socket) -> bytes:
     """Read until the server closes or resets the connection."""
     answer = b""
@@ -80,17 +80,6 @@ def read_all(client: socket.socket) -> bytes:
         while piece := client.recv(65_536):
             answer += piece
     return answer
-
-
-def parse_raw_error(answer: bytes) -> ParsedError:
-    first, _, body = answer.partition(b"\r\n\r\n")
-    status, *lines = first.decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in lines)
-    kind = headers.pop("x-amzn-query-error").lower()
-    error = json.loads(body)
-    code = error["__type"].partition("#")[2].removesuffix("Exception")
-    assert kind.startswith(code.lower())
-    return ParsedError(int(status.split()[1]), headers.get("connection"), code, error["message"])
 
 
 def trickle(client: socket.socket, content: bytes) -> bytes:
@@ -305,12 +294,46 @@ def test_connection_stays_usable_after_a_body_of_many_chunks(start: Start, chunk
             answer.read()
 
 
-def test_connections_far_over_the_limit_are_closed(start: Start) -> None:
-    server = start(connection_limit=5, request_timeout=20)
+def test_every_connection_beyond_the_limit_is_answered_503_with_retry_after(start: Start) -> None:
+    server = start(connection_limit=CONNECTION_LIMIT, request_timeout=20)
+    request = request_bytes("ListQueues")
     with contextlib.ExitStack() as stack:
-        for _ in range(6):
+        clients = [
+            stack.enter_context(open_socket(server.url, request)) for _ in range(CONNECTION_LIMIT)
+        ]
+        for client in clients:
+            assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        excess = [
+            stack.enter_context(open_socket(server.url, request + request))
+            for _ in range(10 * CONNECTION_LIMIT)
+        ]
+        for client in excess:
+            answer = read_until_closed(client)
+            assert b"\r\nRetry-After: 1\r\n" in answer
+            assert parse_raw_error(answer).status == 503
+
+
+def test_connections_far_beyond_the_limit_are_closed(start: Start) -> None:
+    server = start(connection_limit=1, request_timeout=20)
+    with contextlib.ExitStack() as stack:
+        for _ in range(1 + MOST_EXCESS_CONNECTIONS):
             stack.enter_context(open_socket(server.url, b""))
-        assert read_all(stack.enter_context(open_socket(server.url, b""))) == b""
+        last = stack.enter_context(open_socket(server.url, b""))
+        began = perf_counter()
+        assert read_all(last) == b""
+        # An excess connection that is not closed at once may be idle for 5 s.
+        assert perf_counter() - began < EXCESS_IDLE_SECONDS
+
+
+def test_health_check_beyond_the_connection_limit_is_answered_and_closed(start: Start) -> None:
+    server = start(connection_limit=1, request_timeout=20)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(open_socket(server.url, b""))
+        stack.enter_context(open_socket(server.url, b""))
+        with open_socket(server.url, b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n") as excess:
+            answer = read_until_closed(excess)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"\r\nConnection: close\r\n" in answer
 
 
 def test_requests_over_the_pending_limit_are_throttled_and_no_message_is_lost(start: Start) -> None:

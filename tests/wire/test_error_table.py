@@ -103,6 +103,13 @@ ROWS: dict[type[SQSError], tuple[str, str, str, int]] = {
         "RequestEntityTooLarge",
         413,
     ),
+    errors.RequestUriTooLong: (COMMON, "RequestUriTooLongException", "RequestUriTooLong", 414),
+    errors.RequestHeaderSectionTooLarge: (
+        COMMON,
+        "RequestHeaderSectionTooLargeException",
+        "RequestHeaderSectionTooLarge",
+        431,
+    ),
     errors.RequestTimeout: (COMMON, "RequestTimeoutException", "RequestTimeout", 408),
     errors.AccessDenied: (COMMON, "AccessDeniedException", "AccessDenied", 403),
     errors.InvalidClientTokenId: (
