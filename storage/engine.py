@@ -32,7 +32,9 @@ class Capabilities:
             integers, in its order, until the transaction ends.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of the inserted rows.
-        claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_messages`, and
+        claim_within: `storage.messages.claim.ready_within`, for a database that cannot stop
+            reading between two rows.
+        claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_within`, and
             makes them in flight if all may be delivered, none has a tenant, and `has_due`, the
             first column, is false. Without a message, one row has nulls in the other columns.
         delete_messages: deletes the messages `numbers` of `queue` with their bodies; returns how
@@ -43,6 +45,7 @@ class Capabilities:
     lock_queues_and_take_numbers: Statement | None = None
     lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None
+    claim_within: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
     delete_messages: Statement | None = None
 

@@ -10,7 +10,7 @@ from storage import schema
 from storage.engine import Capabilities
 from storage.hints import Hints
 from storage.messages.fifo_groups import FifoGroups
-from storage.messages.rows import Step
+from storage.messages.rows import ContentBudget, Step
 from storage.queue_settings import LockedQueue
 from storage.sql.statement import Statement
 from storage.waiting.notifications import Notifications
@@ -39,6 +39,7 @@ class Transaction:
         fifo_groups: the groups of FIFO queues that the transaction locks and changes.
         capabilities: what the engine can do.
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
+        content: the bytes of message content that claims may still read.
         step: the undeliverable messages that claims may still remove.
         local_wakeups: wake-ups of receivers on this server only, in the form of
             `notifications.visible`.
@@ -48,6 +49,7 @@ class Transaction:
         "_changes",
         "capabilities",
         "connection",
+        "content",
         "count_waiting",
         "fifo_groups",
         "hints",
@@ -80,6 +82,7 @@ class Transaction:
         self.known_queues = known_queues
         self.capabilities = capabilities
         self.step = step
+        self.content = ContentBudget()
         self.notifications = Notifications()
         self.local_wakeups: list[tuple[int, int, int]] = []
         self.fifo_groups = FifoGroups(

@@ -28,18 +28,17 @@ from storage import locking
 from storage.messages import fair_queues, transitions
 from storage.messages.dead_letters import dead_letter
 from storage.messages.rows import (
-    CONTENT,
     STATE,
     STEP_ROWS,
-    WITH_CONTENT,
     DeliveryRules,
     Eligibility,
     MessageContent,
     MessageState,
+    content_columns,
 )
 from storage.messages.transitions import READY_MS
 from storage.queue_settings import LockedQueue
-from storage.schema import messages
+from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
@@ -57,7 +56,8 @@ class Claimed(NamedTuple):
 
     Attributes:
         shares: for each receive, its messages.
-        is_complete: whether the claim has removed all undeliverable messages that it met.
+        is_complete: whether the claim has removed all undeliverable messages that it met, and has
+            read all messages that it found.
         is_in_flight: whether the messages are in flight already.
     """
 
@@ -72,26 +72,45 @@ _is_ready = (
     messages.c.visible_at_ms == sa.literal_column(str(READY_MS), sa.BigInteger),
 )
 _IN_ORDER = (messages.c.queued_at_ms, messages.c.id)
+_ready = sa.select(*STATE, messages.c.message_id).where(*_is_ready).order_by(*_IN_ORDER)
+_wanted = bindparam("wanted", type_=sa.Integer)
 
-ready_messages = locking.with_locks_if_free(
-    sa.select(*STATE, *CONTENT)
-    .select_from(WITH_CONTENT)
+_READY = Statement(
+    sa.select(*STATE, *content_columns(messages.c.message_id))
+    .join_from(messages, bodies, bodies.c.id == messages.c.body_id)
     .where(*_is_ready)
     .order_by(*_IN_ORDER)
-    .limit(bindparam("wanted", type_=sa.Integer)),
-    of=messages,
+    .limit(_wanted)
 )
-"""Lock the first `wanted` ready messages of `queue`; read state and content."""
+"""Read state and content of the first `wanted` ready messages of `queue`."""
 
-_CLAIM = Statement(ready_messages)
 
-_ready_states = sa.select(*STATE).where(*_is_ready).order_by(*_IN_ORDER)
-_READY_STATES = Statement(locking.with_locks_if_free(_ready_states.limit(STEP_ROWS)))
-_FIRST_STATES = Statement(_ready_states.limit(_LOOK_BEHIND))
+def _ready_within() -> sa.Select[*tuple[Any, ...]]:
+    first = locking.with_locks_if_free(_ready.limit(_wanted)).cte("first_ready")
+    in_order = (first.c.queued_at_ms, first.c.id)
+    before = sa.func.sum(first.c.size).over(order_by=in_order) - first.c.size
+    summed = sa.select(first, before.label("bytes_before")).subquery("summed")
+    states = [summed.c[column.name] for column in STATE]
+    return (
+        sa.select(*states, *content_columns(summed.c.message_id))
+        .join_from(summed, bodies, bodies.c.id == summed.c.body_id)
+        .where(summed.c.bytes_before < bindparam("bytes"))
+        .order_by(summed.c.queued_at_ms, summed.c.id)
+    )
+
+
+ready_within = _ready_within()
+"""Lock the first `wanted` ready messages of `queue`; read those of the first `bytes` bytes.
+
+The last one may exceed them. The others stay ready.
+"""
+
+_READY_STATES = Statement(locking.with_locks_if_free(_ready.limit(STEP_ROWS)))
+_FIRST_STATES = Statement(_ready.limit(_LOOK_BEHIND))
 
 _CONTENT_OF = Statement(
-    sa.select(messages.c.id, *CONTENT)
-    .select_from(WITH_CONTENT)
+    sa.select(messages.c.id, *content_columns(messages.c.message_id))
+    .join_from(messages, bodies, bodies.c.id == messages.c.body_id)
     .where(messages.c.queue_id == bindparam("queue"), among(messages.c.id, "numbers"))
 )
 
@@ -118,13 +137,14 @@ def claim_standard(
         rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
     found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
     is_complete = len(found) == len(rows)
+    transaction.content.take(rows)
     if not is_complete and not may_remove:
         found = _look_behind(transaction, queue, rules, wanted)
     if any(state.tenant_id is not None for state, _ in found):
         found = _prefer_quiet_tenants(transaction, queue, rules, found)
     supply = iter(found)
     shares = [list(islice(supply, maximum)) for maximum in maxima]
-    return Claimed(shares, is_complete, is_in_flight)
+    return Claimed(shares, is_complete and not transaction.content.is_over, is_in_flight)
 
 
 def _read_ready(
@@ -135,7 +155,8 @@ def _read_ready(
     until_ms: int | None,
 ) -> tuple[Sequence[Any], bool]:
     """Lock the first ready messages; return their rows, and whether they are in flight already."""
-    parameters = {"queue": queue.id, "wanted": wanted}
+    left = transaction.content.bytes_left
+    parameters = {"queue": queue.id, "wanted": wanted if left > 0 else 0, "bytes": left}
     at_once = transaction.capabilities.claim_and_make_in_flight
     if at_once is not None and until_ms is not None:
         conditions = {"expired": rules.expired_ms, "most": rules.max_receive_count}
@@ -146,7 +167,10 @@ def _read_ready(
             are_all = all(rules.is_eligible(row) and row.tenant_id is None for row in rows)
             return rows, are_all
     transitions.mark_ready(transaction, queue.id)
-    return _CLAIM.rows(transaction.connection, parameters), False
+    within = transaction.capabilities.claim_within
+    if within is None:
+        return _READY.first_rows(transaction.connection, parameters, "size", left), False
+    return within.rows(transaction.connection, parameters), False
 
 
 def _look_behind(
@@ -222,13 +246,18 @@ def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[in
     chosen = [row for rows in selection.chosen for row in rows]
     supply = iter(with_content(transaction, queue.id, chosen))
     shares = [list(islice(supply, len(rows))) for rows in selection.chosen]
-    return Claimed(shares, is_complete=not selection.unwanted)
+    is_complete = not selection.unwanted and not transaction.content.is_over
+    return Claimed(shares, is_complete)
 
 
 def with_content(
     transaction: Transaction, queue_id: int, rows: Sequence[MessageState]
 ) -> list[Found]:
-    """Read the content of messages that were chosen by their states."""
+    """Read the content of messages that were chosen by their states.
+
+    Reads that of the first messages only, if the transaction may read no more bytes.
+    """
+    rows = transaction.content.take(rows)
     if not rows:
         return []
     parameters: dict[str, Any] = {"queue": queue_id, "numbers": [row.id for row in rows]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
 
@@ -140,21 +140,25 @@ STATE = (
 )
 """The columns of `MessageState`, which decide whether a message may be received."""
 
-CONTENT = (
-    sa.func.coalesce(messages.c.message_id, bodies.c.message_id).label("message_id"),
-    bodies.c.body,
-    bodies.c.envelope,
-)
-"""The columns of `MessageContent`, for a statement that joins `messages` and `bodies`."""
 
-WITH_CONTENT = messages.join(bodies, bodies.c.id == messages.c.body_id)
-"""Each message with its content."""
+def content_columns(given_id: sa.ColumnElement[bytes]) -> tuple[sa.ColumnElement[Any], ...]:
+    """Return the columns of `MessageContent` for a statement that joins states with bodies.
+
+    `given_id` is the state's column `message_id`.
+    """
+    message_id = sa.func.coalesce(given_id, bodies.c.message_id).label("message_id")
+    return message_id, bodies.c.body, bodies.c.envelope
+
 
 STEP_ROWS = 200
 """Most messages that one transaction moves or deletes, beside those that a client named."""
 
 STEP_BYTES = 2 * 1024 * 1024
 """Most bytes of bodies that one transaction deletes, beside those that a client named."""
+
+
+CONTENT_BYTES = 16 * 1024 * 1024
+"""Most bytes of content that one transaction reads. A receive alone reads up to ten MiB."""
 
 
 class Sized(Protocol):
@@ -198,6 +202,28 @@ class Step:
             self._bytes -= row.size
             taken.append(row)
         return taken
+
+
+class ContentBudget:
+    """The bytes of message content that one transaction may still read."""
+
+    __slots__ = ("bytes_left",)
+
+    def __init__(self) -> None:
+        self.bytes_left = CONTENT_BYTES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the transaction may read no more."""
+        return self.bytes_left <= 0
+
+    def take(self, rows: Sequence[SizedRow]) -> Sequence[SizedRow]:
+        """Return the first rows whose content may be read, and count it; the last may exceed it."""
+        for place, row in enumerate(rows):
+            if self.bytes_left <= 0:
+                return rows[:place]
+            self.bytes_left -= row.size
+        return rows
 
 
 _ANY_COUNT = 2**31 - 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -62,6 +63,17 @@ class Session:
         """Run a statement and return all its rows."""
         rows: Sequence[Any] = self._await(text, self._connection.fetch(text, *parameters))
         return rows
+
+    def first_rows(
+        self, text: str, parameters: Sequence[Any], column: int, limit: int
+    ) -> Sequence[Sequence[Any]]:
+        """Run a statement; return rows until the values of a column add up to `limit`.
+
+        PostgreSQL sends all rows: use a statement that is limited itself.
+        """
+        rows = self.rows(text, parameters)
+        totals = accumulate(row[column] for row in rows)
+        return rows[: 1 + sum(1 for total in totals if total < limit)]
 
     def change(self, text: str, parameters: Sequence[Any]) -> int:
         """Run a statement and return how many rows it changed."""

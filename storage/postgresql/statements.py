@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from storage import locking, schema
 from storage.engine import Capabilities
-from storage.messages.claim import ready_messages
+from storage.messages.claim import ready_within
 from storage.messages.transitions import DELETE_STATES, HAS_DUE, in_flight_update
 from storage.schema import bodies, groups, messages
 from storage.sql.arrays import ValueList, in_order
@@ -72,7 +72,7 @@ def _claim_and_make_in_flight() -> sa.Select[*tuple[object, ...]]:
     concurrent commands (PostgreSQL 18 with fsync on, medians of 60 to 80 pairs of turns, four
     runs).
     """
-    claimed = ready_messages.cte("head")
+    claimed = ready_within.cte("claimed")
     may_be_delivered = sa.and_(
         claimed.c.sent_at_ms > bindparam("expired"),
         claimed.c.receive_count - claimed.c.earlier_receives < bindparam("most"),
@@ -109,6 +109,7 @@ CAPABILITIES = Capabilities(
     lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
     lock_attempts=Statement(_lock_attempts()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),
+    claim_within=Statement(ready_within),
     claim_and_make_in_flight=Statement(_claim_and_make_in_flight()),
     delete_messages=Statement(_delete_messages()),
 )

@@ -28,6 +28,15 @@ class Driver(Protocol):
         """Run a statement and return all its rows."""
         ...
 
+    def first_rows(
+        self, text: str, parameters: Sequence[Any], column: int, limit: int, /
+    ) -> Sequence[Sequence[Any]]:
+        """Run a statement; return rows until the values of a column add up to `limit`.
+
+        A database may read no row after those.
+        """
+        ...
+
     def change(self, text: str, parameters: Sequence[Any], /) -> int:
         """Run a statement and return how many rows it changed."""
         ...

@@ -59,13 +59,26 @@ class Statement:
         self._compiled: dict[str, _Compiled] = {}
         self._compiled_for_lists: dict[str, _Compiled | None] = {}
         self._row: Callable[[Iterable[Any]], Any] = tuple
+        self._selected: Sequence[str] = ()
         if isinstance(core, sa.Select):
-            self._row = _row_type(core.selected_columns.keys())
+            self._selected = core.selected_columns.keys()
+            self._row = _row_type(self._selected)
 
     def rows(self, connection: sa.Connection, parameters: Parameters) -> list[Any]:
         """Return all rows of a SELECT, as named tuples."""
         compiled = self._for(connection)
         rows = driver_of(connection).rows(compiled.text, compiled.in_order(parameters))
+        return list(map(self._row, rows))
+
+    def first_rows(
+        self, connection: sa.Connection, parameters: Parameters, column: str, limit: int
+    ) -> list[Any]:
+        """Return rows of a SELECT until the values of a column add up to `limit`."""
+        compiled = self._for(connection)
+        place = self._selected.index(column)
+        rows = driver_of(connection).first_rows(
+            compiled.text, compiled.in_order(parameters), place, limit
+        )
         return list(map(self._row, rows))
 
     def value(self, connection: sa.Connection, parameters: Parameters) -> Any:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,6 +28,23 @@ class SqliteConnection:
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
         """Run a statement and return all its rows."""
         return self._execute(text, parameters).fetchall()
+
+    def first_rows(
+        self, text: str, parameters: Sequence[Any], column: int, limit: int
+    ) -> Sequence[Sequence[Any]]:
+        """Run a statement; read rows until the values of a column add up to `limit`."""
+        rows: list[Sequence[Any]] = []
+        left = limit
+        try:
+            with contextlib.closing(self._connection.execute(text, parameters)) as cursor:
+                for row in cursor:
+                    rows.append(row)
+                    left -= row[column]
+                    if left <= 0:
+                        break
+        except Exception as error:
+            raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
+        return rows
 
     def change(self, text: str, parameters: Sequence[Any]) -> int:
         """Run a statement and return how many rows it changed."""

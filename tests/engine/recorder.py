@@ -67,6 +67,13 @@ class RecordedDriver:
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
         return self._run(self._driver.rows, text, parameters)
 
+    def first_rows(
+        self, text: str, parameters: Sequence[Any], column: int, limit: int
+    ) -> Sequence[Sequence[Any]]:
+        for watcher in tuple(_watchers):
+            watcher.statement(self._driver, text, parameters, False)
+        return self._driver.first_rows(text, parameters, column, limit)
+
     def change(self, text: str, parameters: Sequence[Any]) -> int:
         return self._run(self._driver.change, text, parameters)
 

@@ -8,7 +8,7 @@ import pytest
 
 from storage.messages import dropped_queues, expiry
 from storage.messages.commands import ReceiveIncomplete
-from storage.messages.rows import STEP_BYTES, STEP_ROWS
+from storage.messages.rows import CONTENT_BYTES, STEP_BYTES, STEP_ROWS
 from tests.engine.dead_letters import KINDS, create_pair, send
 from tests.engine.full_disk import limit_pages
 from tests.engine.queue_client import RETENTION_S, QueueClient, fifo_message, new_message
@@ -138,3 +138,35 @@ async def test_queue_delivers_messages_on_a_full_disk_that_has_no_room_for_dead_
     assert await source.bodies(1) == ["y"]
     assert await target.counts() == (0, 0, 0)
     await client.database.close()
+
+
+@KINDS
+async def test_receives_of_a_batch_read_a_limited_number_of_bytes(
+    client: QueueClient, kind: str
+) -> None:
+    source = await client.another_queue("large", kind)
+    count = 2 * CONTENT_BYTES // MIB
+    for number in range(count):
+        body = "x" * (MIB - 100)
+        new = new_message(body) if kind == "standard" else fifo_message(body, f"g{number}")
+        await client.database.submit(source.send_command(new))
+    results = await asyncio.gather(
+        *(client.database.submit(source.receive_command(1)) for _ in range(count)),
+        return_exceptions=True,
+    )
+    got = [result for result in results if not isinstance(result, BaseException)]
+    assert len(got) == CONTENT_BYTES // MIB + 1
+    assert all(len(received) == 1 for received in got)
+    others = [result for result in results if isinstance(result, BaseException)]
+    assert all(isinstance(result, ReceiveIncomplete) for result in others)
+    assert await source.counts() == (count - len(got), len(got), 0)
+
+
+async def test_receivers_beyond_the_bytes_of_one_batch_get_messages_of_the_next(
+    client: QueueClient,
+) -> None:
+    count = CONTENT_BYTES // MIB + 4
+    for _ in range(count):
+        await client.send("x" * (MIB - 100))
+    found = await asyncio.gather(*(client.receive(1) for _ in range(count)))
+    assert [len(received) for received in found] == [1] * count
