@@ -38,6 +38,10 @@ EARLY_IMPORTS: dict[str, set[str]] = {
     "queueserver/__init__.py": set(),
     "queueserver/__main__.py": {"sys", "queueserver.entry_point"},
     "queueserver/entry_point.py": set(sys.stdlib_module_names),
+    # The entry point uses these before it installs the finder.
+    "queueserver/line_writer.py": set(sys.stdlib_module_names),
+    "queueserver/standard_streams.py": {*sys.stdlib_module_names, "queueserver.line_writer"},
+    "queueserver/stop_signals.py": set(sys.stdlib_module_names),
 }
 MAXIMUM_MODULES_OF_A_ROOM = 17
 
