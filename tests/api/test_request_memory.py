@@ -54,19 +54,19 @@ REQUESTS = {
     ),
     "long URL": json_request("ReceiveMessage", QueueUrl="q" * MIB),
     "many names": json_request(
-        "ReceiveMessage", QueueUrl="q", MessageAttributeNames=["a"] * 50_000
+        "ReceiveMessage", QueueUrl="q", MessageAttributeNames=["a"] * 9_000
     ),
     "many wide names": json_request(
-        "ReceiveMessage", QueueUrl="q", MessageAttributeNames=[EMOJI] * 50_000
+        "ReceiveMessage", QueueUrl="q", MessageAttributeNames=[EMOJI] * 9_000
     ),
     "many attributes": json_request(
         "SendMessage",
         QueueUrl="q",
         MessageBody="x",
-        MessageAttributes={str(number): {} for number in range(20_000)},
+        MessageAttributes={str(number): {} for number in range(3_000)},
     ),
     "many tags": json_request(
-        "TagQueue", QueueUrl="q", Tags={str(number): "" for number in range(20_000)}
+        "TagQueue", QueueUrl="q", Tags={str(number): "" for number in range(3_000)}
     ),
     "form": form_request(Action="SendMessage", QueueUrl="q", MessageBody="x" * MIB),
     "wide form": form_request(Action="SendMessage", QueueUrl="q", MessageBody=EMOJI + "x" * MIB),
@@ -129,7 +129,7 @@ def test_requests_beyond_the_limit_are_throttled_until_others_have_ended() -> No
 
 
 def test_request_is_throttled_if_its_values_take_too_much_memory() -> None:
-    memory = RequestMemory(4 * MIB)
+    memory = RequestMemory(MIB // 2)
     other = memory.reserve(REQUESTS["batch"])
     assert other is not None
     reservation = memory.reserve(REQUESTS["many attributes"])
