@@ -179,6 +179,8 @@ MISSING_QUEUES = {
     "no URL": ({}, "/", False),
     "empty URL": ({"QueueUrl": ""}, "/", False),
     "another host": ({"QueueUrl": "https://sqs.us-east-1.amazonaws.com/1/missing"}, "/", False),
+    "another host and no name": ({"QueueUrl": "https://localhost/000000000000/"}, "/", False),
+    "another host and an invalid name": ({"QueueUrl": "http://localhost/1/a%00"}, "/", False),
     "host without a path": ({"QueueUrl": "http://incorrect-address"}, "/", True),
     "name": ({"QueueUrl": "missing"}, "/", True),
     "path": ({"QueueUrl": "/000000000000/missing"}, "/", True),
