@@ -155,7 +155,7 @@ class ClientConnection(RequestReader):
             self._keepalive_timeout = min(_EXCESS_IDLE_SECONDS, connections.timeout_seconds)
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
-            self.client_address = self.peername[0]
+            self.client_address = ipv4_if_mapped(self.peername[0])
         if excess > connections.most_excess and self.transport is not None:
             self.transport.abort()
 
@@ -333,6 +333,12 @@ class ClientConnection(RequestReader):
         """Log an exception, except for a body that cannot be read: the client gets that error."""
         if not isinstance(details.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **details)
+
+
+def ipv4_if_mapped(address: str) -> str:
+    """Return the IPv4 address that an IPv6 listener shows as `::ffff:192.0.2.1`; else `address`."""
+    mapped = address.removeprefix("::ffff:")
+    return mapped if "." in mapped else address
 
 
 def connection_of(request: web.BaseRequest) -> ClientConnection:

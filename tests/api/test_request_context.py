@@ -9,6 +9,7 @@ import pytest
 
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
+from queueserver.http.connections import ipv4_if_mapped
 from tests.api.live_server import LiveServer
 from tests.api.raw_http import FORM, exchange, json_headers
 
@@ -66,3 +67,18 @@ def test_request_without_credential_is_anonymous(
     assert (context.principal, context.user_agent) == (ANONYMOUS, "")
     assert (context.account, context.region) == ("000000000000", "us-east-1")
     assert context.base_url == server.url
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        pytest.param("192.0.2.1", "192.0.2.1", id="IPv4"),
+        pytest.param("::ffff:192.0.2.1", "192.0.2.1", id="IPv4 on an IPv6 listener"),
+        pytest.param("2001:db8::1", "2001:db8::1", id="IPv6"),
+        pytest.param("::ffff:1:2", "::ffff:1:2", id="IPv6 with the same beginning"),
+    ],
+)
+def test_client_address_does_not_depend_on_the_family_of_the_listener(
+    peer: str, address: str
+) -> None:
+    assert ipv4_if_mapped(peer) == address

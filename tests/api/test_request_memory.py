@@ -53,9 +53,7 @@ REQUESTS = {
         Entries=[{"Id": str(number), "MessageBody": "x" * 3_000} for number in range(10)],
     ),
     "long URL": json_request("ReceiveMessage", QueueUrl="q" * MIB),
-    "many names": json_request(
-        "ReceiveMessage", QueueUrl="q", MessageAttributeNames=["a"] * 9_000
-    ),
+    "many names": json_request("ReceiveMessage", QueueUrl="q", MessageAttributeNames=["a"] * 9_000),
     "many wide names": json_request(
         "ReceiveMessage", QueueUrl="q", MessageAttributeNames=[EMOJI] * 9_000
     ),
