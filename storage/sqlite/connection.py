@@ -32,7 +32,11 @@ class SqliteConnection:
     def first_rows(
         self, text: str, parameters: Sequence[Any], column: int, limit: int
     ) -> Sequence[Sequence[Any]]:
-        """Run a statement; read rows until the values of a column add up to `limit`."""
+        """Run a statement; read rows until the values of a column add up to `limit`.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: SQLite has rejected it, or has failed.
+        """
         rows: list[Sequence[Any]] = []
         left = limit
         try:

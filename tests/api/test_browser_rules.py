@@ -271,7 +271,7 @@ def test_host_names_are_checked_on_loopback_or_if_they_are_configured(
 
 
 def test_name_of_the_configured_host_is_served() -> None:
-    rules = BrowserRules(structs.replace(config("sqlite://"), host="Queues.Example"))
+    rules = BrowserRules(structs.replace(config("sqlite://"), host=("Queues.Example",)))
     assert rules.rejection("POST", "/", CIMultiDict({"Host": "queues.example:9324"})) is None
 
 
