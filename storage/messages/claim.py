@@ -132,8 +132,10 @@ def claim_standard(
     rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
     may_remove = not transaction.step.is_over
     while not all(map(rules.is_eligible, rows)) and not transaction.step.is_over:
+        # The receives of a batch may want more messages than one step has, or fewer.
         states = _READY_STATES.rows(transaction.connection, {"queue": queue.id})
-        rules = _remove(transaction, queue, rules, states)
+        met = {row.id: row for row in (*rows, *states)}
+        rules = _remove(transaction, queue, rules, list(met.values()))
         rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
     found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
     is_complete = len(found) == len(rows)
@@ -236,9 +238,10 @@ def claim_fifo(transaction: Transaction, queue: LockedQueue, maxima: Sequence[in
     groups = transaction.fifo_groups
     selection = groups.select(queue.id, maxima, rules.is_eligible)
     while selection.unwanted and not transaction.step.is_over:
-        # Look deeper into one group: it may have many such messages.
-        unwanted = groups.select(queue.id, [max(maxima)], rules.is_eligible, STEP_ROWS).unwanted
-        rules = _remove(transaction, queue, rules, unwanted)
+        # Look deeper into one group: it may have many such messages. But one receive may not reach
+        # the group that another receive has met them in.
+        deeper = groups.select(queue.id, [max(maxima)], rules.is_eligible, STEP_ROWS).unwanted
+        rules = _remove(transaction, queue, rules, deeper or selection.unwanted)
         groups.write_back(wake_only_here=True)
         # Other messages are first in their groups now. Without a dead-letter queue, exhausted ones
         # are delivered after all.
