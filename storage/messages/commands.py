@@ -121,7 +121,8 @@ class InFlightLimit(Exception):
 class ReceiveIncomplete(Exception):
     """A receive has removed undeliverable messages, and found none to return yet: run it again.
 
-    One transaction removes a limited number of expired and exhausted messages.
+    One transaction removes a limited number of expired and exhausted messages. On a full disk it
+    removes none, and the receive returns no messages instead.
     """
 
 

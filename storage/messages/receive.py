@@ -42,6 +42,9 @@ Result: TypeAlias = list[Received] | Exception
 _LOCKED_RETRY_MS = 20
 """Delay before a receiver checks again for messages that another server has locked."""
 
+_FULL_DISK_RETRY_MS = 1_000
+"""Delay before a receiver checks again for messages behind undeliverable ones on a full disk."""
+
 
 class _Served(NamedTuple):
     """The results of a queue's receives.
@@ -101,11 +104,14 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
     claimed = Claimed([[] for _ in commands], is_complete=True)
     if any(allowed):
         claimed = _claim(transaction, queue, commands, allowed)
+    # On a full disk nothing is removed, so that to repeat the receive at once would not help.
+    is_stuck = transaction.step.was_empty and not transaction.content.is_over
+    is_complete = claimed.is_complete or is_stuck
     results: list[Result] = []
     added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
         received = _new_results(transaction, command, found)
-        is_done = claimed.is_complete or found or not command.maximum
+        is_done = is_complete or found or not command.maximum
         results.append(received if is_done else ReceiveIncomplete())
         if command.visibility_timeout_ms:
             added += len(received)
@@ -122,7 +128,7 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
             if command.maximum and not count:
                 results[index] = InFlightLimit()
     found_all_wanted = added + still_visible == sum(allowed)
-    return _Served(results, not claimed.is_complete or still_visible > 0 or found_all_wanted)
+    return _Served(results, not is_complete or still_visible > 0 or found_all_wanted)
 
 
 def _allowed(transaction: Transaction, commands: Sequence[Receive]) -> tuple[list[int], int]:
@@ -231,7 +237,8 @@ def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: 
 
     If visible messages could not be claimed, another server may have locked them. The other server
     usually notifies us, but not always. So a receiver checks again after 20 ms. Checking at once
-    would loop until the lock is free.
+    would loop until the lock is free. On a full disk, undeliverable messages may stay in front: a
+    receiver checks again after a second.
     """
     queue_id = commands[0].queue_id
     waiting = zip(commands, served.results, strict=True)
@@ -252,11 +259,11 @@ def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: 
         at_ms = transaction.fifo_groups.next_available_at_ms(queue_id)
     if at_ms is None:
         return
-    may_be_locked_elsewhere = (
-        transaction.capabilities.has_concurrent_writers and not served.has_more
-    )
-    if may_be_locked_elsewhere and at_ms <= transaction.now_ms:
-        at_ms = transaction.now_ms + _LOCKED_RETRY_MS
+    if at_ms <= transaction.now_ms and not served.has_more:
+        if transaction.step.was_empty:
+            at_ms = transaction.now_ms + _FULL_DISK_RETRY_MS
+        elif transaction.capabilities.has_concurrent_writers:
+            at_ms = transaction.now_ms + _LOCKED_RETRY_MS
     transaction.wake_local(queue_id, at_ms)
 
 

@@ -173,11 +173,16 @@ SizedRow = TypeVar("SizedRow", bound=Sized)
 
 
 class Step:
-    """The messages that one transaction may still move or delete, beside those a client named."""
+    """The messages that one transaction may still move or delete, beside those a client named.
 
-    __slots__ = ("_bytes", "_rows")
+    Attributes:
+        was_empty: whether the transaction may move and delete none at all.
+    """
+
+    __slots__ = ("_bytes", "_rows", "was_empty")
 
     def __init__(self, rows: int = STEP_ROWS) -> None:
+        self.was_empty = rows <= 0
         self._rows = rows
         self._bytes = STEP_BYTES
 

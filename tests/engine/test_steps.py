@@ -7,11 +7,18 @@ import asyncio
 import pytest
 
 from storage.messages import dropped_queues, expiry
-from storage.messages.commands import ReceiveIncomplete
+from storage.messages.commands import Receive, ReceiveIncomplete
 from storage.messages.rows import CONTENT_BYTES, STEP_BYTES, STEP_ROWS
+from storage.waiting.polling import long_poll
 from tests.engine.dead_letters import KINDS, create_pair, send
 from tests.engine.full_disk import limit_pages
-from tests.engine.queue_client import RETENTION_S, QueueClient, fifo_message, new_message
+from tests.engine.queue_client import (
+    RETENTION_S,
+    QueueClient,
+    fifo_message,
+    new_message,
+)
+from tests.waiting import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
 COUNT = 2 * STEP_ROWS + 50
@@ -50,6 +57,36 @@ async def test_receive_moves_a_step_of_one_long_group(fifo: QueueClient) -> None
     with pytest.raises(ReceiveIncomplete):
         await fifo.database.submit(source.receive_command())
     assert (await target.counts())[0] == STEP_ROWS
+
+
+async def test_exhausted_message_behind_more_than_a_step_of_others_is_moved(
+    client: QueueClient,
+) -> None:
+    source, target = await create_pair(client, "standard")
+    await source.send(*["x"] * (STEP_ROWS + 50), delay_s=1)
+    await source.send("y")
+    await source.receive(1, timeout_s=0)
+    client.clock.advance(2)
+    # Each claim marks a step of delayed messages ready.
+    for _ in range(2):
+        await source.receive(1)
+    received = await source.receive(COUNT)
+    assert [message.body for message in received] == ["x"] * (STEP_ROWS + 48)
+    assert (await target.counts())[0] == 1
+
+
+async def test_exhausted_message_that_only_the_second_receive_of_a_batch_reaches_is_moved(
+    fifo: QueueClient,
+) -> None:
+    source, target = await create_pair(fifo, "fifo")
+    await source.send_to("b", "y")
+    await source.receive(1, timeout_s=1)
+    await source.send_to("a", *["x"] * 20)
+    fifo.clock.advance(2)
+    submit = fifo.database.submit
+    first, second = await asyncio.gather(*(submit(source.receive_command()) for _ in range(2)))
+    assert (len(first), len(second)) == (10, 0)
+    assert (await target.counts())[0] == 1
 
 
 async def test_receives_of_a_batch_share_one_step(client: QueueClient) -> None:
@@ -170,3 +207,30 @@ async def test_receivers_beyond_the_bytes_of_one_batch_get_messages_of_the_next(
         await client.send("x" * (MIB - 100))
     found = await asyncio.gather(*(client.receive(1) for _ in range(count)))
     assert [len(received) for received in found] == [1] * count
+
+
+@KINDS
+async def test_waiting_receiver_checks_a_full_disk_once_a_second(sqlite: str, kind: str) -> None:
+    client = await QueueClient.open(sqlite)
+    source, _ = await create_pair(client, kind)
+    for _ in range(3):
+        await send(source, *["x"] * COUNT)
+    await source.receive(3 * COUNT, timeout_s=0)
+    client.clock.advance(1)
+    await client.database.write(limit_pages)
+    claims = 0
+
+    def make_command() -> Receive:
+        nonlocal claims
+        claims += 1
+        return source.receive_command(1, is_waiting=True)
+
+    deadline_ms = client.clock.now_ms() + 20_000
+    poll = asyncio.create_task(long_poll(client.database, make_command, deadline_ms))
+    for _ in range(10):
+        client.clock.advance(1)
+        await asyncio.sleep(0.05)  # the claims of the writer, which may use a thread
+    assert 2 <= claims <= 11
+    client.clock.advance(10)
+    assert list(await asyncio.wait_for(poll, TIMEOUT_SECONDS)) == []
+    await client.database.close()
