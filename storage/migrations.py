@@ -31,6 +31,9 @@ _PAGE = 1_000
 _DEFAULT_RETENTION_MS = 345_600_000
 """AWS: four days. Version 1 never stored the default."""
 
+_LONGEST_DELAY_S = 900
+"""AWS: 15 minutes."""
+
 
 def _run(connection: sa.Connection, *statements: str) -> None:
     for statement in statements:
@@ -122,14 +125,25 @@ def _fill_from_attributes(
         sa.column("attributes", sa.JSON),
         *columns,
     )
-    page = sa.select(table.c.id, table.c.name, table.c.attributes).order_by(table.c.id).limit(_PAGE)
+    # As text: SQLite may have text that is not JSON, on which only that queue should fail.
+    attributes = sa.cast(table.c.attributes, sa.Text).label("attributes")
+    page = sa.select(table.c.id, table.c.name, attributes).order_by(table.c.id).limit(_PAGE)
     change = table.update().where(table.c.id == sa.bindparam("queue"))
     after_id = -1
     while rows := connection.execute(page.where(table.c.id > after_id)).all():
         connection.execute(
-            change, [{"queue": row.id, **values_of(row.name, row.attributes)} for row in rows]
+            change,
+            [{"queue": row.id, **values_of(row.name, _decode(row.attributes))} for row in rows],
         )
         after_id = rows[-1].id
+
+
+def _decode(attributes: str) -> Any:  # noqa: ANN401 (a mapping, unless it is damaged)
+    """Decode the attributes of a queue; return None if they are not JSON."""
+    try:
+        return json.loads(attributes)
+    except ValueError:
+        return None
 
 
 def _columns_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | None]:
@@ -256,11 +270,18 @@ def _change_messages_on_postgresql(connection: sa.Connection) -> None:
     )
 
 
+def _valid_delay_s(attributes: dict[str, str]) -> int:
+    delay_s = int(attributes.get("DelaySeconds", "0"))
+    if not 0 <= delay_s <= _LONGEST_DELAY_S:
+        raise ValueError(delay_s)
+    return delay_s
+
+
 def _delay_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | None]:
     """Return the new column of a queue; a damaged attribute becomes AWS's default, 0."""
     try:
-        return {"delay_ms": int(attributes.get("DelaySeconds", "0")) * 1000}
-    except (ValueError, TypeError, AttributeError) as error:
+        return {"delay_ms": _valid_delay_s(attributes) * 1000}
+    except (ArithmeticError, ValueError, TypeError, AttributeError) as error:
         log.warning("damaged attributes of a queue, using defaults: queue=%s error=%r", name, error)
         return {"delay_ms": 0}
 

@@ -22,9 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -45,10 +43,9 @@ from storage.errors import DatabaseUnusable
 from storage.messages import dropped_queues, expiry
 from storage.queue_settings import QueueName, Redrive
 from storage.queues import Queue
-from storage.schema import queues as queue_table
 from tests.clock import ManualClock
+from tests.engine.earlier_versions import path_of, restore
 
-DUMPS = Path(__file__).parent / "schema_versions"
 HOME = RequestContext("000000000000", "us-east-1", "http://localhost")
 AWAY = RequestContext("111111111111", "eu-west-1", "http://localhost")
 DUMPED_AT_MS = 1_700_000_063_001
@@ -59,27 +56,6 @@ VERSIONS = pytest.mark.parametrize("version", [1, 2])
 def arn(name: str, context: RequestContext = HOME) -> str:
     """Return a queue's ARN."""
     return queue_arn(context.region, context.account, name)
-
-
-def path_of(url: str) -> Path:
-    """Return the path of a SQLite database."""
-    return Path(url.removeprefix("sqlite:///"))
-
-
-async def restore(url: str, version: int) -> dict[str, str]:
-    """Load the dump of a version into an empty database; return the receipt handles."""
-    kind = url.partition(":")[0]
-    dump = (DUMPS / f"version_{version}.{kind}.sql").read_text()
-    handles: dict[str, str] = json.loads(dump.partition("\n")[0].removeprefix("-- "))
-    if kind == "sqlite":
-        connection = sqlite3.connect(path_of(url))
-        connection.executescript(dump)
-        connection.close()
-    else:
-        session = await asyncpg.connect(url)
-        await session.execute(dump)
-        await session.close()
-    return handles
 
 
 class Server:
@@ -481,20 +457,3 @@ async def test_servers_that_start_together_migrate_once(postgresql: str) -> None
     for database in opened:
         assert await Server(database, clock, {}, 1).counts("orders") == ["2", "1", "1"]
     await asyncio.gather(*(database.close() for database in opened))
-
-
-def test_damaged_attributes_of_a_queue_become_the_defaults(
-    sqlite: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    asyncio.run(restore(sqlite, 1))
-    with contextlib.closing(sqlite3.connect(path_of(sqlite))) as connection, connection:
-        name, attributes = connection.execute("SELECT name, attributes FROM queues").fetchone()
-        damaged = json.dumps({**json.loads(attributes), "MessageRetentionPeriod": "3456x00"})
-        connection.execute("UPDATE queues SET attributes = ? WHERE name = ?", (damaged, name))
-    engine = sa.create_engine(sqlite)
-    with engine.begin() as migrated:
-        migrations.migrate(migrated)
-        query = sa.select(queue_table.c.retention_ms).where(queue_table.c.name == name)
-        assert migrated.scalar(query) == 345_600_000
-    engine.dispose()
-    assert f"damaged attributes of a queue, using defaults: queue={name}" in caplog.text
