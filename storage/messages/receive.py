@@ -279,7 +279,7 @@ def _repeat_attempt(
     try:
         recorded.check_parameters(command.attempt)
         return _return_again(transaction, command, recorded, attempts)
-    except ReceiveAttemptExpired as error:
+    except (ReceiveAttemptExpired, ReceiveIncomplete) as error:
         return error
 
 
@@ -293,6 +293,7 @@ def _return_again(
     Raises:
         ReceiveAttemptExpired: a message was deleted or changed, became visible, or is older than
             the retention.
+        ReceiveIncomplete: the transaction may not read the content of all of them.
     """
     queue = transaction.known_queues[command.queue_id]
     numbers = [attempted.number for attempted in recorded.messages]
@@ -311,6 +312,8 @@ def _return_again(
         _result(command, state, content, state.receive_count, recorded.made_at_ms)
         for state, content in with_content(transaction, queue.id, rows)
     ]
+    if len(received) < len(rows):
+        raise ReceiveIncomplete
     until_ms = transaction.now_ms + command.visibility_timeout_ms
     transitions.restart_timeouts(
         transaction, [VisibilityChange(queue.id, row.id, row.group_id, until_ms) for row in rows]

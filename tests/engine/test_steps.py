@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from storage.messages import dropped_queues, expiry
-from storage.messages.commands import Receive, ReceiveIncomplete
+from storage.messages.commands import Receive, ReceiveAttempt, ReceiveIncomplete
 from storage.messages.rows import CONTENT_BYTES, STEP_BYTES, STEP_ROWS
-from storage.waiting.polling import long_poll
+from storage.waiting.polling import long_poll, short_poll
 from tests.engine.dead_letters import KINDS, create_pair, send
 from tests.engine.full_disk import limit_pages
 from tests.engine.queue_client import (
@@ -207,6 +207,23 @@ async def test_receivers_beyond_the_bytes_of_one_batch_get_messages_of_the_next(
         await client.send("x" * (MIB - 100))
     found = await asyncio.gather(*(client.receive(1) for _ in range(count)))
     assert [len(received) for received in found] == [1] * count
+
+
+async def test_repeated_attempts_beyond_the_bytes_of_one_batch_return_all_their_messages(
+    fifo: QueueClient,
+) -> None:
+    count = CONTENT_BYTES // MIB + 4
+    for number in range(count):
+        await fifo.send_to(f"g{number}", "x" * (MIB - 100))
+    attempts = [ReceiveAttempt(f"a{number}", ()) for number in range(count // 2)]
+
+    async def receive(attempt: ReceiveAttempt) -> list[int]:
+        command = fifo.receive_command(2, attempt=attempt)
+        return [one.receipt.number for one in await short_poll(fifo.database, command)]
+
+    first = [await receive(attempt) for attempt in attempts]
+    assert [len(numbers) for numbers in first] == [2] * len(attempts)
+    assert await asyncio.gather(*map(receive, attempts)) == first
 
 
 @KINDS
