@@ -204,16 +204,6 @@ class ClientConnection(RequestReader):
         self._is_closing = True
         super().close()
 
-    async def begin_request(self) -> None:
-        """Begin to handle a request, once the client has read most of its earlier responses.
-
-        Raises:
-            ConnectionError: the client has disconnected, or the server has disconnected it because
-                it does not read.
-        """
-        if self.writing_paused:
-            await self._wait_until_read()
-
     async def send(self, content: bytes, rest: Sequence[bytes] = ()) -> None:
         """Send a whole response, of one or more pieces; wait while the client is slow to read it.
 
@@ -231,9 +221,9 @@ class ClientConnection(RequestReader):
         for piece in rest:
             transport.write(piece)
         if self.writing_paused:
-            await self._wait_until_read(len(content) + sum(map(len, rest)))
+            await self.wait_until_read(len(content) + sum(map(len, rest)))
 
-    async def _wait_until_read(self, count: int = 0) -> None:
+    async def wait_until_read(self, count: int = 0) -> None:
         """Wait until the client has read most of the sent data; `count` bytes were sent just now.
 
         Raises:

@@ -24,7 +24,9 @@ class Routes:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, once its client has read most of its earlier responses."""
-        await connection_of(request).begin_request()
+        connection = connection_of(request)
+        if connection.writing_paused:
+            await connection.wait_until_read()
         method, path, headers = request.method, request.rel_url.raw_path, request.headers
         rejection = self._rules.rejection(method, path, headers)
         response: web.StreamResponse
@@ -32,8 +34,12 @@ class Routes:
             response = text_response(403, rejection)
         elif self._rules.is_preflight(method, headers):
             response = text_response(204, "")
+        elif path == "/health":
+            response = await self._health.handle(request)
+        elif path == "/_queueserver" or path.startswith("/_queueserver/"):
+            response = status_response(404, "not found")
         else:
-            response = await self._answer(request, path)
+            response = await self._sqs.handle(request)
         return self._with_cors_headers(request, response)
 
     def handle_failure(
@@ -41,13 +47,6 @@ class Routes:
     ) -> web.StreamResponse:
         """Answer bytes that are no request, or a request that failed, with an SQS error."""
         return self._with_cors_headers(request, self._sqs.handle_failure(status, error))
-
-    async def _answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        if path == "/health":
-            return await self._health.handle(request)
-        if path == "/_queueserver" or path.startswith("/_queueserver/"):
-            return status_response(404, "not found")
-        return await self._sqs.handle(request)
 
     def _with_cors_headers(
         self, request: web.BaseRequest, response: web.StreamResponse

@@ -40,8 +40,10 @@ async def short_poll(database: Database, command: Receive) -> Sequence[Received]
         DatabaseUnavailable: the database does not answer.
     """
     for _ in range(_MOST_CLAIMS):
-        with contextlib.suppress(ReceiveIncomplete):
+        try:
             return await _claim(database, command)
+        except ReceiveIncomplete:
+            continue
     return ()
 
 
