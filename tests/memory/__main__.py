@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +12,9 @@ from tests.memory.attacks import ATTACKS, MIB, measure
 
 def main() -> int:
     """Run all attacks; the exit status is 1 if one made a server grow beyond its limit."""
+    argparse.ArgumentParser(
+        prog="python -m tests.memory", description="Attack the memory of a server."
+    ).parse_args()
     failed = False
     for name, attack in ATTACKS.items():
         with tempfile.TemporaryDirectory(prefix="queueserver-memory-") as made:
