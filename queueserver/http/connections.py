@@ -215,8 +215,9 @@ class ClientConnection(RequestReader):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
         if self._probe is not None:
-            self._probe.stop()
             content = content[self._probe.sent :]
+        # A client may close its sending side while it reads: no probe may follow the response.
+        self._stop_probe()
         transport.write(content)
         for piece in rest:
             transport.write(piece)

@@ -8,7 +8,7 @@ import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import pytest
 from msgspec import structs
@@ -269,6 +269,25 @@ def test_half_closed_receiver_gets_an_empty_answer_at_the_end(
         answer = read_until_closed(client)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert answer.endswith(b"\r\n\r\n{}")
+
+
+def test_client_that_closes_its_side_while_it_reads_gets_its_answers_alone(
+    server: LiveServer,
+) -> None:
+    for _ in range(9):
+        call(server, "SendMessage", QueueUrl="q", MessageBody="x" * 1_000_000)
+    receive = request_bytes("ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10)
+    with open_socket(server.url, b"") as client:
+        # A larger buffer would let the kernel take most of the answer ahead of the client.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        client.sendall(receive + LIST)
+        beginning = client.recv(1)
+        client.shutdown(socket.SHUT_WR)
+        # Gives the server real time to send bytes that belong to no answer.
+        sleep(0.3)
+        answers = beginning + read_until_closed(client)
+    assert len(answers) > 9 * 1_000_000
+    assert b"]}HTTP/1.1 200 " in answers
 
 
 @pytest.mark.parametrize("is_half_closed", [False, True])
