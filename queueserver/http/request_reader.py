@@ -94,10 +94,11 @@ class _Framing:
 
 def _is_small_request(data: bytes) -> bool:
     """Return whether the data seems to be one small request, the usual case; it needs no cuts."""
-    length_at = data.find(_CONTENT_LENGTH)
+    head_bytes = data.find(_EMPTY_LINE) + len(_EMPTY_LINE)
+    # A length behind the first empty line is that of another request.
+    length_at = data.find(_CONTENT_LENGTH, 0, head_bytes)
     if length_at < 0 or len(data) > SMALL_HEAD_BYTES:
         return False
-    head_bytes = data.find(_EMPTY_LINE, length_at) + len(_EMPTY_LINE)
     length, _, _ = data[length_at + len(_CONTENT_LENGTH) : head_bytes].partition(b"\r")
     return length.isdigit() and head_bytes + int(length) == len(data)
 

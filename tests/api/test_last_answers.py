@@ -330,6 +330,11 @@ def test_receiver_that_has_gone_claims_no_message(
         pytest.param(
             b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 3 + NOT_HTTP, [404] * 3 + [400], id="no bodies"
         ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\nFOO / HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+            [404, 400],
+            id="unknown method with a length",
+        ),
         pytest.param(LIST * 200 + NOT_HTTP, [200] * 200 + [400], id="many requests"),
         pytest.param(LIST + b"GET /" + b"x" * 300_000, [200, 414], id="long URI"),
         pytest.param(
