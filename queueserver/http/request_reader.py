@@ -171,6 +171,9 @@ class RequestReader(RequestHandler):
     def _parse_request(self) -> None:
         """Parse what has been received of one request, and count the memory of the rest."""
         data, start = self._unparsed, 0
+        if self._body is None and not self._head and not self._unanswered:
+            # Empty lines may come before a request: a pass for each of thousands takes too long.
+            data = data.lstrip(b"\r\n")
         while start < len(data) and not self._is_parsing_paused():
             end = self._framing.end_of_piece(data, start)
             piece = data[start:end]
@@ -196,12 +199,10 @@ class RequestReader(RequestHandler):
 
         The bytes alone take less memory than what the parser makes of them.
         """
-        if not self._head:
-            piece = piece.lstrip(b"\r\n")
-            if piece and not _METHOD.match(piece):
-                self._parse(piece)
-                self._fail(BadHttpMessage("no method"))
-                return
+        if not self._head and not _METHOD.match(piece):
+            self._parse(piece)
+            self._fail(BadHttpMessage("no method"))
+            return
         length = len(self._head)
         self._head += piece
         if self._line_end < 0:
