@@ -133,11 +133,19 @@ async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -
     Raises:
         StartError: the server cannot start.
     """
-    open_files.raise_limit()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in stop_signals.SIGNALS:
-        loop.add_signal_handler(number, _begin_stop, stop, deadline)
+    begin_stop = partial(loop.call_soon_threadsafe, _begin_stop, stop, deadline)
+    stop_signals.handle(begin_stop)
+    try:
+        await _serve(config, stdout, stop)
+    finally:
+        # The stop has begun: a further signal must not change the status of the process.
+        stop_signals.ignore()
+
+
+async def _serve(config: Config, stdout: LineWriter, stop: asyncio.Event) -> None:
+    open_files.raise_limit()
     app = App(config, SystemClock())
     if not await _start(app, stop):
         # The loop would wait for the thread that resolves a host's name, which takes any time.

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT while no event loop runs: before the server starts, and after its stop.
+"""SIGTERM and SIGINT: before the server starts, while it runs, and after its stop.
 
 While the modules are imported, the signals are blocked: the system keeps a signal until the command
 knows how to end.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -25,16 +25,32 @@ def unblock() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
+def handle(function: Callable[[], object]) -> None:
+    """Call a function on a signal.
+
+    An event loop's own handlers end with the loop, and then a signal would end the process.
+    """
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: function())
+
+
+def ignore() -> None:
+    """Discard the signals until the process ends, on whichever thread they arrive."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextlib.contextmanager
 def exit_on_signal() -> Iterator[None]:
-    """Exit with status 0 on a signal, unless an event loop handles it."""
+    """Exit with status 0 on a signal, until `handle` or `ignore` is called."""
     previous = {number: signal.signal(number, _exit) for number in SIGNALS}
     try:
         unblock()
         yield
     finally:
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is _exit:
+                signal.signal(number, handler)
 
 
 def _exit(_number: int, _frame: object) -> NoReturn:

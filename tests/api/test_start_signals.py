@@ -188,6 +188,22 @@ def test_signal_during_a_migration_of_sqlite_stops_the_server_and_leaves_the_ver
         assert database.execute(version).fetchone() == ("1",)
 
 
+@SIGNALS
+def test_repeated_signals_do_not_change_the_exit_status(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    def has_ended() -> bool:
+        process.send_signal(number)
+        return process.poll() is not None
+
+    with starting(tmp_path, "--database", "sqlite://") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        wait_until(has_ended, "the server does not stop")
+    assert process.returncode == 0
+    assert (tmp_path / "stderr").read_text() == ""
+
+
 async def test_stop_that_the_database_delays_ends_the_process_with_status_1(
     tmp_path: Path, postgres_url: str, postgresql: str
 ) -> None:
