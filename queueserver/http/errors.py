@@ -36,7 +36,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     if isinstance(error, DatabaseBusy):
         return RequestThrottled()
     if isinstance(error, web.RequestPayloadError):
-        if isinstance(error.__cause__, HttpProcessingError):
+        if isinstance(error.__cause__, (HttpProcessingError, SQSError)):
             return unreadable_request(error.__cause__, request_id)
         return MalformedInput("The request's body could not be read.")
     if isinstance(error, DatabaseUnavailable):

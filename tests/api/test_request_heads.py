@@ -12,8 +12,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp import web
 from msgspec import structs
 
+from protocol.errors import RequestThrottled
+from queueserver.http.errors import sqs_error
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.raw_http import (
     exchange,
@@ -204,6 +207,12 @@ def test_incomplete_heads_share_the_limit_of_slow_bodies(start: Start) -> None:
         assert b"<Code>RequestThrottled</Code>" in answer
         clients[-1].sendall(b"\r\n\r\n")
         assert clients[-1].recv(65_536).startswith(b"HTTP/1.1 404 ")
+
+
+def test_body_that_is_discarded_for_its_memory_is_throttled() -> None:
+    error = web.RequestPayloadError("discarded")
+    error.__cause__ = RequestThrottled()
+    assert sqs_error(error, "id").code == "RequestThrottled"
 
 
 def test_heads_of_waiting_receivers_take_at_most_half_of_the_limit(
