@@ -24,6 +24,8 @@ class Listener:
     async def start(self) -> tuple[str, ...]:
         """Listen; return a URL for each host and port, in the order of the settings.
 
+        A free port that the system has chosen comes behind the other ports of its host.
+
         Raises:
             StartError: an address cannot be bound.
         """
