@@ -32,6 +32,9 @@ class Lingering:
                 await self._is_over.wait()
         except TimeoutError:
             pass
+        finally:
+            # Also if the task is cancelled: a timeout that has ended cannot be rescheduled.
+            self._is_over.set()
 
     def discard(self, count: int) -> None:
         """Count `count` bytes that have been discarded."""
