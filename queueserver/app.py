@@ -86,9 +86,11 @@ class App:
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
         self._database.waiters.close()
-        await self._listener.stop()
-        await self._leader_work.close()
-        await self._database.close()
+        try:
+            await self._listener.stop()
+        finally:
+            await self._leader_work.close()
+            await self._database.close()
 
     async def _open_database(self) -> Database:
         config = self._config
