@@ -79,7 +79,7 @@ async def test_each_path_to_a_file_leads_to_one_log(name: str, here: Path) -> No
         ("sqlite:///file://host/q.db", "file://host/q.db is not a file URI with a path"),
         ("sqlite:///file:", "file: is not a file URI with a path"),
         ("sqlite:///cycle.db", "cannot open cycle.db"),
-        ("sqlite:///a%00b.db", "cannot open a\0b.db: embedded null byte"),
+        ("sqlite:///a%00b.db", "cannot open a\0b.db: .*embedded null"),
     ],
 )
 async def test_url_that_names_no_file_to_share_is_rejected(
