@@ -56,8 +56,8 @@ class Claimed(NamedTuple):
 
     Attributes:
         shares: for each receive, its messages.
-        is_complete: whether the claim has removed all undeliverable messages that it met, and has
-            read all messages that it found.
+        is_complete: whether the claim has removed all undeliverable messages that it met, has
+            marked all messages ready whose time has come, and has read all that it found.
         is_in_flight: whether the messages are in flight already.
     """
 
@@ -129,24 +129,39 @@ def claim_standard(
     """
     rules = DeliveryRules.of(queue, transaction.now_ms)
     wanted = sum(maxima)
-    rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
+    ready = _read_ready(transaction, queue, rules, wanted, until_ms)
     may_remove = not transaction.step.is_over
-    while not all(map(rules.is_eligible, rows)) and not transaction.step.is_over:
+    while not all(map(rules.is_eligible, ready.rows)) and not transaction.step.is_over:
         # The receives of a batch may want more messages than one step has, or fewer.
         states = _READY_STATES.rows(transaction.connection, {"queue": queue.id})
-        met = {row.id: row for row in (*rows, *states)}
+        met = {row.id: row for row in (*ready.rows, *states)}
         rules = _remove(transaction, queue, rules, list(met.values()))
-        rows, is_in_flight = _read_ready(transaction, queue, rules, wanted, until_ms)
-    found: list[Found] = [(row, row) for row in rows if rules.is_eligible(row)]
-    is_complete = len(found) == len(rows)
-    transaction.content.take(rows)
-    if not is_complete and not may_remove:
+        ready = _read_ready(transaction, queue, rules, wanted, until_ms)
+    found: list[Found] = [(row, row) for row in ready.rows if rules.is_eligible(row)]
+    are_all_eligible = len(found) == len(ready.rows)
+    transaction.content.take(ready.rows)
+    if not are_all_eligible and not may_remove:
         found = _look_behind(transaction, queue, rules, wanted)
     if any(state.tenant_id is not None for state, _ in found):
         found = _prefer_quiet_tenants(transaction, queue, rules, found)
     supply = iter(found)
     shares = [list(islice(supply, maximum)) for maximum in maxima]
-    return Claimed(shares, is_complete and not transaction.content.is_over, is_in_flight)
+    is_complete = are_all_eligible and not ready.may_be_more and not transaction.content.is_over
+    return Claimed(shares, is_complete, ready.is_in_flight)
+
+
+class _Ready(NamedTuple):
+    """The rows of ready messages that a claim has locked.
+
+    Attributes:
+        rows: state and content of each.
+        is_in_flight: whether the messages are in flight already.
+        may_be_more: whether there may be messages whose time has come that are not marked ready.
+    """
+
+    rows: Sequence[Any]
+    is_in_flight: bool = False
+    may_be_more: bool = False
 
 
 def _read_ready(
@@ -155,8 +170,8 @@ def _read_ready(
     rules: DeliveryRules,
     wanted: int,
     until_ms: int | None,
-) -> tuple[Sequence[Any], bool]:
-    """Lock the first ready messages; return their rows, and whether they are in flight already."""
+) -> _Ready:
+    """Mark messages ready whose time has come, and lock the first ready ones."""
     left = transaction.content.bytes_left
     parameters = {"queue": queue.id, "wanted": wanted if left > 0 else 0, "bytes": left}
     at_once = transaction.capabilities.claim_and_make_in_flight
@@ -167,12 +182,14 @@ def _read_ready(
         if not rows[0].has_due:
             rows = rows if rows[0].id is not None else []
             are_all = all(rules.is_eligible(row) and row.tenant_id is None for row in rows)
-            return rows, are_all
-    transitions.mark_ready(transaction, queue.id)
+            return _Ready(rows, are_all)
+    may_be_more = transitions.mark_ready(transaction, queue.id)
     within = transaction.capabilities.claim_within
     if within is None:
-        return _READY.first_rows(transaction.connection, parameters, "size", left), False
-    return within.rows(transaction.connection, parameters), False
+        rows = _READY.first_rows(transaction.connection, parameters, "size", left)
+    else:
+        rows = within.rows(transaction.connection, parameters)
+    return _Ready(rows, may_be_more=may_be_more)
 
 
 def _look_behind(

@@ -119,10 +119,11 @@ class InFlightLimit(Exception):
 
 
 class ReceiveIncomplete(Exception):
-    """A receive has removed undeliverable messages, and found none to return yet: run it again.
+    """A receive has found no messages to return yet, and there may be some: run it again.
 
-    One transaction removes a limited number of expired and exhausted messages. On a full disk it
-    removes none, and the receive returns no messages instead.
+    One transaction removes a limited number of expired and exhausted messages, marks a limited
+    number of messages ready, and reads a limited number of bytes. On a full disk it removes none,
+    and the receive returns no messages instead.
     """
 
 

@@ -162,8 +162,10 @@ _MARK_READY = Statement(
 )
 
 
-def mark_ready(transaction: Transaction, queue_id: int) -> None:
+def mark_ready(transaction: Transaction, queue_id: int) -> bool:
     """Mark messages of a standard queue ready whose delay or visibility timeout has ended.
+
+    Returns whether there may be more of them.
 
     A message then has its place in the order of sending, or at the back of the queue, as from when
     it became visible. One transaction marks up to `STEP_ROWS` messages, those first whose time came
@@ -173,6 +175,7 @@ def mark_ready(transaction: Transaction, queue_id: int) -> None:
     numbers = [number for (number,) in _DUE.rows(transaction.connection, parameters)]
     if numbers:
         _MARK_READY.change(transaction.connection, {"queue": queue_id, "numbers": numbers})
+    return len(numbers) == STEP_ROWS
 
 
 class VisibilityChange(NamedTuple):

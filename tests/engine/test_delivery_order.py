@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from storage.messages.commands import ReceiveIncomplete
 from storage.messages.rows import STEP_ROWS
 from tests.engine.dead_letters import create_pair, exhaust, send
 from tests.engine.queue_client import QueueClient, TwoServers
@@ -139,3 +140,22 @@ async def test_servers_receive_each_message_that_comes_back_once(two_servers: Tw
     while more := await one.bodies():
         received += more
     assert sorted(received) == sorted(map(str, range(100)))
+
+
+async def test_receives_are_repeated_if_a_batch_wants_more_than_one_step_marks_ready(
+    client: QueueClient,
+) -> None:
+    count = STEP_ROWS + 100
+    # The server learns that messages are small: one batch may then have many receives.
+    await client.send(*"x" * 60)
+    small = [await client.receive_one() for _ in range(60)]
+    await client.delete(*[message.receipt for message in small])
+    await client.send(*map(str, range(count)))
+    await client.receive(count, timeout_s=5)
+    client.clock.advance(5)
+    submitted = [client.database.submit(client.receive_command()) for _ in range(count // 10)]
+    results = await asyncio.gather(*submitted, return_exceptions=True)
+    received = [result for result in results if isinstance(result, list)]
+    assert [len(messages) for messages in received] == [10] * (STEP_ROWS // 10)
+    assert all(isinstance(result, ReceiveIncomplete | list) for result in results)
+    assert len(await client.receive(100)) == 100
