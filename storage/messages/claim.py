@@ -68,7 +68,7 @@ class Claimed(NamedTuple):
 
 _is_ready = (
     messages.c.queue_id == bindparam("queue"),
-    # A parameter would not do for `claim_and_make_in_flight`: it has one for the whole statement.
+    # A literal: each claim then binds one parameter less.
     messages.c.visible_at_ms == sa.literal_column(str(READY_MS), sa.BigInteger),
 )
 _IN_ORDER = (messages.c.queued_at_ms, messages.c.id)
@@ -137,13 +137,16 @@ def claim_standard(
         met = {row.id: row for row in (*ready.rows, *states)}
         rules = _remove(transaction, queue, rules, list(met.values()))
         ready = _read_ready(transaction, queue, rules, wanted, until_ms)
-    found: list[Found] = [(row, row) for row in ready.rows if rules.is_eligible(row)]
+    first: list[Found] = [(row, row) for row in ready.rows if rules.is_eligible(row)]
+    found = first
     are_all_eligible = len(found) == len(ready.rows)
-    transaction.content.take(ready.rows)
     if not are_all_eligible and not may_remove:
         found = _look_behind(transaction, queue, rules, wanted)
     if any(state.tenant_id is not None for state, _ in found):
         found = _prefer_quiet_tenants(transaction, queue, rules, found)
+    if found is first:
+        # `with_content` has counted the others: those that replace the first ones.
+        transaction.content.take(ready.rows)
     supply = iter(found)
     shares = [list(islice(supply, maximum)) for maximum in maxima]
     is_complete = are_all_eligible and not ready.may_be_more and not transaction.content.is_over
