@@ -21,7 +21,7 @@ def block() -> None:
 
 
 def unblock() -> None:
-    """Deliver the signals, those that are pending first."""
+    """Deliver the pending signals, and from now on each one when it comes."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 

@@ -278,7 +278,7 @@ def _valid_delay_s(attributes: dict[str, str]) -> int:
 
 
 def _delay_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | None]:
-    """Return the new column of a queue; a damaged attribute becomes AWS's default, 0."""
+    """Return `delay_ms` of a queue; for a damaged attribute, AWS's default of 0."""
     try:
         return {"delay_ms": _valid_delay_s(attributes) * 1000}
     except (ArithmeticError, ValueError, TypeError, AttributeError) as error:

@@ -18,7 +18,7 @@ _ANY_IPV4 = "0.0.0.0"  # noqa: S104 (what the operator may write)
 _ANY_IPV6 = "::"
 
 _ATTEMPTS = 20
-"""How many free ports are tried until one is free on all addresses."""
+"""With port 0: how many ports the server tries, to find one that is free on all addresses."""
 
 _NOT_THERE = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 """The errors for ::1 on a machine without IPv6."""

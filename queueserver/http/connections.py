@@ -33,7 +33,7 @@ from queueserver.http.request_reader import RequestReader
 from queueserver.http.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
-"""Timeout on stop for the rest of a body, and for a client to close after its last response."""
+"""On stop: timeout for the rest of a body, and for a client to close after its last response."""
 
 _UNREAD_RESPONSES_SECONDS = 5.0
 """Timeout on stop for clients to read their responses."""
@@ -45,7 +45,7 @@ _EXCESS_IDLE_SECONDS = 5.0
 """Time in which a connection beyond the limit must send a request."""
 
 _FIRST_PROBE_SECONDS = 0.05
-"""Time for a response to a client that has closed its sending side with its request."""
+"""Delay before the server checks whether a half-closed client still reads."""
 
 _LONGEST_SWEEP_SECONDS = 5.0
 """The longest interval between two checks for overdue connections."""
@@ -185,7 +185,7 @@ class ClientConnection(RequestReader):
         return is_kept
 
     def allow_probe(self) -> None:
-        """Allow to send the beginning of the response early; `send` must send the rest.
+        """Allow a probe: it sends the beginning of the response early, and `send` sends the rest.
 
         If the client closes its sending side, the server then finds out whether it still reads.
         """

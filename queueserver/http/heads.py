@@ -20,7 +20,7 @@ SMALL_HEAD_BYTES = 16 * 1024
 """The memory of a request with a shorter head is not counted while it is answered."""
 
 _TOO_MANY_HEADERS = "Too many headers received"
-"""How aiohttp's parser says that there are more than 128."""
+"""The text of the error that aiohttp's parser raises for more than 128 headers."""
 
 
 def memory_of(head_bytes: int, *, is_ascii: bool) -> int:

@@ -42,7 +42,7 @@ _HEAD_BYTES_PER_SECOND = 32 * 1024
 _CUT_OFF = "the client has closed its side before the end of the body"
 
 _METHOD = re.compile(rb"[A-Z-]{1,32}( |\Z)")
-"""How a request begins. The parser knows the methods; all are upper-case."""
+"""The beginning of a request: a method in upper case, and a space. The parser checks the rest."""
 
 _EMPTY_LINE = b"\r\n\r\n"
 _CONTENT_LENGTH = b"\r\nContent-Length: "

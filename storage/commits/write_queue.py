@@ -16,7 +16,6 @@ from storage.errors import DatabaseBusy
 from storage.hints import Hints
 from storage.messages.commands import Command, Receive, Release, Send
 from storage.transaction import Transaction
-from storage.utf8 import utf8_bytes
 
 LIMIT = 10_000
 """Default limit of pending writes."""
@@ -151,7 +150,7 @@ class WriteQueue:
         body_bytes = 0
         try:
             for message in send.messages:
-                body_bytes += utf8_bytes(message.body) + len(message.envelope)
+                body_bytes += message.size
         except (AttributeError, TypeError):
             return 0  # an invalid message; only its own command fails, when it runs
         hint = self._hints.of(send.queue_id)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from storage.queue_settings import QueueName
+from storage.utf8 import utf8_bytes
 
 R = TypeVar("R")
 
@@ -43,8 +44,7 @@ class NewMessage(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes of the body, in UTF-8, and of the envelope."""
-        body = self.body
-        return (len(body) if body.isascii() else len(body.encode())) + len(self.envelope)
+        return utf8_bytes(self.body) + len(self.envelope)
 
 
 class SentMessage(NamedTuple):

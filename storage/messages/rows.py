@@ -61,7 +61,7 @@ class MessageState(MessageKey, Protocol):
 
     @property
     def earlier_receives(self) -> int:
-        """How many of them were in the queues before this one."""
+        """The number of receives in the queues that the message was in before this one."""
 
     @property
     def first_received_at_ms(self) -> int | None:

@@ -40,7 +40,7 @@ T = TypeVar("T")
 _READERS = 4
 
 _STEPS = 100_000
-"""How many steps of SQLite's virtual machine, about a millisecond, run until it is interrupted."""
+"""Steps of SQLite's virtual machine between two checks for an interrupt: about a millisecond."""
 
 _RESERVED_BLOCK = 10_000
 """Message numbers reserved at a time; a restart skips what is left of the block."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import uvloop
+from msgspec import structs
 
 from queueserver.app import App
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from storage.clock import Clock
 from storage.settings import EngineSettings
+from tests.api.raw_http import exchange, json_headers
 from tests.clock import ManualClock
 from tests.databases import LONG_TIMEOUTS
 from tests.waiting import TIMEOUT_SECONDS
@@ -131,3 +135,23 @@ class LiveServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(TIMEOUT_SECONDS)
         self._loop.close()
+
+
+Start = Callable[..., LiveServer]
+"""Starts a server with the given settings, and creates the queue `q`."""
+
+
+@contextlib.contextmanager
+def starting_servers(url: str, clock: Clock, **defaults: int) -> Iterator[Start]:
+    """Yield a function that starts servers on a database; close them at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: int) -> LiveServer:
+            server = LiveServer(structs.replace(config(url), **{**defaults, **settings}), clock)
+            stack.callback(server.close)
+            body = json.dumps({"QueueName": "q"})
+            answer = exchange(server.url, headers=json_headers("CreateQueue"), body=body)
+            assert answer.status == 200
+            return server
+
+        yield start

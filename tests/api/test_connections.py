@@ -8,14 +8,13 @@ import json
 import resource
 import select
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
 import pytest
-from msgspec import structs
 
-from tests.api.live_server import AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, Start, starting_servers
 from tests.api.raw_http import (
     Answer,
     exchange,
@@ -40,8 +39,6 @@ EXCESS_IDLE_SECONDS = 5.0
 LATE_SECONDS = 7.0
 """Less than the 8 s that a stop waits for requests in progress."""
 
-Start = Callable[..., LiveServer]
-
 
 @pytest.fixture
 def clock() -> AlarmCountingClock:
@@ -51,21 +48,8 @@ def clock() -> AlarmCountingClock:
 @pytest.fixture
 def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
     """Return a function that starts a server with a request timeout of 1 s."""
-    with contextlib.ExitStack() as stack:
-
-        def start_server(**settings: int) -> LiveServer:
-            all_settings = {"request_timeout": 1, **settings}
-            server = LiveServer(structs.replace(config(sqlite), **all_settings), clock)
-            stack.callback(server.close)
-            create(server.url)
-            return server
-
-        yield start_server
-
-
-def create(url: str) -> None:
-    body = json.dumps({"QueueName": "q"})
-    assert exchange(url, headers=json_headers("CreateQueue"), body=body).status == 200
+    with starting_servers(sqlite, clock, request_timeout=1) as start:
+        yield start
 
 
 def send(url: str, body: str) -> Answer:

@@ -6,14 +6,13 @@ import contextlib
 import gzip
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter, sleep
 
 import pytest
-from msgspec import structs
 
-from tests.api.live_server import AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, Start, starting_servers
 from tests.api.raw_http import (
     exchange,
     head,
@@ -34,8 +33,6 @@ NOT_HTTP = b"this is not HTTP\r\n\r\n"
 LATE_SECONDS = 7.0
 """Less than the 8 s that a stop waits for requests in progress."""
 
-Start = Callable[..., LiveServer]
-
 
 @pytest.fixture
 def clock() -> AlarmCountingClock:
@@ -45,15 +42,8 @@ def clock() -> AlarmCountingClock:
 @pytest.fixture
 def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
     """Return a function that starts a server with a queue."""
-    with contextlib.ExitStack() as stack:
-
-        def start_server(**settings: int) -> LiveServer:
-            server = LiveServer(structs.replace(config(sqlite), **settings), clock)
-            stack.callback(server.close)
-            call(server, "CreateQueue", QueueName="q")
-            return server
-
-        yield start_server
+    with starting_servers(sqlite, clock) as start:
+        yield start
 
 
 @pytest.fixture

@@ -7,17 +7,16 @@ import json
 import logging
 import resource
 import select
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
-from msgspec import structs
 
 from protocol.errors import RequestThrottled
 from queueserver.http.errors import sqs_error
-from tests.api.live_server import AlarmCountingClock, LiveServer, config
+from tests.api.live_server import AlarmCountingClock, LiveServer, Start, starting_servers
 from tests.api.raw_http import (
     exchange,
     json_headers,
@@ -39,8 +38,6 @@ CLIENTS = 400
 MOST_BYTES = 48 * MIB
 """The limit of 16 MiB for slow senders, and what the connections themselves take."""
 
-Start = Callable[..., LiveServer]
-
 
 @pytest.fixture
 def own_clock() -> AlarmCountingClock:
@@ -50,17 +47,8 @@ def own_clock() -> AlarmCountingClock:
 @pytest.fixture
 def start(sqlite: str, own_clock: AlarmCountingClock) -> Iterator[Start]:
     """Return a function that starts a server with a queue."""
-    with contextlib.ExitStack() as stack:
-
-        def start_server(**settings: int) -> LiveServer:
-            server = LiveServer(structs.replace(config(sqlite), **settings), own_clock)
-            stack.callback(server.close)
-            body = json.dumps({"QueueName": "q"})
-            create = exchange(server.url, headers=json_headers("CreateQueue"), body=body)
-            assert create.status == 200
-            return server
-
-        yield start_server
+    with starting_servers(sqlite, own_clock) as start:
+        yield start
 
 
 @pytest.fixture

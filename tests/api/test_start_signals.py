@@ -52,7 +52,7 @@ def starting(directory: Path, *arguments: str) -> Iterator[subprocess.Popen[str]
 
 
 def check_stop(process: subprocess.Popen[str], number: signal.Signals, directory: Path) -> None:
-    """Send a signal; check that the server ends with status 0 and without a word."""
+    """Send a signal; check that the server ends with status 0 and writes nothing."""
     assert process.poll() is None, (directory / "stderr").read_text()
     process.send_signal(number)
     assert process.wait(STOP_SECONDS) == 0
