@@ -24,8 +24,8 @@ from queueserver.clock import SystemClock
 from queueserver.config import Config
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
-from queueserver.http import open_files
 from queueserver.http.browser_rules import BrowserRules
+from queueserver.http.clients import open_files
 from queueserver.http.health import Health
 from queueserver.http.listener import Listener
 from queueserver.http.routes import Routes

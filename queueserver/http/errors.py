@@ -18,7 +18,7 @@ from protocol.errors import (
     ServiceUnavailable,
     SQSError,
 )
-from queueserver.http.heads import too_long
+from queueserver.http.clients.heads import too_long
 from storage.errors import DatabaseBusy, DatabaseDamaged, DatabaseUnavailable
 
 log = logging.getLogger(__name__)

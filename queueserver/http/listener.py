@@ -6,7 +6,7 @@ from aiohttp import web
 
 from queueserver.config import Config
 from queueserver.http.binding import BACKLOG, bind, name_of
-from queueserver.http.connections import ClientConnections, Endpoint
+from queueserver.http.clients.connections import ClientConnections, Endpoint
 
 _STOP_SECONDS = 8
 """Time that `stop` gives requests that are being answered."""

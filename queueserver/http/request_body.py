@@ -11,8 +11,8 @@ from protocol.errors import (
     ServiceUnavailable,
     SQSError,
 )
-from queueserver.http.connections import ClientConnection
-from queueserver.http.transfers import Transfer
+from queueserver.http.clients.connections import ClientConnection
+from queueserver.http.clients.transfers import Transfer
 
 MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
 """The longest body. A message of 1 MiB (AWS: 1,048,576 bytes) is longer if escaped."""

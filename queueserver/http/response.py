@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.http import HttpVersion11
 
 from protocol.wire import WireResponse
-from queueserver.http.connections import connection_of
+from queueserver.http.clients.connections import connection_of
 
 # `nosniff`: a browser must not render a response as a page, whatever message is in it.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from queueserver.http.browser_rules import BrowserRules
-from queueserver.http.connections import connection_of
+from queueserver.http.clients.connections import connection_of
 from queueserver.http.health import Health
 from queueserver.http.response import status_response, text_response
 from queueserver.http.sqs_endpoint import SqsEndpoint

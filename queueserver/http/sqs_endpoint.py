@@ -23,7 +23,7 @@ from protocol.wire import WireRequest
 from queueserver.config import Config
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
-from queueserver.http.connections import ClientConnection, connection_of
+from queueserver.http.clients.connections import ClientConnection, connection_of
 from queueserver.http.errors import sqs_error, unreadable_request
 from queueserver.http.request_body import read_body
 from queueserver.http.request_memory import RequestMemory

@@ -9,7 +9,7 @@ import pytest
 
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
-from queueserver.http.connections import ipv4_if_mapped
+from queueserver.http.clients.connections import ipv4_if_mapped
 from tests.api.live_server import LiveServer
 from tests.api.raw_http import FORM, exchange, json_headers
 

@@ -26,11 +26,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import RequestThrottled, ServiceUnavailable
 from queueserver.config import Config
-from queueserver.http.half_closed import Probe
-from queueserver.http.lingering import Lingering
-from queueserver.http.open_files import possible_connections
-from queueserver.http.request_reader import RequestReader
-from queueserver.http.transfers import Transfer, Transfers
+from queueserver.http.clients.half_closed import Probe
+from queueserver.http.clients.lingering import Lingering
+from queueserver.http.clients.open_files import possible_connections
+from queueserver.http.clients.request_reader import RequestReader
+from queueserver.http.clients.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
 """On stop: timeout for the rest of a body, and for a client to close after its last response."""

@@ -23,7 +23,7 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from protocol.errors import RequestHeaderSectionTooLarge, RequestThrottled
-from queueserver.http.heads import (
+from queueserver.http.clients.heads import (
     MAXIMUM_FIELD_BYTES,
     MAXIMUM_LINE_BYTES,
     SMALL_HEAD_BYTES,
@@ -31,7 +31,7 @@ from queueserver.http.heads import (
     memory_of,
     too_long_head,
 )
-from queueserver.http.transfers import Transfers, UnparsedBytes
+from queueserver.http.clients.transfers import Transfers, UnparsedBytes
 
 _MOST_UNPARSED_BYTES = 64 * 1024
 """Most bytes that a client may send ahead, before its current request is answered."""

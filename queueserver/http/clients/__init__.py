@@ -1,0 +1,1 @@
+"""The connections of clients: reading requests, sending responses, and the bounds on both."""
