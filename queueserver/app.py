@@ -12,6 +12,7 @@ from typing import NoReturn
 import uvloop
 
 from queueserver import declared_queues, process_memory, stop_signals
+from queueserver.actions.direct import DirectActions
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
 from queueserver.actions.permissions import Permissions
@@ -115,6 +116,7 @@ class App:
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
             MoveTasks(database, clock),
             Permissions(database, cache),
+            direct=DirectActions(database, cache, clock, in_flight_limit=config.in_flight_limit),
         )
 
     async def _listen(self, dispatcher: Dispatcher) -> None:

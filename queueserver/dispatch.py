@@ -9,6 +9,7 @@ from typing import TypeAlias
 import msgspec
 
 from protocol.actions import ACTIONS, Action
+from queueserver.actions.direct import DirectActions, Done, Pending
 from queueserver.context import RequestContext
 
 Method: TypeAlias = Callable[[RequestContext, msgspec.Struct], Awaitable[msgspec.Struct | None]]
@@ -18,14 +19,16 @@ Method: TypeAlias = Callable[[RequestContext, msgspec.Struct], Awaitable[msgspec
 class Dispatcher:
     """Runs actions by the type of their request.
 
-    Each public method of the given objects is the action of its name in snake case.
+    Each public method of the given objects is the action of its name in snake case. `direct` are
+    the actions that can run without a task.
 
     Raises:
         TypeError: an action has no method, two objects have its method, a public method has no
             action, or a method does not take the action's request and return its result.
     """
 
-    def __init__(self, *actions: object) -> None:
+    def __init__(self, *actions: object, direct: DirectActions | None = None) -> None:
+        self._direct = direct
         methods: dict[str, Method] = {}
         for name, method in _public_methods(actions):
             if name in methods:
@@ -52,6 +55,13 @@ class Dispatcher:
             DatabaseDamaged: the rows that the action reads are damaged.
         """
         return await self._methods[type(request)](context, request)
+
+    def begin(self, context: RequestContext, request: msgspec.Struct, done: Done) -> Pending | None:
+        """Begin an action without a task, or return None: then `dispatch` must run it.
+
+        See `DirectActions.begin`.
+        """
+        return None if self._direct is None else self._direct.begin(context, request, done)
 
 
 def _public_methods(objects: tuple[object, ...]) -> Iterator[tuple[str, Method]]:

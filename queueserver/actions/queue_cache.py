@@ -17,6 +17,7 @@ from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.context import RequestContext
 from queueserver.rules.attributes import parse_stored
+from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.database import Database
 from storage.queues import Queue, QueueChanged
@@ -43,9 +44,9 @@ class CachedQueue:
     Its size is bounded. It has neither the tags nor the policies, which take up to 100 KB.
     """
 
-    __slots__ = ("arn", "attributes", "id", "kind", "name", "revision")
+    __slots__ = ("arn", "attributes", "id", "kind", "name", "revision", "signer")
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, signer: TokenSigner) -> None:
         self.id = queue.id
         self.revision = queue.revision
         self.kind = queue.kind
@@ -54,6 +55,7 @@ class CachedQueue:
         self.attributes = msgspec.structs.replace(
             parse_stored(queue.attributes), redrive_policy=None, redrive_allow_policy=None
         )
+        self.signer = signer
 
 
 class QueueCache:
@@ -61,6 +63,7 @@ class QueueCache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._signer = TokenSigner(database.secret)
         self._entries: dict[_Name, CachedQueue] = {}
 
     async def read(self, context: RequestContext, queue_url: str) -> Queue:
@@ -70,6 +73,14 @@ class QueueCache:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
         """
         return await self._find(_name_of(context, queue_url))
+
+    def cached(self, context: RequestContext, queue_url: str) -> CachedQueue | None:
+        """Return the cached queue, which may be stale, or None if the queue is not in the cache.
+
+        Raises:
+            QueueDoesNotExist: no queue can have this URL.
+        """
+        return self._entries.get(_name_of(context, queue_url))
 
     async def run(
         self,
@@ -127,7 +138,7 @@ class QueueCache:
             return
 
     async def _load(self, name: _Name) -> CachedQueue:
-        queue = CachedQueue(await self._find(name))
+        queue = CachedQueue(await self._find(name), self._signer)
         if len(self._entries) >= _MAXIMUM_ENTRIES:
             self._entries.clear()
         self._entries[name] = queue

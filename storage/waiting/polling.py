@@ -89,23 +89,30 @@ async def _claim(database: Database, command: Receive) -> Sequence[Received]:
         received: Sequence[Received] = await asyncio.shield(pending)
     except asyncio.CancelledError:
         command.withdraw()
-        if command.attempt is None:
-            pending.add_done_callback(partial(_release, database))
+        pending.add_done_callback(partial(_release, database, command))
         raise
     return received
 
 
-def _release(database: Database, ended: asyncio.Future[Sequence[Received]]) -> None:
+def _release(
+    database: Database, command: Receive, ended: asyncio.Future[Sequence[Received]]
+) -> None:
+    if not ended.cancelled() and ended.exception() is None:
+        release(database, command, ended.result())
+
+
+def release(database: Database, command: Receive, received: Sequence[Received]) -> None:
     """Release the messages of a receive whose client has disconnected.
 
-    If that fails, they become visible again when their visibility timeout ends.
+    The messages of a receive attempt stay in flight: the client may repeat it. If the release
+    fails, the messages become visible again when their visibility timeout ends.
     """
-    if ended.cancelled() or ended.exception() is not None or not ended.result():
+    if command.attempt is not None or not received:
         return
     # The pending release needs no contents, which may take megabytes.
-    received = [one._replace(body="", envelope=b"") for one in ended.result()]
+    released = [one._replace(body="", envelope=b"") for one in received]
     with contextlib.suppress(DatabaseUnavailable):
-        database.submit(Release(received)).add_done_callback(_ignore_failure)
+        database.submit(Release(released)).add_done_callback(_ignore_failure)
 
 
 def _ignore_failure(release: asyncio.Future[None]) -> None:

@@ -1,0 +1,108 @@
+"""SendMessage and SendMessageBatch, before and after their command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol import actions
+from protocol.errors import SQSError
+from queueserver.actions.prepared import PreparedAction, failed_entry
+from queueserver.actions.queue_cache import CachedQueue
+from queueserver.context import RequestContext
+from queueserver.identifiers import as_text
+from queueserver.rules import message_parameters
+from queueserver.rules.envelope import sequence_number
+from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
+from storage.messages.commands import Send, SentMessage
+
+
+class PreparedSend(PreparedAction[SentMessage, actions.SendMessageResult], gc=False):
+    """A SendMessage whose message is accepted."""
+
+    queue: CachedQueue
+    message: PreparedMessage
+
+    def result(self, outcomes: Sequence[SentMessage]) -> actions.SendMessageResult:
+        """Return the message's id, digests and sequence number."""
+        (sent,) = outcomes
+        message = self.message
+        return actions.SendMessageResult(
+            md5_of_message_body=message.md5_of_body,
+            message_id=as_text(sent.message_id),
+            md5_of_message_attributes=message.md5_of_attributes,
+            md5_of_message_system_attributes=message.md5_of_system_attributes,
+            sequence_number=_sequence_number(self.queue, sent),
+        )
+
+
+def prepare_send(
+    queue: CachedQueue, context: RequestContext, request: actions.SendMessage
+) -> PreparedSend:
+    """Check a SendMessage and make its command; a single message is a batch of one.
+
+    Raises:
+        SQSError: the message breaks a rule.
+    """
+    size = message_parameters.message_bytes(request.message_body, request.message_attributes)
+    message = prepare_message(context, queue.attributes, request, size)
+    command = Send(queue.id, queue.revision, queue.kind, [message.new])
+    return PreparedSend(command, queue, message)
+
+
+class PreparedSendBatch(PreparedAction[SentMessage, actions.SendMessageBatchResult], gc=False):
+    """A SendMessageBatch with the entries that are accepted and those that failed."""
+
+    queue: CachedQueue
+    messages: list[tuple[str, PreparedMessage]]
+    failed: list[actions.BatchResultErrorEntry]
+
+    def result(self, outcomes: Sequence[SentMessage]) -> actions.SendMessageBatchResult:
+        """Return the entries that were sent, and those that failed."""
+        successful = [
+            actions.SendMessageBatchResultEntry(
+                id=entry_id,
+                message_id=as_text(sent.message_id),
+                md5_of_message_body=message.md5_of_body,
+                md5_of_message_attributes=message.md5_of_attributes,
+                md5_of_message_system_attributes=message.md5_of_system_attributes,
+                sequence_number=_sequence_number(self.queue, sent),
+            )
+            for (entry_id, message), sent in zip(self.messages, outcomes, strict=True)
+        ]
+        return actions.SendMessageBatchResult(successful or None, self.failed or None)
+
+
+def prepare_send_batch(
+    queue: CachedQueue, context: RequestContext, request: actions.SendMessageBatch
+) -> PreparedSendBatch:
+    """Check a SendMessageBatch and make its command; an invalid entry fails alone.
+
+    Raises:
+        SQSError: the whole batch breaks a rule.
+    """
+    entries = request.entries or []
+    message_parameters.check_batch_entries(entries, "SendMessageBatchRequestEntry")
+    sizes = [
+        message_parameters.message_bytes(entry.message_body, entry.message_attributes)
+        for entry in entries
+    ]
+    message_parameters.check_batch_size(sum(sizes))
+    if queue.attributes.fifo_queue:
+        for entry in entries:
+            check_fifo_ids(queue.attributes, entry, in_batch=True)
+    messages: list[tuple[str, PreparedMessage]] = []
+    failed: list[actions.BatchResultErrorEntry] = []
+    for position, (entry, size) in enumerate(zip(entries, sizes, strict=True), 1):
+        try:
+            message = prepare_message(context, queue.attributes, entry, size, position)
+        except SQSError as error:
+            failed.append(failed_entry(entry.id, error))
+        else:
+            messages.append((entry.id or "", message))
+    new = [message.new for _, message in messages]
+    command = Send(queue.id, queue.revision, queue.kind, new) if new else None
+    return PreparedSendBatch(command, queue, messages, failed)
+
+
+def _sequence_number(queue: CachedQueue, sent: SentMessage) -> str | None:
+    return sequence_number(sent.number) if queue.attributes.fifo_queue else None
