@@ -25,13 +25,16 @@ from queueserver.clock import SystemClock
 from queueserver.config import Config
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
+from queueserver.http.answers import Answers
 from queueserver.http.browser_rules import BrowserRules
 from queueserver.http.clients import open_files
 from queueserver.http.health import Health
 from queueserver.http.listener import Listener
+from queueserver.http.request_memory import RequestMemory
 from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
 from queueserver.identity.addressing import Addressing
+from queueserver.identity.callers import Callers
 from queueserver.line_writer import LineWriter
 from queueserver.logs import one_line
 from queueserver.start_errors import StartError
@@ -120,10 +123,16 @@ class App:
         )
 
     async def _listen(self, dispatcher: Dispatcher) -> None:
-        addressing = Addressing(self._config.public_url)
-        sqs = SqsEndpoint(self._config, dispatcher, addressing, self._clock)
-        rules = BrowserRules(self._config)
-        self._listener = Listener(self._config, Routes(rules, Health(self._database), sqs))
+        config = self._config
+        addressing = Addressing(config.public_url)
+        rules = BrowserRules(config)
+        sqs = SqsEndpoint(
+            dispatcher,
+            Callers(config.account, config.region, addressing),
+            Answers(self._clock, rules.lines_without_origin),
+            RequestMemory(config.buffer_mib * 1024 * 1024),
+        )
+        self._listener = Listener(config, Routes(rules, Health(self._database), sqs))
         self.urls = await self._listener.start()
         addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)

@@ -31,7 +31,15 @@ from tests.sources import (
 MAY_IMPORT = {
     "protocol": {"protocol", "msgspec", "xmltodict"},
     "storage": {"storage", "sqlalchemy", "aiosqlite", "asyncpg"},
-    "queueserver": {"queueserver", "protocol", "storage", "aiohttp", "msgspec", "uvloop"},
+    "queueserver": {
+        "queueserver",
+        "protocol",
+        "storage",
+        "aiohttp",
+        "httptools",
+        "msgspec",
+        "uvloop",
+    },
 }
 HTTP_FOLDER = "queueserver/http/"
 EARLY_IMPORTS: dict[str, set[str]] = {

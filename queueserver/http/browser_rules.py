@@ -78,6 +78,8 @@ class BrowserRules:
         own_names = [name.lower() for name in config.host]
         self.has_cors_origins = bool(self._cors_origins)
         """Whether responses need the headers of `cors_headers`."""
+        self.lines_without_origin = "Vary: Origin\r\n" if self._cors_origins else ""
+        """Those headers, for a request without Origin."""
         self._public_origin = ""
         if config.public_url is not None:
             self._public_origin = origin_of(config.public_url)
@@ -119,6 +121,10 @@ class BrowserRules:
         if site is not None and site not in {"same-origin", "none"}:
             return _OTHER_PAGE
         return None
+
+    def permits_host(self, host: str) -> bool:
+        """Return whether a request with this Host was answered before, and no rule has changed."""
+        return host in self._served_hosts
 
     def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
         """Return whether a request that is not rejected asks what a listed origin may send."""

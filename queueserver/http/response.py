@@ -19,6 +19,33 @@ _HEADER_LINES = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items
 _RETRY_SECONDS = 1
 """Seconds after which a client may repeat a request that is answered 503."""
 
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+
+
+def _status_and_headers(response: WireResponse, request_id: str, date: str) -> str:
+    """Return the part of a head that does not depend on the connection."""
+    more = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
+    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        more += f"Retry-After: {_RETRY_SECONDS}\r\n"
+    return (
+        f"{response.status} {_REASONS[response.status]}\r\n"
+        f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{more}"
+        f"Content-Type: {response.content_type}\r\nContent-Length: {response.length}\r\n"
+        f"Date: {date}\r\n"
+    )
+
+
+def head_of(
+    response: WireResponse, request_id: str, date: str, added: str, *, is_last: bool
+) -> bytes:
+    """Return the head of a response to a request of HTTP/1.1; `added` are more header lines.
+
+    If it is the last one, the server closes the connection.
+    """
+    connection = "Connection: close\r\n" if is_last else ""
+    fixed = _status_and_headers(response, request_id, date)
+    return f"HTTP/1.1 {fixed}{added}{connection}\r\n".encode()
+
 
 class SqsResponse(web.StreamResponse):
     """A complete response of SQS, sent in one piece, or in the pieces of a long body.
@@ -33,15 +60,7 @@ class SqsResponse(web.StreamResponse):
         self._rest = response.rest
         self._keeps_alive: bool | None = None
         self._is_sent = False
-        more = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
-        if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            more += f"Retry-After: {_RETRY_SECONDS}\r\n"
-        self._head = (
-            f"{response.status} {self.reason}\r\n"
-            f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{more}"
-            f"Content-Type: {response.content_type}\r\nContent-Length: {response.length}\r\n"
-            f"Date: {date}\r\n"
-        )
+        self._head = _status_and_headers(response, request_id, date)
 
     @property
     def keep_alive(self) -> bool | None:

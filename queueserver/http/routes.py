@@ -1,6 +1,8 @@
 """Routes: choose the endpoint for a path, for the requests that the rules for browsers permit.
 
 `/health` and `/_queueserver/...` are the server's own. The SQS endpoint answers every other path.
+Small POSTs to the root, or to the path of a queue, are answered without a task (`begin`), and all
+other requests by a task of aiohttp (`handle`).
 """
 
 from __future__ import annotations
@@ -8,9 +10,11 @@ from __future__ import annotations
 from aiohttp import web
 
 from queueserver.http.browser_rules import BrowserRules
-from queueserver.http.clients.connections import connection_of
+from queueserver.http.clients.connections import ClientConnection, connection_of
+from queueserver.http.direct_answer import DirectAnswer
 from queueserver.http.health import Health
 from queueserver.http.response import status_response, text_response
+from queueserver.http.small_post import SmallPostParser
 from queueserver.http.sqs_endpoint import SqsEndpoint
 
 
@@ -21,6 +25,17 @@ class Routes:
         self._rules = rules
         self._health = health
         self._sqs = sqs
+        self._parser = SmallPostParser()
+
+    def begin(self, connection: ClientConnection, data: bytes) -> DirectAnswer | None:
+        """Begin to answer a small POST without a task; None if `handle` must answer the request.
+
+        `data` is what has arrived. Nothing has been done if the result is None.
+        """
+        post = self._parser.parse(data)
+        if post is None or not self._rules.permits_host(post.header(b"host")):
+            return None
+        return self._sqs.begin(post, connection, data)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, once its client has read most of its earlier responses."""

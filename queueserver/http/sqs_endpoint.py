@@ -1,40 +1,31 @@
 """The SQS endpoint: read the body, decode, identify the caller, run the action, encode the result.
 
+There are two ways in. `begin` answers a small POST without a task, if its action needs one command.
+`handle` answers every other request. Both use the same codecs, contexts and actions.
+
 The size of the body is limited. A thread decodes long requests and encodes long results: the event
 loop runs meanwhile, because each step of that thread takes a few milliseconds.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import ParamSpec, TypeVar
-
 import msgspec
 from aiohttp import hdrs, web
 
 from protocol.actions import ReceiveMessage
 from protocol.codecs.choice import codec_for
-from protocol.codecs.lengths import long_messages
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.wire import WireRequest
-from queueserver.config import Config
-from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.dispatch import Dispatcher
+from queueserver.http.answers import Answers
 from queueserver.http.clients.connections import ClientConnection, connection_of
+from queueserver.http.direct_answer import DirectAnswer
 from queueserver.http.errors import sqs_error, unreadable_request
 from queueserver.http.request_body import read_body
-from queueserver.http.request_memory import RequestMemory
-from queueserver.http.response import DateHeader, SqsResponse
+from queueserver.http.request_memory import RequestMemory, Reservation
+from queueserver.http.small_post import SmallPost
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.identity.addressing import Address, Addressing
-from queueserver.identity.signatures import credential_of
-from storage.clock import Clock
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from queueserver.identity.callers import CallerHeaders, Callers
 
 _UNREADABLE = WireRequest("", "")
 """A placeholder for a request that could not be read; selects the Query codec."""
@@ -44,17 +35,58 @@ class SqsEndpoint:
     """Answers requests in SQS's two protocols, JSON and Query."""
 
     def __init__(
-        self, config: Config, dispatcher: Dispatcher, addressing: Addressing, clock: Clock
+        self, dispatcher: Dispatcher, callers: Callers, answers: Answers, memory: RequestMemory
     ) -> None:
-        self._account = config.account
-        self._region = config.region
         self._dispatcher = dispatcher
-        self._addressing = addressing
-        self._clock = clock
-        self._date = DateHeader()
-        self._memory = RequestMemory(config.buffer_mib * 1024 * 1024)
-        # One thread: with several, the event loop would wait for each of them in turn.
-        self._codec_thread = ThreadPoolExecutor(1, "codec")
+        self._callers = callers
+        self._answers = answers
+        self._memory = memory
+
+    def begin(
+        self, post: SmallPost, connection: ClientConnection, data: bytes
+    ) -> DirectAnswer | None:
+        """Begin to answer a small POST without a task; None if `handle` must answer it instead.
+
+        `data` is the request as it arrived. Nothing has been done if the result is None.
+        """
+        reservation: Reservation | None = None
+        try:
+            request = WireRequest(
+                "POST",
+                post.path,
+                "",
+                post.header(b"content-type"),
+                post.header(b"x-amz-target"),
+                post.header(b"accept"),
+                post.body,
+            )
+            codec = codec_for(request)
+            reservation = self._memory.reserve(request)
+            action, parameters = codec.read(request)
+            if reservation is not None:
+                reservation.end_decoding(parameters)
+            request_id = as_text(new_identifier())
+            headers = CallerHeaders(
+                post.header(b"host"),
+                post.header(b"x-forwarded-host"),
+                post.header(b"x-forwarded-proto"),
+                post.header(b"authorization"),
+                post.header(b"user-agent"),
+                post.header(b"x-amzn-trace-id"),
+            )
+            context = self._callers.context(headers, "", connection.client_address, request_id)
+        except SQSError:
+            if reservation is not None:
+                reservation.end()
+            return None
+        answer = DirectAnswer(
+            self._answers, connection, data, codec, action, request_id, reservation
+        )
+        answer.pending = self._dispatcher.begin(context, parameters, answer.finish)
+        if answer.pending is None:
+            answer.end()
+            return None
+        return answer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; turn every exception into an SQS error."""
@@ -75,7 +107,7 @@ class SqsEndpoint:
             wire_request.body = await read_body(request, connection)
             reservation = self._memory.reserve(wire_request)
             if codec.is_long(wire_request):
-                action, parameters = await self._run_in_thread(codec.read, wire_request)
+                action, parameters = await self._answers.run_in_thread(codec.read, wire_request)
             else:
                 action, parameters = codec.read(wire_request)
             wire_request.body = b""  # a long poll must not keep it
@@ -83,12 +115,14 @@ class SqsEndpoint:
                 reservation.end_decoding(parameters)
             if action.request is ReceiveMessage:
                 connection.allow_probe()
-            context = self._context(request, connection, request_id)
+            context = self._callers.context(
+                _caller_headers(request),
+                request.rel_url.raw_query_string,
+                connection.client_address,
+                request_id,
+            )
             result = await self._dispatcher.dispatch(context, parameters)
-            if messages := long_messages(result):
-                answer = await self._run_in_thread(codec.write_messages, messages, request_id)
-            else:
-                answer = codec.write_result(action, result, request_id)
+            answer = await self._answers.write_result(codec, action, result, request_id)
         except Exception as error:
             # No variable keeps the error: its traceback has this frame with the whole request, and
             # only the garbage collector would free such a cycle.
@@ -101,7 +135,7 @@ class SqsEndpoint:
         finally:
             if reservation is not None:
                 reservation.end()
-        return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
+        return self._answers.response(answer, request_id)
 
     def handle_failure(self, status: int, error: BaseException | None) -> web.StreamResponse:
         """Answer bytes that are no request (`status` below 500), or a request that failed."""
@@ -111,7 +145,7 @@ class SqsEndpoint:
         else:
             failure = sqs_error(error or RuntimeError(f"status {status}"), request_id)
         answer = codec_for(_UNREADABLE).write_error(failure, request_id)
-        return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
+        return self._answers.response(answer, request_id)
 
     def _missing_queue_error(
         self,
@@ -123,50 +157,20 @@ class SqsEndpoint:
         queue_url = "" if parameters is None else getattr(parameters, "queue_url", None)
         if queue_url is None:  # GetQueueUrl names the queue
             return QueueDoesNotExist()
-        host, base_url = request.headers.get(hdrs.HOST, ""), self._address(request).base_url
-        return codec_for(wire_request).missing_queue_error(wire_request, queue_url, host, base_url)
-
-    async def _run_in_thread(
-        self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._codec_thread, partial(function, *args, **kwargs))
-
-    def _address(self, request: web.BaseRequest) -> Address:
-        headers = request.headers
-        return self._addressing.address(
-            headers.get(hdrs.HOST, ""),
-            headers.get(hdrs.X_FORWARDED_HOST, ""),
-            headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        headers = _caller_headers(request)
+        base_url = self._callers.base_url(headers)
+        return codec_for(wire_request).missing_queue_error(
+            wire_request, queue_url, headers.host, base_url
         )
 
-    def _context(
-        self, request: web.BaseRequest, connection: ClientConnection, request_id: str
-    ) -> RequestContext:
-        """Return the principal, account, region and origin of a request.
 
-        The region is that of the host name, else of the signature, else the configured one. The
-        account is the access key id if that has 12 digits, else the configured one.
-        """
-        headers = request.headers
-        base_url, host_region = self._address(request)
-        account, region, principal = self._account, self._region, ANONYMOUS
-        credential = credential_of(
-            headers.get(hdrs.AUTHORIZATION), request.rel_url.raw_query_string
-        )
-        if credential is not None:
-            principal = credential.access_key_id
-            region = credential.region
-            account = credential.account or account
-        trace_header = headers.get("X-Amzn-Trace-Id", "")
-        return RequestContext(
-            account,
-            host_region or region,
-            base_url,
-            # Drop a non-ASCII trace header instead of rejecting the message.
-            trace_header if trace_header.isascii() else "",
-            principal,
-            connection.client_address,
-            headers.get(hdrs.USER_AGENT, ""),
-            request_id,
-        )
+def _caller_headers(request: web.BaseRequest) -> CallerHeaders:
+    headers = request.headers
+    return CallerHeaders(
+        headers.get(hdrs.HOST, ""),
+        headers.get(hdrs.X_FORWARDED_HOST, ""),
+        headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        headers.get(hdrs.AUTHORIZATION, ""),
+        headers.get(hdrs.USER_AGENT, ""),
+        headers.get("X-Amzn-Trace-Id", ""),
+    )

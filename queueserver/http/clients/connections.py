@@ -8,6 +8,8 @@ sends headers slowly or never reads. They use these private attributes of aiohtt
 this module and `request_reader` use private attributes of aiohttp:
 
 - `RequestHandler._keepalive_timeout`: a connection beyond the limit may be idle for a shorter time.
+- `RequestHandler._next_keepalive_close_time` and `_process_keepalive`: requests that aiohttp does
+  not know keep the connection open, too.
 - `RequestHandler._resume_transport_reading`: begin to read from the socket again.
 - `RequestHandler._drain_helper`: waits until the client has read what was sent.
 - `Server._connections`: the count of connections in constant time, and the transports of those
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Protocol, cast
 
 from aiohttp import web
@@ -51,8 +53,21 @@ _LONGEST_SWEEP_SECONDS = 5.0
 """The longest interval between two checks for overdue connections."""
 
 
+class PendingAnswer(Protocol):
+    """A request that is being answered without a task."""
+
+    def cancel(self) -> None:
+        """Cancel the action: its client has gone."""
+
+
 class Endpoint(Protocol):
     """Answers requests."""
+
+    def begin(self, connection: ClientConnection, data: bytes, /) -> PendingAnswer | None:
+        """Begin to answer a small POST without a task; None if `handle` must answer the request.
+
+        The answer is sent later, by `ClientConnection.send_answer` or `answer_with_task`.
+        """
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
@@ -120,14 +135,21 @@ class ClientConnections(web.Server):
 
 
 class ClientConnection(RequestReader):
-    """The connection of one client."""
+    """The connection of one client.
+
+    A small POST that arrives whole while nothing else is to be answered is answered without a task,
+    if the endpoint can. aiohttp does not know of such a request. All other data goes to aiohttp.
+    """
 
     __slots__ = (
+        "_answer_task",
         "_closing_since",
         "_is_closing",
         "_lingering",
         "_may_probe",
+        "_pending",
         "_probe",
+        "_was_answered",
         "client_address",
         "connections",
         "is_excess",
@@ -145,6 +167,10 @@ class ClientConnection(RequestReader):
         self._lingering: Lingering | None = None
         self._closing_since: float | None = None
         self._is_closing = False
+        # The request that is being answered without a task, and a task for the end of its answer.
+        self._pending: PendingAnswer | None = None
+        self._answer_task: asyncio.Task[None] | None = None
+        self._was_answered: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a client; answer 503 beyond the limit, and disconnect far beyond it."""
@@ -162,14 +188,90 @@ class ClientConnection(RequestReader):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Cancel the request of a client that has gone."""
         self._stop_probe()
+        if self._pending is not None:
+            self._pending.cancel()
+            self._end_answer()
+        if self._answer_task is not None:
+            self._answer_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the data, or discard it after the last response."""
+        """Answer a small request without a task, let aiohttp parse other data, or discard it.
+
+        The server discards what follows its last response.
+        """
         if self._lingering is not None:
             self._lingering.discard(len(data))
-        else:
+        elif not (self._is_idle and self._begin_answer(data)):
             super().data_received(data)
+
+    def _begin_answer(self, data: bytes) -> bool:
+        """Begin to answer a small request without a task; return whether that is possible."""
+        if self.is_last_request or self.writing_paused:
+            return False
+        self._pending = self.connections.endpoint.begin(self, data)
+        if self._pending is None:
+            return False
+        self._unanswered = 1
+        return True
+
+    def send_answer(self, content: bytes, rest: Sequence[bytes], *, is_last: bool) -> None:
+        """Send the answer to the request that was begun without a task, and go on or close."""
+        transport = self.transport
+        if transport is None:
+            return
+        transport.write(content)
+        for piece in rest:
+            transport.write(piece)
+        if is_last or self.writing_paused:
+            self.run_for_answer(self._end_slowly(len(content) + sum(map(len, rest)), is_last))
+        else:
+            self._end_answer()
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self._finish_request()
+
+    async def _end_slowly(self, count: int, is_last: bool) -> None:
+        """Wait until the client has read an answer of `count` bytes; close if it is the last."""
+        try:
+            if self.writing_paused:
+                await self.wait_until_read(count)
+            if is_last:
+                await self._linger()
+                self.force_close()
+        except ConnectionError:
+            return
+        finally:
+            self._answer_task = None
+            self._end_answer()
+        if not is_last:
+            self._finish_request()
+
+    def answer_with_task(self, data: bytes) -> None:
+        """Let aiohttp answer the request that was begun without a task; `data` is the request."""
+        self._end_answer()
+        self._unanswered = 0
+        self._parse(data)
+
+    def _fail(self, error: Exception) -> None:
+        """Answer an error after the requests before it, and discard what follows.
+
+        aiohttp would answer it before a request that it does not know: the server then closes the
+        connection after the answer to that request.
+        """
+        if self._pending is None:
+            super()._fail(error)
+        else:
+            self._has_failed = True
+            self._drop_unparsed()
+
+    def run_for_answer(self, work: Coroutine[None, None, None]) -> None:
+        """Run the rest of an answer that takes some time, until the client disconnects."""
+        self._answer_task = asyncio.ensure_future(work)
+
+    def _end_answer(self) -> None:
+        self._pending = None
+        if self._was_answered is not None and not self._was_answered.done():
+            self._was_answered.set_result(None)
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's never keeps it open
         """Answer what has been received of a client that has closed its sending side.
@@ -202,7 +304,21 @@ class ClientConnection(RequestReader):
     def close(self) -> None:
         """Close the connection after the current request."""
         self._is_closing = True
-        super().close()
+        if self._pending is None:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
+        """Close the connection, after the current request if that ends within `timeout` seconds."""
+        if self._pending is not None:
+            self._was_answered = self._loop.create_future()
+            await asyncio.wait([self._was_answered], timeout=timeout)
+        await super().shutdown(timeout)
+
+    def _process_keepalive(self) -> None:
+        """Disconnect an idle client; one whose request is being answered is not idle."""
+        if self._unanswered:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
 
     async def send(self, content: bytes, rest: Sequence[bytes] = ()) -> None:
         """Send a whole response, of one or more pieces; wait while the client is slow to read it.

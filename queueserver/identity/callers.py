@@ -1,0 +1,65 @@
+"""The caller of a request: its principal, account and region, and the address that it used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from queueserver.context import ANONYMOUS, RequestContext
+from queueserver.identity.addressing import Addressing
+from queueserver.identity.signatures import credential_of
+
+
+class CallerHeaders(NamedTuple):
+    """The headers that say who calls, and by which address; an absent one is an empty string."""
+
+    host: str
+    forwarded_host: str = ""
+    forwarded_proto: str = ""
+    authorization: str = ""
+    user_agent: str = ""
+    trace_header: str = ""
+
+
+class Callers:
+    """Makes the context of a request from its headers.
+
+    `account` and `region` are those of a request that names none.
+    """
+
+    def __init__(self, account: str, region: str, addressing: Addressing) -> None:
+        self._account = account
+        self._region = region
+        self._addressing = addressing
+
+    def base_url(self, headers: CallerHeaders) -> str:
+        """Return the base URL of the queue URLs that the client gets."""
+        return self._addressing.address(*headers[:3]).base_url
+
+    def context(
+        self, headers: CallerHeaders, query: str, client_address: str, request_id: str
+    ) -> RequestContext:
+        """Return the principal, account, region and base URL of a request.
+
+        `query` is the raw query string, which names the credential in a presigned URL. The region
+        is that of the host name, else of the signature, else the configured one. The account is
+        the access key id if that has 12 digits, else the configured one.
+        """
+        host, forwarded_host, forwarded_proto, authorization, user_agent, trace_header = headers
+        base_url, host_region = self._addressing.address(host, forwarded_host, forwarded_proto)
+        account, region, principal = self._account, self._region, ANONYMOUS
+        credential = credential_of(authorization, query)
+        if credential is not None:
+            principal = credential.access_key_id
+            region = credential.region
+            account = credential.account or account
+        return RequestContext(
+            account,
+            host_region or region,
+            base_url,
+            # Drop a non-ASCII trace header instead of rejecting the message.
+            trace_header if trace_header.isascii() else "",
+            principal,
+            client_address,
+            user_agent,
+            request_id,
+        )
