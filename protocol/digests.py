@@ -11,9 +11,9 @@ _TEXT = b"\x01"
 _BINARY = b"\x02"
 
 
-def md5_of_body(body: str) -> str:
-    """Return the MD5 of a body in UTF-8, in lower-case hexadecimal."""
-    return hashlib.md5(body.encode(), usedforsecurity=False).hexdigest()
+def md5_of_body(body: bytes) -> str:
+    """Return the MD5 of a body, which is in UTF-8, in lower-case hexadecimal."""
+    return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
 def md5_of_attributes(attributes: Mapping[str, MessageAttributeValue]) -> str:

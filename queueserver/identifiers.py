@@ -7,7 +7,7 @@ than everything else that is done for a small message.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _BLOCK = 256
 """Identifiers made from one read of random bytes."""
@@ -26,12 +26,8 @@ def _identifiers() -> Iterator[bytes]:
             yield block[first : first + 16]
 
 
-_stream = _identifiers()
-
-
-def new_identifier() -> bytes:
-    """Return the 16 bytes of a new identifier."""
-    return next(_stream)
+new_identifier: Callable[[], bytes] = _identifiers().__next__
+"""Return the 16 bytes of a new identifier."""
 
 
 def as_text(identifier: bytes) -> str:

@@ -38,7 +38,7 @@ def prepare_delete(
         SQSError: the receipt handle is missing, or the queue did not issue it.
     """
     handle = receive_parameters.parse_receipt_handle(request.receipt_handle)
-    receipt, _received_at_ms = decode_receipt_handle(queue.signer, queue.arn, handle)
+    receipt, _received_at_ms = decode_receipt_handle(queue.signer, handle)
     return PreparedDelete(Delete(queue.id, queue.revision, queue.kind, [receipt]), handle)
 
 
@@ -77,7 +77,7 @@ def prepare_delete_batch(
     for entry in entries:
         try:
             handle = receive_parameters.parse_receipt_handle(entry.receipt_handle)
-            receipt, _received_at_ms = decode_receipt_handle(queue.signer, queue.arn, handle)
+            receipt, _received_at_ms = decode_receipt_handle(queue.signer, handle)
         except SQSError as error:
             failed.append(failed_entry(entry.id, error))
         else:

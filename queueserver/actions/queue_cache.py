@@ -46,7 +46,7 @@ class CachedQueue:
 
     __slots__ = ("arn", "attributes", "id", "kind", "name", "revision", "signer")
 
-    def __init__(self, queue: Queue, signer: TokenSigner) -> None:
+    def __init__(self, queue: Queue, secret: bytes) -> None:
         self.id = queue.id
         self.revision = queue.revision
         self.kind = queue.kind
@@ -55,7 +55,7 @@ class CachedQueue:
         self.attributes = msgspec.structs.replace(
             parse_stored(queue.attributes), redrive_policy=None, redrive_allow_policy=None
         )
-        self.signer = signer
+        self.signer = TokenSigner(secret, self.arn)
 
 
 class QueueCache:
@@ -63,7 +63,6 @@ class QueueCache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._signer = TokenSigner(database.secret)
         self._entries: dict[_Name, CachedQueue] = {}
 
     async def read(self, context: RequestContext, queue_url: str) -> Queue:
@@ -138,7 +137,7 @@ class QueueCache:
             return
 
     async def _load(self, name: _Name) -> CachedQueue:
-        queue = CachedQueue(await self._find(name), self._signer)
+        queue = CachedQueue(await self._find(name), self._database.secret)
         if len(self._entries) >= _MAXIMUM_ENTRIES:
             self._entries.clear()
         self._entries[name] = queue

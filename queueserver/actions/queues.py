@@ -19,7 +19,6 @@ from queueserver.rules import attributes, queue_parameters, redrive_policies
 from queueserver.rules.limits import COOLDOWN_SECONDS
 from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
 from queueserver.rules.parameters import ACCOUNT, parse_text_map
-from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.clock import Clock
 from storage.database import Database
@@ -43,7 +42,6 @@ class Queues:
         self._cache = cache
         self._clock = clock
         self._cooldown_ms = COOLDOWN_SECONDS * 1000 if cooldowns else 0
-        self._signer = TokenSigner(database.secret)
 
     async def create_queue(
         self, context: RequestContext, request: actions.CreateQueue
@@ -183,7 +181,7 @@ class Queues:
 
     def _parse_start(self, listing: Listing, token: str | None) -> str:
         """Return the name after which a page begins; without a token, the list begins."""
-        return decode_page_token(self._signer, listing, token) if token else ""
+        return decode_page_token(self._database.secret, listing, token) if token else ""
 
     def _cut_page(
         self, listing: Listing, names: Sequence[str], *, has_pages: bool
@@ -196,7 +194,7 @@ class Queues:
         page = names[: listing.max_results]
         if len(names) == len(page) or not has_pages:
             return page, None
-        return page, encode_page_token(self._signer, listing, page[-1])
+        return page, encode_page_token(self._database.secret, listing, page[-1])
 
     async def get_queue_attributes(
         self, context: RequestContext, request: actions.GetQueueAttributes

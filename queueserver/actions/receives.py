@@ -115,7 +115,7 @@ class PreparedReceive(PreparedAction[Received, actions.ReceiveMessageResult], gc
             system = envelope.select_system_attributes(received, self.system_names)
         return Message(
             message_id=as_text(received.message_id),
-            receipt_handle=encode_receipt_handle(self.queue.signer, self.queue.arn, received),
+            receipt_handle=encode_receipt_handle(self.queue.signer, received),
             md5_of_body=envelope.md5_of_body,
             body=received.body,
             attributes=system,

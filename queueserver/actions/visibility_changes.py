@@ -109,7 +109,7 @@ class VisibilityChanges:
             ReceiptHandleIsInvalid: the queue did not issue this handle.
             InvalidParameterValue: the timeout ends more than 12 hours after the receive.
         """
-        receipt, received_at_ms = decode_receipt_handle(queue.signer, queue.arn, handle)
+        receipt, received_at_ms = decode_receipt_handle(queue.signer, handle)
         elapsed_ms = self._clock.now_ms() - received_at_ms
         receive_parameters.check_total_visibility(elapsed_ms, timeout_s)
         return receipt, timeout_s * 1000

@@ -6,6 +6,7 @@ Signatures are not verified: the server accepts any key, as a local replacement 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -16,16 +17,20 @@ _CREDENTIAL = re.compile(
 _ACCOUNT = re.compile(r"[0-9]{12}")
 
 
+_CACHED_SCOPES = 1_000
+_CACHED_CHARACTERS = 200
+"""Number and length of the scopes whose credential is cached: at most 2 KB each."""
+
+
 class Credential(msgspec.Struct, frozen=True, gc=False):
-    """The access key id and the region that a signature names."""
+    """The access key id and the region that a signature names.
+
+    `account` is the access key id if that is a 12-digit account id, as LocalStack has it, or None.
+    """
 
     access_key_id: str
     region: str
-
-    @property
-    def account(self) -> str | None:
-        """The account, if the access key id is a 12-digit account id, as LocalStack has it."""
-        return self.access_key_id if _ACCOUNT.fullmatch(self.access_key_id) else None
+    account: str | None
 
 
 def credential_of(authorization: str | None, query: str) -> Credential | None:
@@ -34,5 +39,19 @@ def credential_of(authorization: str | None, query: str) -> Credential | None:
     `authorization` is the header, `query` the raw query string, where presigned URLs have
     `X-Amz-Credential`; the query is read only if the header is absent or empty.
     """
-    match = _CREDENTIAL.search(authorization or query)
-    return None if match is None else Credential(match[1], match[2])
+    text = authorization or query
+    # Clients repeat the scope, which comes first, in each request; the signature always differs.
+    scope = text.partition(",")[0]
+    cached = _find_usual(scope) if len(scope) <= _CACHED_CHARACTERS else None
+    return cached or _find(text)
+
+
+def _find(text: str) -> Credential | None:
+    match = _CREDENTIAL.search(text)
+    if match is None:
+        return None
+    key, region = match.groups()
+    return Credential(key, region, key if _ACCOUNT.fullmatch(key) else None)
+
+
+_find_usual = lru_cache(_CACHED_SCOPES)(_find)

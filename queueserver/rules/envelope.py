@@ -39,12 +39,12 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     @staticmethod
     def create(
         sender_id: str,
-        body: str,
+        body: bytes,
         attributes: Mapping[str, MessageAttributeValue] | None,
         trace_header: str | None,
         deduplication_id: str | None,
     ) -> Envelope:
-        """Return the envelope of a new message; the attributes have been checked."""
+        """Return the envelope of a new message, whose body in UTF-8 and attributes are checked."""
         envelope = Envelope(
             sender_id,
             md5_of_body(body),

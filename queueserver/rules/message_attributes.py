@@ -85,7 +85,9 @@ def check_message_system_attributes(
         InvalidParameterValue: there is another attribute, or its value breaks a rule.
         UnsupportedOperation: an attribute has a list of values.
     """
-    for name, value in (attributes or {}).items():
+    if not attributes:
+        return
+    for name, value in attributes.items():
         if name != TRACE_HEADER:
             raise InvalidParameterValue(f"Message system attribute name '{name}' is invalid.")
         _check_attribute_value("system", name, value)

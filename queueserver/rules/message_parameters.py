@@ -21,8 +21,8 @@ from queueserver.rules import limits
 from queueserver.rules.parameters import (
     NAME,
     check_fifo_id,
+    encode_xml_text,
     invalid_value_error,
-    is_xml_text,
 )
 from storage.utf8 import utf8_bytes
 
@@ -54,14 +54,16 @@ def parse_message_body(body: str | None, position: int = 0) -> str:
     return body
 
 
-def check_message_contents(body: str) -> None:
-    """Reject a body with characters that XML 1.0 cannot represent.
+def encode_message_body(body: str) -> bytes:
+    """Return a body in UTF-8; reject characters that XML 1.0 cannot represent.
 
     Raises:
         InvalidMessageContents: there is such a character.
     """
-    if not is_xml_text(body):
+    encoded = encode_xml_text(body)
+    if encoded is None:
         raise InvalidMessageContents
+    return encoded
 
 
 def message_bytes(body: str | None, attributes: Mapping[str, MessageAttributeValue] | None) -> int:
@@ -127,6 +129,9 @@ def check_batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -
             f"Maximum number of entries per request are {limits.MAXIMUM_BATCH_ENTRIES}. "
             f"You have sent {len(entries)}."
         )
+    ids = [entry.id or "" for entry in entries]
+    if len(set(ids)) == len(ids) and all(map(NAME.fullmatch, ids)):
+        return
     seen: set[str] = set()
     repeated = None
     for position, entry in enumerate(entries, 1):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
+
+import msgspec
 
 from protocol import actions
 from protocol.digests import md5_of_attributes
@@ -18,7 +20,7 @@ from storage.messages.commands import NewMessage
 Entry: TypeAlias = actions.SendMessage | actions.SendMessageBatchRequestEntry
 
 
-class PreparedMessage(NamedTuple):
+class PreparedMessage(msgspec.Struct, gc=False):
     """A checked message for the database, and the digests that the sender gets."""
 
     new: NewMessage
@@ -42,16 +44,16 @@ def prepare_message(
     """
     body = message_parameters.parse_message_body(entry.message_body, position)
     delay_s = _parse_delivery(queue, entry, in_batch=position > 0)
-    message_parameters.check_message_contents(body)
+    encoded = message_parameters.encode_message_body(body)
     message_parameters.check_message_size(size, queue.maximum_message_size, in_batch=position > 0)
     message_attributes.check_message_attributes(entry.message_attributes)
     message_attributes.check_message_system_attributes(entry.message_system_attributes)
     envelope = Envelope.create(
         context.account,
-        body,
+        encoded,
         entry.message_attributes,
         _trace_header(context, entry),
-        _deduplication_id(queue, entry, body),
+        _deduplication_id(queue, entry, encoded),
     )
     system = entry.message_system_attributes
     return PreparedMessage(
@@ -103,11 +105,11 @@ def _parse_delivery(queue: Attributes, entry: Entry, *, in_batch: bool) -> int:
     return queue.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
 
 
-def _deduplication_id(queue: Attributes, entry: Entry, body: str) -> str | None:
+def _deduplication_id(queue: Attributes, entry: Entry, body: bytes) -> str | None:
     """Return the deduplication id in a FIFO queue. AWS: by default the SHA-256 of the body."""
     if not queue.fifo_queue:
         return None
-    return entry.message_deduplication_id or hashlib.sha256(body.encode()).hexdigest()
+    return entry.message_deduplication_id or hashlib.sha256(body).hexdigest()
 
 
 def _trace_header(context: RequestContext, entry: Entry) -> str | None:

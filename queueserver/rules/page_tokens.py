@@ -34,20 +34,20 @@ class _Page(msgspec.Struct, array_like=True):
     last_name: str
 
 
-def encode_page_token(signer: TokenSigner, listing: Listing, last_name: str) -> str:
+def encode_page_token(secret: bytes, listing: Listing, last_name: str) -> str:
     """Return the token for the page after `last_name`."""
     page = _Page(listing.selection, listing.max_results, last_name)
-    return signer.sign(listing.purpose, msgspec.json.encode(page))
+    return TokenSigner(secret, listing.purpose).sign(msgspec.json.encode(page))
 
 
-def decode_page_token(signer: TokenSigner, listing: Listing, token: str) -> str:
+def decode_page_token(secret: bytes, listing: Listing, token: str) -> str:
     """Return the last name of the page that ended with this token.
 
     Raises:
         InvalidParameterValue: the token was not issued for this list, or was issued for another
             selection. AWS takes it with another number of results.
     """
-    content = signer.verify(listing.purpose, token)
+    content = TokenSigner(secret, listing.purpose).verify(token)
     if content is None:
         raise InvalidParameterValue("Invalid or expired next token.")
     page = msgspec.json.decode(content, type=_Page)

@@ -56,7 +56,12 @@ def check_count(counted: str, count: int, maximum: int) -> None:
 
 
 def is_xml_text(text: str) -> bool:
-    """Return whether XML 1.0 can represent the text: the rule for bodies, attributes and names.
+    """Return whether XML 1.0 can represent the text: the rule for bodies, attributes and names."""
+    return encode_xml_text(text) is not None
+
+
+def encode_xml_text(text: str) -> bytes | None:
+    """Return the text in UTF-8, or None if XML 1.0 cannot represent it.
 
     AWS allows #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF.
     PostgreSQL cannot store a NUL either, so texts are checked before the database sees them.
@@ -66,10 +71,12 @@ def is_xml_text(text: str) -> bool:
     try:
         encoded = text.encode()
     except UnicodeEncodeError:  # a lone surrogate
-        return False
+        return None
     if len(encoded.translate(None, _CONTROL_CHARACTERS)) != len(encoded):
-        return False
-    return text.isascii() or not any(character in encoded for character in _NONCHARACTERS)
+        return None
+    if text.isascii() or not any(character in encoded for character in _NONCHARACTERS):
+        return encoded
+    return None
 
 
 def parse_text_map(parameter: str, found: Mapping[str, str | None] | None) -> dict[str, str]:

@@ -17,23 +17,22 @@ _CONTENT = struct.Struct(">QQIQ")
 """Queue id, message number, receive count, time of the receive in epoch milliseconds."""
 
 
-def encode_receipt_handle(signer: TokenSigner, queue_arn: str, received: Received) -> str:
-    """Return the handle of a received message."""
+def encode_receipt_handle(signer: TokenSigner, received: Received) -> str:
+    """Return the handle of a received message; the purpose of `signer` is the queue's ARN."""
     queue_id, number, receive_count = received.receipt
-    content = _CONTENT.pack(queue_id, number, receive_count, received.received_at_ms)
-    return signer.sign(queue_arn, content)
+    return signer.sign(_CONTENT.pack(queue_id, number, receive_count, received.received_at_ms))
 
 
-def decode_receipt_handle(signer: TokenSigner, queue_arn: str, handle: str) -> tuple[Receipt, int]:
+def decode_receipt_handle(signer: TokenSigner, handle: str) -> tuple[Receipt, int]:
     """Return the receipt in a handle, and the time of the receive in epoch milliseconds.
 
     Raises:
         ReceiptHandleIsInvalid: the queue did not issue this handle.
     """
-    content = signer.verify(queue_arn, handle)
+    content = signer.verify(handle)
     if content is None or len(content) != _CONTENT.size:
         raise ReceiptHandleIsInvalid(
             f'The input receipt handle "{handle}" is not a valid receipt handle.'
         )
-    *receipt, received_at_ms = _CONTENT.unpack(content)
-    return Receipt(*receipt), received_at_ms
+    queue_id, number, receive_count, received_at_ms = _CONTENT.unpack(content)
+    return Receipt(queue_id, number, receive_count), received_at_ms

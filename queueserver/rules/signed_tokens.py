@@ -20,37 +20,34 @@ _MAXIMUM_CHARACTERS = 1_024
 
 
 class TokenSigner:
-    """Signs tokens and verifies them.
+    """Signs tokens for one purpose, and verifies them.
 
     Args:
         secret: the key of the digest, up to 64 bytes; it is stored in the database.
+        purpose: what the tokens may be used for.
     """
 
-    def __init__(self, secret: bytes) -> None:
-        # Copying the keyed state is faster than processing the key for each token.
-        self._keyed = hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
+    def __init__(self, secret: bytes, purpose: str) -> None:
+        named = purpose.encode(errors="surrogatepass")
+        digest = hashlib.blake2b(key=secret, digest_size=_DIGEST_BYTES)
+        # The length of the purpose separates it from the content.
+        digest.update(len(named).to_bytes(8) + named)
+        # Copying this state is faster than processing key and purpose for each token.
+        self._copy_digest = digest.copy
 
-    def sign(self, purpose: str, content: bytes) -> str:
-        """Return the token for this content; `purpose` says what the token may be used for."""
-        return b2a_base64(content + self._digest(purpose, content), newline=False).decode()
+    def sign(self, content: bytes) -> str:
+        """Return the token for this content."""
+        digest = self._copy_digest()
+        digest.update(content)
+        return b2a_base64(content + digest.digest(), newline=False).decode()
 
-    def verify(self, purpose: str, token: str) -> bytes | None:
+    def verify(self, token: str) -> bytes | None:
         """Return the content of a token, or None if it was not signed for this purpose."""
         if len(token) > _MAXIMUM_CHARACTERS:
             return None
         try:
-            signed = a2b_base64(token, strict_mode=True)
+            content = a2b_base64(token)[:-_DIGEST_BYTES]
         except ValueError:
             return None
         # Several texts decode to the same bytes; only one of them was issued.
-        if b2a_base64(signed, newline=False) != token.encode():
-            return None
-        content, digest = signed[:-_DIGEST_BYTES], signed[-_DIGEST_BYTES:]
-        return content if hmac.compare_digest(digest, self._digest(purpose, content)) else None
-
-    def _digest(self, purpose: str, content: bytes) -> bytes:
-        """Return the digest; the length of the purpose separates it from the content."""
-        named = purpose.encode(errors="surrogatepass")
-        digest = self._keyed.copy()
-        digest.update(len(named).to_bytes(8) + named + content)
-        return digest.digest()
+        return content if hmac.compare_digest(token, self.sign(content)) else None

@@ -31,8 +31,9 @@ from tests.fuzz.time_limit import time_limit
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-SIGNER = TokenSigner(bytes(32))
 ARN, OTHER_ARN = "arn:aws:sqs:us-east-1:1:q", "arn:aws:sqs:us-east-1:1:r"
+SIGNER = TokenSigner(bytes(32), ARN)
+OTHER_SIGNER = TokenSigner(bytes(32), OTHER_ARN)
 
 
 def rejection_of(function: Callable[[], object]) -> SQSError | None:
@@ -246,14 +247,14 @@ def test_longest_queue_url_and_arn_are_parsed_within_the_time_limit(text: str) -
 def receipt_handle(number: int) -> str:
     receipt = Receipt(1, number, 1)
     received = Received(receipt, b"", "", b"", None, False, 0, 0, 0, None)
-    return encode_receipt_handle(SIGNER, ARN, received)
+    return encode_receipt_handle(SIGNER, received)
 
 
-@given(st.one_of(st.text(), st.binary().map(lambda content: SIGNER.sign("other", content))))
+@given(st.one_of(st.text(), st.binary().map(lambda content: OTHER_SIGNER.sign(content))))
 @time_limit()
 def test_forged_receipt_handle_is_rejected(text: str) -> None:
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, ARN, text)
+        decode_receipt_handle(SIGNER, text)
 
 
 @given(st.integers(0, 2**63), st.data())
@@ -262,12 +263,12 @@ def test_changed_receipt_handle_or_one_of_another_queue_is_rejected(
     number: int, data: st.DataObject
 ) -> None:
     issued = receipt_handle(number)
-    assert decode_receipt_handle(SIGNER, ARN, issued)[0] == (1, number, 1)
+    assert decode_receipt_handle(SIGNER, issued)[0] == (1, number, 1)
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, OTHER_ARN, issued)
+        decode_receipt_handle(OTHER_SIGNER, issued)
     position = data.draw(st.integers(0, len(issued) - 1))
     other = data.draw(st.characters().filter(lambda character: character != issued[position]))
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, ARN, issued[:position] + other + issued[position + 1 :])
+        decode_receipt_handle(SIGNER, issued[:position] + other + issued[position + 1 :])
     with pytest.raises(ReceiptHandleIsInvalid):
-        decode_receipt_handle(SIGNER, ARN, issued[:position])
+        decode_receipt_handle(SIGNER, issued[:position])

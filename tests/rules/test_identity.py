@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from queueserver.identity import signatures
 from queueserver.identity.addressing import Addressing
 from queueserver.identity.signatures import Credential, credential_of
 
@@ -11,7 +12,15 @@ HEADER = (
     "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/sqs/aws4_request, "
     "SignedHeaders=host;x-amz-date, Signature=0"
 )
+REORDERED = (
+    "AWS4-HMAC-SHA256 SignedHeaders=host;x-amz-date, Signature=0, "
+    "Credential=AKIDEXAMPLE/20260101/eu-west-1/sqs/aws4_request"
+)
 PRESIGNED = "Action=ListQueues&X-Amz-Credential=111122223333%2F20260101%2Fus-west-2%2Fsqs%2Faws4"
+
+LONG = HEADER.replace("AKIDEXAMPLE", "A" * 300)
+AKID = Credential("AKIDEXAMPLE", "eu-west-1", None)
+ACCOUNT = Credential("111122223333", "us-west-2", "111122223333")
 
 
 @pytest.fixture
@@ -24,10 +33,12 @@ def addressing() -> Addressing:
 @pytest.mark.parametrize(
     ("authorization", "query", "credential"),
     [
-        pytest.param(HEADER, "", Credential("AKIDEXAMPLE", "eu-west-1"), id="header"),
-        pytest.param(None, PRESIGNED, Credential("111122223333", "us-west-2"), id="query"),
-        pytest.param("", PRESIGNED, Credential("111122223333", "us-west-2"), id="empty header"),
-        pytest.param(HEADER, PRESIGNED, Credential("AKIDEXAMPLE", "eu-west-1"), id="both"),
+        pytest.param(HEADER, "", AKID, id="header"),
+        pytest.param(None, PRESIGNED, ACCOUNT, id="query"),
+        pytest.param("", PRESIGNED, ACCOUNT, id="empty header"),
+        pytest.param(HEADER, PRESIGNED, AKID, id="both"),
+        pytest.param(REORDERED, "", AKID, id="header with the credential last"),
+        pytest.param(LONG, "", Credential("A" * 300, "eu-west-1", None), id="long access key id"),
         pytest.param("Basic dTpw", PRESIGNED, None, id="another scheme"),
         pytest.param(None, "", None, id="none"),
         pytest.param("Credential=/20260101/eu-west-1/sqs/", "", None, id="no access key id"),
@@ -45,7 +56,16 @@ def test_credential_in_the_header_overrides_that_in_the_query(
     [("111122223333", "111122223333"), ("11112222333", None), ("AKIDEXAMPLE", None)],
 )
 def test_access_key_id_of_12_digits_is_the_account(access_key_id: str, account: str | None) -> None:
-    assert Credential(access_key_id, "us-east-1").account == account
+    for _ in range(2):
+        found = credential_of(f"Credential={access_key_id}/20260101/us-east-1/sqs/", "")
+        assert found == Credential(access_key_id, "us-east-1", account)
+
+
+def test_credential_cache_is_bounded_in_entries_and_bytes() -> None:
+    for number in range(3_000):
+        credential_of(f"Credential={number}/20260101/us-east-1/sqs/, {number}", "")
+        credential_of(f"Credential={'x' * 200}{number}/20260101/us-east-1/sqs/, {number}", "")
+    assert signatures._find_usual.cache_info().currsize <= 1_000
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ CALLS: dict[str, Callable[[], object]] = {
         MANY, MANY
     ),
     "attempt id": lambda: receive_parameters.check_receive_request_attempt_id(ASCII),
-    "receipt handle": lambda: decode_receipt_handle(TokenSigner(bytes(32)), ARN, ASCII),
+    "receipt handle": lambda: decode_receipt_handle(TokenSigner(bytes(32), ARN), ASCII),
     "attributes of a queue": lambda: create(MANY_ENTRIES),
     "number of a queue": lambda: create({"DelaySeconds": "9" * BYTES}),
     "boolean of a queue": lambda: create({"SqsManagedSseEnabled": WIDE}),

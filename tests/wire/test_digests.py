@@ -85,4 +85,4 @@ def test_digest_covers_the_label_of_a_custom_type() -> None:
     ],
 )
 def test_digest_of_a_body_covers_its_utf_8_bytes(body: str, digest: str) -> None:
-    assert md5_of_body(body) == digest
+    assert md5_of_body(body.encode()) == digest
