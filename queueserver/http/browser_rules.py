@@ -89,7 +89,9 @@ class BrowserRules:
         self._names = frozenset(name.removeprefix(".") for name in names)
         self._always_checks_hosts = bool(config.allowed_hosts)
         self._checks_hosts = True
+        # The same names as text and as bytes.
         self._served_hosts: set[str] = set()
+        self._served_host_bytes: set[bytes] = set()
         self._logged: set[str] = set()
 
     def listen_on(self, addresses: Iterable[str]) -> None:
@@ -99,7 +101,7 @@ class BrowserRules:
         has names that it cannot know.
         """
         self._checks_hosts = self._always_checks_hosts or all(map(_is_loopback, addresses))
-        self._served_hosts.clear()
+        self._clear_served_hosts()
 
     def rejection(self, method: str, path: str, headers: Mapping[str, str]) -> str | None:
         """Return why a request is rejected, as a text for its sender; None if it is answered.
@@ -122,9 +124,9 @@ class BrowserRules:
             return _OTHER_PAGE
         return None
 
-    def permits_host(self, host: str) -> bool:
-        """Return whether a request with this Host was answered before, and no rule has changed."""
-        return host in self._served_hosts
+    def permits_host(self, host: bytes) -> bool:
+        """Return whether a request with this Host was permitted before."""
+        return host in self._served_host_bytes
 
     def is_preflight(self, method: str, headers: Mapping[str, str]) -> bool:
         """Return whether a request that is not rejected asks what a listed origin may send."""
@@ -152,9 +154,14 @@ class BrowserRules:
             return False
         if len(host) <= _LONGEST_NAME:
             if len(self._served_hosts) >= _CACHED_HOSTS:
-                self._served_hosts.clear()
+                self._clear_served_hosts()
             self._served_hosts.add(host)
+            self._served_host_bytes.add(host.encode(errors="surrogateescape"))
         return True
+
+    def _clear_served_hosts(self) -> None:
+        self._served_hosts.clear()
+        self._served_host_bytes.clear()
 
     def _is_known(self, name: str) -> bool:
         """Return whether a host name cannot be a stranger's.

@@ -33,7 +33,7 @@ class Routes:
         `data` is what has arrived. Nothing has been done if the result is None.
         """
         post = self._parser.parse(data)
-        if post is None or not self._rules.permits_host(post.header(b"host")):
+        if post is None or not self._rules.permits_host(post.headers.get(b"host", b"")):
             return None
         return self._sqs.begin(post, connection, data)
 

@@ -48,10 +48,6 @@ class SmallPost(msgspec.Struct, frozen=True, gc=False):
     headers: dict[bytes, bytes]
     body: bytes
 
-    def header(self, name: bytes) -> str:
-        """Return the value of a header, decoded as aiohttp does; an empty string without it."""
-        return self.headers.get(name, b"").decode(errors="surrogateescape")
-
 
 class SmallPostParser:
     """Parses whole requests, each on its own, of any connection."""
@@ -85,7 +81,7 @@ class SmallPostParser:
             or len(headers) > _MAXIMUM_HEADERS
             or not _RARE_HEADERS.isdisjoint(headers)
             or head_bytes + len(body) != len(data)
-            or headers.get(b"content-length") != str(len(body)).encode()
+            or int(headers.get(b"content-length", 0)) != len(body)
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
             or not data.startswith(_VERSION, len(_METHOD) + len(url))
             or (url != b"/" and _PATH.fullmatch(url) is None)

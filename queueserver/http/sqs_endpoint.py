@@ -24,6 +24,7 @@ from queueserver.http.errors import sqs_error, unreadable_request
 from queueserver.http.request_body import read_body
 from queueserver.http.request_memory import RequestMemory, Reservation
 from queueserver.http.small_post import SmallPost
+from queueserver.http.usual_headers import UsualHeadersCache, text_of
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.identity.callers import CallerHeaders, Callers
 
@@ -41,6 +42,7 @@ class SqsEndpoint:
         self._callers = callers
         self._answers = answers
         self._memory = memory
+        self._usual_headers = UsualHeadersCache(callers)
 
     def begin(
         self, post: SmallPost, connection: ClientConnection, data: bytes
@@ -49,36 +51,26 @@ class SqsEndpoint:
 
         `data` is the request as it arrived. Nothing has been done if the result is None.
         """
+        headers = post.headers
+        usual = self._usual_headers.find(headers)
+        codec = usual.codec
+        target = text_of(headers.get(b"x-amz-target", b""))
+        request = WireRequest("POST", post.path, "", usual.content_type, target, "", post.body)
+        if codec.is_long(request):
+            return None
         reservation: Reservation | None = None
         try:
-            request = WireRequest(
-                "POST",
-                post.path,
-                "",
-                post.header(b"content-type"),
-                post.header(b"x-amz-target"),
-                post.header(b"accept"),
-                post.body,
-            )
-            codec = codec_for(request)
             reservation = self._memory.reserve(request)
             action, parameters = codec.read(request)
             if reservation is not None:
                 reservation.end_decoding(parameters)
-            request_id = as_text(new_identifier())
-            headers = CallerHeaders(
-                post.header(b"host"),
-                post.header(b"x-forwarded-host"),
-                post.header(b"x-forwarded-proto"),
-                post.header(b"authorization"),
-                post.header(b"user-agent"),
-                post.header(b"x-amzn-trace-id"),
-            )
-            context = self._callers.context(headers, "", connection.client_address, request_id)
         except SQSError:
             if reservation is not None:
                 reservation.end()
             return None
+        request_id = as_text(new_identifier())
+        trace_header = text_of(headers.get(b"x-amzn-trace-id", b""))
+        context = usual.caller.context(trace_header, connection.client_address, request_id)
         answer = DirectAnswer(
             self._answers, connection, data, codec, action, request_id, reservation
         )
@@ -115,12 +107,9 @@ class SqsEndpoint:
                 reservation.end_decoding(parameters)
             if action.request is ReceiveMessage:
                 connection.allow_probe()
-            context = self._callers.context(
-                _caller_headers(request),
-                request.rel_url.raw_query_string,
-                connection.client_address,
-                request_id,
-            )
+            caller = self._callers.caller(_caller_headers(request), wire_request.query)
+            trace_header = headers.get("X-Amzn-Trace-Id", "")
+            context = caller.context(trace_header, connection.client_address, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             answer = await self._answers.write_result(codec, action, result, request_id)
         except Exception as error:
@@ -158,7 +147,7 @@ class SqsEndpoint:
         if queue_url is None:  # GetQueueUrl names the queue
             return QueueDoesNotExist()
         headers = _caller_headers(request)
-        base_url = self._callers.base_url(headers)
+        base_url = self._callers.caller(headers, "").base_url
         return codec_for(wire_request).missing_queue_error(
             wire_request, queue_url, headers.host, base_url
         )
@@ -172,5 +161,4 @@ def _caller_headers(request: web.BaseRequest) -> CallerHeaders:
         headers.get(hdrs.X_FORWARDED_PROTO, ""),
         headers.get(hdrs.AUTHORIZATION, ""),
         headers.get(hdrs.USER_AGENT, ""),
-        headers.get("X-Amzn-Trace-Id", ""),
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
+
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.identity.addressing import Addressing
 from queueserver.identity.signatures import credential_of
@@ -17,11 +19,37 @@ class CallerHeaders(NamedTuple):
     forwarded_proto: str = ""
     authorization: str = ""
     user_agent: str = ""
-    trace_header: str = ""
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """The parts of a request's context that a client repeats in each request.
+
+    The fields are those of `RequestContext`.
+    """
+
+    account: str
+    region: str
+    base_url: str
+    principal: str
+    user_agent: str
+
+    def context(self, trace_header: str, client_address: str, request_id: str) -> RequestContext:
+        """Return the context of one request."""
+        return RequestContext(
+            self.account,
+            self.region,
+            self.base_url,
+            # Drop a non-ASCII trace header instead of rejecting the message.
+            trace_header if trace_header.isascii() else "",
+            self.principal,
+            client_address,
+            self.user_agent,
+            request_id,
+        )
 
 
 class Callers:
-    """Makes the context of a request from its headers.
+    """Finds the caller of a request.
 
     `account` and `region` are those of a request that names none.
     """
@@ -31,35 +59,18 @@ class Callers:
         self._region = region
         self._addressing = addressing
 
-    def base_url(self, headers: CallerHeaders) -> str:
-        """Return the base URL of the queue URLs that the client gets."""
-        return self._addressing.address(*headers[:3]).base_url
-
-    def context(
-        self, headers: CallerHeaders, query: str, client_address: str, request_id: str
-    ) -> RequestContext:
+    def caller(self, headers: CallerHeaders, query: str) -> Caller:
         """Return the principal, account, region and base URL of a request.
 
         `query` is the raw query string, which names the credential in a presigned URL. The region
         is that of the host name, else of the signature, else the configured one. The account is
         the access key id if that has 12 digits, else the configured one.
         """
-        host, forwarded_host, forwarded_proto, authorization, user_agent, trace_header = headers
-        base_url, host_region = self._addressing.address(host, forwarded_host, forwarded_proto)
+        base_url, host_region = self._addressing.address(*headers[:3])
         account, region, principal = self._account, self._region, ANONYMOUS
-        credential = credential_of(authorization, query)
+        credential = credential_of(headers.authorization, query)
         if credential is not None:
             principal = credential.access_key_id
             region = credential.region
             account = credential.account or account
-        return RequestContext(
-            account,
-            host_region or region,
-            base_url,
-            # Drop a non-ASCII trace header instead of rejecting the message.
-            trace_header if trace_header.isascii() else "",
-            principal,
-            client_address,
-            user_agent,
-            request_id,
-        )
+        return Caller(account, host_region or region, base_url, principal, headers.user_agent)

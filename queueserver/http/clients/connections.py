@@ -202,7 +202,7 @@ class ClientConnection(RequestReader):
         """
         if self._lingering is not None:
             self._lingering.discard(len(data))
-        elif not (self._is_idle and self._begin_answer(data)):
+        elif self._has_received or not self._begin_answer(data):
             super().data_received(data)
 
     def _begin_answer(self, data: bytes) -> bool:

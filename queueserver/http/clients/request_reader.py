@@ -151,16 +151,9 @@ class RequestReader(RequestHandler):
         self._was_paused = False
 
     @property
-    def _is_idle(self) -> bool:
-        """Whether nothing of a request has arrived that is not answered yet."""
-        return not (
-            self._unanswered
-            or self._unparsed
-            or self._head
-            or self._close
-            or self._force_close
-            or self._has_failed
-        )
+    def _has_received(self) -> bool:
+        """Whether a part of a request has arrived, or a request that is not answered yet."""
+        return bool(self._unanswered or self._unparsed or self._head)
 
     def data_received(self, data: bytes) -> None:
         """Parse the data up to the end of the next request; keep the rest until it is answered.

@@ -1,0 +1,73 @@
+"""The headers that clients repeat in each request: what they mean is cached.
+
+Host, User-Agent and the scope of the signature are the same in all requests of a client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from protocol.codecs.choice import codec_for
+from protocol.wire import Codec, WireRequest
+from queueserver.context import ANONYMOUS
+from queueserver.identity.callers import Caller, CallerHeaders, Callers
+
+_CACHED_CLIENTS = 1_000
+_CACHED_BYTES = 1_000
+"""Number and length of the headers whose meaning is cached: at most 3 KB each."""
+
+
+class UsualHeaders(msgspec.Struct, frozen=True):
+    """The meaning of a POST's headers: the codec, the caller, and the content type as text."""
+
+    codec: Codec
+    caller: Caller
+    content_type: str
+
+
+class UsualHeadersCache:
+    """Finds the meaning of the headers of a POST, by their names in lower case."""
+
+    def __init__(self, callers: Callers) -> None:
+        self._callers = callers
+        self._found: dict[tuple[bytes, ...], UsualHeaders] = {}
+
+    def find(self, headers: Mapping[bytes, bytes]) -> UsualHeaders:
+        """Return the meaning of the headers."""
+        get = headers.get
+        authorization = get(b"authorization", b"")
+        # The scope comes first; the signature always differs.
+        scope = authorization.partition(b",")[0]
+        target = get(b"x-amz-target", b"")
+        key = (
+            get(b"host", b""),
+            get(b"x-forwarded-host", b""),
+            get(b"x-forwarded-proto", b""),
+            scope,
+            get(b"user-agent", b""),
+            get(b"content-type", b""),
+            b"X" if target else b"",
+        )
+        found = self._found.get(key)
+        if found is None:
+            found = self._read(key)
+            if found.caller.principal == ANONYMOUS and scope != authorization:
+                return self._read((*key[:3], authorization, *key[4:]))
+            if sum(map(len, key)) <= _CACHED_BYTES:
+                if len(self._found) >= _CACHED_CLIENTS:
+                    self._found.clear()
+                self._found[key] = found
+        return found
+
+    def _read(self, key: tuple[bytes, ...]) -> UsualHeaders:
+        *caller_headers, content_type, target = (text_of(value) for value in key)
+        request = WireRequest("POST", "", content_type=content_type, target=target)
+        caller = self._callers.caller(CallerHeaders(*caller_headers), "")
+        return UsualHeaders(codec_for(request), caller, content_type)
+
+
+def text_of(value: bytes) -> str:
+    """Return the value of a header as aiohttp decodes it."""
+    return value.decode(errors="surrogateescape")
