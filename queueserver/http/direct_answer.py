@@ -9,7 +9,7 @@ from protocol.codecs.lengths import long_messages
 from protocol.wire import Codec, WireResponse
 from queueserver.actions.direct import NeedsTask, Pending
 from queueserver.http.answers import Answers
-from queueserver.http.clients.connections import ClientConnection
+from queueserver.http.clients.endpoint import DirectConnection
 from queueserver.http.errors import sqs_error
 from queueserver.http.request_memory import Reservation
 
@@ -34,7 +34,7 @@ class DirectAnswer:
     def __init__(
         self,
         answers: Answers,
-        connection: ClientConnection,
+        connection: DirectConnection,
         data: bytes,
         codec: Codec,
         action: Action,

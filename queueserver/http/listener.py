@@ -6,7 +6,8 @@ from aiohttp import web
 
 from queueserver.config import Config
 from queueserver.http.binding import BACKLOG, bind, name_of
-from queueserver.http.clients.connections import ClientConnections, Endpoint
+from queueserver.http.clients.connections import ClientConnections
+from queueserver.http.clients.endpoint import Endpoint
 
 _STOP_SECONDS = 8
 """Time that `stop` gives requests that are being answered."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from queueserver.http.browser_rules import BrowserRules
-from queueserver.http.clients.connections import ClientConnection, connection_of
+from queueserver.http.clients.connections import connection_of
+from queueserver.http.clients.endpoint import DirectConnection, NotBegun
 from queueserver.http.direct_answer import DirectAnswer
 from queueserver.http.health import Health
 from queueserver.http.response import status_response, text_response
@@ -27,15 +28,17 @@ class Routes:
         self._sqs = sqs
         self._parser = SmallPostParser()
 
-    def begin(self, connection: ClientConnection, data: bytes) -> DirectAnswer | None:
-        """Begin to answer a small POST without a task; None if `handle` must answer the request.
+    def begin(self, connection: DirectConnection, data: bytes) -> DirectAnswer | NotBegun:
+        """Begin to answer a small POST without a task, if that is possible.
 
-        `data` is what has arrived. Nothing has been done if the result is None.
+        `data` is what has arrived. Nothing has been done if the answer has not begun.
         """
         post = self._parser.parse(data)
-        if post is None or not self._rules.permits_host(post.headers.get(b"host", b"")):
-            return None
-        return self._sqs.begin(post, connection, data)
+        if isinstance(post, NotBegun):
+            return post
+        if not self._rules.permits_host(post.headers.get(b"host", b"")):
+            return NotBegun.NEEDS_TASK
+        return self._sqs.begin(post, connection, data) or NotBegun.NEEDS_TASK
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, once its client has read most of its earlier responses."""

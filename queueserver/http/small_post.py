@@ -12,6 +12,8 @@ import re
 import httptools
 import msgspec
 
+from queueserver.http.clients.endpoint import NotBegun
+
 _MAXIMUM_BYTES = 64 * 1024
 """The longest request, head and body."""
 
@@ -62,33 +64,36 @@ class SmallPostParser:
         self.on_body = self._bodies.append
         self._parser = httptools.HttpRequestParser(self)
 
-    def parse(self, data: bytes) -> SmallPost | None:
-        """Return the request that the data is; None if it is anything but one small POST."""
+    def parse(self, data: bytes) -> SmallPost | NotBegun:
+        """Return the request that the data is, if it is exactly one small POST."""
         head_bytes = data.find(_EMPTY_LINE, 0, _MAXIMUM_HEAD_BYTES) + len(_EMPTY_LINE)
         if head_bytes < len(_EMPTY_LINE) or len(data) > _MAXIMUM_BYTES:
-            return None
+            return NotBegun.NEEDS_TASK
         if not data.startswith(_METHOD):
-            return None
+            return NotBegun.NEEDS_TASK
         headers = self._parse(data)
         if headers is None:
-            return None
-        # One line for each header: two of one name are left to aiohttp.
-        lines = data.count(b"\n", 0, head_bytes)
+            return NotBegun.NEEDS_TASK
         url = self._urls[0]
         body = self._bodies[0] if self._bodies else b""
+        length = int(headers.get(b"content-length", b"0"))
         if (
-            lines != len(headers) + 2
+            # One line for each header: two of one name are left to aiohttp.
+            data.count(b"\n", 0, head_bytes) != len(headers) + 2
             or len(headers) > _MAXIMUM_HEADERS
             or not _RARE_HEADERS.isdisjoint(headers)
             or head_bytes + len(body) != len(data)
-            or int(headers.get(b"content-length", 0)) != len(body)
+            or head_bytes + length > _MAXIMUM_BYTES
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
             or not data.startswith(_VERSION, len(_METHOD) + len(url))
             or (url != b"/" and _PATH.fullmatch(url) is None)
         ):
             # The parser may expect more of this request.
             self._parser = httptools.HttpRequestParser(self)
-            return None
+            return NotBegun.NEEDS_TASK
+        if len(body) != length:
+            self._parser = httptools.HttpRequestParser(self)
+            return NotBegun.IS_INCOMPLETE
         return SmallPost(url.decode("ascii"), headers, body)
 
     def _parse(self, data: bytes) -> dict[bytes, bytes] | None:

@@ -18,7 +18,8 @@ from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.wire import WireRequest
 from queueserver.dispatch import Dispatcher
 from queueserver.http.answers import Answers
-from queueserver.http.clients.connections import ClientConnection, connection_of
+from queueserver.http.clients.connections import connection_of
+from queueserver.http.clients.endpoint import DirectConnection
 from queueserver.http.direct_answer import DirectAnswer
 from queueserver.http.errors import sqs_error, unreadable_request
 from queueserver.http.request_body import read_body
@@ -45,7 +46,7 @@ class SqsEndpoint:
         self._usual_headers = UsualHeadersCache(callers)
 
     def begin(
-        self, post: SmallPost, connection: ClientConnection, data: bytes
+        self, post: SmallPost, connection: DirectConnection, data: bytes
     ) -> DirectAnswer | None:
         """Begin to answer a small POST without a task; None if `handle` must answer it instead.
 

@@ -21,13 +21,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
-from typing import Protocol, cast
+from typing import cast
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import RequestThrottled, ServiceUnavailable
 from queueserver.config import Config
+from queueserver.http.clients.endpoint import Endpoint, NotBegun, PendingAnswer
 from queueserver.http.clients.half_closed import Probe
 from queueserver.http.clients.lingering import Lingering
 from queueserver.http.clients.open_files import possible_connections
@@ -40,6 +41,12 @@ _UNREAD_BODY_SECONDS = 1.0
 _UNREAD_RESPONSES_SECONDS = 5.0
 """Timeout on stop for clients to read their responses."""
 
+_MOST_DEFERRED_BYTES = 4 * 1024
+"""Most bytes of a head that waits for its body; they are not counted."""
+
+_DEFER_SECONDS = 0.05
+"""Time that a head waits for its body: some clients send them in two packets."""
+
 _LAST_REQUESTS_SECONDS = 0.1
 """Time on stop in which requests that clients have sent on open connections are accepted."""
 
@@ -51,31 +58,6 @@ _FIRST_PROBE_SECONDS = 0.05
 
 _LONGEST_SWEEP_SECONDS = 5.0
 """The longest interval between two checks for overdue connections."""
-
-
-class PendingAnswer(Protocol):
-    """A request that is being answered without a task."""
-
-    def cancel(self) -> None:
-        """Cancel the action: its client has gone."""
-
-
-class Endpoint(Protocol):
-    """Answers requests."""
-
-    def begin(self, connection: ClientConnection, data: bytes, /) -> PendingAnswer | None:
-        """Begin to answer a small POST without a task; None if `handle` must answer the request.
-
-        The answer is sent later, by `ClientConnection.send_answer` or `answer_with_task`.
-        """
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request."""
-
-    def handle_failure(
-        self, request: web.BaseRequest, status: int, error: BaseException | None
-    ) -> web.StreamResponse:
-        """Answer bytes that are no request (`status` below 500), or a request that failed."""
 
 
 class _TransferEnded(Exception):
@@ -137,13 +119,16 @@ class ClientConnections(web.Server):
 class ClientConnection(RequestReader):
     """The connection of one client.
 
-    A small POST that arrives whole while nothing else is to be answered is answered without a task,
-    if the endpoint can. aiohttp does not know of such a request. All other data goes to aiohttp.
+    A small POST that arrives while nothing else is to be answered is answered without a task, if
+    the endpoint can. It arrives whole, or its body follows at once. aiohttp does not know of such a
+    request. All other data goes to aiohttp.
     """
 
     __slots__ = (
         "_answer_task",
         "_closing_since",
+        "_defer_timer",
+        "_deferred",
         "_is_closing",
         "_lingering",
         "_may_probe",
@@ -171,6 +156,9 @@ class ClientConnection(RequestReader):
         self._pending: PendingAnswer | None = None
         self._answer_task: asyncio.Task[None] | None = None
         self._was_answered: asyncio.Future[None] | None = None
+        # The head of a request whose body is expected in the next packet.
+        self._deferred = b""
+        self._defer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a client; answer 503 beyond the limit, and disconnect far beyond it."""
@@ -188,6 +176,7 @@ class ClientConnection(RequestReader):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Cancel the request of a client that has gone."""
         self._stop_probe()
+        self._take_deferred()
         if self._pending is not None:
             self._pending.cancel()
             self._end_answer()
@@ -202,18 +191,39 @@ class ClientConnection(RequestReader):
         """
         if self._lingering is not None:
             self._lingering.discard(len(data))
-        elif self._has_received or not self._begin_answer(data):
+            return
+        was_deferred = bool(self._deferred)
+        if was_deferred:
+            data = self._take_deferred() + data
+        if self._has_received or self.is_last_request or self.writing_paused:
+            super().data_received(data)
+            return
+        begun = self.connections.endpoint.begin(self, data)
+        if not isinstance(begun, NotBegun):
+            self._pending = begun
+            self._unanswered = 1
+        elif (
+            begun is NotBegun.IS_INCOMPLETE
+            and not was_deferred
+            and len(data) <= _MOST_DEFERRED_BYTES
+        ):
+            self._deferred = data
+            self._defer_timer = self._loop.call_later(_DEFER_SECONDS, self._pass_on_deferred)
+        else:
             super().data_received(data)
 
-    def _begin_answer(self, data: bytes) -> bool:
-        """Begin to answer a small request without a task; return whether that is possible."""
-        if self.is_last_request or self.writing_paused:
-            return False
-        self._pending = self.connections.endpoint.begin(self, data)
-        if self._pending is None:
-            return False
-        self._unanswered = 1
-        return True
+    def _take_deferred(self) -> bytes:
+        """Return the head that waits for its body, or nothing; it waits no longer."""
+        if self._defer_timer is not None:
+            self._defer_timer.cancel()
+            self._defer_timer = None
+        deferred, self._deferred = self._deferred, b""
+        return deferred
+
+    def _pass_on_deferred(self) -> None:
+        """Let aiohttp answer a request whose body did not follow its head at once."""
+        if deferred := self._take_deferred():
+            super().data_received(deferred)
 
     def send_answer(self, content: bytes, rest: Sequence[bytes], *, is_last: bool) -> None:
         """Send the answer to the request that was begun without a task, and go on or close."""
@@ -281,6 +291,7 @@ class ClientConnection(RequestReader):
         if self._lingering is not None:
             self._lingering.end()
             return True
+        self._pass_on_deferred()
         is_kept = super().eof_received()
         if is_kept and self._may_probe and self.transport is not None:
             self._probe = Probe(self.transport, 0)
@@ -303,6 +314,7 @@ class ClientConnection(RequestReader):
 
     def close(self) -> None:
         """Close the connection after the current request."""
+        self._pass_on_deferred()
         self._is_closing = True
         if self._pending is None:
             super().close()

@@ -42,7 +42,7 @@ class Transfer:
         self._transfers = transfers
         self._bytes = 0
         self._is_ending = False
-        self.error = error
+        self.error = transfers.error_on_stop or error
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._timeout = asyncio.timeout_at(self._started_at + transfers.timeout_seconds)
@@ -142,7 +142,8 @@ class Transfers:
         self, timeout_seconds: float, limit_bytes: int, over_limit: type[Exception]
     ) -> None:
         self.timeout_seconds = timeout_seconds
-        self._is_stopping = False
+        self.error_on_stop: type[Exception] | None = None
+        """The error of transfers that end because the server stops; None before it stops."""
         self._limit_bytes = limit_bytes
         self._over_limit = over_limit
         self._buffered_bytes = 0
@@ -153,8 +154,8 @@ class Transfers:
     def add(self, transfer: _Holder) -> None:
         """Add a transfer that begins."""
         self._running[transfer] = None
-        if self._is_stopping:
-            transfer.end_within(self.timeout_seconds, transfer.error)
+        if self.error_on_stop is not None:
+            transfer.end_within(self.timeout_seconds, self.error_on_stop)
 
     def remove(self, transfer: _Holder) -> None:
         """Remove a transfer that has ended, and its bytes."""
@@ -187,7 +188,7 @@ class Transfers:
 
     def stop(self, seconds: float, error: type[Exception]) -> None:
         """End all running transfers, and those that still begin, within `seconds`."""
-        self._is_stopping = True
+        self.error_on_stop = error
         self.timeout_seconds = min(self.timeout_seconds, seconds)
         for transfer in self._running:
             transfer.end_within(seconds, error)
