@@ -49,7 +49,7 @@ class DirectAnswer:
         self._request_id = request_id
         self._reservation = reservation
         self.pending: Pending | None = None
-        """What the action waits for, once it has begun."""
+        """The action, once it has begun."""
 
     def finish(self, outcome: msgspec.Struct | Exception | None) -> None:
         """Answer with the action's result or error, after COMMIT."""

@@ -185,7 +185,7 @@ class ClientConnection(RequestReader):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer a small request without a task, let aiohttp parse other data, or discard it.
+        """Answer a small request without a task, pass other data to aiohttp, or discard it.
 
         The server discards what follows its last response.
         """
@@ -221,12 +221,15 @@ class ClientConnection(RequestReader):
         return deferred
 
     def _pass_on_deferred(self) -> None:
-        """Let aiohttp answer a request whose body did not follow its head at once."""
+        """Pass the head to aiohttp: the body has not followed at once."""
         if deferred := self._take_deferred():
             super().data_received(deferred)
 
     def send_answer(self, content: bytes, rest: Sequence[bytes], *, is_last: bool) -> None:
-        """Send the answer to the request that was begun without a task, and go on or close."""
+        """Send the answer to the request that was begun without a task.
+
+        Then continue with the next request, or close the connection.
+        """
         transport = self.transport
         if transport is None:
             return
@@ -257,7 +260,7 @@ class ClientConnection(RequestReader):
             self._finish_request()
 
     def answer_with_task(self, data: bytes) -> None:
-        """Let aiohttp answer the request that was begun without a task; `data` is the request."""
+        """Pass the request that was begun without a task to aiohttp; `data` is the whole request."""
         self._end_answer()
         self._unanswered = 0
         self._parse(data)

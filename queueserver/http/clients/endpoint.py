@@ -39,7 +39,7 @@ class DirectConnection(Protocol):
         """Send the answer, of one or more pieces; then continue, or close the connection."""
 
     def answer_with_task(self, data: bytes, /) -> None:
-        """Let aiohttp answer the request after all; `data` is the whole request."""
+        """Pass the request to aiohttp after all; `data` is the whole request."""
 
     def run_for_answer(self, work: Coroutine[None, None, None], /) -> None:
         """Run the rest of an answer that takes some time, until the client disconnects."""
