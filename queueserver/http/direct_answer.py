@@ -57,17 +57,30 @@ class DirectAnswer:
         if isinstance(outcome, NeedsTask):
             self._connection.answer_with_task(self._data)
         elif isinstance(outcome, Exception):
-            error = sqs_error(outcome, self._request_id)
-            self._send(self._codec.write_error(error, self._request_id))
+            self._send_error(outcome)
         elif long_messages(outcome):
             self._connection.run_for_answer(self._send_long(outcome))
         else:
-            self._send(self._codec.write_result(self._action, outcome, self._request_id))
+            try:
+                answer = self._codec.write_result(self._action, outcome, self._request_id)
+            except Exception as error:
+                self._send_error(error)
+            else:
+                self._send(answer)
 
     async def _send_long(self, result: msgspec.Struct | None) -> None:
-        self._send(
-            await self._answers.write_result(self._codec, self._action, result, self._request_id)
-        )
+        try:
+            answer = await self._answers.write_result(
+                self._codec, self._action, result, self._request_id
+            )
+        except Exception as error:
+            self._send_error(error)
+        else:
+            self._send(answer)
+
+    def _send_error(self, error: Exception) -> None:
+        failure = sqs_error(error, self._request_id)
+        self._send(self._codec.write_error(failure, self._request_id))
 
     def _send(self, answer: WireResponse) -> None:
         is_last = self._connection.is_last_request

@@ -82,6 +82,7 @@ class SmallPostParser:
             data.count(b"\n", 0, head_bytes) != len(headers) + 2
             or len(headers) > _MAXIMUM_HEADERS
             or not _RARE_HEADERS.isdisjoint(headers)
+            or b"host" not in headers
             or head_bytes + len(body) != len(data)
             or head_bytes + length > _MAXIMUM_BYTES
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"

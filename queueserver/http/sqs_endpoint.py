@@ -65,7 +65,8 @@ class SqsEndpoint:
             action, parameters = codec.read(request)
             if reservation is not None:
                 reservation.end_decoding(parameters)
-        except SQSError:
+        except Exception:
+            # `handle` takes the same steps, and answers the same error.
             if reservation is not None:
                 reservation.end()
             return None

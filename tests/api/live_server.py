@@ -16,6 +16,7 @@ from msgspec import structs
 from queueserver.app import App
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.http.clients.connections import ClientConnection, ClientConnections
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -123,6 +124,18 @@ class LiveServer:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
+
+    @property
+    def connections(self) -> ClientConnections:
+        return self._app._listener.connections
+
+    def has_pending_answer(self) -> bool:
+        """Return whether a request that is answered without a task waits for its command."""
+        return any(
+            connection._pending is not None
+            for connection in self.connections.connections
+            if isinstance(connection, ClientConnection)
+        )
 
     def close(self) -> None:
         self._run(self._app.stop())

@@ -260,7 +260,7 @@ class ClientConnection(RequestReader):
             self._finish_request()
 
     def answer_with_task(self, data: bytes) -> None:
-        """Pass the request that was begun without a task to aiohttp; `data` is the whole request."""
+        """Pass the request that was begun without a task to aiohttp; `data` is all of it."""
         self._end_answer()
         self._unanswered = 0
         self._parse(data)
