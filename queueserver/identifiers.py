@@ -7,10 +7,15 @@ than everything else that is done for a small message.
 from __future__ import annotations
 
 import os
+import struct
+from binascii import hexlify
 from collections.abc import Callable, Iterator
 
 _BLOCK = 256
 """Identifiers made from one read of random bytes."""
+
+_DIGITS = struct.Struct("8s4s4s4s12s")
+"""The groups of digits in the text of an identifier."""
 
 # The bits of version and variant are fixed. These masks are for a whole block.
 _RANDOM_BITS = int.from_bytes((2**128 - 1 - (0xF << 76 | 0x3 << 62)).to_bytes(16) * _BLOCK)
@@ -32,5 +37,4 @@ new_identifier: Callable[[], bytes] = _identifiers().__next__
 
 def as_text(identifier: bytes) -> str:
     """Return 16 bytes in the usual form of a UUID, such as 0b8e2d7c-9d53-4c1f-a2b1-5e6f7a8b9c0d."""
-    digits = identifier.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return b"-".join(_DIGITS.unpack(hexlify(identifier))).decode()

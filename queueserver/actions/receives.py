@@ -114,13 +114,13 @@ class PreparedReceive(PreparedAction[Received, actions.ReceiveMessageResult], gc
         if self.system_names:
             system = envelope.select_system_attributes(received, self.system_names)
         return Message(
-            message_id=as_text(received.message_id),
-            receipt_handle=encode_receipt_handle(self.queue.signer, received),
-            md5_of_body=envelope.md5_of_body,
-            body=received.body,
-            attributes=system,
-            md5_of_message_attributes=digest,
-            message_attributes=attributes,
+            as_text(received.message_id),
+            encode_receipt_handle(self.queue.signer, received),
+            envelope.md5_of_body,
+            received.body,
+            system,
+            digest,
+            attributes,
         )
 
     def _undamaged_messages(self, received: Sequence[Received]) -> list[Message]:

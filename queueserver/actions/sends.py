@@ -27,11 +27,11 @@ class PreparedSend(PreparedAction[SentMessage, actions.SendMessageResult], gc=Fa
         (sent,) = outcomes
         message = self.message
         return actions.SendMessageResult(
-            md5_of_message_body=message.md5_of_body,
-            message_id=as_text(sent.message_id),
-            md5_of_message_attributes=message.md5_of_attributes,
-            md5_of_message_system_attributes=message.md5_of_system_attributes,
-            sequence_number=_sequence_number(self.queue, sent),
+            message.md5_of_body,
+            as_text(sent.message_id),
+            message.md5_of_attributes,
+            message.md5_of_system_attributes,
+            sequence_number(sent.number) if self.queue.attributes.fifo_queue else None,
         )
 
 
@@ -58,14 +58,15 @@ class PreparedSendBatch(PreparedAction[SentMessage, actions.SendMessageBatchResu
 
     def result(self, outcomes: Sequence[SentMessage]) -> actions.SendMessageBatchResult:
         """Return the entries that were sent, and those that failed."""
+        is_fifo = self.queue.attributes.fifo_queue
         successful = [
             actions.SendMessageBatchResultEntry(
-                id=entry_id,
-                message_id=as_text(sent.message_id),
-                md5_of_message_body=message.md5_of_body,
-                md5_of_message_attributes=message.md5_of_attributes,
-                md5_of_message_system_attributes=message.md5_of_system_attributes,
-                sequence_number=_sequence_number(self.queue, sent),
+                entry_id,
+                as_text(sent.message_id),
+                message.md5_of_body,
+                message.md5_of_attributes,
+                message.md5_of_system_attributes,
+                sequence_number(sent.number) if is_fifo else None,
             )
             for (entry_id, message), sent in zip(self.messages, outcomes, strict=True)
         ]
@@ -102,7 +103,3 @@ def prepare_send_batch(
     new = [message.new for _, message in messages]
     command = Send(queue.id, queue.revision, queue.kind, new) if new else None
     return PreparedSendBatch(command, queue, messages, failed)
-
-
-def _sequence_number(queue: CachedQueue, sent: SentMessage) -> str | None:
-    return sequence_number(sent.number) if queue.attributes.fifo_queue else None

@@ -10,6 +10,7 @@ from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes, md5_of_body
 from protocol.names import queue_arn
 from queueserver.identifiers import as_text
+from queueserver.rules.message_attributes import SYSTEM_ATTRIBUTE_NAMES
 from storage.errors import DatabaseDamaged
 from storage.messages.commands import Received
 
@@ -104,6 +105,8 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     ) -> dict[str, str] | None:
         """Return the system attributes of these names that the message has, or None.
 
+        `names` are some of `SYSTEM_ATTRIBUTE_NAMES`, or all of them.
+
         AWS: in a dead-letter queue, the deduplication id of a FIFO message is its message id, so
         messages of several source queues with equal deduplication ids stay distinct.
         """
@@ -115,18 +118,21 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
             "SentTimestamp": str(received.sent_at_ms),
             "ApproximateReceiveCount": str(received.receipt.receive_count),
             "ApproximateFirstReceiveTimestamp": str(received.first_received_at_ms),
-            "MessageGroupId": received.group_id,
-            "MessageDeduplicationId": deduplication_id,
-            "SequenceNumber": (
-                sequence_number(received.receipt.number) if received.is_ordered else None
-            ),
-            "AWSTraceHeader": self.trace_header,
-            "DeadLetterQueueSourceArn": (
-                queue_arn(source.region, source.account, source.name) if source else None
-            ),
         }
-        selected = {name: value for name, value in values.items() if value and name in names}
-        return selected or None
+        if received.group_id:
+            values["MessageGroupId"] = received.group_id
+        if deduplication_id:
+            values["MessageDeduplicationId"] = deduplication_id
+        if received.is_ordered:
+            values["SequenceNumber"] = sequence_number(received.receipt.number)
+        if self.trace_header:
+            values["AWSTraceHeader"] = self.trace_header
+        if source:
+            arn = queue_arn(source.region, source.account, source.name)
+            values["DeadLetterQueueSourceArn"] = arn
+        if len(names) == len(SYSTEM_ATTRIBUTE_NAMES):
+            return values
+        return {name: value for name, value in values.items() if name in names} or None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -47,13 +47,16 @@ _ATTRIBUTE_NAME_CHARACTERS = re.compile(r"[\w.-]+")
 # Possessive quantifiers give no digit back, so hostile input costs one pass.
 _NUMBER = re.compile(r"[+-]?(?:([0-9]++)(?:\.([0-9]*+))?|\.([0-9]++))(?:[eE]([+-]?)([0-9]++))?")
 _ANY_SUFFIX = ".*"
+_ALL = ["All"]
+_ANY_NAME = frozenset({"All", "*", _ANY_SUFFIX})
+_NO_NAMES: frozenset[str] = frozenset()
 _CHARACTER_RANGES = "#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF"
 
 
 # Attributes of a sent message
 
 
-def check_message_attributes(attributes: Mapping[str, MessageAttributeValue] | None) -> None:
+def check_message_attributes(attributes: Mapping[str, MessageAttributeValue]) -> None:
     """Reject message attributes that break a rule.
 
     AWS: at most 10 attributes; names of at most 256 bytes with letters, digits, `_`, `-` and
@@ -63,8 +66,6 @@ def check_message_attributes(attributes: Mapping[str, MessageAttributeValue] | N
         InvalidParameterValue: an attribute breaks a rule.
         UnsupportedOperation: an attribute has a list of values.
     """
-    if not attributes:
-        return
     check_count("message attributes", len(attributes), MAXIMUM_MESSAGE_ATTRIBUTES)
     for name, value in attributes.items():
         # The length comes first: the regular expression takes 100 bytes of memory for each dot.
@@ -73,9 +74,7 @@ def check_message_attributes(attributes: Mapping[str, MessageAttributeValue] | N
         _check_attribute_value("(user)", name, value)
 
 
-def check_message_system_attributes(
-    attributes: Mapping[str, MessageAttributeValue] | None,
-) -> None:
+def check_message_system_attributes(attributes: Mapping[str, MessageAttributeValue]) -> None:
     """Reject message system attributes except an `AWSTraceHeader` of type String.
 
     AWS: its value must be a correctly formatted trace header of X-Ray. It does not count towards
@@ -85,8 +84,6 @@ def check_message_system_attributes(
         InvalidParameterValue: there is another attribute, or its value breaks a rule.
         UnsupportedOperation: an attribute has a list of values.
     """
-    if not attributes:
-        return
     for name, value in attributes.items():
         if name != TRACE_HEADER:
             raise InvalidParameterValue(f"Message system attribute name '{name}' is invalid.")
@@ -230,11 +227,15 @@ def parse_attribute_filter(names: Sequence[str] | None) -> Callable[[str], bool]
     if not names:
         return None
     _check_names("(user)", names)
-    if not {"All", "*", _ANY_SUFFIX}.isdisjoint(names):
-        return lambda _: True
+    if not _ANY_NAME.isdisjoint(names):
+        return _select_any
     exact = frozenset(names)
     prefixes = tuple(name.removesuffix(_ANY_SUFFIX) for name in exact if name.endswith(_ANY_SUFFIX))
     return lambda name: name in exact or name.startswith(prefixes)
+
+
+def _select_any(_: str) -> bool:
+    return True
 
 
 def parse_system_attribute_names(
@@ -250,7 +251,7 @@ def parse_system_attribute_names(
     """
     wanted = names or deprecated_names
     if not wanted:
-        return frozenset()
+        return _NO_NAMES
     _check_names("system", wanted)
     _check_names("system", deprecated_names or ())
     if "All" in wanted:
@@ -260,6 +261,8 @@ def parse_system_attribute_names(
 
 def _check_names(kind: str, names: Sequence[str]) -> None:
     """Reject a list of names that is too long to be held and matched while a receive waits."""
+    if names == _ALL:  # the list of most receives
+        return
     check_count(f"message {kind} attribute names", len(names), MAXIMUM_NAMES)
     longest = MAXIMUM_ATTRIBUTE_NAME_BYTES + len(_ANY_SUFFIX)
     if any(utf8_bytes(name) > longest for name in names):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import msgspec
 
 from protocol import actions
+from protocol.actions import MessageAttributeValue
 from protocol.digests import md5_of_attributes
 from queueserver.context import RequestContext
 from queueserver.identifiers import new_identifier
@@ -42,20 +44,23 @@ def prepare_message(
     Raises:
         SQSError: the message breaks a rule.
     """
+    in_batch = position > 0
     body = message_parameters.parse_message_body(entry.message_body, position)
-    delay_s = _parse_delivery(queue, entry, in_batch=position > 0)
+    delay_s = _parse_delivery(queue, entry, in_batch=in_batch)
     encoded = message_parameters.encode_message_body(body)
-    message_parameters.check_message_size(size, queue.maximum_message_size, in_batch=position > 0)
-    message_attributes.check_message_attributes(entry.message_attributes)
-    message_attributes.check_message_system_attributes(entry.message_system_attributes)
+    message_parameters.check_message_size(size, queue.maximum_message_size, in_batch=in_batch)
+    attributes, system = entry.message_attributes, entry.message_system_attributes
+    if attributes:
+        message_attributes.check_message_attributes(attributes)
+    if system:
+        message_attributes.check_message_system_attributes(system)
     envelope = Envelope.create(
         context.account,
         encoded,
-        entry.message_attributes,
-        _trace_header(context, entry),
-        _deduplication_id(queue, entry, encoded),
+        attributes,
+        _trace_header(context, system) if system or context.trace_header else None,
+        _deduplication_id(entry, encoded) if queue.fifo_queue else None,
     )
-    system = entry.message_system_attributes
     return PreparedMessage(
         NewMessage(
             new_identifier(),
@@ -105,19 +110,18 @@ def _parse_delivery(queue: Attributes, entry: Entry, *, in_batch: bool) -> int:
     return queue.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
 
 
-def _deduplication_id(queue: Attributes, entry: Entry, body: bytes) -> str | None:
+def _deduplication_id(entry: Entry, body: bytes) -> str:
     """Return the deduplication id in a FIFO queue. AWS: by default the SHA-256 of the body."""
-    if not queue.fifo_queue:
-        return None
     return entry.message_deduplication_id or hashlib.sha256(body).hexdigest()
 
 
-def _trace_header(context: RequestContext, entry: Entry) -> str | None:
+def _trace_header(
+    context: RequestContext, system: Mapping[str, MessageAttributeValue] | None
+) -> str | None:
     """Return the message's trace header: its own system attribute, else the request's header.
 
     A header in another form is ignored: what adds it is often not the sender of the message.
     """
-    system = entry.message_system_attributes
     if system and message_attributes.TRACE_HEADER in system:
         return system[message_attributes.TRACE_HEADER].string_value
     header = context.trace_header

@@ -3,129 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 import pytest
 
 from protocol import actions
 from protocol.actions import Message
-from protocol.errors import InvalidParameterValue, OverLimit, SQSError
+from protocol.errors import InvalidParameterValue, OverLimit
 from protocol.names import queue_url
-from queueserver.actions.direct import DirectActions, NeedsTask, Pending
-from queueserver.actions.messages import Messages
-from queueserver.actions.move_tasks import MoveTasks
-from queueserver.actions.permissions import Permissions
-from queueserver.actions.queue_cache import QueueCache
-from queueserver.actions.queues import Queues
-from queueserver.context import RequestContext
-from queueserver.dispatch import Dispatcher
+from queueserver.actions.direct import NeedsTask, Pending
 from storage import queues
 from storage.database import Database
 from storage.messages.commands import Send
+from tests.api.in_process_server import (
+    CONTEXT,
+    FIFO,
+    IN_FLIGHT_LIMIT,
+    QUEUE,
+    Answer,
+    InProcessServer,
+)
 from tests.clock import ManualClock
 from tests.engine.queue_client import ACCOUNT, REGION, new_message, run_event_loop
-from tests.waiting import TIMEOUT_SECONDS
 
 S = TypeVar("S", bound=msgspec.Struct)
-Answer = msgspec.Struct | Exception | None
 
-CONTEXT = RequestContext(ACCOUNT, REGION, "")
-QUEUE = queue_url("", ACCOUNT, "q")
-FIFO = queue_url("", ACCOUNT, "q.fifo")
-IN_FLIGHT_LIMIT = 3
 VISIBILITY_S = 30
 RETENTION_S = 345_600
 
 
-class Server:
-    """A server's dispatcher on a database with two queues, without HTTP."""
-
-    def __init__(self, database: Database, clock: ManualClock) -> None:
-        self.database = database
-        self.clock = clock
-        cache = QueueCache(database)
-        self.dispatcher = Dispatcher(
-            Queues(database, cache, clock, cooldowns=False),
-            Messages(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
-            MoveTasks(database, clock),
-            Permissions(database, cache),
-            direct=DirectActions(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
-        )
-
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        clock = ManualClock()
-        server = cls(await Database.open(url, clock), clock)
-        fifo = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
-        await server.dispatch(actions.CreateQueue("q"))
-        await server.dispatch(actions.CreateQueue("q.fifo", fifo))
-        for url in (QUEUE, FIFO):
-            await server.dispatch(actions.ReceiveMessage(url))  # caches the queue
-        return server
-
-    async def aclose(self) -> None:
-        await self.database.close()
-
-    async def dispatch(self, request: msgspec.Struct) -> Answer:
-        """Run an action in this task."""
-        try:
-            return await self.dispatcher.dispatch(CONTEXT, request)
-        except SQSError as error:
-            return error
-
-    def begin(self, request: msgspec.Struct) -> tuple[Pending | None, asyncio.Future[Answer]]:
-        """Begin an action without a task; return the future of what its callback gets."""
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        pending = self.dispatcher.begin(CONTEXT, request, answered.set_result)
-        assert not answered.done()
-        return pending, answered
-
-    async def run_directly(self, request: msgspec.Struct) -> Answer:
-        """Run an action without a task."""
-        pending, answered = self.begin(request)
-        assert pending is not None
-        return await asyncio.wait_for(answered, TIMEOUT_SECONDS)
-
-    def does_not_begin(self, request: msgspec.Struct) -> bool:
-        pending, _ = self.begin(request)
-        return pending is None
-
-    async def messages(self, url: str = QUEUE, attempt_id: str | None = None) -> Sequence[Message]:
-        """Receive up to ten messages."""
-        request = actions.ReceiveMessage(
-            url, max_number_of_messages=10, receive_request_attempt_id=attempt_id
-        )
-        answer = await self.dispatch(request)
-        assert isinstance(answer, actions.ReceiveMessageResult)
-        return answer.messages or ()
-
-    async def bodies(self, url: str = QUEUE, attempt_id: str | None = None) -> list[str]:
-        return [message.body for message in await self.messages(url, attempt_id)]
-
-    async def send(self, *bodies: str) -> None:
-        for body in bodies:
-            await self.dispatch(actions.SendMessage(QUEUE, body))
-
-    async def send_fifo(self, *bodies: str) -> None:
-        for body in bodies:
-            await self.dispatch(actions.SendMessage(FIFO, body, message_group_id=body))
-
-    async def change_from_another_server(self, url: str, **attributes: str) -> None:
-        """Change a queue without this server's cache."""
-        other = Queues(self.database, QueueCache(self.database), self.clock, cooldowns=False)
-        names = {
-            "".join(word.capitalize() for word in name.split("_")): value
-            for name, value in attributes.items()
-        }
-        await other.set_queue_attributes(CONTEXT, actions.SetQueueAttributes(url, names))
-
-
 @pytest.fixture
-async def server(database_url: str) -> AsyncIterator[Server]:
-    async with aclosing(await Server.open(database_url)) as server:
+async def server(database_url: str) -> AsyncIterator[InProcessServer]:
+    async with aclosing(await InProcessServer.open(database_url)) as server:
         yield server
 
 
@@ -146,7 +58,7 @@ Run = Callable[[msgspec.Struct], Awaitable[Answer]]
 
 
 @pytest.fixture(params=["dispatch", "run_directly"])
-def run(server: Server, request: pytest.FixtureRequest) -> Run:
+def run(server: InProcessServer, request: pytest.FixtureRequest) -> Run:
     """Return each of the two ways to run an action."""
     way: Run = getattr(server, request.param)
     return way
@@ -205,7 +117,7 @@ async def test_batch_is_sent_received_changed_and_deleted(run: Run) -> None:
     assert [one.id for one in deleted.failed or ()] == ["a"]
 
 
-async def test_expired_handle_of_fifo_queue_is_an_error(server: Server, run: Run) -> None:
+async def test_expired_handle_of_fifo_queue_is_an_error(server: InProcessServer, run: Run) -> None:
     await server.send_fifo("a")
     (message,) = await server.messages(FIFO)
     server.clock.advance(VISIBILITY_S)
@@ -214,13 +126,17 @@ async def test_expired_handle_of_fifo_queue_is_an_error(server: Server, run: Run
     assert answer.message.endswith("The receipt handle has expired.")
 
 
-async def test_repeated_receive_attempt_returns_the_same_messages(server: Server, run: Run) -> None:
+async def test_repeated_receive_attempt_returns_the_same_messages(
+    server: InProcessServer, run: Run
+) -> None:
     await server.send_fifo("a")
     request = actions.ReceiveMessage(FIFO, receive_request_attempt_id="attempt")
     assert message_of(await run(request)) == message_of(await run(request))
 
 
-async def test_receive_attempt_of_a_deleted_message_is_an_error(server: Server, run: Run) -> None:
+async def test_receive_attempt_of_a_deleted_message_is_an_error(
+    server: InProcessServer, run: Run
+) -> None:
     await server.send_fifo("a")
     request = actions.ReceiveMessage(FIFO, receive_request_attempt_id="attempt")
     received = message_of(await run(request))
@@ -231,7 +147,7 @@ async def test_receive_attempt_of_a_deleted_message_is_an_error(server: Server, 
 
 
 async def test_short_poll_at_the_in_flight_limit_is_rejected_on_a_standard_queue(
-    server: Server, run: Run
+    server: InProcessServer, run: Run
 ) -> None:
     await server.send("a", "b", "c", "d")
     assert len(await server.bodies()) == IN_FLIGHT_LIMIT
@@ -239,7 +155,7 @@ async def test_short_poll_at_the_in_flight_limit_is_rejected_on_a_standard_queue
 
 
 async def test_short_poll_at_the_in_flight_limit_is_empty_on_a_fifo_queue(
-    server: Server, run: Run
+    server: InProcessServer, run: Run
 ) -> None:
     await server.send_fifo("a", "b", "c", "d")
     assert len(await server.bodies(FIFO)) == IN_FLIGHT_LIMIT
@@ -272,7 +188,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("request_", UNFIT.values(), ids=UNFIT)
 async def test_request_that_dispatch_must_judge_does_not_begin(
-    server: Server, request_: msgspec.Struct
+    server: InProcessServer, request_: msgspec.Struct
 ) -> None:
     await server.send("a")
     assert server.does_not_begin(request_)
@@ -282,7 +198,9 @@ async def test_request_that_dispatch_must_judge_does_not_begin(
 
 async def test_action_does_not_begin_while_the_write_queue_is_full() -> None:
     clock = ManualClock()
-    async with aclosing(Server(await Database.open("sqlite://", clock, limit=1), clock)) as server:
+    async with aclosing(
+        InProcessServer(await Database.open("sqlite://", clock, limit=1), clock)
+    ) as server:
         await server.dispatch(actions.CreateQueue("q"))
         await server.send("a")
         first, answered = server.begin(actions.SendMessage(QUEUE, "b"))
@@ -292,12 +210,14 @@ async def test_action_does_not_begin_while_the_write_queue_is_full() -> None:
         assert await server.bodies() == ["a", "b"]
 
 
-async def test_action_does_not_begin_on_a_closed_database(server: Server) -> None:
+async def test_action_does_not_begin_on_a_closed_database(server: InProcessServer) -> None:
     await server.database.close()
     assert server.does_not_begin(actions.SendMessage(QUEUE, "a"))
 
 
-async def test_long_poll_does_not_begin_while_another_receiver_waits(server: Server) -> None:
+async def test_long_poll_does_not_begin_while_another_receiver_waits(
+    server: InProcessServer,
+) -> None:
     request = actions.ReceiveMessage(QUEUE, wait_time_seconds=20)
     first = asyncio.create_task(server.dispatch(request))
     await run_event_loop(1)
@@ -309,7 +229,9 @@ async def test_long_poll_does_not_begin_while_another_receiver_waits(server: Ser
 # Actions that must run again
 
 
-async def test_action_on_a_stale_queue_needs_a_task_and_has_no_effect(server: Server) -> None:
+async def test_action_on_a_stale_queue_needs_a_task_and_has_no_effect(
+    server: InProcessServer,
+) -> None:
     await server.change_from_another_server(QUEUE, delay_seconds="10")
     request = actions.SendMessage(QUEUE, "a")
     assert isinstance(await server.run_directly(request), NeedsTask)
@@ -319,7 +241,7 @@ async def test_action_on_a_stale_queue_needs_a_task_and_has_no_effect(server: Se
     assert await server.bodies() == ["a"]
 
 
-async def test_rule_of_a_stale_queue_is_checked_again_by_dispatch(server: Server) -> None:
+async def test_rule_of_a_stale_queue_is_checked_again_by_dispatch(server: InProcessServer) -> None:
     await server.dispatch(actions.SetQueueAttributes(QUEUE, {"MaximumMessageSize": "1024"}))
     await server.bodies()
     await server.change_from_another_server(QUEUE, maximum_message_size="2048")
@@ -328,18 +250,20 @@ async def test_rule_of_a_stale_queue_is_checked_again_by_dispatch(server: Server
     assert isinstance(await server.dispatch(request), actions.SendMessageResult)
 
 
-async def test_long_poll_with_a_visible_message_is_answered_at_once(server: Server) -> None:
+async def test_long_poll_with_a_visible_message_is_answered_at_once(
+    server: InProcessServer,
+) -> None:
     await server.send("a")
     request = actions.ReceiveMessage(QUEUE, wait_time_seconds=20)
     assert message_of(await server.run_directly(request)).body == "a"
 
 
-async def test_long_poll_without_messages_needs_a_task(server: Server) -> None:
+async def test_long_poll_without_messages_needs_a_task(server: InProcessServer) -> None:
     request = actions.ReceiveMessage(QUEUE, wait_time_seconds=20)
     assert isinstance(await server.run_directly(request), NeedsTask)
 
 
-async def test_long_poll_of_the_queues_default_needs_a_task(server: Server) -> None:
+async def test_long_poll_of_the_queues_default_needs_a_task(server: InProcessServer) -> None:
     await server.dispatch(
         actions.SetQueueAttributes(QUEUE, {"ReceiveMessageWaitTimeSeconds": "20"})
     )
@@ -347,14 +271,14 @@ async def test_long_poll_of_the_queues_default_needs_a_task(server: Server) -> N
     assert isinstance(await server.run_directly(actions.ReceiveMessage(QUEUE)), NeedsTask)
 
 
-async def test_long_poll_at_the_in_flight_limit_needs_a_task(server: Server) -> None:
+async def test_long_poll_at_the_in_flight_limit_needs_a_task(server: InProcessServer) -> None:
     await server.send("a", "b", "c", "d")
     assert len(await server.bodies()) == IN_FLIGHT_LIMIT
     request = actions.ReceiveMessage(QUEUE, wait_time_seconds=20)
     assert isinstance(await server.run_directly(request), NeedsTask)
 
 
-async def test_receive_behind_many_expired_messages_needs_a_task(server: Server) -> None:
+async def test_receive_behind_many_expired_messages_needs_a_task(server: InProcessServer) -> None:
     queue = await server.database.read(queues.find, ACCOUNT, REGION, "q")
     assert queue is not None
     old = [new_message("old")] * 600
@@ -365,7 +289,7 @@ async def test_receive_behind_many_expired_messages_needs_a_task(server: Server)
     assert await server.bodies() == ["young"]
 
 
-async def test_failure_of_the_database_is_passed_on(server: Server) -> None:
+async def test_failure_of_the_database_is_passed_on(server: InProcessServer) -> None:
     await server.database.write(
         lambda transaction: transaction.connection.exec_driver_sql(
             "ALTER TABLE messages RENAME TO elsewhere"
@@ -380,7 +304,7 @@ async def test_failure_of_the_database_is_passed_on(server: Server) -> None:
 
 
 async def test_disconnected_receiver_whose_command_has_not_run_claims_nothing(
-    server: Server,
+    server: InProcessServer,
 ) -> None:
     await server.send_fifo("a")
     request = actions.ReceiveMessage(FIFO, receive_request_attempt_id="attempt")
@@ -391,7 +315,7 @@ async def test_disconnected_receiver_whose_command_has_not_run_claims_nothing(
     assert not answered.done()
 
 
-async def claim_and_disconnect(server: Server, attempt_id: str | None) -> None:
+async def claim_and_disconnect(server: InProcessServer, attempt_id: str | None) -> None:
     """Receive, and disconnect after the message is claimed and before the answer."""
     pending: Pending | None = None
 
@@ -411,7 +335,7 @@ async def claim_and_disconnect(server: Server, attempt_id: str | None) -> None:
 
 
 async def test_messages_claimed_directly_for_a_disconnected_receiver_are_visible_at_once(
-    server: Server,
+    server: InProcessServer,
 ) -> None:
     await server.send_fifo("a")
     await claim_and_disconnect(server, None)
@@ -420,7 +344,7 @@ async def test_messages_claimed_directly_for_a_disconnected_receiver_are_visible
 
 
 async def test_messages_claimed_directly_for_a_disconnected_attempt_wait_for_its_repetition(
-    server: Server,
+    server: InProcessServer,
 ) -> None:
     await server.send_fifo("a")
     await claim_and_disconnect(server, "attempt")
@@ -429,7 +353,7 @@ async def test_messages_claimed_directly_for_a_disconnected_attempt_wait_for_its
     assert message_of(await server.run_directly(request)).body == "a"
 
 
-async def test_message_of_a_disconnected_sender_is_sent(server: Server) -> None:
+async def test_message_of_a_disconnected_sender_is_sent(server: InProcessServer) -> None:
     pending, answered = server.begin(actions.SendMessage(QUEUE, "a"))
     assert pending is not None
     pending.cancel()

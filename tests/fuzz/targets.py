@@ -13,12 +13,15 @@ from functools import partial
 from typing import TypeAlias
 from xml.etree import ElementTree
 
+import msgspec
+
 from protocol import names
 from protocol.actions import ACTIONS
 from protocol.codecs.choice import codec_for
 from protocol.errors import SQSError
 from protocol.shapes import ListOf, MapOf, Scalar, Structure, Type, members
 from protocol.wire import WireRequest, WireResponse
+from queueserver.actions.direct import DirectActions, NeedsTask
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
 from queueserver.actions.permissions import Permissions
@@ -154,11 +157,22 @@ class ActionsTarget:
         codec = codec_for(request)
         try:
             action, parameters = codec.read(request)
-            result = await self._dispatcher.dispatch(CONTEXT, parameters)
+            result = await self._answer(parameters)
         except SQSError as error:
             assert_valid_response(codec.write_error(error, "request-id"))
         else:
             assert_valid_response(codec.write_result(action, result, "request-id"))
+
+    async def _answer(self, parameters: msgspec.Struct) -> msgspec.Struct | None:
+        """Run an action without a task if that is possible, as the HTTP endpoint does."""
+        answered: asyncio.Future[msgspec.Struct | Exception | None] = self._loop.create_future()
+        if self._dispatcher.begin(CONTEXT, parameters, answered.set_result) is not None:
+            answer = await answered
+            if not isinstance(answer, Exception):
+                return answer
+            if not isinstance(answer, NeedsTask):
+                raise answer
+        return await self._dispatcher.dispatch(CONTEXT, parameters)
 
     async def _replace_database(self) -> None:
         if self._database is not None:
@@ -174,6 +188,7 @@ class ActionsTarget:
             Messages(database, cache, clock, in_flight_limit=120_000),
             MoveTasks(database, clock),
             Permissions(database, cache),
+            direct=DirectActions(database, cache, clock, in_flight_limit=120_000),
         )
         for name in inputs.QUEUES:
             attributes_ = {"FifoQueue": "true"} if name.endswith(".fifo") else {}

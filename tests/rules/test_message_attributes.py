@@ -38,7 +38,6 @@ def rejected(attributes: dict[str, Value], *, system: bool = False) -> tuple[str
 @pytest.mark.parametrize(
     "attributes",
     [
-        pytest.param(None, id="none"),
         pytest.param({}, id="empty"),
         pytest.param({f"a{n}": text("x") for n in range(10)}, id="ten"),
         pytest.param({"a-b_c.D.9": text("x")}, id="alphabet of names"),
@@ -56,7 +55,7 @@ def rejected(attributes: dict[str, Value], *, system: bool = False) -> tuple[str
         ),
     ],
 )
-def test_valid_message_attributes_are_accepted(attributes: dict[str, Value] | None) -> None:
+def test_valid_message_attributes_are_accepted(attributes: dict[str, Value]) -> None:
     message_attributes.check_message_attributes(attributes)
 
 
@@ -249,7 +248,7 @@ def test_number_out_of_range_is_rejected(number: str) -> None:
 
 
 def test_only_system_attribute_is_a_trace_header_of_type_string() -> None:
-    message_attributes.check_message_system_attributes(None)
+    message_attributes.check_message_system_attributes({})
     message_attributes.check_message_system_attributes({"AWSTraceHeader": text(TRACE)})
     words = "Message system attribute name 'Hello' is invalid."
     assert rejected({"Hello": text("x")}, system=True) == (IPV, words)
