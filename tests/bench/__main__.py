@@ -11,15 +11,24 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+import uvloop
+
 from tests.bench import ceilings, scenarios
 from tests.bench.facts import Fact, facts
 from tests.bench.processes import Server, started
 from tests.bench.scenarios import Bench, Result, Size
 
 SIZES = {
-    "smallest": Size(messages=256, queues=20, backlogs=(0, 200), receivers=20, watched_seconds=0.1),
+    "smallest": Size(
+        messages=256, queues=20, backlogs=(0, 200), receivers=20, watched_seconds=0.1, rounds=1
+    ),
     "quick": Size(
-        messages=10_000, queues=1_000, backlogs=(0, 20_000), receivers=1_000, watched_seconds=2
+        messages=10_000,
+        queues=1_000,
+        backlogs=(0, 20_000),
+        receivers=1_000,
+        watched_seconds=2,
+        rounds=3,
     ),
     "full": Size(
         messages=60_000,
@@ -27,6 +36,7 @@ SIZES = {
         backlogs=(0, 100_000, 1_000_000),
         receivers=10_000,
         watched_seconds=5,
+        rounds=5,
     ),
 }
 
@@ -47,7 +57,7 @@ def main() -> None:
     parser.add_argument("--endpoint", help="measure the server at this URL; start none")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     arguments = parser.parse_args()
-    results, found = asyncio.run(measure(arguments))
+    results, found = uvloop.run(measure(arguments))
     for line in table(results):
         write_line(line)
     for fact in found:
