@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode, urlsplit
 
@@ -171,22 +172,35 @@ Step = Callable[[Connection, int], Awaitable[int]]
 
 
 async def run(url: str, connections: int, turns: int, step: Step) -> Load:
-    """Run a step `turns` times on each of `connections` connections."""
-    opened = [await Connection.open(url) for _ in range(connections)]
+    """Run a step `turns` times on each of `connections` new connections."""
+    async with opened(url, connections) as workers:
+        return await loop(workers, turns, step)
+
+
+@asynccontextmanager
+async def opened(url: str, connections: int) -> AsyncIterator[Sequence[Connection]]:
+    """Open connections, and close them at the end of the block."""
+    workers = [await Connection.open(url) for _ in range(connections)]
+    try:
+        yield workers
+    finally:
+        for connection in workers:
+            connection.close()
+
+
+async def loop(workers: Sequence[Connection], turns: int, step: Step) -> Load:
+    """Run a step `turns` times on each connection."""
     latencies: list[float] = []
 
     async def work(number: int) -> int:
         done = 0
         for _ in range(turns):
             began = time.perf_counter()
-            requests = await step(opened[number], number)
+            requests = await step(workers[number], number)
             latencies.append((time.perf_counter() - began) / max(requests, 1))
             done += requests
         return done
 
     began = time.perf_counter()
-    requests = sum(await asyncio.gather(*(work(number) for number in range(connections))))
-    seconds = time.perf_counter() - began
-    for connection in opened:
-        connection.close()
-    return Load(requests, seconds, latencies)
+    requests = sum(await asyncio.gather(*(work(number) for number in range(len(workers)))))
+    return Load(requests, time.perf_counter() - began, latencies)

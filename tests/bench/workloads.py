@@ -120,22 +120,25 @@ async def _delete_ten(bench: Bench, messages: int) -> Step:
 async def _filled(bench: Bench, messages: int) -> str:
     """Return a queue with enough messages for the warm-up, the run, and rounding up."""
     url = await bench.queue()
-    await bench.fill(url, messages + messages // 10 + 2 * 64 * _TEN, plain)
+    await bench.fill(url, _enough(messages), plain)
     return url
 
 
+def _enough(messages: int) -> int:
+    return messages + messages // 10 + 2 * 64 * _TEN
+
+
 async def _received(bench: Bench, messages: int) -> tuple[str, list[str]]:
-    """Return a queue and the receipt handles of messages in flight."""
+    """Return a queue and the receipt handles of its messages."""
     url = await _filled(bench, messages)
-    connection = await Connection.open(bench.server.url)
+    request = json_request("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=_TEN)
     handles: list[str] = []
-    while True:
-        received = await connection.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=_TEN)
-        messages_received = received.get("Messages", [])
-        handles += [message["ReceiptHandle"] for message in messages_received]
-        if not messages_received:
-            connection.close()
-            return url, handles
+    connection = await Connection.open(bench.server.url)
+    while len(handles) < _enough(messages):
+        received = (await connection.ask(request)).json()
+        handles += [message["ReceiptHandle"] for message in received.get("Messages", ())]
+    connection.close()
+    return url, handles
 
 
 LONE_SEND = Workload("send, 1 connection", _send, connections=1)
