@@ -15,7 +15,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import NamedTuple
 
 from tests.bench import workloads
@@ -35,6 +35,7 @@ COUNTED = (
 
 _PARTS = 4
 _LONE_REQUESTS = 20
+_KEPT_REQUESTS = 200
 _SCRIPT = str(Path(__file__).with_name("counted.py"))
 
 
@@ -147,7 +148,8 @@ async def _count_work(
 
 async def _count_memory(bench: Bench, workload: Workload, ask: Ask) -> Memory:
     """Measure one request after the other, and subtract what the questions take."""
-    step = await workload.prepare(bench, _LONE_REQUESTS * 2 * workload.each)
+    requests = 2 * _LONE_REQUESTS + _KEPT_REQUESTS
+    step = await workload.prepare(bench, requests * workload.each)
     async with opened(bench.server.url, 1) as workers:
         await loop(workers, _LONE_REQUESTS, step)
         ask()
@@ -156,11 +158,13 @@ async def _count_memory(bench: Bench, workload: Workload, ask: Ask) -> Memory:
         for _ in range(_LONE_REQUESTS):
             await loop(workers, 1, step)
             found.append(ask())
+        await loop(workers, _KEPT_REQUESTS, step)
+        kept = ask()["blocks_kept"]
     return Memory(
         median(each["peak_bytes"] for each in found)
         - median(each["peak_bytes"] for each in without),
         median(each["blocks_at_commit"] for each in found),
-        mean(each["blocks_kept"] for each in found),
+        kept / _KEPT_REQUESTS,
     )
 
 
