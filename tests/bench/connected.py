@@ -6,23 +6,24 @@ Each figure has a new server: memory that a server has used and freed would hide
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from pathlib import Path
 
 from tests.bench.client import Connection, json_request, opened, queue_url, run
 from tests.bench.facts import Fact
-from tests.bench.processes import Server
+from tests.bench.processes import Server, started
 from tests.bench.scenarios import BODY, Bench, Size, repeat
 
 _WARM_UP_REQUESTS = 10
 
 
-async def measure(start: Callable[[], AbstractContextManager[Server]], size: Size) -> list[Fact]:
-    """Measure connections of one server, and waiting receivers of another."""
-    with start() as server:
-        found = await _idle_connections(server, size)
-    with start() as server:
-        return found + await _receivers(server, size)
+async def measure(directory: Path, size: Size, checkout: Path) -> list[Fact]:
+    """Measure idle connections of one server, and waiting receivers of another."""
+    found = []
+    for name, measure_one in (("idle", _idle_connections), ("waiting", _receivers)):
+        flags = ("--port", "0", "--database", f"sqlite:///{directory / name}.db")
+        with started("queueserver", *flags, checkout=checkout) as server:
+            found += await measure_one(server, size)
+    return found
 
 
 async def _idle_connections(server: Server, size: Size) -> list[Fact]:

@@ -34,8 +34,7 @@ COUNTED = (
 )
 
 _PARTS = 4
-_LONE_REQUESTS = 20
-_KEPT_REQUESTS = 200
+_LONE_REQUESTS = 10
 _SCRIPT = str(Path(__file__).with_name("counted.py"))
 
 
@@ -120,15 +119,15 @@ async def _count_work(
     bench: Bench, workload: Workload, messages: int, ask: Ask, database: Path
 ) -> Work:
     """Count in several parts of a run; pages only in parts in which the log was not restarted."""
-    step = await workload.prepare(bench, messages)
-    pages, logged = 0, 0
-    requests, moved = 0, 0
+    turns = workload.turns(messages)
+    step = await workload.prepare(bench, workload.moved(1 + turns))
+    pages = logged = requests = moved = 0
     async with opened(bench.server.url, workload.connections) as workers:
         await loop(workers, 1, step)
         before = ask()
-        for _ in range(_PARTS):
+        for _ in range(min(_PARTS, turns)):
             first = log_position(database)
-            load = await loop(workers, workload.turns(messages // _PARTS), step)
+            load = await loop(workers, max(turns // _PARTS, 1), step)
             last = log_position(database)
             requests += len(load.latencies)
             moved += load.requests
@@ -148,8 +147,8 @@ async def _count_work(
 
 async def _count_memory(bench: Bench, workload: Workload, ask: Ask) -> Memory:
     """Measure one request after the other, and subtract what the questions take."""
-    requests = 2 * _LONE_REQUESTS + _KEPT_REQUESTS
-    step = await workload.prepare(bench, requests * workload.each)
+    many = bench.size.messages // 50
+    step = await workload.prepare(bench, (2 * _LONE_REQUESTS + many) * workload.each)
     async with opened(bench.server.url, 1) as workers:
         await loop(workers, _LONE_REQUESTS, step)
         ask()
@@ -158,13 +157,13 @@ async def _count_memory(bench: Bench, workload: Workload, ask: Ask) -> Memory:
         for _ in range(_LONE_REQUESTS):
             await loop(workers, 1, step)
             found.append(ask())
-        await loop(workers, _KEPT_REQUESTS, step)
+        await loop(workers, many, step)
         kept = ask()["blocks_kept"]
     return Memory(
         median(each["peak_bytes"] for each in found)
         - median(each["peak_bytes"] for each in without),
         median(each["blocks_at_commit"] for each in found),
-        kept / _KEPT_REQUESTS,
+        kept / many,
     )
 
 
@@ -174,7 +173,8 @@ async def _count_system_calls(
     """Count with strace, if the machine has it and lets it trace."""
     if shutil.which("strace") is None:
         return None
-    step = await workload.prepare(bench, messages)
+    turns = workload.turns(messages)
+    step = await workload.prepare(bench, workload.moved(1 + turns))
     async with opened(bench.server.url, workload.connections) as workers:
         await loop(workers, 1, step)
         arguments = ("strace", "-c", "-f", "-p", str(bench.server.pid))
@@ -183,7 +183,7 @@ async def _count_system_calls(
         if b"attached" not in await tracer.stderr.readline():
             await tracer.communicate()
             return None
-        load = await loop(workers, workload.turns(messages), step)
+        load = await loop(workers, turns, step)
         tracer.send_signal(signal.SIGINT)
         _, text = await tracer.communicate()
     return {name: calls / len(load.latencies) for name, calls in summary(text.decode()).items()}

@@ -24,7 +24,10 @@ _TEN = 10
 
 
 class Workload(NamedTuple):
-    """A step, how to prepare it for a number of messages, and how many messages it moves."""
+    """A step, how to prepare it for a number of messages, and how many messages it moves.
+
+    `prepare` gets how many messages the step must find, if it finds those that are there.
+    """
 
     name: str
     prepare: Callable[[Bench, int], Awaitable[Step]]
@@ -34,6 +37,10 @@ class Workload(NamedTuple):
     def turns(self, messages: int) -> int:
         """Return how often each connection takes the step."""
         return max(messages // self.connections // self.each, 1)
+
+    def moved(self, turns: int) -> int:
+        """Return how many messages all connections move."""
+        return turns * self.connections * self.each
 
 
 class Measured(NamedTuple):
@@ -45,11 +52,15 @@ class Measured(NamedTuple):
 
 async def measure(bench: Bench, workload: Workload, messages: int) -> Measured:
     """Run a workload for a number of messages, after a tenth of them that do not count."""
-    step = await workload.prepare(bench, messages)
-    server = bench.server
-    await run(server.url, workload.connections, workload.turns(messages // 10), step)
+    server, turns, first_turns = (
+        bench.server,
+        workload.turns(messages),
+        workload.turns(messages // 10),
+    )
+    step = await workload.prepare(bench, workload.moved(first_turns + turns))
+    await run(server.url, workload.connections, first_turns, step)
     before = server.usage()
-    load = await run(server.url, workload.connections, workload.turns(messages), step)
+    load = await run(server.url, workload.connections, turns, step)
     cpu_seconds = server.usage().cpu_seconds - before.cpu_seconds
     return Measured(cpu_seconds / load.requests * 1e6, load.requests / load.seconds)
 
@@ -118,14 +129,10 @@ async def _delete_ten(bench: Bench, messages: int) -> Step:
 
 
 async def _filled(bench: Bench, messages: int) -> str:
-    """Return a queue with enough messages for the warm-up, the run, and rounding up."""
+    """Return a queue with this many messages."""
     url = await bench.queue()
-    await bench.fill(url, _enough(messages), plain)
+    await bench.fill(url, messages, plain)
     return url
-
-
-def _enough(messages: int) -> int:
-    return messages + messages // 10 + 2 * 64 * _TEN
 
 
 async def _received(bench: Bench, messages: int) -> tuple[str, list[str]]:
@@ -134,7 +141,7 @@ async def _received(bench: Bench, messages: int) -> tuple[str, list[str]]:
     request = json_request("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=_TEN)
     handles: list[str] = []
     connection = await Connection.open(bench.server.url)
-    while len(handles) < _enough(messages):
+    while len(handles) < messages:
         received = (await connection.ask(request)).json()
         handles += [message["ReceiptHandle"] for message in received.get("Messages", ())]
     connection.close()
