@@ -70,7 +70,7 @@ async def _receivers(server: Server, size: Size) -> list[Fact]:
 
 
 async def _warmed_up(server: Server, size: Size) -> None:
-    """Let the server allocate what it allocates once."""
+    """Send a few requests: the first ones allocate memory that stays."""
     url = await Bench(server, size).queue()
     send = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     receive = json_request("ReceiveMessage", QueueUrl=url)

@@ -95,7 +95,7 @@ def _count_statement(text: str) -> None:
 
 
 def count_memory() -> Callable[[], dict[str, int]]:
-    """Trace memory from now on; return a function that returns what the last report says."""
+    """Measure memory from now on; return a function that reports it."""
     tracemalloc.start()
     _make_connections(sqlite3.Connection, _note_blocks)
     before: Counter[str] = Counter()

@@ -39,7 +39,7 @@ _SCRIPT = str(Path(__file__).with_name("counted.py"))
 
 
 class Work(NamedTuple):
-    """What the server did for 64 connections; `pages` are frames of the write-ahead log.
+    """The server's work for 64 connections; `pages` are frames of the write-ahead log.
 
     `pages` is None if SQLite began its log again in each part of the run.
     """
@@ -52,7 +52,7 @@ class Work(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What one request alone needs: bytes at the peak, blocks at COMMIT, and blocks kept."""
+    """The memory of one request alone: bytes at the peak, blocks at COMMIT, and blocks kept."""
 
     peak_bytes: float
     blocks_at_commit: float

@@ -207,7 +207,7 @@ class Floor:
         self._submit(Delete(connection, rows, _encode({"Successful": successful})))
 
     def _queue(self, url: str) -> int:
-        """Return the number of a queue, which is new if nobody has named it before."""
+        """Return the number of a queue, a new one for the first request that names it."""
         return self._queues.setdefault(url.rpartition("/")[2], len(self._queues))
 
     def _submit(self, command: Command) -> None:

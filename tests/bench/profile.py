@@ -1,8 +1,8 @@
 """The share of each layer in the server's CPU time, by samples of py-spy.
 
 A sample belongs to the layer of its innermost frame that is in the table: a library that the server
-calls, such as msgspec or hashlib, counts for the layer that calls it. What no Python frame causes
-is the event loop's: uvloop, and the kernel's part of reading sockets.
+calls, such as msgspec or hashlib, counts for the layer that calls it. The rest
+is the event loop's: uvloop, and the reads of sockets.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Profile(NamedTuple):
 
 
 async def measure(directory: Path, size: Size, checkout: Path) -> list[Profile] | None:
-    """Profile each workload on one server of a checkout; None without py-spy."""
+    """Measure each workload on one server of a checkout; None without py-spy."""
     program = Path(sys.executable).with_name("py-spy")
     found = str(program) if program.exists() else shutil.which("py-spy")
     if found is None:

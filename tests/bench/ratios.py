@@ -42,7 +42,7 @@ CONTESTS = (
     Contest(workloads.SEND_IN_TENS, FLOOR, 1.5, share=3),
     Contest(workloads.CYCLE, FLOOR, 1.8, share=0.5),
     Contest(workloads.CYCLE_IN_TENS, FLOOR, 1.6, share=2),
-    Contest(workloads.DRAIN, FLOOR, 1.6, share=2),
+    Contest(workloads.EMPTY_IN_TENS, FLOOR, 1.6, share=2),
     Contest(workloads.FIFO_CYCLE, workloads.CYCLE, 1.15, share=0.5),
     Contest(workloads.SEND, ECHO, 1.0),
 )

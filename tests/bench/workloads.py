@@ -93,7 +93,7 @@ async def _cycle_in_tens(bench: Bench, _: int) -> Step:
     return step
 
 
-async def _drain(bench: Bench, messages: int) -> Step:
+async def _empty_in_tens(bench: Bench, messages: int) -> Step:
     return receive_in_tens(await _filled(bench, messages))
 
 
@@ -158,4 +158,4 @@ DELETE_IN_TENS = Workload("delete in tens", _delete_ten, each=_TEN)
 CYCLE = Workload("cycle", _cycle)
 FIFO_CYCLE = Workload("FIFO cycle", _fifo_cycle)
 CYCLE_IN_TENS = Workload("cycle in tens", _cycle_in_tens, each=_TEN)
-DRAIN = Workload("drain", _drain, each=_TEN)
+EMPTY_IN_TENS = Workload("empty in tens", _empty_in_tens, each=_TEN)
