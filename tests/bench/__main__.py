@@ -10,9 +10,8 @@ import tempfile
 from asyncio import to_thread
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 import uvloop
 
 from tests.bench import ceilings, connected, counts, profile, ratios, scenarios
@@ -87,8 +86,7 @@ def main() -> None:
     for line in lines(report):
         write_line(line)
     if arguments.json:
-        values: Any = msgspec.to_builtins(report._asdict())
-        arguments.json.write_text(json.dumps(values, indent=1) + "\n")
+        arguments.json.write_text(json.dumps(as_json(report), indent=1) + "\n")
 
 
 async def measure(arguments: argparse.Namespace) -> Report:
@@ -166,6 +164,17 @@ def lines(report: Report) -> Iterable[str]:
         yield from ("", f"counts of {name}", *counts.table(found))
         yield from map(_line, report.connections[name])
     yield from _profiles(report.profiles)
+
+
+def as_json(value: object) -> object:
+    """Return a value of lists, dicts and named tuples with the latter as dicts."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {name: as_json(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(each) for each in value]
+    return value
 
 
 def _profiles(profiles: Mapping[str, list[profile.Profile] | None]) -> Iterable[str]:

@@ -7,6 +7,7 @@ round worse. The standard queue is the reference of the FIFO queue, and the echo
 from __future__ import annotations
 
 import contextlib
+from asyncio import to_thread
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,11 +90,17 @@ async def measure(
     directory: Path, size: Size, checkouts: Mapping[str, Path], database: str | None
 ) -> Ratios:
     """Measure every contest for every checkout."""
-    with _servers(directory, checkouts, database) as servers:
-        found: list[Ratio] = []
+    names = list(checkouts)
+    found: list[Ratio] = []
+    running = contextlib.ExitStack()
+    # In threads, because databases of PostgreSQL are created and dropped in an event loop.
+    servers = await to_thread(running.enter_context, _servers(directory, checkouts, database))
+    try:
         for contest in CONTESTS:
-            found += await _compete(contest, servers, list(checkouts), size)
-        return Ratios(found, await _wake_ups(servers, list(checkouts), size))
+            found += await _compete(contest, servers, names, size)
+        return Ratios(found, await _wake_ups(servers, names, size))
+    finally:
+        await to_thread(running.close)
 
 
 @contextlib.contextmanager

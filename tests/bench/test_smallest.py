@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import uvloop
 
 from tests.bench import counts, profile, ratios
-from tests.bench.__main__ import Report, lines, measure, table
+from tests.bench.__main__ import Report, as_json, lines, measure, table
 from tests.bench.processes import ROOT
 from tests.bench.profile import OTHER, layer_of, shares
 from tests.bench.scenarios import SCENARIOS, Result
@@ -33,6 +34,12 @@ def test_every_scenario_runs_and_is_in_the_table() -> None:
 
 def test_postgresql_is_measured_with_its_own_ceilings(postgresql: str) -> None:
     are_in_the_table(run(only=["cycles"], database=postgresql).results)
+
+
+def test_postgresql_is_compared_with_the_floor(postgresql: str) -> None:
+    found = run(only=["ratios"], database=postgresql).ratios
+    assert found is not None
+    assert len(found.contests) == len(ratios.CONTESTS)
 
 
 def test_every_contest_compares_each_checkout_with_its_reference() -> None:
@@ -58,6 +65,7 @@ def test_every_workload_is_counted_and_profiled() -> None:
     (profiles,) = report.profiles.values()
     assert profiles is None or len(profiles) == len(profile.PROFILED)
     assert any("system calls of send" in line for line in lines(report))
+    assert json.loads(json.dumps(as_json(report)))["counts"][ratios.THIS][0]["name"] == "send"
 
 
 STRACE = """\
