@@ -1,4 +1,4 @@
-"""Figures besides throughput: start, memory, waiting receivers, and effects of a large queue.
+"""Figures besides throughput: start, memory, and effects of a large queue.
 
 They need a server with a SQLite file, because they restart it and measure its files and memory.
 """
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench.client import Connection, json_request, queue_url
+from tests.bench.client import Connection, json_request
 from tests.bench.processes import Server, logged_bytes, started
 from tests.bench.scenarios import BODY, Bench, Size, plain
 
@@ -31,7 +31,6 @@ async def facts(directory: Path, size: Size) -> list[Fact]:
     arguments = ("queueserver", "--port", "0", "--database", f"sqlite:///{database}")
     found = _starts("empty", arguments)
     with started(*arguments) as server:
-        found += await _receivers(server, size)
         found += await _large_message(server, size, database)
         purged, deleted = await Bench(server, size).queue(), await Bench(server, size).queue()
         backlog = max(size.backlogs)
@@ -58,42 +57,6 @@ def _starts(what: str, arguments: tuple[str, ...]) -> list[Fact]:
         Fact(f"start to listening, {what}", min(seconds), "s"),
         Fact(f"resident memory, {what}", bytes_ / 1e6, "MB"),
     ]
-
-
-async def _receivers(server: Server, size: Size) -> list[Fact]:
-    """Measure CPU and memory of a server on which receivers wait."""
-    connection = await Connection.open(server.url)
-    names = [f"waited-for-{number}" for number in range(max(size.receivers // 10, 1))]
-    for name in names:
-        await connection.call("CreateQueue", QueueName=name)
-    before = server.resident_bytes()
-    waiting = [
-        asyncio.ensure_future(_wait(server.url, names[number % len(names)]))
-        for number in range(size.receivers)
-    ]
-    # Within this time all have connected and wait; then the server has nothing to do.
-    await asyncio.sleep(size.watched_seconds + size.receivers / 1000)
-    grown, usage = server.resident_bytes() - before, server.usage()
-    await asyncio.sleep(size.watched_seconds)
-    busy = (server.usage().cpu_seconds - usage.cpu_seconds) / size.watched_seconds
-    assert not any(task.done() for task in waiting)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    connection.close()
-    many = f"{size.receivers:,} receivers waiting on {len(names):,} queues"
-    return [
-        Fact(f"{many}: of a core", busy * 100, "%"),
-        Fact(f"{many}: memory of each", grown / size.receivers / 1e3, "KB"),
-    ]
-
-
-async def _wait(url: str, name: str) -> None:
-    connection = await Connection.open(url)
-    try:
-        await connection.call("ReceiveMessage", QueueUrl=queue_url(name), WaitTimeSeconds=20)
-    finally:
-        connection.close()
 
 
 async def _large_message(server: Server, size: Size, database: Path) -> list[Fact]:

@@ -12,7 +12,16 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.client import Connection, Load, Step, json_request, query_request, queue_url, run
+from tests.bench.client import (
+    Connection,
+    Load,
+    Request,
+    Step,
+    json_request,
+    query_request,
+    queue_url,
+    run,
+)
 from tests.bench.processes import Server, Usage, stored_bytes
 
 BODY = "x" * 200
@@ -34,6 +43,7 @@ class Size(NamedTuple):
     backlogs: tuple[int, ...]
     receivers: int
     watched_seconds: float
+    rounds: int
 
 
 class Result(NamedTuple):
@@ -135,7 +145,12 @@ def plain(_: int) -> dict[str, Any]:
     return {}
 
 
-def repeat(request: bytes, each: int = 1) -> Step:
+def own_group(worker: int) -> dict[str, Any]:
+    """Return the parameters of a message in a group that one worker has for itself."""
+    return {"MessageGroupId": f"g{worker}"}
+
+
+def repeat(request: Request, each: int = 1) -> Step:
     """Return a step of one request that moves `each` messages and must succeed."""
 
     async def step(connection: Connection, _: int) -> int:
@@ -148,7 +163,7 @@ def repeat(request: bytes, each: int = 1) -> Step:
 
 
 def cycle(url: str, group: Callable[[int], dict[str, Any]] = plain, body: str = BODY) -> Step:
-    """Return a step that sends a message, receives one, and deletes it: three requests."""
+    """Return a step that sends a message, receives one, and deletes it; it counts messages."""
     sent = 0
 
     async def step(connection: Connection, worker: int) -> int:
@@ -158,19 +173,34 @@ def cycle(url: str, group: Callable[[int], dict[str, Any]] = plain, body: str = 
         if particular:
             particular = {**particular, "MessageDeduplicationId": f"{worker}-{sent}"}
         await connection.call("SendMessage", QueueUrl=url, MessageBody=body, **particular)
-        return 1 + await _receive_and_delete(connection, url)
+        return await _receive_and_delete(connection, url)
 
     return step
 
 
+def per_request(step: Step, others: int) -> Step:
+    """Count the requests of a step: `others`, and a delete of each message that it counts."""
+
+    async def counted(connection: Connection, worker: int) -> int:
+        return others + await step(connection, worker)
+
+    return counted
+
+
 async def _receive_and_delete(connection: Connection, url: str) -> int:
+    """Receive a message and delete it; return how many there were."""
     received = await connection.call("ReceiveMessage", QueueUrl=url)
-    requests = 1
-    for message in received.get("Messages", ()):
+    messages = received.get("Messages", ())
+    for message in messages:
         handle = message["ReceiptHandle"]
         await connection.call("DeleteMessage", QueueUrl=url, ReceiptHandle=handle)
-        requests += 1
-    return requests
+    return len(messages)
+
+
+def send_in_tens(url: str) -> Step:
+    """Return a step that sends ten messages in one request."""
+    entries = [{"Id": str(number), "MessageBody": BODY} for number in range(10)]
+    return repeat(json_request("SendMessageBatch", QueueUrl=url, Entries=entries), 10)
 
 
 def receive_in_tens(url: str) -> Step:
@@ -194,8 +224,6 @@ async def sends(bench: Bench) -> list[Result]:
     """Measure single sends on 1, 64 and 256 connections, batches, and the Query protocol."""
     url = await bench.queue()
     one = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
-    entries = [{"Id": str(number), "MessageBody": BODY} for number in range(10)]
-    ten = json_request("SendMessageBatch", QueueUrl=url, Entries=entries)
     query = query_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     few = bench.size.messages // 10
     return [
@@ -204,7 +232,7 @@ async def sends(bench: Bench) -> list[Result]:
         ),
         await bench.measure("send", repeat(one), ceiling=SENDS),
         await bench.measure("send, 256 connections", repeat(one), connections=256, ceiling=SENDS),
-        await bench.measure("send in tens", repeat(ten, 10), each=10, ceiling=SENDS),
+        await bench.measure("send in tens", send_in_tens(url), each=10, ceiling=SENDS),
         await bench.measure("send, Query protocol", repeat(query), ceiling=SENDS),
     ]
 
@@ -216,7 +244,7 @@ async def receives(bench: Bench) -> list[Result]:
     await bench.fill(in_tens, bench.size.messages, plain)
 
     async def one(connection: Connection, _: int) -> int:
-        return await _receive_and_delete(connection, singly)
+        return 1 + await _receive_and_delete(connection, singly)
 
     return [
         await bench.measure("receive and delete, per request", one, each=2, ceiling=CYCLES),
@@ -229,26 +257,26 @@ async def receives(bench: Bench) -> list[Result]:
 async def cycles(bench: Bench) -> list[Result]:
     """Measure send, receive and delete of standard, FIFO and large messages."""
     standard, fifo, large = await bench.queue(), await bench.queue(fifo=True), await bench.queue()
-
-    def group(worker: int) -> dict[str, Any]:
-        return {"MessageGroupId": f"g{worker}"}
-
+    of_standard = per_request(cycle(standard), 2)
     few = max(bench.size.messages // 50, 16)
     return [
-        await bench.measure("cycle, per request", cycle(standard), each=3, ceiling=CYCLES),
+        await bench.measure("cycle, per request", of_standard, each=3, ceiling=CYCLES),
         await bench.measure(
             "cycle, 256 connections, per request",
-            cycle(standard),
+            of_standard,
             connections=256,
             each=3,
             ceiling=CYCLES,
         ),
         await bench.measure(
-            "FIFO cycle of 64 groups, per request", cycle(fifo, group), each=3, ceiling=CYCLES
+            "FIFO cycle of 64 groups, per request",
+            per_request(cycle(fifo, own_group), 2),
+            each=3,
+            ceiling=CYCLES,
         ),
         await bench.measure(
             "cycle of 1 MB, per request",
-            cycle(large, body=LARGE_BODY),
+            per_request(cycle(large, body=LARGE_BODY), 2),
             connections=8,
             messages=few,
             each=3,
@@ -256,33 +284,35 @@ async def cycles(bench: Bench) -> list[Result]:
     ]
 
 
-async def wake_ups(bench: Bench) -> list[Result]:
-    """Measure the delay from a send to a waiting receiver, and a receive of nothing."""
+async def wake(bench: Bench, times: int) -> Load:
+    """Send to a waiting receiver; return the delays until it has the messages."""
     url = await bench.queue()
     receiver = await Connection.open(bench.server.url)
+    latencies: list[float] = []
 
-    async def wake(connection: Connection, _: int) -> int:
+    async def step(connection: Connection, _: int) -> int:
         waiting = asyncio.ensure_future(
             receiver.call("ReceiveMessage", QueueUrl=url, WaitTimeSeconds=20)
         )
         await asyncio.sleep(0.005)
-        woken_before = len(latencies)
         began = time.perf_counter()
         await connection.call("SendMessage", QueueUrl=url, MessageBody=BODY)
         (message,) = (await waiting)["Messages"]
         latencies.append(time.perf_counter() - began)
         handle = message["ReceiptHandle"]
         await connection.call("DeleteMessage", QueueUrl=url, ReceiptHandle=handle)
-        return len(latencies) - woken_before
+        return 1
 
-    latencies: list[float] = []
+    load = await run(bench.server.url, 1, times, step)
+    receiver.close()
+    return load._replace(latencies=latencies)
+
+
+async def wake_ups(bench: Bench) -> list[Result]:
+    """Measure the delay from a send to a waiting receiver, and a receive of nothing."""
     few = max(bench.size.messages // 100, 10)
     before = bench.server.usage()
-    load = await run(bench.server.url, 1, few, wake)
-    receiver.close()
-    woken = _result(
-        "send to a waiting receiver", load._replace(latencies=latencies), before, before
-    )
+    woken = _result("send to a waiting receiver", await wake(bench, few), before, before)
     empty = repeat(json_request("ReceiveMessage", QueueUrl=await bench.queue()))
     return [
         woken,
@@ -321,16 +351,13 @@ async def backlogs(bench: Bench) -> list[Result]:
         await holder.call("ReceiveMessage", QueueUrl=blocked, VisibilityTimeout=43_200)
         holder.close()
 
-        def group(worker: int) -> dict[str, Any]:
-            return {"MessageGroupId": f"g{worker}"}
-
         for name, step in (
             ("cycle", cycle(standard)),
-            ("FIFO cycle", cycle(fifo, group)),
-            ("FIFO cycle beside a blocked group", cycle(blocked, group)),
+            ("FIFO cycle", cycle(fifo, own_group)),
+            ("FIFO cycle beside a blocked group", cycle(blocked, own_group)),
         ):
             label = f"{name}, {backlog:,} waiting, per request"
-            results.append(await bench.measure(label, step, each=3, ceiling=CYCLES))
+            results.append(await bench.measure(label, per_request(step, 2), each=3, ceiling=CYCLES))
     return results
 
 

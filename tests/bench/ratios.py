@@ -1,0 +1,189 @@
+"""Ratios to the floor: the same load on both servers, in turns, in the same run.
+
+Of all rounds, the least CPU time and the highest rate count: others on the machine can only make a
+round worse. The standard queue is the reference of the FIFO queue, and the echo that of a send.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from asyncio import to_thread
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench import workloads
+from tests.bench.processes import Server, started
+from tests.bench.scenarios import Bench, Size, wake
+from tests.bench.workloads import Measured, Workload
+from tests.databases import temporary_database
+
+THIS = "this checkout"
+FLOOR = "floor"
+ECHO = "echo"
+
+
+class Contest(NamedTuple):
+    """A workload and its reference: the same on the floor or the echo, or another one on itself.
+
+    `cpu_target` is the highest ratio of the CPU time to aim at, `rate_target` the lowest ratio of
+    the rate. `share` scales the number of messages.
+    """
+
+    workload: Workload
+    reference: str | Workload
+    cpu_target: float | None = None
+    rate_target: float | None = None
+    share: float = 1.0
+
+
+CONTESTS = (
+    Contest(workloads.LONE_SEND, FLOOR, rate_target=0.9, share=0.2),
+    Contest(workloads.SEND, FLOOR, 1.7),
+    Contest(workloads.SEND_IN_TENS, FLOOR, 1.5, share=3),
+    Contest(workloads.CYCLE, FLOOR, 1.8, share=0.5),
+    Contest(workloads.CYCLE_IN_TENS, FLOOR, 1.6, share=2),
+    Contest(workloads.EMPTY_IN_TENS, FLOOR, 1.6, share=2),
+    Contest(workloads.FIFO_CYCLE, workloads.CYCLE, 1.15, share=0.5),
+    Contest(workloads.SEND, ECHO, 1.0),
+)
+WAKE_UP_TARGET_MS = 1.0
+
+
+class Ratio(NamedTuple):
+    """The result of one checkout in one contest."""
+
+    name: str
+    reference: str
+    checkout: str
+    ours: Measured
+    other: Measured
+    target: str
+
+    @property
+    def cpu(self) -> float:
+        """Return the ratio of the CPU times."""
+        return self.ours.cpu_us / self.other.cpu_us
+
+    @property
+    def rate(self) -> float:
+        """Return the ratio of the rates."""
+        return self.ours.per_second / self.other.per_second
+
+
+class WakeUp(NamedTuple):
+    """The medians from a send to the waiting receiver's answer, in milliseconds."""
+
+    checkout: str
+    ours_ms: float
+    floor_ms: float
+
+
+class Ratios(NamedTuple):
+    """All that this part measures."""
+
+    contests: Sequence[Ratio]
+    wake_ups: Sequence[WakeUp]
+
+
+async def measure(
+    directory: Path, size: Size, checkouts: Mapping[str, Path], database: str | None
+) -> Ratios:
+    """Measure every contest for every checkout."""
+    names = list(checkouts)
+    found: list[Ratio] = []
+    running = contextlib.ExitStack()
+    # In threads, because databases of PostgreSQL are created and dropped in an event loop.
+    servers = await to_thread(running.enter_context, _servers(directory, checkouts, database))
+    try:
+        for contest in CONTESTS:
+            found += await _compete(contest, servers, names, size)
+        return Ratios(found, await _wake_ups(servers, names, size))
+    finally:
+        await to_thread(running.close)
+
+
+@contextlib.contextmanager
+def _servers(
+    directory: Path, checkouts: Mapping[str, Path], database: str | None
+) -> Iterator[Mapping[str, Server]]:
+    """Start the server of each checkout, the floor and the echo; those without load use no CPU."""
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for number, (name, checkout) in enumerate(checkouts.items()):
+            url = f"sqlite:///{directory / f'ratios-{number}.db'}"
+            if database is not None:
+                url = stack.enter_context(temporary_database(database))
+            arguments = ("queueserver", "--port", "0", "--database", url)
+            servers[name] = stack.enter_context(started(*arguments, checkout=checkout))
+        floor = started("tests.bench.floor", str(directory / "floor.db"))
+        servers[FLOOR] = stack.enter_context(floor)
+        servers[ECHO] = stack.enter_context(started("tests.bench.echo"))
+        yield servers
+
+
+async def _compete(
+    contest: Contest, servers: Mapping[str, Server], checkouts: Sequence[str], size: Size
+) -> list[Ratio]:
+    """Run the workload and its reference in turns."""
+    workload, reference = contest.workload, contest.reference
+    ours = {name: (name, workload) for name in checkouts}
+    if isinstance(reference, Workload):
+        others = {name: (name, reference) for name in checkouts}
+    else:
+        others = dict.fromkeys(checkouts, (reference, workload))
+    best: dict[tuple[str, Workload], Measured] = {}
+    for _ in range(size.rounds):
+        # A reference that all checkouts have in common is measured once.
+        for entrant in dict.fromkeys([*ours.values(), *others.values()]):
+            server, work = entrant
+            bench = Bench(servers[server], size)
+            measured = await workloads.measure(bench, work, int(size.messages * contest.share))
+            earlier = best.get(entrant, measured)
+            best[entrant] = Measured(
+                min(measured.cpu_us, earlier.cpu_us), max(measured.per_second, earlier.per_second)
+            )
+    label = reference.name if isinstance(reference, Workload) else reference
+    return [
+        Ratio(workload.name, label, name, best[ours[name]], best[others[name]], _target(contest))
+        for name in checkouts
+    ]
+
+
+def _target(contest: Contest) -> str:
+    if contest.cpu_target is not None:
+        return f"CPU <= {contest.cpu_target:.2f}"
+    return f"rate >= {contest.rate_target:.2f}"
+
+
+async def _wake_ups(
+    servers: Mapping[str, Server], checkouts: Sequence[str], size: Size
+) -> list[WakeUp]:
+    """Measure wake-ups in turns; of all rounds, the lowest median counts."""
+    times = max(size.messages // 100, 10)
+    best: dict[str, float] = {}
+    for _ in range(size.rounds):
+        for name in (*checkouts, FLOOR):
+            p50_ms = (await wake(Bench(servers[name], size), times)).percentile(0.5)
+            best[name] = min(best.get(name, p50_ms), p50_ms)
+    return [WakeUp(name, best[name], best[FLOOR]) for name in checkouts]
+
+
+def table(ratios: Ratios) -> Iterable[str]:
+    """Return the lines of a table."""
+    yield (
+        f"{'workload':<20}{'of':<26}{'us':>8}{'per s':>10}  {'reference':<10}{'us':>8}{'per s':>10}"
+        f"{'CPU ratio':>11}{'rate ratio':>12}  target"
+    )
+    for row in ratios.contests:
+        yield (
+            f"{row.name:<20}{row.checkout[-24:]:<26}{row.ours.cpu_us:>8.1f}"
+            f"{row.ours.per_second:>10,.0f}  {row.reference:<10}{row.other.cpu_us:>8.1f}"
+            f"{row.other.per_second:>10,.0f}{row.cpu:>11.2f}{row.rate:>12.2f}  {row.target}"
+        )
+    for woken in ratios.wake_ups:
+        yield (
+            f"{'wake-up, p50':<20}{woken.checkout[-24:]:<26}{woken.ours_ms:>8.2f} ms, "
+            f"{FLOOR} {woken.floor_ms:.2f} ms: {woken.ours_ms - woken.floor_ms:+.2f} ms  "
+            f"target +{WAKE_UP_TARGET_MS:.2f} ms"
+        )
