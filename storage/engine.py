@@ -74,11 +74,18 @@ class Engine(Protocol):
         """Notify the other servers when this transaction commits."""
         ...
 
-    async def transact(self, function: Callable[[sa.Connection], T], is_small: bool, /) -> T:
-        """Run a function in a transaction of the only writer, and commit.
+    def transact_at_once(
+        self, function: Callable[[sa.Connection], T], is_small: bool, /
+    ) -> T | None:
+        """Run a function in a transaction on the event loop, and commit.
 
-        The engine may run a small transaction (a few milliseconds) on the event loop.
+        Returns None, and has done nothing, if the transaction may take more than a few
+        milliseconds: `transact` must run it. The function must not return None.
         """
+        ...
+
+    async def transact(self, function: Callable[[sa.Connection], T], /) -> T:
+        """Run a function in a transaction of the only writer, and commit."""
         ...
 
     async def read(self, function: Callable[[sa.Connection], T], /) -> T:

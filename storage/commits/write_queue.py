@@ -7,7 +7,6 @@ time that other writes wait for one COMMIT. A write beyond the queue's limits is
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -45,22 +44,14 @@ class PendingWrite(NamedTuple):
 
     Attributes:
         work: what to do.
-        future: gets the result after COMMIT; `Any`, because the queue has results of all types.
+        done: called with the result or the exception, after COMMIT; `Any`, because the queue has
+            results of all types.
         memory_bytes: the bytes of the message bodies that a send writes, or what a function holds.
     """
 
     work: Work
-    future: asyncio.Future[Any]
+    done: Callable[[Any], None]
     memory_bytes: int
-
-    def resolve(self, result: object) -> None:
-        """Set the future's result or exception; do nothing if the caller has cancelled it."""
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
 
 
 class Batch(NamedTuple):
@@ -73,11 +64,6 @@ class Batch(NamedTuple):
 
     writes: list[PendingWrite]
     is_small: bool
-
-    def resolve_all(self, result: object) -> None:
-        """Resolve all writes with the same result or exception."""
-        for write in self.writes:
-            write.resolve(result)
 
 
 class WriteQueue:
@@ -94,7 +80,7 @@ class WriteQueue:
     def __bool__(self) -> bool:
         return bool(self._pending or self._retries)
 
-    def add(self, work: Work, future: asyncio.Future[Any]) -> None:
+    def add(self, work: Work, done: Callable[[Any], None]) -> None:
         """Add work at the end.
 
         A `Release` is accepted beyond the limits: its client has disconnected and cannot retry.
@@ -112,7 +98,7 @@ class WriteQueue:
         if is_full and self._pending and not isinstance(work, Release):
             raise DatabaseBusy("too many writes are pending")
         self._bytes += memory_bytes
-        self._pending.append(PendingWrite(work, future, memory_bytes))
+        self._pending.append(PendingWrite(work, done, memory_bytes))
 
     def retry_one_by_one(self, batch: Batch) -> None:
         """Put the writes of a failed batch first in the queue, each in a batch of its own."""
