@@ -133,10 +133,8 @@ class WriteQueue:
         return work.maximum * self._hints.of(work.queue_id).body_bytes
 
     def _bytes_to_write(self, send: Send) -> int:
-        body_bytes = 0
         try:
-            for message in send.messages:
-                body_bytes += message.size
+            body_bytes = sum(send.sizes)
         except (AttributeError, TypeError):
             return 0  # an invalid message; only its own command fails, when it runs
         hint = self._hints.of(send.queue_id)

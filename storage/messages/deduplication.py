@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -45,10 +45,13 @@ _DELETE = Statement(
     deduplications.delete().where(
         deduplications.c.queue_id == bindparam("queue"),
         deduplications.c.key == bindparam("known_as"),
-    )
+    ),
+    ["queue", "known_as"],
 )
 
-_INSERT = Statement(deduplications.insert())
+_INSERT = Statement(
+    deduplications.insert(), ["queue_id", "key", "message_id", "number", "sent_at_ms"]
+)
 
 
 def deduplicate(
@@ -65,7 +68,7 @@ def deduplicate(
     """
     known = _find(transaction, {candidate[:2] for candidate in candidates})
     results: list[tuple[SentMessage, bool]] = []
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[int, str, bytes, int, int]] = []
     numbers = transaction.take_numbers(len(candidates))
     for candidate, number in zip(candidates, numbers, strict=True):
         key = candidate[:2]
@@ -74,18 +77,11 @@ def deduplicate(
             continue
         sent = known[key] = SentMessage(number, candidate.message_id)
         results.append((sent, True))
-        rows.append(
-            {
-                "queue_id": candidate.queue_id,
-                "key": candidate.key,
-                "message_id": candidate.message_id,
-                "number": number,
-                "sent_at_ms": transaction.now_ms,
-            }
-        )
+        queue_id, deduplication_key, message_id = candidate
+        rows.append((queue_id, deduplication_key, message_id, number, transaction.now_ms))
     if rows:
         # In key order: two servers that insert the same keys wait for each other.
-        rows.sort(key=itemgetter("queue_id", "key"))
+        rows.sort(key=itemgetter(0, 1))
         _INSERT.change_each(transaction.connection, rows)
     return results
 
@@ -95,14 +91,14 @@ def _find(
 ) -> dict[tuple[int, str], SentMessage]:
     """Return what was sent with these keys in the last five minutes; delete what is older."""
     known: dict[tuple[int, str], SentMessage] = {}
-    expired: list[dict[str, Any]] = []
+    expired: list[tuple[int, str]] = []
     for queue_id, its_keys in by_queue(keys):
         rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": its_keys})
         for row in rows:
             if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
                 known[queue_id, row.key] = SentMessage(row.number, row.message_id)
             else:
-                expired.append({"queue": queue_id, "known_as": row.key})
+                expired.append((queue_id, row.key))
     if expired:
         _DELETE.change_all(transaction.connection, expired)
     return known
@@ -116,8 +112,7 @@ def free_expired(transaction: Transaction, limit: int) -> int:
         .order_by(deduplications.c.sent_at_ms)
         .limit(limit)
     )
-    found = sorted(tuple(row) for row in transaction.connection.execute(old))
-    rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
+    rows = sorted(tuple(row) for row in transaction.connection.execute(old))
     if rows:
         _DELETE.change_all(transaction.connection, rows)
     return len(rows)

@@ -27,7 +27,7 @@ from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
 
-_INSERT = Statement(groups.insert())
+_INSERT = Statement(groups.insert(), ["queue_id", "group_id", "head_id", "available_at_ms"])
 
 _is_the_group = sa.and_(
     groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
@@ -35,9 +35,10 @@ _is_the_group = sa.and_(
 _UPDATE = Statement(
     groups.update()
     .where(_is_the_group)
-    .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
+    .values(head_id=bindparam("head"), available_at_ms=bindparam("at")),
+    ["head", "at", "queue", "group"],
 )
-_DELETE = Statement(groups.delete().where(_is_the_group))
+_DELETE = Statement(groups.delete().where(_is_the_group), ["queue", "group"])
 
 _available = (
     sa.select(groups.c.group_id, groups.c.head_id, groups.c.available_at_ms)
@@ -146,7 +147,10 @@ _ANY_NUMBER = 2**63 - 1
 
 
 class NewInGroup(NamedTuple):
-    """A message that a transaction adds to a group, by sending it or by moving it there."""
+    """A message that a transaction adds to a group, by sending it or by moving it there.
+
+    If it is the first of its group, this is also the group's row.
+    """
 
     queue_id: int
     group_id: str
@@ -256,25 +260,11 @@ class FifoGroups:
         self._dirty.difference_update(first.keys() & inserted)
         # In key order: two servers that insert the same groups wait for each other.
         ordered = sorted(first.items())
-        rows = [
-            {
-                "queue_id": message.queue_id,
-                "group_id": message.group_id,
-                "head_id": message.number,
-                "available_at_ms": message.visible_at_ms,
-            }
-            for key, message in ordered
-            if key not in inserted
-        ]
+        rows = [message for key, message in ordered if key not in inserted]
         if rows:
             _INSERT.change_each(self._connection, rows)
         updated = [
-            {
-                "queue": message.queue_id,
-                "group": message.group_id,
-                "head": message.number,
-                "at": message.visible_at_ms,
-            }
+            (message.number, message.visible_at_ms, *key)
             for key, message in ordered
             if key in inserted
         ]
@@ -314,13 +304,12 @@ class FifoGroups:
             _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
             for queue_id, group_ids in dirty
         ):
-            key = {"queue": row.queue_id, "group": row.group_id}
             if row.id is None:
-                deleted.append(key)
+                deleted.append((row.queue_id, row.group_id))
                 continue
             at_ms = self._available_at_ms(row)
             if (row.id, at_ms) != (row.head_id, row.available_at_ms):
-                updated.append({**key, "head": row.id, "at": at_ms})
+                updated.append((row.id, at_ms, row.queue_id, row.group_id))
                 wake.append((row.queue_id, at_ms, 1))
         if updated:
             _UPDATE.change_all(self._connection, updated)

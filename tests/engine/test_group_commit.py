@@ -280,7 +280,9 @@ async def test_callback_may_submit_the_next_command(client: QueueClient) -> None
 
 
 async def test_callback_is_not_called_for_a_rejected_command(client: QueueClient) -> None:
+    results: list[object] = []
     await client.database.close()
     with pytest.raises(DatabaseUnavailable):
-        client.database.submit_with(client.receive_command(), pytest.fail)
+        client.database.submit_with(client.receive_command(), results.append)
+    assert results == []
     client.database = (await QueueClient.open(client.url, client.clock)).database
