@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias
 
@@ -230,8 +231,8 @@ def _getter(names: Sequence[str]) -> Callable[[Parameters], Row]:
 
 def _row_type(names: Sequence[str]) -> Callable[[Iterable[Any]], Any]:
     row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # names known at run time
-    make: Callable[[Iterable[Any]], Any] = row._make
-    return make
+    # `_make` does the same in Python, and takes three times as long.
+    return partial(tuple.__new__, row)
 
 
 def _compile(core: Core, dialect: sa.Dialect, columns: Sequence[str] | None = None) -> _Compiled:
