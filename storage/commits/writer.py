@@ -25,7 +25,7 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 
 from storage.clock import Clock
-from storage.commits.write_queue import Batch, Work, WriteQueue
+from storage.commits.write_queue import Batch, Done, Work, WriteQueue
 from storage.engine import Engine
 from storage.errors import (
     DatabaseUnavailable,
@@ -143,7 +143,7 @@ class Writer:
         self._add(work, partial(_resolve, future))
         return future
 
-    def _add(self, work: Work, done: Callable[[Any], None]) -> None:
+    def _add(self, work: Work, done: Done) -> None:
         if self.is_closing:
             raise DatabaseUnavailable("the database is closing")
         self._queue.add(work, done)
@@ -199,12 +199,12 @@ class Writer:
                 while self._queue:
                     _fail(self._queue.take(), error)
         except Exception as error:
-            if len(batch.writes) == 1:
+            if len(batch.works) == 1:
                 _fail(batch, error)
             else:
                 log.warning(
                     "batch failed: retrying its commands one at a time commands=%d error=%s",
-                    len(batch.writes),
+                    len(batch.works),
                     summarize(error),
                 )
                 self._queue.retry_one_by_one(batch)
@@ -220,8 +220,8 @@ class Writer:
         self._handler.handle(transaction.notifications)
         for queue_id, visible_at_ms, count in transaction.local_wakeups:
             self._waiters.wake(queue_id, visible_at_ms, count)
-        for write, result in zip(batch.writes, results, strict=True):
-            _call(write.done, result)
+        for done, result in zip(batch.done, results, strict=True):
+            _call(done, result)
 
     async def _commit(
         self, batch: Batch, failed: Exception | None
@@ -286,21 +286,20 @@ class Writer:
         return transaction, results
 
     def _apply(self, batch: Batch, transaction: Transaction) -> Sequence[object]:
-        function = batch.writes[0].work
+        function = batch.works[0]
         if callable(function):
             # Functions may change queues. Commands do not.
             self._known_queues.clear()
             return [function(transaction)]
-        commands = [cast("Command[Any]", write.work) for write in batch.writes]
-        return message_batch.run(transaction, commands)
+        return message_batch.run(transaction, cast("list[Command[Any]]", batch.works))
 
 
 def _fail(batch: Batch, error: Exception) -> None:
-    for write in batch.writes:
-        _call(write.done, error)
+    for done in batch.done:
+        _call(done, error)
 
 
-def _call(done: Callable[[Any], None], result: object) -> None:
+def _call(done: Done, result: object) -> None:
     """Pass on a write's result or exception; an error of one caller must not harm the others."""
     try:
         done(result)

@@ -84,6 +84,10 @@ class Session:
         """Run a statement once for each set of parameters, in order."""
         self._await(text, self._connection.executemany(text, parameters))
 
+    def insert_each(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows, in order, with an INSERT of one row."""
+        self.change_each(text, rows)
+
     def for_lists(self, change: Change, columns: Sequence[str]) -> Change:
         """Return a statement so that it takes a list for each parameter and runs once for all."""
         return bulk.for_lists(change, columns, self._dialect)

@@ -140,7 +140,11 @@ class Statement:
     def _change_one_by_one(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         compiled = self._for(connection)
         in_order = compiled.rows_in_order(self.columns, rows)
-        driver_of(connection).change_each(compiled.text, in_order)
+        driver = driver_of(connection)
+        if isinstance(self._core, sa.Insert):
+            driver.insert_each(compiled.text, in_order)
+        else:
+            driver.change_each(compiled.text, in_order)
 
     def _for(self, connection: sa.Connection) -> _Compiled:
         name = connection.dialect.name

@@ -163,13 +163,13 @@ async def test_number_of_receives_in_a_batch_depends_on_the_estimated_body_lengt
         queue = client.queue
         return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
-    assert len(write_queue(1_000).take().writes) == 4, "no estimate yet: the maximum length"
+    assert len(write_queue(1_000).take().works) == 4, "no estimate yet: the maximum length"
     await client.send(*["short"] * 200)
     while await client.receive(10):
         pass
     for _ in range(60):
         await client.send("short")
         await client.receive(1)
-    assert len(write_queue(1_000).take().writes) == 1_000
+    assert len(write_queue(1_000).take().works) == 1_000
     await client.send("x" * 100_000)
-    assert len(write_queue(1_000).take().writes) < 40, "a long body was sent"
+    assert len(write_queue(1_000).take().works) < 40, "a long body was sent"
