@@ -32,6 +32,8 @@ class Capabilities:
             integers, in its order, until the transaction ends.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of the inserted rows.
+        insert_new_groups: inserts rows of `groups` unless they exist, for a database with one
+            writer, which need not lock those that do.
         claim_within: `storage.messages.claim.ready_within`, for a database that cannot stop
             reading between two rows.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_within`, and
@@ -45,6 +47,7 @@ class Capabilities:
     lock_queues_and_take_numbers: Statement | None = None
     lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None
+    insert_new_groups: Statement | None = None
     claim_within: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
     delete_messages: Statement | None = None

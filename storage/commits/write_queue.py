@@ -64,8 +64,8 @@ class WriteQueue:
         self._hints = hints
         self._limit = limit
         self._limit_bytes = limit_bytes
-        # Work, what to call with its result, and how many bytes it holds: of the message bodies that
-        # a send writes, or of what a function holds.
+        # Work, what to call with its result, and how many bytes of memory it holds: of the message
+        # bodies that a send writes, or of what a function holds.
         self._pending: deque[tuple[Work, Done, int]] = deque()
         self._bytes = 0
         self._retries: deque[Batch] = deque()

@@ -228,7 +228,7 @@ def _remove(
             expired.append(row)
         elif eligibility is Eligibility.EXHAUSTED:
             exhausted.append(row)
-    transitions.expire(transaction, queue.id, transaction.step.deleted(expired))
+    transitions.delete_locked(transaction, queue.id, transaction.step.deleted(expired))
     moved = transaction.step.moved(exhausted)
     if moved and not dead_letter(transaction, queue, moved):
         return rules.without_redrive()

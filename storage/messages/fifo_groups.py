@@ -23,6 +23,7 @@ from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
 from storage.messages.rows import STATE, STEP_ROWS, GroupHead, GroupRow, MessageState
+from storage.queue_settings import LockedQueue
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
@@ -179,9 +180,11 @@ class FifoGroups:
     """
 
     __slots__ = (
+        "_blocked",
         "_capabilities",
         "_connection",
         "_dirty",
+        "_heads",
         "_is_conflict_likely",
         "_local_wakeups",
         "_locked",
@@ -208,6 +211,10 @@ class FifoGroups:
         # Locked groups. False: the group has no row, because it has no messages.
         self._locked: dict[GroupKey, bool] = {}
         self._dirty: set[GroupKey] = set()
+        # Selected groups, and groups that a receive blocks: with the first message, and the time
+        # from which the group delivers again.
+        self._heads: dict[GroupKey, int] = {}
+        self._blocked: dict[GroupKey, tuple[int, int]] = {}
 
     def lock(self, keys: Collection[GroupKey]) -> None:
         """Lock groups, in key order, before their messages are locked or changed.
@@ -230,8 +237,8 @@ class FifoGroups:
         missing rows are inserted now with ON CONFLICT, so servers wait instead of failing.
         """
         keys = {*sent_to, *changed}
-        if not keys:
-            return LockedGroups(self, set(), set(), set())
+        if not keys or self._capabilities.insert_new_groups is not None:
+            return LockedGroups(self, set(), keys, set())
         existing = self._lock(keys)
         missing = set(sent_to) - existing
         inserted: set[GroupKey] = set()
@@ -262,7 +269,8 @@ class FifoGroups:
         ordered = sorted(first.items())
         rows = [message for key, message in ordered if key not in inserted]
         if rows:
-            _INSERT.change_each(self._connection, rows)
+            insert = self._capabilities.insert_new_groups or _INSERT
+            insert.change_each(self._connection, rows)
         updated = [
             (message.number, message.visible_at_ms, *key)
             for key, message in ordered
@@ -288,18 +296,42 @@ class FifoGroups:
                 return  # the group had no messages, so none can have changed
         self._dirty.add(key)
 
+    def mark_in_flight(
+        self, queue: LockedQueue, rows: Sequence[MessageState], until_ms: int
+    ) -> None:
+        """Record that selected messages are in flight until a time.
+
+        They block their group from its first message on. If that is among them, `write_back` need
+        not look for it.
+        """
+        for row in rows:
+            key = queue.id, row.group_id or ""
+            if self._heads.get(key) == row.id and until_ms > self._now_ms:
+                at_ms = min(until_ms, row.sent_at_ms + queue.retention_ms)
+                self._blocked[key] = row.id, at_ms
+            elif key not in self._blocked:
+                self.mark_dirty(*key)
+
     def write_back(self, *, wake_only_here: bool = False) -> None:
         """Update the rows of dirty groups, and notify receivers of groups that deliver.
 
         With `wake_only_here`, wakes only receivers on this server. For a receive: it makes nothing
         visible that other servers do not know.
         """
-        if not self._dirty:
+        self._heads.clear()
+        if not self._dirty and not self._blocked:
             return
-        dirty = list(by_queue(self._dirty))
-        self._dirty.clear()
         wake = self._local_wakeups if wake_only_here else self._visible
-        updated, deleted = [], []
+        deleted = []
+        updated = [
+            (head_id, at_ms, *key)
+            for key, (head_id, at_ms) in self._blocked.items()
+            if key not in self._dirty
+        ]
+        wake += [(queue_id, at_ms, 1) for _, at_ms, queue_id, _ in updated]
+        dirty = list(by_queue(self._dirty))
+        self._blocked.clear()
+        self._dirty.clear()
         for row in chain.from_iterable(
             _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
             for queue_id, group_ids in dirty
@@ -406,7 +438,9 @@ class FifoGroups:
         }
         found: list[GroupRow] = _AVAILABLE.rows(self._connection, parameters)
         for group in found:
-            self._locked[queue_id, group.group_id] = True
+            key = queue_id, group.group_id
+            self._locked[key] = True
+            self._heads[key] = group.head_id
         return found
 
     def _first_messages(

@@ -173,7 +173,7 @@ def _make_in_flight(
     for timeout_ms, rows in by_timeout.items():
         if rows:
             until_ms = transaction.now_ms + timeout_ms
-            transitions.make_in_flight(transaction, queue.id, rows, until_ms)
+            transitions.make_in_flight(transaction, queue, rows, until_ms)
 
 
 def _note_claim(

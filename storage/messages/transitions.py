@@ -16,7 +16,7 @@ groups are locked. `storage.locking` has the order of locks.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ from storage import locking
 from storage.messages.commands import NewMessage
 from storage.messages.fifo_groups import LockedGroups, NewInGroup
 from storage.messages.rows import STEP_ROWS, MessageKey, MessageState
-from storage.queue_settings import QueueName
+from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import InsertPair, Statement
@@ -122,7 +122,7 @@ _MAKE_IN_FLIGHT = Statement(in_flight_update.where(among(messages.c.id, "numbers
 
 
 def make_in_flight(
-    transaction: Transaction, queue_id: int, rows: Sequence[MessageKey], until_ms: int
+    transaction: Transaction, queue: LockedQueue, rows: Sequence[MessageState], until_ms: int
 ) -> None:
     """Count a receive of messages, and make them in flight until `until_ms`.
 
@@ -130,11 +130,10 @@ def make_in_flight(
     An engine's statement `claim_and_make_in_flight` does the same for a standard queue.
     """
     numbers = [row.id for row in rows]
-    parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
+    parameters = {"queue": queue.id, "numbers": numbers, "now": transaction.now_ms}
     _MAKE_IN_FLIGHT.change(transaction.connection, {**parameters, "until": until_ms})
     if rows[0].group_id is not None:
-        for row in rows:
-            transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+        transaction.fifo_groups.mark_in_flight(queue, rows, until_ms)
 
 
 _BACK_AFTER_RECEIVES = 3
@@ -414,45 +413,49 @@ DELETE_STATES = messages.delete().where(_are_the_messages)
 """Delete the states of the messages `numbers` of `queue`."""
 
 _DELETE_STATES = Statement(DELETE_STATES)
-_DELETE_BODIES = Statement(
+_DELETE_BODIES = Statement(bodies.delete().where(among(bodies.c.id, "numbers")))
+_DELETE_BODIES_OF = Statement(
     bodies.delete().where(bodies.c.id.in_(sa.select(messages.c.body_id).where(_are_the_messages)))
 )
 
 
-def delete(
-    transaction: Transaction,
-    queue_id: int,
-    numbers: Sequence[int],
-    group_ids: Iterable[str | None] = (),
-) -> None:
-    """Delete messages by number; ignore numbers that do not exist.
+def delete(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> None:
+    """Delete messages of a standard queue by number; ignore numbers that do not exist."""
+    _count_deleted(transaction, queue_id, free_rows(transaction, queue_id, numbers))
 
-    `group_ids` are the groups of the messages, for a FIFO queue. If the queue is at its in-flight
-    limit, receivers are notified: they may claim as many messages as were deleted.
+
+def delete_locked(transaction: Transaction, queue_id: int, rows: Sequence[MessageState]) -> None:
+    """Delete messages whose rows are locked: no other server deletes and counts them too."""
+    if not rows:
+        return
+    numbers = [row.id for row in rows]
+    body_ids = [row.body_id for row in rows]
+    _count_deleted(transaction, queue_id, free_rows(transaction, queue_id, numbers, body_ids))
+    for row in rows:
+        transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+
+
+def _count_deleted(transaction: Transaction, queue_id: int, deleted: int) -> None:
+    """Subtract deleted messages from the queue's count.
+
+    If the queue is at its in-flight limit, receivers are notified: they may claim as many messages
+    as were deleted.
     """
-    deleted = free_rows(transaction, queue_id, numbers)
     transaction.add_to_count(queue_id, -deleted)
-    for group_id in group_ids:
-        transaction.fifo_groups.mark_dirty(queue_id, group_id)
     if transaction.hints.of(queue_id).is_full:
         transaction.notify_receivers(queue_id, transaction.now_ms, deleted)
 
 
-def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) -> None:
-    """Delete messages that are older than the queue's retention.
-
-    Requires that the messages' rows are locked, so that no other server also deletes and counts
-    them.
-    """
-    if rows:
-        numbers = [row.id for row in rows]
-        delete(transaction, queue_id, numbers, (row.group_id for row in rows))
-
-
-def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:
+def free_rows(
+    transaction: Transaction,
+    queue_id: int,
+    numbers: Sequence[int],
+    body_ids: Sequence[int] | None = None,
+) -> int:
     """Delete the rows of messages, state and body; return how many messages existed.
 
-    Does not change the queue's count: call it directly only for a dropped queue, which has none.
+    `body_ids` are the numbers of their bodies, if the caller has read them. Does not change the
+    queue's count: call it directly only for a dropped queue, which has none.
     """
     if not numbers:
         return 0
@@ -461,5 +464,8 @@ def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -
     if at_once is not None:
         deleted: int = at_once.value(transaction.connection, parameters)
         return deleted
-    _DELETE_BODIES.change(transaction.connection, parameters)
+    if body_ids is None:
+        _DELETE_BODIES_OF.change(transaction.connection, parameters)
+    else:
+        _DELETE_BODIES.change(transaction.connection, {"numbers": body_ids})
     return _DELETE_STATES.change(transaction.connection, parameters)

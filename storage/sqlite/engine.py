@@ -29,6 +29,7 @@ from storage.engine import Capabilities
 from storage.errors import ClassifiedError, DatabaseUnavailable, DatabaseUnusable
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
+from storage.sql.statement import Statement
 from storage.sqlite import errors
 from storage.sqlite.connection import BUSY_TIMEOUT, NO_BUSY_TIMEOUT, prepare_connections
 from storage.sqlite.location import NEW_FILE_MODE, file_of, resolve
@@ -49,7 +50,13 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without a path it is in memory and ends with the process."""
 
-    capabilities = Capabilities(has_concurrent_writers=False)
+    capabilities = Capabilities(
+        has_concurrent_writers=False,
+        insert_new_groups=Statement(
+            schema.groups.insert().prefix_with("OR IGNORE"),
+            ["queue_id", "group_id", "head_id", "available_at_ms"],
+        ),
+    )
 
     def __init__(self, address: sa.URL, settings: EngineSettings) -> None:
         self._path = file_of(address)
