@@ -34,6 +34,7 @@ class Capabilities:
             locks them if they exist, in key order; returns the keys of the inserted rows.
         insert_new_groups: inserts rows of `groups` unless they exist, for a database with one
             writer, which need not lock those that do.
+        insert_new_keys: inserts rows of `deduplications` unless they exist, likewise.
         claim_within: `storage.messages.claim.ready_within`, for a database that cannot stop
             reading between two rows.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_within`, and
@@ -48,6 +49,7 @@ class Capabilities:
     lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None
     insert_new_groups: Statement | None = None
+    insert_new_keys: Statement | None = None
     claim_within: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
     delete_messages: Statement | None = None

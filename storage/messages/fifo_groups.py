@@ -12,8 +12,9 @@ rows of dirty groups up to date.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -410,13 +411,21 @@ class FifoGroups:
                     break
                 receiver = receivers[0]
                 left = maxima[receiver] - len(chosen[receiver])
-                delivered = list(self._deliverable(by_group[group.group_id], left, is_wanted))
-                for row in delivered:
-                    (chosen[receiver] if is_wanted(row) else unwanted).append(row)
-                if not delivered:
-                    # The `groups` row is out of date, and would wake receivers for nothing.
+                is_outdated = True
+                for row in by_group[group.group_id]:
+                    if not is_wanted(row):
+                        # It does not block its group, whether it is visible or not.
+                        unwanted.append(row)
+                    elif row.visible_at_ms > self._now_ms or not left:
+                        break
+                    else:
+                        chosen[receiver].append(row)
+                        left -= 1
+                    is_outdated = False
+                if is_outdated:
+                    # The `groups` row would wake receivers for nothing.
                     self.mark_dirty(queue_id, group.group_id)
-                if len(chosen[receiver]) >= maxima[receiver]:
+                if not left:
                     receivers.pop(0)
             if len(found) < wanted:
                 break
@@ -458,27 +467,10 @@ class FifoGroups:
         for row in rows:
             if row.id is not None:
                 by_group[row.group_id].append(row)
-        for members in by_group.values():
-            members.sort(key=lambda row: row.id)
+        if depth > 1:
+            for members in by_group.values():
+                members.sort(key=attrgetter("id"))
         return by_group
-
-    def _deliverable(
-        self,
-        rows: Iterable[MessageState],
-        left: int,
-        is_wanted: Callable[[MessageState], bool],
-    ) -> Iterator[MessageState]:
-        """Yield up to `left` wanted messages of a group, and the unwanted messages among them.
-
-        Stops at the first wanted message that is not visible: it blocks the group. An unwanted
-        message does not block the group, whether it is visible or not.
-        """
-        for row in rows:
-            if is_wanted(row):
-                if row.visible_at_ms > self._now_ms or not left:
-                    break
-                left -= 1
-            yield row
 
 
 class LockedGroups:

@@ -8,7 +8,7 @@ from storage import queues
 from storage.locking import GroupKey
 from storage.messages import deduplication, transitions
 from storage.messages.commands import NewMessage, Send, SentMessage
-from storage.messages.deduplication import Candidate
+from storage.messages.deduplication import Candidate, Numbered
 from storage.messages.fifo_groups import LockedGroups
 from storage.messages.transitions import NumberedMessage
 from storage.transaction import Transaction
@@ -67,16 +67,14 @@ def _take_numbers(transaction: Transaction, commands: Collection[Send]) -> Seque
     return transaction.take_numbers(count) if count else ()
 
 
-def _deduplicate(
-    transaction: Transaction, commands: Collection[Send]
-) -> Sequence[tuple[SentMessage, bool]]:
+def _deduplicate(transaction: Transaction, commands: Collection[Send]) -> Sequence[Numbered]:
     """Return the number and id of each message of the FIFO queues, and whether it is new.
 
     The numbers are taken after the groups were locked. So messages of a group are numbered in the
     order of the COMMITs.
     """
-    candidates = [
-        Candidate(command.queue_id, _deduplication_key(command, message), message.message_id)
+    candidates: list[Candidate] = [
+        (command.queue_id, _deduplication_key(command, message), message.message_id)
         for command in commands
         if command.queue_kind != queues.STANDARD
         for message in command.messages

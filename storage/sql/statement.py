@@ -111,6 +111,12 @@ class Statement:
         else:
             self._change_one_by_one(connection, rows)
 
+    def insert(self, connection: sa.Connection, rows: Sequence[Row]) -> int:
+        """Insert rows, in order; return how many the statement has not ignored."""
+        compiled = self._for(connection)
+        in_order = compiled.rows_in_order(self.columns, rows)
+        return driver_of(connection).insert_each(compiled.text, in_order)
+
     def change_all(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Insert, update or delete for all sets of parameters; no two may concern the same row.
 
@@ -138,13 +144,12 @@ class Statement:
             self.change(connection, each)
 
     def _change_one_by_one(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        if isinstance(self._core, sa.Insert):
+            self.insert(connection, rows)
+            return
         compiled = self._for(connection)
         in_order = compiled.rows_in_order(self.columns, rows)
-        driver = driver_of(connection)
-        if isinstance(self._core, sa.Insert):
-            driver.insert_each(compiled.text, in_order)
-        else:
-            driver.change_each(compiled.text, in_order)
+        driver_of(connection).change_each(compiled.text, in_order)
 
     def _for(self, connection: sa.Connection) -> _Compiled:
         name = connection.dialect.name

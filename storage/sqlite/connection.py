@@ -71,26 +71,27 @@ class SqliteConnection:
             raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
 
     def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
-        """Run a statement once for each set of parameters, in order.
+        """Run a statement once for each set of parameters, in order."""
+        self._execute_many(text, parameters)
 
-        Raises:
-            sqlalchemy.exc.DBAPIError: SQLite has rejected it, or has failed.
-        """
+    def _execute_many(self, text: str, parameters: Sequence[Sequence[Any]]) -> sqlite3.Cursor:
         try:
-            self._connection.executemany(text, parameters)
+            return self._connection.executemany(text, parameters)
         except Exception as error:
             raise as_sqlalchemy(self._dialect, self._connection, text, error) from error
 
-    def insert_each(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert rows, in order, with an INSERT of one row."""
-        done = 0
+    def insert_each(self, text: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Insert rows, in order, with an INSERT of one row; return how many it has inserted."""
+        done = inserted = 0
         for count in _ROWS_AT_ONCE:
             while len(rows) - done >= count:
                 values = tuple(chain.from_iterable(rows[done : done + count]))
-                self._execute(self._insert_of_many(text, count, len(rows[0])), values)
+                many = self._insert_of_many(text, count, len(rows[0]))
+                inserted += self._execute(many, values).rowcount
                 done += count
         if done < len(rows):
-            self.change_each(text, rows[done:])
+            inserted += self._execute_many(text, rows[done:]).rowcount
+        return inserted
 
     def _insert_of_many(self, text: str, count: int, columns: int) -> str:
         many = self._inserts_of_many.get((text, count))

@@ -56,6 +56,10 @@ class SqliteEngine:
             schema.groups.insert().prefix_with("OR IGNORE"),
             ["queue_id", "group_id", "head_id", "available_at_ms"],
         ),
+        insert_new_keys=Statement(
+            schema.deduplications.insert().prefix_with("OR IGNORE"),
+            ["queue_id", "key", "message_id", "number", "sent_at_ms"],
+        ),
     )
 
     def __init__(self, address: sa.URL, settings: EngineSettings) -> None:
