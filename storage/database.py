@@ -220,17 +220,12 @@ class Database:
     def submit_with(self, command: Command[R], done: Callable[[R | Exception], None]) -> None:
         """Add a command to the next batch; call `done` with its result, or its exception.
 
-        That is after COMMIT, on the event loop.
+        That is after COMMIT, on the event loop. It costs less than a future. `done` must not raise.
 
         Raises:
             DatabaseBusy, DatabaseUnavailable: as `submit`.
         """
-
-        def pass_on(ended: asyncio.Future[R]) -> None:
-            error = ended.exception()
-            done(ended.result() if not isinstance(error, Exception) else error)
-
-        self.submit(command).add_done_callback(pass_on)
+        self.writer.submit_with(command, done)
 
     def run_on_leader(self, work: LeaderWork) -> None:
         """Set the background work that this server does while it is the leader."""

@@ -32,6 +32,9 @@ class Capabilities:
             integers, in its order, until the transaction ends.
         insert_or_lock_groups: inserts rows of `groups` by the lists `queue_id` and `group_id`, or
             locks them if they exist, in key order; returns the keys of the inserted rows.
+        insert_new_groups: inserts rows of `groups` unless they exist, for a database with one
+            writer, which need not lock those that do.
+        insert_new_keys: inserts rows of `deduplications` unless they exist, likewise.
         claim_within: `storage.messages.claim.ready_within`, for a database that cannot stop
             reading between two rows.
         claim_and_make_in_flight: claims messages as `storage.messages.claim.ready_within`, and
@@ -45,6 +48,8 @@ class Capabilities:
     lock_queues_and_take_numbers: Statement | None = None
     lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None
+    insert_new_groups: Statement | None = None
+    insert_new_keys: Statement | None = None
     claim_within: Statement | None = None
     claim_and_make_in_flight: Statement | None = None
     delete_messages: Statement | None = None
@@ -74,11 +79,18 @@ class Engine(Protocol):
         """Notify the other servers when this transaction commits."""
         ...
 
-    async def transact(self, function: Callable[[sa.Connection], T], is_small: bool, /) -> T:
-        """Run a function in a transaction of the only writer, and commit.
+    def transact_at_once(
+        self, function: Callable[[sa.Connection], T], is_small: bool, /
+    ) -> T | None:
+        """Run a function in a transaction on the event loop, and commit.
 
-        The engine may run a small transaction (a few milliseconds) on the event loop.
+        Returns None, and has done nothing, if the transaction may take more than a few
+        milliseconds: `transact` must run it. The function must not return None.
         """
+        ...
+
+    async def transact(self, function: Callable[[sa.Connection], T], /) -> T:
+        """Run a function in a transaction of the only writer, and commit."""
         ...
 
     async def read(self, function: Callable[[sa.Connection], T], /) -> T:

@@ -212,7 +212,7 @@ def step(transaction: Transaction, task_id: str, limit: int) -> int | None:
         return None
     expired_ms = transaction.now_ms - source.retention_ms
     expired = Step(limit).deleted([row for row in found if row.sent_at_ms <= expired_ms])
-    transitions.expire(transaction, source.id, expired)
+    transitions.delete_locked(transaction, source.id, expired)
     alive = [row for row in found if row.sent_at_ms > expired_ms]
     moved = 0
     for destination, rows in _by_destination(task, alive).items():

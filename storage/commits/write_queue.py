@@ -7,7 +7,6 @@ time that other writes wait for one COMMIT. A write beyond the queue's limits is
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -40,44 +39,22 @@ Work: TypeAlias = Command[Any] | Callable[[Transaction], Any]
 """A command, which shares its transaction with others, or a function, which has its own."""
 
 
-class PendingWrite(NamedTuple):
-    """Work that waits for the writer.
-
-    Attributes:
-        work: what to do.
-        future: gets the result after COMMIT; `Any`, because the queue has results of all types.
-        memory_bytes: the bytes of the message bodies that a send writes, or what a function holds.
-    """
-
-    work: Work
-    future: asyncio.Future[Any]
-    memory_bytes: int
-
-    def resolve(self, result: object) -> None:
-        """Set the future's result or exception; do nothing if the caller has cancelled it."""
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
+Done: TypeAlias = Callable[[Any], None]
+"""Takes the result or the exception of a write; `Any`, because a queue has results of all types."""
 
 
 class Batch(NamedTuple):
     """The writes of one transaction: one function, or any number of commands.
 
     Attributes:
-        writes: the writes, in the order in which they were added.
+        works: what to do, in the order in which the writes were added.
+        done: for each write, is called with its result or exception after COMMIT.
         is_small: whether the transaction takes only a few milliseconds.
     """
 
-    writes: list[PendingWrite]
+    works: list[Work]
+    done: list[Done]
     is_small: bool
-
-    def resolve_all(self, result: object) -> None:
-        """Resolve all writes with the same result or exception."""
-        for write in self.writes:
-            write.resolve(result)
 
 
 class WriteQueue:
@@ -87,14 +64,16 @@ class WriteQueue:
         self._hints = hints
         self._limit = limit
         self._limit_bytes = limit_bytes
-        self._pending: deque[PendingWrite] = deque()
+        # Work, what to call with its result, and how many bytes of memory it holds: of the message
+        # bodies that a send writes, or of what a function holds.
+        self._pending: deque[tuple[Work, Done, int]] = deque()
         self._bytes = 0
         self._retries: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._pending or self._retries)
 
-    def add(self, work: Work, future: asyncio.Future[Any]) -> None:
+    def add(self, work: Work, done: Done) -> None:
         """Add work at the end.
 
         A `Release` is accepted beyond the limits: its client has disconnected and cannot retry.
@@ -106,51 +85,52 @@ class WriteQueue:
             memory_bytes = self._bytes_to_write(work)
         else:
             memory_bytes = _FUNCTION_BYTES if callable(work) else 0
-        is_full = (
-            len(self._pending) >= self._limit or self._bytes + memory_bytes > self._limit_bytes
-        )
-        if is_full and self._pending and not isinstance(work, Release):
+        total_bytes = self._bytes + memory_bytes
+        if (
+            (len(self._pending) >= self._limit or total_bytes > self._limit_bytes)
+            and self._pending
+            and not isinstance(work, Release)
+        ):
             raise DatabaseBusy("too many writes are pending")
-        self._bytes += memory_bytes
-        self._pending.append(PendingWrite(work, future, memory_bytes))
+        self._bytes = total_bytes
+        self._pending.append((work, done, memory_bytes))
 
     def retry_one_by_one(self, batch: Batch) -> None:
         """Put the writes of a failed batch first in the queue, each in a batch of its own."""
-        self._retries.extend(Batch([write], batch.is_small) for write in batch.writes)
+        self._retries.extend(
+            Batch([work], [done], batch.is_small)
+            for work, done in zip(batch.works, batch.done, strict=True)
+        )
 
     def take(self) -> Batch:
         """Take the next batch: a retry, a function, or the commands up to the next function."""
         if self._retries:
             return self._retries.popleft()
-        first = self._next()
-        if callable(first.work):
-            return Batch([first], is_small=False)
-        writes = [first]
-        total_bytes = first.memory_bytes + self._bytes_to_read(first.work)
-        while self._pending and len(writes) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
-            if callable(self._pending[0].work):
+        pending = self._pending
+        if callable(pending[0][0]):
+            function, call, memory_bytes = pending.popleft()
+            self._bytes -= memory_bytes
+            return Batch([function], [call], is_small=False)
+        works: list[Work] = []
+        done: list[Done] = []
+        total_bytes = 0
+        while pending and len(works) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
+            work, call, memory_bytes = pending[0]
+            if callable(work):
                 break
-            write = self._next()
-            writes.append(write)
-            total_bytes += write.memory_bytes + self._bytes_to_read(write.work)
-        return Batch(writes, total_bytes <= _SMALL_BYTES)
-
-    def _next(self) -> PendingWrite:
-        write = self._pending.popleft()
-        self._bytes -= write.memory_bytes
-        return write
-
-    def _bytes_to_read(self, work: Work) -> int:
-        """Estimate the bytes that a receive reads, from the queue's last message bodies."""
-        if not isinstance(work, Receive):
-            return 0
-        return work.maximum * self._hints.of(work.queue_id).body_bytes
+            pending.popleft()
+            works.append(work)
+            done.append(call)
+            self._bytes -= memory_bytes
+            total_bytes += memory_bytes
+            if isinstance(work, Receive):
+                # An estimate, from the queue's last message bodies.
+                total_bytes += work.maximum * self._hints.of(work.queue_id).body_bytes
+        return Batch(works, done, total_bytes <= _SMALL_BYTES)
 
     def _bytes_to_write(self, send: Send) -> int:
-        body_bytes = 0
         try:
-            for message in send.messages:
-                body_bytes += message.size
+            body_bytes = sum(send.sizes)
         except (AttributeError, TypeError):
             return 0  # an invalid message; only its own command fails, when it runs
         hint = self._hints.of(send.queue_id)

@@ -1,20 +1,22 @@
-"""Group commit: one task commits all writes, and many of them in one transaction.
+"""Group commit: one batch of writes after the other, and many writes in one transaction.
 
 The writer takes a batch from the write queue and commits it. Commands of a batch share one
 transaction, so the disk is synced once for all of them. A caller gets its result after COMMIT. If
 the transaction of several commands fails, the writer retries them one at a time, so that a bad
 command fails alone.
 
-The methods call each other in this order: `_run` (loop), `_process` (set the results), `_commit`
-(retry write conflicts), `_commit_once` (COMMIT, then wake receivers), `_execute` (all work of the
-transaction), `_apply` (the function, or the commands by `storage.messages.batch`).
+A batch takes what the event loop's last iteration has submitted: `_run_next` runs as a callback of
+the next one. A small batch on a quick disk is committed there, without a task (`_commit_at_once`).
+Any other batch, and one that has failed there, gets a task: `_process` (retry write conflicts, or
+the commands one at a time), `_commit` (COMMIT). Both ways do the same work: `_execute` in the
+transaction, and `_end` after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf
@@ -23,7 +25,7 @@ from typing import Any, TypeVar, cast
 import sqlalchemy as sa
 
 from storage.clock import Clock
-from storage.commits.write_queue import Batch, Work, WriteQueue
+from storage.commits.write_queue import Batch, Done, Work, WriteQueue
 from storage.engine import Engine
 from storage.errors import (
     DatabaseUnavailable,
@@ -68,7 +70,7 @@ class WriterSettings:
 
 
 class Writer:
-    """Runs the only task that writes to the database.
+    """Commits all writes to the database, one batch at a time.
 
     Attributes:
         conflicts_likely_until: until this time of the event loop, in seconds, the writer assumes
@@ -96,9 +98,10 @@ class Writer:
         self._known_queues: dict[int, LockedQueue] = {}
         self.conflicts_likely_until = -inf
         self._no_steps_until = -inf
-        self._has_work = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.create_task(self._run(), name="database writer")
+        self._is_busy = False
+        self._task: asyncio.Task[None] | None = None
+        self._ended = asyncio.Event()
         self.is_closing = False
 
     def submit(self, command: Command[R]) -> asyncio.Future[R]:
@@ -108,7 +111,15 @@ class Writer:
             DatabaseBusy: too many writes are pending.
             DatabaseUnavailable: the writer is closing.
         """
-        return self._enqueue(command)
+        return self._add_with_future(command)
+
+    def submit_with(self, command: Command[R], done: Callable[[R | Exception], None]) -> None:
+        """Add a command to the next batch; call `done` with its result or exception after COMMIT.
+
+        Raises:
+            DatabaseBusy, DatabaseUnavailable: as `submit`.
+        """
+        self._add(command, done)
 
     def run_function(self, function: Callable[[Transaction], T]) -> asyncio.Future[T]:
         """Run a function in a transaction of its own; the future has its result after COMMIT.
@@ -119,64 +130,109 @@ class Writer:
             DatabaseBusy: too many writes are pending.
             DatabaseUnavailable: the writer is closing.
         """
-        return self._enqueue(function)
+        return self._add_with_future(function)
 
     async def close(self) -> None:
         """Commit the pending writes, then stop; reject new ones at once."""
         self.is_closing = True
-        self._has_work.set()
-        await self._task
+        if self._is_busy:
+            await self._ended.wait()
 
-    def _enqueue(self, work: Work) -> asyncio.Future[Any]:
-        if self.is_closing:
-            raise DatabaseUnavailable("the database is closing")
+    def _add_with_future(self, work: Work) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.add(work, future)
-        if not self._has_work.is_set():
-            self._has_work.set()
+        self._add(work, partial(_resolve, future))
         return future
 
-    async def _run(self) -> None:
-        while self._queue or not self.is_closing:
-            await self._has_work.wait()
-            self._has_work.clear()
-            while self._queue:
-                await self._process(self._queue.take())
-                # A small batch may have run without leaving the loop: let other tasks run.
-                await asyncio.sleep(0)
+    def _add(self, work: Work, done: Done) -> None:
+        if self.is_closing:
+            raise DatabaseUnavailable("the database is closing")
+        self._queue.add(work, done)
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._run_next)
 
-    async def _process(self, batch: Batch) -> None:
-        """Commit a batch and resolve its writes, or put them back to be retried one at a time."""
+    def _run_next(self) -> None:
+        """Commit the next batch, on the event loop if that is quick, or else in a task."""
+        batch = self._queue.take()
         started = self._loop.time()
         try:
-            results = await self._commit(batch)
+            is_committed = self._commit_at_once(batch)
+        except Exception as error:
+            self._start(self._process(batch, started, error))
+        else:
+            if is_committed:
+                self._continue()
+            else:
+                self._start(self._process(batch, started))
+
+    def _start(self, process: Coroutine[Any, Any, None]) -> None:
+        self._task = self._loop.create_task(process, name="database writer")
+
+    def _continue(self) -> None:
+        """Run the next batch after other callbacks of the event loop, if there is one."""
+        if self._queue:
+            self._loop.call_soon(self._run_next)
+            return
+        self._is_busy = False
+        if self.is_closing:
+            self._ended.set()
+
+    def _commit_at_once(self, batch: Batch) -> bool:
+        """Commit a batch on the event loop; return False if that may take long."""
+        work = partial(self._execute, batch)
+        committed = self._engine.transact_at_once(work, batch.is_small)
+        if committed is None:
+            return False
+        self._end(batch, *committed)
+        return True
+
+    async def _process(self, batch: Batch, started: float, failed: Exception | None = None) -> None:
+        """Commit a batch, or put its writes back to be retried one at a time.
+
+        `failed` is the error of its first attempt, at `started`, if there was one.
+        """
+        try:
+            transaction, results = await self._commit(batch, failed)
         except DatabaseUnavailable as error:
-            batch.resolve_all(error)
+            _fail(batch, error)
             if self._loop.time() - started > self._settings.silent_seconds:
                 while self._queue:
-                    self._queue.take().resolve_all(error)
+                    _fail(self._queue.take(), error)
         except Exception as error:
-            if len(batch.writes) == 1:
-                batch.resolve_all(error)
-                return
-            log.warning(
-                "batch failed: retrying its commands one at a time commands=%d error=%s",
-                len(batch.writes),
-                summarize(error),
-            )
-            self._queue.retry_one_by_one(batch)
+            if len(batch.works) == 1:
+                _fail(batch, error)
+            else:
+                log.warning(
+                    "batch failed: retrying its commands one at a time commands=%d error=%s",
+                    len(batch.works),
+                    summarize(error),
+                )
+                self._queue.retry_one_by_one(batch)
         else:
-            for write, result in zip(batch.writes, results, strict=True):
-                write.resolve(result)
+            self._end(batch, transaction, results)
+        self._task = None
+        self._continue()
 
-    async def _commit(self, batch: Batch) -> Sequence[object]:
+    def _end(self, batch: Batch, transaction: Transaction, results: Sequence[object]) -> None:
+        """Wake receivers, and pass on the results of a batch, after its COMMIT."""
+        # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the same
+        # for the notifications of other servers.
+        self._handler.handle(transaction.notifications)
+        for queue_id, visible_at_ms, count in transaction.local_wakeups:
+            self._waiters.wake(queue_id, visible_at_ms, count)
+        for done, result in zip(batch.done, results, strict=True):
+            _call(done, result)
+
+    async def _commit(
+        self, batch: Batch, failed: Exception | None
+    ) -> tuple[Transaction, Sequence[object]]:
         """Commit a batch; retry it after write conflicts. Return a result for each write.
 
         If the disk is full, retry it once without a step of removing undeliverable messages.
         """
         for _ in range(self._settings.conflict_retries):
             try:
-                return await self._commit_once(batch)
+                return await self._commit_once(batch, failed)
             except DiskFull:
                 if self._loop.time() < self._no_steps_until:
                     raise
@@ -188,25 +244,23 @@ class Writer:
                 self.conflicts_likely_until = (
                     self._loop.time() + self._settings.conflicts_likely_seconds
                 )
-        return await self._commit_once(batch)
+            failed = None
+        return await self._commit_once(batch, failed)
 
-    async def _commit_once(self, batch: Batch) -> Sequence[object]:
-        try:
-            transaction, results = await self._engine.transact(
-                partial(self._execute, batch), batch.is_small
-            )
-        except Exception as error:
-            classified = self._engine.classify(error)
-            # `_commit` retries a write conflict; after the last retry it is raised unchanged.
-            if classified is None or isinstance(classified, WriteConflict):
-                raise
-            raise classified from error
-        # After COMMIT, so that a failed transaction wakes no receiver. `handle` does the same for
-        # the notifications of other servers.
-        self._handler.handle(transaction.notifications)
-        for queue_id, visible_at_ms, count in transaction.local_wakeups:
-            self._waiters.wake(queue_id, visible_at_ms, count)
-        return results
+    async def _commit_once(
+        self, batch: Batch, failed: Exception | None
+    ) -> tuple[Transaction, Sequence[object]]:
+        error = failed
+        if error is None:
+            try:
+                return await self._engine.transact(partial(self._execute, batch))
+            except Exception as raised:
+                error = raised
+        classified = self._engine.classify(error)
+        # `_commit` retries a write conflict; after the last retry it is raised unchanged.
+        if classified is None or isinstance(classified, WriteConflict):
+            raise error
+        raise classified from error
 
     def _execute(
         self, batch: Batch, connection: sa.Connection
@@ -232,10 +286,32 @@ class Writer:
         return transaction, results
 
     def _apply(self, batch: Batch, transaction: Transaction) -> Sequence[object]:
-        function = batch.writes[0].work
+        function = batch.works[0]
         if callable(function):
             # Functions may change queues. Commands do not.
             self._known_queues.clear()
             return [function(transaction)]
-        commands = [cast("Command[Any]", write.work) for write in batch.writes]
-        return message_batch.run(transaction, commands)
+        return message_batch.run(transaction, cast("list[Command[Any]]", batch.works))
+
+
+def _fail(batch: Batch, error: Exception) -> None:
+    for done in batch.done:
+        _call(done, error)
+
+
+def _call(done: Done, result: object) -> None:
+    """Pass on a write's result or exception; an error of one caller must not harm the others."""
+    try:
+        done(result)
+    except Exception:
+        log.exception("the caller of a write failed after its commit")
+
+
+def _resolve(future: asyncio.Future[Any], result: object) -> None:
+    """Set a future's result or exception; do nothing if the caller has cancelled it."""
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -34,24 +34,10 @@ _QUEUES_LIMIT = 10_000
 """Most queues in `Transaction.known_queues`. On SQLite, the cache is emptied above this size."""
 
 
-class _Results:
-    """The result of each command of a batch, at the command's index."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, commands: Sequence[Command[Any]]) -> None:
-        self.values: list[object] = [None] * len(commands)
-
-    def put(self, commands: Mapping[int, Command[R]], results: Sequence[R | Exception]) -> None:
-        """Store each result at its command's index."""
-        for index, result in zip(commands, results, strict=True):
-            self.values[index] = result
-
-
 class _ByType:
     """The commands of a batch, separated by type; each type has its commands by their index."""
 
-    __slots__ = ("changes", "deletes", "receives", "releases", "sends")
+    __slots__ = ("_all", "changes", "deletes", "receives", "releases", "sends")
 
     def __init__(self) -> None:
         self.sends: dict[int, Send] = {}
@@ -59,6 +45,13 @@ class _ByType:
         self.deletes: dict[int, Delete] = {}
         self.changes: dict[int, ChangeVisibility] = {}
         self.releases: dict[int, Release] = {}
+        self._all: dict[type, dict[int, Any]] = {
+            Send: self.sends,
+            Receive: self.receives,
+            Delete: self.deletes,
+            ChangeVisibility: self.changes,
+            Release: self.releases,
+        }
 
     def add(self, index: int, command: Command[Any]) -> None:
         """Add a command.
@@ -66,18 +59,10 @@ class _ByType:
         Raises:
             TypeError: `run` cannot run commands of this type.
         """
-        if isinstance(command, Send):
-            self.sends[index] = command
-        elif isinstance(command, Receive):
-            self.receives[index] = command
-        elif isinstance(command, Delete):
-            self.deletes[index] = command
-        elif isinstance(command, ChangeVisibility):
-            self.changes[index] = command
-        elif isinstance(command, Release):
-            self.releases[index] = command
-        else:
+        of_type = self._all.get(type(command))
+        if of_type is None:
             raise TypeError(f"not a command: {command!r}")
+        of_type[index] = command
 
 
 def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[object]:
@@ -86,17 +71,20 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[
     If one command fails, its result is the exception. If `run` raises, all commands have failed.
     """
     numbers = _lock_queues_and_take_numbers(transaction, commands)
-    results = _Results(commands)
+    results: list[object] = [None] * len(commands)
+    known = transaction.known_queues
     by_type = _ByType()
     for index, command in enumerate(commands):
-        if isinstance(command, QueueCommand) and not _is_current(transaction, command):
-            results.values[index] = QueueChanged()
-        else:
-            by_type.add(index, command)
+        if isinstance(command, QueueCommand):
+            queue = known.get(command.queue_id)
+            if queue is None or queue.revision != command.revision:
+                results[index] = QueueChanged()
+                continue
+        by_type.add(index, command)
     sends, receives = by_type.sends.values(), by_type.receives.values()
     deletes, changes = by_type.deletes.values(), by_type.changes.values()
     releases = by_type.releases.values()
-    attempts = receive_attempts.lock(transaction, receives)
+    attempts = receive_attempts.lock(transaction, receives) if receives else {}
     changed: set[GroupKey] = set()
     if transaction.capabilities.has_concurrent_writers:
         changed |= groups_changed(transaction, deletes, changes, releases)
@@ -106,19 +94,22 @@ def run(transaction: Transaction, commands: Sequence[Command[Any]]) -> Sequence[
         release(transaction, releases)
     if deletes or changes:
         states = lock_states(transaction, deletes, changes)
-        results.put(by_type.deletes, delete(transaction, deletes, states))
-        results.put(by_type.changes, change_visibility(transaction, changes, states))
+        _put(results, by_type.deletes, delete(transaction, deletes, states))
+        _put(results, by_type.changes, change_visibility(transaction, changes, states))
     if sends:
-        results.put(by_type.sends, send(transaction, sends, groups, numbers))
+        _put(results, by_type.sends, send(transaction, sends, groups, numbers))
     transaction.fifo_groups.write_back()
     if receives:
-        results.put(by_type.receives, receive(transaction, receives, attempts))
-    return results.values
+        _put(results, by_type.receives, receive(transaction, receives, attempts))
+    return results
 
 
-def _is_current(transaction: Transaction, command: QueueCommand[Any]) -> bool:
-    queue = transaction.known_queues.get(command.queue_id)
-    return queue is not None and queue.revision == command.revision
+def _put(
+    results: list[object], commands: Mapping[int, Command[R]], of_commands: Sequence[R | Exception]
+) -> None:
+    """Store the results of commands at their indexes."""
+    for index, result in zip(commands, of_commands, strict=True):
+        results[index] = result
 
 
 def _lock_queues_and_take_numbers(

@@ -130,16 +130,18 @@ def claim_standard(
     rules = DeliveryRules.of(queue, transaction.now_ms)
     wanted = sum(maxima)
     ready = _read_ready(transaction, queue, rules, wanted, until_ms)
+    eligible = list(filter(rules.is_eligible, ready.rows))
     may_remove = not transaction.step.is_over
-    while not all(map(rules.is_eligible, ready.rows)) and not transaction.step.is_over:
+    while len(eligible) < len(ready.rows) and not transaction.step.is_over:
         # The receives of a batch may want more messages than one step has, or fewer.
         states = _READY_STATES.rows(transaction.connection, {"queue": queue.id})
         met = {row.id: row for row in (*ready.rows, *states)}
         rules = _remove(transaction, queue, rules, list(met.values()))
         ready = _read_ready(transaction, queue, rules, wanted, until_ms)
-    first: list[Found] = [(row, row) for row in ready.rows if rules.is_eligible(row)]
-    found = first
-    are_all_eligible = len(found) == len(ready.rows)
+        eligible = list(filter(rules.is_eligible, ready.rows))
+    # A row of `_READY` is a message's state, and its content too.
+    found = first = list(zip(eligible, eligible, strict=True))
+    are_all_eligible = len(eligible) == len(ready.rows)
     if not are_all_eligible and not may_remove:
         found = _look_behind(transaction, queue, rules, wanted)
     if any(state.tenant_id is not None for state, _ in found):
@@ -226,7 +228,7 @@ def _remove(
             expired.append(row)
         elif eligibility is Eligibility.EXHAUSTED:
             exhausted.append(row)
-    transitions.expire(transaction, queue.id, transaction.step.deleted(expired))
+    transitions.delete_locked(transaction, queue.id, transaction.step.deleted(expired))
     moved = transaction.step.moved(exhausted)
     if moved and not dead_letter(transaction, queue, moved):
         return rules.without_redrive()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from storage.queue_settings import QueueName
@@ -167,6 +167,14 @@ class Send(QueueCommand[list[SentMessage]]):
     """
 
     messages: Sequence[NewMessage]
+    _sizes: list[int] | None = field(default=None, init=False, repr=False)
+
+    @property
+    def sizes(self) -> list[int]:
+        """The size of each message, in bytes."""
+        if self._sizes is None:
+            self._sizes = [message.size for message in self.messages]
+        return self._sizes
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -23,12 +23,12 @@ DEDUPLICATION_MS = 300_000
 """Time for which a deduplication id counts, from the first send with it (AWS: five minutes)."""
 
 
-class Candidate(NamedTuple):
-    """A message that may be a duplicate; duplicates have the same queue and key."""
+Candidate: TypeAlias = tuple[int, str, bytes]
+"""A message that may be a duplicate: its queue id, key and message id. Duplicates have the same
+queue and key."""
 
-    queue_id: int
-    key: str
-    message_id: bytes
+Numbered: TypeAlias = tuple[SentMessage, bool]
+"""The number and id of the message that was sent first, and whether a candidate is that message."""
 
 
 _KNOWN = Statement(
@@ -45,15 +45,16 @@ _DELETE = Statement(
     deduplications.delete().where(
         deduplications.c.queue_id == bindparam("queue"),
         deduplications.c.key == bindparam("known_as"),
-    )
+    ),
+    ["queue", "known_as"],
 )
 
-_INSERT = Statement(deduplications.insert())
+_INSERT = Statement(
+    deduplications.insert(), ["queue_id", "key", "message_id", "number", "sent_at_ms"]
+)
 
 
-def deduplicate(
-    transaction: Transaction, candidates: Sequence[Candidate]
-) -> list[tuple[SentMessage, bool]]:
+def deduplicate(transaction: Transaction, candidates: Sequence[Candidate]) -> list[Numbered]:
     """Add numbers to messages that are not duplicates; record their keys for five minutes.
 
     A message is a duplicate of one sent in the last five minutes, even if that was deleted since
@@ -63,31 +64,41 @@ def deduplicate(
         For each candidate, the number and id of the message that was sent first, and whether the
         candidate is that message, and so is new.
     """
-    known = _find(transaction, {candidate[:2] for candidate in candidates})
-    results: list[tuple[SentMessage, bool]] = []
-    rows: list[dict[str, Any]] = []
     numbers = transaction.take_numbers(len(candidates))
-    for candidate, number in zip(candidates, numbers, strict=True):
-        key = candidate[:2]
-        if key in known:
-            results.append((known[key], False))
-            continue
-        sent = known[key] = SentMessage(number, candidate.message_id)
-        results.append((sent, True))
-        rows.append(
-            {
-                "queue_id": candidate.queue_id,
-                "key": candidate.key,
-                "message_id": candidate.message_id,
-                "number": number,
-                "sent_at_ms": transaction.now_ms,
-            }
-        )
+    insert_new = transaction.capabilities.insert_new_keys
+    if insert_new is not None:
+        # Most messages are no duplicates.
+        results, rows = _number(candidates, numbers, {}, transaction.now_ms)
+        if insert_new.insert(transaction.connection, rows) == len(rows):
+            return results
+    known = _find(transaction, {candidate[:2] for candidate in candidates})
+    results, rows = _number(candidates, numbers, known, transaction.now_ms)
     if rows:
         # In key order: two servers that insert the same keys wait for each other.
-        rows.sort(key=itemgetter("queue_id", "key"))
+        rows.sort(key=itemgetter(0, 1))
         _INSERT.change_each(transaction.connection, rows)
     return results
+
+
+def _number(
+    candidates: Sequence[Candidate],
+    numbers: Sequence[int],
+    known: dict[tuple[int, str], SentMessage],
+    now_ms: int,
+) -> tuple[list[Numbered], list[tuple[int, str, bytes, int, int]]]:
+    """Give the numbers to candidates whose keys are not known; return the rows to insert too.
+
+    Keys that have been inserted with these numbers before are those of new messages.
+    """
+    results = []
+    rows = []
+    for (queue_id, key, message_id), number in zip(candidates, numbers, strict=True):
+        sent = known.get((queue_id, key))
+        if sent is None:
+            sent = known[queue_id, key] = SentMessage(number, message_id)
+            rows.append((queue_id, key, message_id, number, now_ms))
+        results.append((sent, sent.number == number))
+    return results, rows
 
 
 def _find(
@@ -95,14 +106,14 @@ def _find(
 ) -> dict[tuple[int, str], SentMessage]:
     """Return what was sent with these keys in the last five minutes; delete what is older."""
     known: dict[tuple[int, str], SentMessage] = {}
-    expired: list[dict[str, Any]] = []
+    expired: list[tuple[int, str]] = []
     for queue_id, its_keys in by_queue(keys):
         rows = _KNOWN.rows(transaction.connection, {"queue": queue_id, "keys": its_keys})
         for row in rows:
             if row.sent_at_ms > transaction.now_ms - DEDUPLICATION_MS:
                 known[queue_id, row.key] = SentMessage(row.number, row.message_id)
             else:
-                expired.append({"queue": queue_id, "known_as": row.key})
+                expired.append((queue_id, row.key))
     if expired:
         _DELETE.change_all(transaction.connection, expired)
     return known
@@ -116,8 +127,7 @@ def free_expired(transaction: Transaction, limit: int) -> int:
         .order_by(deduplications.c.sent_at_ms)
         .limit(limit)
     )
-    found = sorted(tuple(row) for row in transaction.connection.execute(old))
-    rows = [{"queue": queue_id, "known_as": key} for queue_id, key in found]
+    rows = sorted(tuple(row) for row in transaction.connection.execute(old))
     if rows:
         _DELETE.change_all(transaction.connection, rows)
     return len(rows)

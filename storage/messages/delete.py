@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TypeAlias
 
 from storage import locking, queues
@@ -83,7 +83,8 @@ def delete(
 
     `states` has the messages of FIFO queues; this removes those that it deletes.
     """
-    by_queue: dict[int, set[int]] = defaultdict(set)
+    numbers: dict[int, set[int]] = defaultdict(set)
+    rows: dict[int, list[MessageState]] = defaultdict(list)
     results = []
     for command in commands:
         if command.queue_kind == queues.STANDARD:
@@ -91,20 +92,26 @@ def delete(
             for queue_id, number, _ in command.receipts:
                 # A purge gives the queue a new id: messages of the old one are gone.
                 if queue_id == command.queue_id:
-                    by_queue[queue_id].add(number)
+                    numbers[queue_id].add(number)
             continue
-        outcomes = [
-            _outcome(command, receipt, states.get(receipt[:2]), transaction.now_ms)
-            for receipt in command.receipts
-        ]
-        results.append(outcomes)
-        for receipt, outcome in zip(command.receipts, outcomes, strict=True):
-            if outcome is Outcome.DONE:
-                by_queue[receipt.queue_id].add(receipt.number)
-    for queue_id, numbers in sorted(by_queue.items()):
-        deleted = [states.pop((queue_id, number), None) for number in numbers] if states else ()
-        group_ids = {state.group_id for state in deleted if state is not None}
-        transitions.delete(transaction, queue_id, sorted(numbers), group_ids)
+        results.append(
+            [
+                _outcome(command, receipt, states.get(receipt[:2]), transaction.now_ms)
+                for receipt in command.receipts
+            ]
+        )
+    for command, outcomes in zip(commands, results, strict=True):
+        if command.queue_kind != queues.STANDARD:
+            for receipt, outcome in zip(command.receipts, outcomes, strict=True):
+                # Several receipts may be for the same message.
+                if outcome is Outcome.DONE and (row := states.pop(receipt[:2], None)) is not None:
+                    rows[receipt.queue_id].append(row)
+    for queue_id in sorted({*numbers, *rows}):
+        if queue_id in rows:
+            by_number = sorted(rows[queue_id], key=attrgetter("id"))
+            transitions.delete_locked(transaction, queue_id, by_number)
+        else:
+            transitions.delete(transaction, queue_id, sorted(numbers[queue_id]))
     return results
 
 

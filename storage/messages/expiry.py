@@ -79,5 +79,5 @@ def free_expired(transaction: Transaction, queue_id: int, limit: int = STEP_ROWS
     numbers = [row.id for row in step]
     # A message that another server is deleting must not be subtracted from the count twice.
     locked = locking.lock_messages_without_waiting(transaction.connection, queue_id, numbers)
-    transitions.expire(transaction, queue_id, locked)
+    transitions.delete_locked(transaction, queue_id, locked)
     return len(locked)

@@ -12,8 +12,9 @@ rows of dirty groups up to date.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -23,11 +24,12 @@ from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
 from storage.messages.rows import STATE, STEP_ROWS, GroupHead, GroupRow, MessageState
+from storage.queue_settings import LockedQueue
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
 from storage.sql.statement import Statement
 
-_INSERT = Statement(groups.insert())
+_INSERT = Statement(groups.insert(), ["queue_id", "group_id", "head_id", "available_at_ms"])
 
 _is_the_group = sa.and_(
     groups.c.queue_id == bindparam("queue"), groups.c.group_id == bindparam("group")
@@ -35,9 +37,10 @@ _is_the_group = sa.and_(
 _UPDATE = Statement(
     groups.update()
     .where(_is_the_group)
-    .values(head_id=bindparam("head"), available_at_ms=bindparam("at"))
+    .values(head_id=bindparam("head"), available_at_ms=bindparam("at")),
+    ["head", "at", "queue", "group"],
 )
-_DELETE = Statement(groups.delete().where(_is_the_group))
+_DELETE = Statement(groups.delete().where(_is_the_group), ["queue", "group"])
 
 _available = (
     sa.select(groups.c.group_id, groups.c.head_id, groups.c.available_at_ms)
@@ -146,7 +149,10 @@ _ANY_NUMBER = 2**63 - 1
 
 
 class NewInGroup(NamedTuple):
-    """A message that a transaction adds to a group, by sending it or by moving it there."""
+    """A message that a transaction adds to a group, by sending it or by moving it there.
+
+    If it is the first of its group, this is also the group's row.
+    """
 
     queue_id: int
     group_id: str
@@ -175,9 +181,11 @@ class FifoGroups:
     """
 
     __slots__ = (
+        "_blocked",
         "_capabilities",
         "_connection",
         "_dirty",
+        "_heads",
         "_is_conflict_likely",
         "_local_wakeups",
         "_locked",
@@ -204,6 +212,10 @@ class FifoGroups:
         # Locked groups. False: the group has no row, because it has no messages.
         self._locked: dict[GroupKey, bool] = {}
         self._dirty: set[GroupKey] = set()
+        # Selected groups, and groups that a receive blocks: with the first message, and the time
+        # from which the group delivers again.
+        self._heads: dict[GroupKey, int] = {}
+        self._blocked: dict[GroupKey, tuple[int, int]] = {}
 
     def lock(self, keys: Collection[GroupKey]) -> None:
         """Lock groups, in key order, before their messages are locked or changed.
@@ -226,8 +238,8 @@ class FifoGroups:
         missing rows are inserted now with ON CONFLICT, so servers wait instead of failing.
         """
         keys = {*sent_to, *changed}
-        if not keys:
-            return LockedGroups(self, set(), set(), set())
+        if not keys or self._capabilities.insert_new_groups is not None:
+            return LockedGroups(self, set(), keys, set())
         existing = self._lock(keys)
         missing = set(sent_to) - existing
         inserted: set[GroupKey] = set()
@@ -256,25 +268,12 @@ class FifoGroups:
         self._dirty.difference_update(first.keys() & inserted)
         # In key order: two servers that insert the same groups wait for each other.
         ordered = sorted(first.items())
-        rows = [
-            {
-                "queue_id": message.queue_id,
-                "group_id": message.group_id,
-                "head_id": message.number,
-                "available_at_ms": message.visible_at_ms,
-            }
-            for key, message in ordered
-            if key not in inserted
-        ]
+        rows = [message for key, message in ordered if key not in inserted]
         if rows:
-            _INSERT.change_each(self._connection, rows)
+            insert = self._capabilities.insert_new_groups or _INSERT
+            insert.change_each(self._connection, rows)
         updated = [
-            {
-                "queue": message.queue_id,
-                "group": message.group_id,
-                "head": message.number,
-                "at": message.visible_at_ms,
-            }
+            (message.number, message.visible_at_ms, *key)
             for key, message in ordered
             if key in inserted
         ]
@@ -298,29 +297,52 @@ class FifoGroups:
                 return  # the group had no messages, so none can have changed
         self._dirty.add(key)
 
+    def mark_in_flight(
+        self, queue: LockedQueue, rows: Sequence[MessageState], until_ms: int
+    ) -> None:
+        """Record that selected messages are in flight until a time.
+
+        They block their group from its first message on. If that is among them, `write_back` need
+        not look for it.
+        """
+        for row in rows:
+            key = queue.id, row.group_id or ""
+            if self._heads.get(key) == row.id and until_ms > self._now_ms:
+                at_ms = min(until_ms, row.sent_at_ms + queue.retention_ms)
+                self._blocked[key] = row.id, at_ms
+            elif key not in self._blocked:
+                self.mark_dirty(*key)
+
     def write_back(self, *, wake_only_here: bool = False) -> None:
         """Update the rows of dirty groups, and notify receivers of groups that deliver.
 
         With `wake_only_here`, wakes only receivers on this server. For a receive: it makes nothing
         visible that other servers do not know.
         """
-        if not self._dirty:
+        self._heads.clear()
+        if not self._dirty and not self._blocked:
             return
-        dirty = list(by_queue(self._dirty))
-        self._dirty.clear()
         wake = self._local_wakeups if wake_only_here else self._visible
-        updated, deleted = [], []
+        deleted = []
+        updated = [
+            (head_id, at_ms, *key)
+            for key, (head_id, at_ms) in self._blocked.items()
+            if key not in self._dirty
+        ]
+        wake += [(queue_id, at_ms, 1) for _, at_ms, queue_id, _ in updated]
+        dirty = list(by_queue(self._dirty))
+        self._blocked.clear()
+        self._dirty.clear()
         for row in chain.from_iterable(
             _HEADS.rows(self._connection, {"queue": queue_id, "groups": group_ids})
             for queue_id, group_ids in dirty
         ):
-            key = {"queue": row.queue_id, "group": row.group_id}
             if row.id is None:
-                deleted.append(key)
+                deleted.append((row.queue_id, row.group_id))
                 continue
             at_ms = self._available_at_ms(row)
             if (row.id, at_ms) != (row.head_id, row.available_at_ms):
-                updated.append({**key, "head": row.id, "at": at_ms})
+                updated.append((row.id, at_ms, row.queue_id, row.group_id))
                 wake.append((row.queue_id, at_ms, 1))
         if updated:
             _UPDATE.change_all(self._connection, updated)
@@ -389,13 +411,21 @@ class FifoGroups:
                     break
                 receiver = receivers[0]
                 left = maxima[receiver] - len(chosen[receiver])
-                delivered = list(self._deliverable(by_group[group.group_id], left, is_wanted))
-                for row in delivered:
-                    (chosen[receiver] if is_wanted(row) else unwanted).append(row)
-                if not delivered:
-                    # The `groups` row is out of date, and would wake receivers for nothing.
+                is_outdated = True
+                for row in by_group[group.group_id]:
+                    if not is_wanted(row):
+                        # It does not block its group, whether it is visible or not.
+                        unwanted.append(row)
+                    elif row.visible_at_ms > self._now_ms or not left:
+                        break
+                    else:
+                        chosen[receiver].append(row)
+                        left -= 1
+                    is_outdated = False
+                if is_outdated:
+                    # The `groups` row would wake receivers for nothing.
                     self.mark_dirty(queue_id, group.group_id)
-                if len(chosen[receiver]) >= maxima[receiver]:
+                if not left:
                     receivers.pop(0)
             if len(found) < wanted:
                 break
@@ -417,7 +447,9 @@ class FifoGroups:
         }
         found: list[GroupRow] = _AVAILABLE.rows(self._connection, parameters)
         for group in found:
-            self._locked[queue_id, group.group_id] = True
+            key = queue_id, group.group_id
+            self._locked[key] = True
+            self._heads[key] = group.head_id
         return found
 
     def _first_messages(
@@ -435,27 +467,10 @@ class FifoGroups:
         for row in rows:
             if row.id is not None:
                 by_group[row.group_id].append(row)
-        for members in by_group.values():
-            members.sort(key=lambda row: row.id)
+        if depth > 1:
+            for members in by_group.values():
+                members.sort(key=attrgetter("id"))
         return by_group
-
-    def _deliverable(
-        self,
-        rows: Iterable[MessageState],
-        left: int,
-        is_wanted: Callable[[MessageState], bool],
-    ) -> Iterator[MessageState]:
-        """Yield up to `left` wanted messages of a group, and the unwanted messages among them.
-
-        Stops at the first wanted message that is not visible: it blocks the group. An unwanted
-        message does not block the group, whether it is visible or not.
-        """
-        for row in rows:
-            if is_wanted(row):
-                if row.visible_at_ms > self._now_ms or not left:
-                    break
-                left -= 1
-            yield row
 
 
 class LockedGroups:

@@ -72,8 +72,7 @@ def receive(
     attempt_keys: set[AttemptKey] = set()
     same_attempts: list[tuple[int, Receive]] = []
     for index, command in enumerate(commands):
-        key = receive_attempts.key_of(command)
-        if key is not None:
+        if (key := receive_attempts.key_of(command)) is not None:
             if key in attempt_keys:
                 same_attempts.append((index, command))
                 continue
@@ -174,7 +173,7 @@ def _make_in_flight(
     for timeout_ms, rows in by_timeout.items():
         if rows:
             until_ms = transaction.now_ms + timeout_ms
-            transitions.make_in_flight(transaction, queue.id, rows, until_ms)
+            transitions.make_in_flight(transaction, queue, rows, until_ms)
 
 
 def _note_claim(
@@ -241,13 +240,15 @@ def _wake_others(transaction: Transaction, commands: Sequence[Receive], served: 
     receiver checks again after a second.
     """
     queue_id = commands[0].queue_id
-    waiting = zip(commands, served.results, strict=True)
+    waiting = transaction.count_waiting(queue_id)
+    if not waiting:
+        return
     got_messages = sum(
         1
-        for command, result in waiting
+        for command, result in zip(commands, served.results, strict=True)
         if command.is_waiting and result and not isinstance(result, Exception)
     )
-    if transaction.count_waiting(queue_id) <= got_messages:
+    if waiting <= got_messages:
         return
     connection = transaction.connection
     at_ms: int | None

@@ -274,13 +274,14 @@ class DeliveryRules(NamedTuple):
 
     def judge(self, row: MessageState) -> Eligibility:
         """Decide whether a message may be delivered."""
-        if row.sent_at_ms <= self.expired_ms:
-            return Eligibility.EXPIRED
-        receives = row.receive_count - row.earlier_receives
-        if receives >= self.max_receive_count and row.visible_at_ms <= self.now_ms:
-            return Eligibility.EXHAUSTED
-        return Eligibility.ELIGIBLE
+        if self.is_eligible(row):
+            return Eligibility.ELIGIBLE
+        expired = row.sent_at_ms <= self.expired_ms
+        return Eligibility.EXPIRED if expired else Eligibility.EXHAUSTED
 
     def is_eligible(self, row: MessageState) -> bool:
         """Return whether a message may be delivered."""
-        return self.judge(row) is Eligibility.ELIGIBLE
+        if row.sent_at_ms <= self.expired_ms:
+            return False
+        receives = row.receive_count - row.earlier_receives
+        return receives < self.max_receive_count or row.visible_at_ms > self.now_ms

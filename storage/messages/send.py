@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from storage import queues
 from storage.locking import GroupKey
 from storage.messages import deduplication, transitions
 from storage.messages.commands import NewMessage, Send, SentMessage
-from storage.messages.deduplication import Candidate
+from storage.messages.deduplication import Candidate, Numbered
 from storage.messages.fifo_groups import LockedGroups
+from storage.messages.transitions import NumberedMessage
 from storage.transaction import Transaction
 
 
@@ -37,47 +37,49 @@ def send(
     `groups_sent_to` has returned. `numbers` are for the messages of standard queues; if there are
     none, they are taken here.
     """
-    states: list[dict[str, Any]] = []
-    contents: list[dict[str, Any]] = []
+    new: list[NumberedMessage] = []
     results: list[list[SentMessage]] = []
-    numbered = iter(_number(transaction, commands, numbers))
+    of_fifo = iter(_deduplicate(transaction, commands))
+    of_standard = iter(numbers or _take_numbers(transaction, commands))
     for command in commands:
+        queue_id = command.queue_id
+        is_standard = command.queue_kind == queues.STANDARD
         sent: list[SentMessage] = []
-        for message in command.messages:
-            identity, is_new = next(numbered)
+        for message, size in zip(command.messages, command.sizes, strict=True):
+            if is_standard:
+                identity, is_new = SentMessage(next(of_standard), message.message_id), True
+            else:
+                identity, is_new = next(of_fifo)
             sent.append(identity)
             if is_new:
-                states.append(_state(transaction, command, message, identity.number))
-                contents.append(_content(command, message, identity.number))
+                new.append((queue_id, message, size, identity.number))
         results.append(sent)
-    if states:
-        transitions.send(transaction, states, contents, groups)
+    if new:
+        transitions.send(transaction, new, groups)
     return results
 
 
-def _number(
-    transaction: Transaction, commands: Collection[Send], numbers: Sequence[int]
-) -> list[tuple[SentMessage, bool]]:
-    """Return the number and id of each message, and whether the message is new.
+def _take_numbers(transaction: Transaction, commands: Collection[Send]) -> Sequence[int]:
+    """Take a number for each message of the standard queues."""
+    count = sum(
+        len(command.messages) for command in commands if command.queue_kind == queues.STANDARD
+    )
+    return transaction.take_numbers(count) if count else ()
 
-    The numbers of a FIFO queue are taken after its groups were locked. So messages of a group are
-    numbered in the order of the COMMITs.
+
+def _deduplicate(transaction: Transaction, commands: Collection[Send]) -> Sequence[Numbered]:
+    """Return the number and id of each message of the FIFO queues, and whether it is new.
+
+    The numbers are taken after the groups were locked. So messages of a group are numbered in the
+    order of the COMMITs.
     """
-    messages = [(command, message) for command in commands for message in command.messages]
-    candidates = [
-        Candidate(command.queue_id, _deduplication_key(command, message), message.message_id)
-        for command, message in messages
-        if message.deduplication_id is not None
+    candidates: list[Candidate] = [
+        (command.queue_id, _deduplication_key(command, message), message.message_id)
+        for command in commands
+        if command.queue_kind != queues.STANDARD
+        for message in command.messages
     ]
-    deduplicated = iter(deduplication.deduplicate(transaction, candidates) if candidates else ())
-    others = len(messages) - len(candidates)
-    own = iter(numbers or (transaction.take_numbers(others) if others else ()))
-    return [
-        (SentMessage(next(own), message.message_id), True)
-        if message.deduplication_id is None
-        else next(deduplicated)
-        for _, message in messages
-    ]
+    return deduplication.deduplicate(transaction, candidates) if candidates else ()
 
 
 def _deduplication_key(command: Send, message: NewMessage) -> str:
@@ -85,35 +87,3 @@ def _deduplication_key(command: Send, message: NewMessage) -> str:
     if command.queue_kind == queues.FIFO_BY_GROUP:
         return f"{message.group_id} {message.deduplication_id}"
     return message.deduplication_id or ""
-
-
-def _state(
-    transaction: Transaction, command: Send, message: NewMessage, number: int
-) -> dict[str, Any]:
-    now_ms = transaction.now_ms
-    is_ordered = command.queue_kind != queues.STANDARD
-    return {
-        "queue_id": command.queue_id,
-        "id": number,
-        "visible_at_ms": transitions.visible_at_ms(
-            transaction, message.delay_ms, is_ordered=is_ordered
-        ),
-        "queued_at_ms": now_ms,
-        "sent_at_ms": now_ms,
-        "body_id": number,
-        "size": message.size,
-        "receive_count": 0,
-        "earlier_receives": 0,
-        "group_id": message.group_id if is_ordered else None,
-        "tenant_id": None if is_ordered else message.group_id,
-    }
-
-
-def _content(command: Send, message: NewMessage, number: int) -> dict[str, Any]:
-    return {
-        "id": number,
-        "queue_id": command.queue_id,
-        "message_id": message.message_id,
-        "body": message.body,
-        "envelope": message.envelope,
-    }

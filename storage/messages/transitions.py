@@ -16,17 +16,17 @@ groups are locked. `storage.locking` has the order of locks.
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import locking
+from storage.messages.commands import NewMessage
 from storage.messages.fifo_groups import LockedGroups, NewInGroup
 from storage.messages.rows import STEP_ROWS, MessageKey, MessageState
-from storage.queue_settings import QueueName
+from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import InsertPair, Statement
@@ -41,23 +41,24 @@ _are_the_messages = sa.and_(
 )
 
 _INSERT = InsertPair(
+    # `send` has the values, in the order of these columns, which is that of the tables.
     Statement(
         messages.insert(),
         [
             "queue_id",
             "id",
             "visible_at_ms",
-            "queued_at_ms",
             "sent_at_ms",
-            "body_id",
-            "size",
             "receive_count",
-            "earlier_receives",
             "group_id",
             "tenant_id",
+            "queued_at_ms",
+            "body_id",
+            "size",
+            "earlier_receives",
         ],
     ),
-    Statement(bodies.insert()),
+    Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"]),
 )
 
 
@@ -65,35 +66,45 @@ READY_MS = 0
 """`visible_at_ms` of a ready message: one of a standard queue that is visible for certain."""
 
 
-def visible_at_ms(transaction: Transaction, delay_ms: int, *, is_ordered: bool) -> int:
+def _visible_at_ms(now_ms: int, delay_ms: int, *, is_ordered: bool) -> int:
     """Return `visible_at_ms` for a message that is new in a queue."""
-    if delay_ms or is_ordered:
-        return transaction.now_ms + delay_ms
-    return READY_MS
+    return now_ms + delay_ms if delay_ms or is_ordered else READY_MS
 
 
-def send(
-    transaction: Transaction,
-    states: Sequence[Mapping[str, Any]],
-    contents: Sequence[Mapping[str, Any]],
-    groups: LockedGroups,
-) -> None:
-    """Insert new messages, given as rows of `messages` and of `bodies` in the same order.
+NumberedMessage: TypeAlias = tuple[int, NewMessage, int, int]
+"""A message that is sent: the queue id, the message, its size in bytes, and its number."""
+
+
+def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: LockedGroups) -> None:
+    """Insert new messages.
 
     `groups` are the locked groups of FIFO messages, whose numbers must be taken after the lock.
     """
+    now_ms = transaction.now_ms
+    states = []
+    contents = []
+    added: list[NewInGroup] = []
+    visible: dict[tuple[int, int], int] = {}
+    for queue_id, message, size, number in sent:
+        message_id, body, envelope, group_id, delay_ms, deduplication_id = message
+        tenant_id = None
+        if deduplication_id is None:  # a message of a standard queue
+            group_id, tenant_id = None, group_id
+        visible_ms = _visible_at_ms(now_ms, delay_ms, is_ordered=group_id is not None)
+        states.append(
+            (queue_id, number, visible_ms, now_ms, 0, group_id, tenant_id, now_ms, number, size, 0)
+        )
+        contents.append((queue_id, number, message_id, body, envelope))
+        key = queue_id, visible_ms
+        visible[key] = visible.get(key, 0) + 1
+        if group_id is not None:
+            added.append(NewInGroup(queue_id, group_id, number, visible_ms))
     _INSERT.insert_each(transaction.connection, states, contents)
-    visible: dict[tuple[int, int], int] = defaultdict(int)
-    for state in states:
-        visible[state["queue_id"], state["visible_at_ms"]] += 1
-    for (queue_id, visible_at_ms), count in visible.items():
+    for (queue_id, visible_ms), count in visible.items():
         transaction.add_to_count(queue_id, count)
-        transaction.notify_receivers(queue_id, visible_at_ms, count)
-    groups.append(
-        NewInGroup(state["queue_id"], state["group_id"], state["id"], state["visible_at_ms"])
-        for state in states
-        if state["group_id"] is not None
-    )
+        transaction.notify_receivers(queue_id, visible_ms, count)
+    if added:
+        groups.append(added)
 
 
 in_flight_update = (
@@ -111,7 +122,7 @@ _MAKE_IN_FLIGHT = Statement(in_flight_update.where(among(messages.c.id, "numbers
 
 
 def make_in_flight(
-    transaction: Transaction, queue_id: int, rows: Sequence[MessageKey], until_ms: int
+    transaction: Transaction, queue: LockedQueue, rows: Sequence[MessageState], until_ms: int
 ) -> None:
     """Count a receive of messages, and make them in flight until `until_ms`.
 
@@ -119,11 +130,10 @@ def make_in_flight(
     An engine's statement `claim_and_make_in_flight` does the same for a standard queue.
     """
     numbers = [row.id for row in rows]
-    parameters = {"queue": queue_id, "numbers": numbers, "now": transaction.now_ms}
+    parameters = {"queue": queue.id, "numbers": numbers, "now": transaction.now_ms}
     _MAKE_IN_FLIGHT.change(transaction.connection, {**parameters, "until": until_ms})
     if rows[0].group_id is not None:
-        for row in rows:
-            transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+        transaction.fifo_groups.mark_in_flight(queue, rows, until_ms)
 
 
 _BACK_AFTER_RECEIVES = 3
@@ -188,7 +198,8 @@ class VisibilityChange(NamedTuple):
 
 
 _SET_VISIBLE_AT = Statement(
-    messages.update().where(_is_the_message).values(visible_at_ms=bindparam("until"))
+    messages.update().where(_is_the_message).values(visible_at_ms=bindparam("until")),
+    ["until", "queue", "number"],
 )
 
 
@@ -216,10 +227,7 @@ def _set_visible_at(transaction: Transaction, changes: Sequence[VisibilityChange
         transaction.fifo_groups.mark_dirty(change.queue_id, change.group_id)
     _SET_VISIBLE_AT.change_all(
         transaction.connection,
-        [
-            {"queue": change.queue_id, "number": change.number, "until": change.visible_at_ms}
-            for change in latest.values()
-        ],
+        [(change.visible_at_ms, change.queue_id, change.number) for change in latest.values()],
     )
 
 
@@ -233,7 +241,8 @@ _RELEASE = Statement(
             (messages.c.receive_count == 1, sa.null()),
             else_=messages.c.first_received_at_ms,
         ),
-    )
+    ),
+    ["now", "queue", "number", "count"],
 )
 
 
@@ -261,8 +270,7 @@ def release(transaction: Transaction, received: Sequence[ReceivedMessage]) -> No
     """
     rows = []
     for one in received:
-        row = {"queue": one.queue_id, "number": one.number, "count": one.receive_count}
-        rows.append({**row, "now": transaction.now_ms})
+        rows.append((transaction.now_ms, one.queue_id, one.number, one.receive_count))
         transaction.notify_receivers(one.queue_id, transaction.now_ms)
         transaction.fifo_groups.mark_dirty(one.queue_id, one.group_id)
     _RELEASE.change_each(transaction.connection, rows)
@@ -284,8 +292,13 @@ _MOVE = (
     )
 )
 
-_DEAD_LETTER = Statement(_MOVE)
-_REDRIVE = Statement(_MOVE.values(message_id=bindparam("message")))
+_MOVE_COLUMNS = (
+    *("sent", "receives", "first", "source", "message"),
+    *("queue", "number", "to_queue", "to_number", "visible", "now"),
+)
+
+_DEAD_LETTER = Statement(_MOVE, _MOVE_COLUMNS)
+_REDRIVE = Statement(_MOVE.values(message_id=bindparam("message")), _MOVE_COLUMNS)
 
 
 def dead_letter(
@@ -305,12 +318,13 @@ def dead_letter(
     target queue.
     """
     values = [
-        {
-            "sent": row.sent_at_ms if row.group_id is None else transaction.now_ms,
-            "receives": row.receive_count,
-            "first": row.first_received_at_ms,
-            "source": str(source),
-        }
+        (
+            row.sent_at_ms if row.group_id is None else transaction.now_ms,
+            row.receive_count,
+            row.first_received_at_ms,
+            str(source),
+            None,
+        )
         for row in rows
     ]
     _move(transaction, _DEAD_LETTER, queue_id, target_id, rows, values, delay_ms=0)
@@ -330,16 +344,7 @@ def redrive(
     Requires that the messages' rows and the target queue's row are locked. Locks the groups of the
     target queue.
     """
-    values = [
-        {
-            "sent": transaction.now_ms,
-            "receives": 0,
-            "first": None,
-            "source": None,
-            "message": uuid.uuid4().bytes,
-        }
-        for _ in rows
-    ]
+    values = [(transaction.now_ms, 0, None, None, uuid.uuid4().bytes) for _ in rows]
     _move(transaction, _REDRIVE, queue_id, target_id, rows, values, delay_ms=delay_ms)
 
 
@@ -349,11 +354,11 @@ def _move(
     queue_id: int,
     target_id: int,
     rows: Sequence[MessageState],
-    values: Sequence[dict[str, Any]],
+    values: Sequence[tuple[Any, ...]],
     *,
     delay_ms: int,
 ) -> None:
-    """Move messages; add to `values` the queue and number that each moves to.
+    """Move messages; `values` has the first five of `_MOVE_COLUMNS` for each.
 
     Writes no body: `body_id` stays as it is.
     """
@@ -362,11 +367,13 @@ def _move(
     )
     numbers = transaction.take_numbers(len(rows))
     is_ordered = rows[0].group_id is not None
-    visible_ms = visible_at_ms(transaction, delay_ms, is_ordered=is_ordered)
-    for row, number, value in zip(rows, numbers, values, strict=True):
-        value.update(queue=queue_id, number=row.id, to_queue=target_id, to_number=number)
-        value.update(now=transaction.now_ms, visible=visible_ms)
-    statement.change_all(transaction.connection, values)
+    now_ms = transaction.now_ms
+    visible_ms = _visible_at_ms(now_ms, delay_ms, is_ordered=is_ordered)
+    moves = [
+        (*value, queue_id, row.id, target_id, number, visible_ms, now_ms)
+        for row, number, value in zip(rows, numbers, values, strict=True)
+    ]
+    statement.change_all(transaction.connection, moves)
     transaction.add_to_count(queue_id, -len(rows))
     transaction.add_to_count(target_id, len(rows))
     transaction.notify_receivers(target_id, visible_ms, len(rows))
@@ -406,45 +413,49 @@ DELETE_STATES = messages.delete().where(_are_the_messages)
 """Delete the states of the messages `numbers` of `queue`."""
 
 _DELETE_STATES = Statement(DELETE_STATES)
-_DELETE_BODIES = Statement(
+_DELETE_BODIES = Statement(bodies.delete().where(among(bodies.c.id, "numbers")))
+_DELETE_BODIES_OF = Statement(
     bodies.delete().where(bodies.c.id.in_(sa.select(messages.c.body_id).where(_are_the_messages)))
 )
 
 
-def delete(
-    transaction: Transaction,
-    queue_id: int,
-    numbers: Sequence[int],
-    group_ids: Iterable[str | None] = (),
-) -> None:
-    """Delete messages by number; ignore numbers that do not exist.
+def delete(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> None:
+    """Delete messages of a standard queue by number; ignore numbers that do not exist."""
+    _count_deleted(transaction, queue_id, free_rows(transaction, queue_id, numbers))
 
-    `group_ids` are the groups of the messages, for a FIFO queue. If the queue is at its in-flight
-    limit, receivers are notified: they may claim as many messages as were deleted.
+
+def delete_locked(transaction: Transaction, queue_id: int, rows: Sequence[MessageState]) -> None:
+    """Delete messages whose rows are locked: no other server deletes and counts them too."""
+    if not rows:
+        return
+    numbers = [row.id for row in rows]
+    body_ids = [row.body_id for row in rows]
+    _count_deleted(transaction, queue_id, free_rows(transaction, queue_id, numbers, body_ids))
+    for row in rows:
+        transaction.fifo_groups.mark_dirty(queue_id, row.group_id)
+
+
+def _count_deleted(transaction: Transaction, queue_id: int, deleted: int) -> None:
+    """Subtract deleted messages from the queue's count.
+
+    If the queue is at its in-flight limit, receivers are notified: they may claim as many messages
+    as were deleted.
     """
-    deleted = free_rows(transaction, queue_id, numbers)
     transaction.add_to_count(queue_id, -deleted)
-    for group_id in group_ids:
-        transaction.fifo_groups.mark_dirty(queue_id, group_id)
     if transaction.hints.of(queue_id).is_full:
         transaction.notify_receivers(queue_id, transaction.now_ms, deleted)
 
 
-def expire(transaction: Transaction, queue_id: int, rows: Sequence[MessageKey]) -> None:
-    """Delete messages that are older than the queue's retention.
-
-    Requires that the messages' rows are locked, so that no other server also deletes and counts
-    them.
-    """
-    if rows:
-        numbers = [row.id for row in rows]
-        delete(transaction, queue_id, numbers, (row.group_id for row in rows))
-
-
-def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -> int:
+def free_rows(
+    transaction: Transaction,
+    queue_id: int,
+    numbers: Sequence[int],
+    body_ids: Sequence[int] | None = None,
+) -> int:
     """Delete the rows of messages, state and body; return how many messages existed.
 
-    Does not change the queue's count: call it directly only for a dropped queue, which has none.
+    `body_ids` are the numbers of their bodies, if the caller has read them. Does not change the
+    queue's count: call it directly only for a dropped queue, which has none.
     """
     if not numbers:
         return 0
@@ -453,5 +464,8 @@ def free_rows(transaction: Transaction, queue_id: int, numbers: Sequence[int]) -
     if at_once is not None:
         deleted: int = at_once.value(transaction.connection, parameters)
         return deleted
-    _DELETE_BODIES.change(transaction.connection, parameters)
+    if body_ids is None:
+        _DELETE_BODIES_OF.change(transaction.connection, parameters)
+    else:
+        _DELETE_BODIES.change(transaction.connection, {"numbers": body_ids})
     return _DELETE_STATES.change(transaction.connection, parameters)

@@ -100,7 +100,10 @@ class PostgresqlEngine:
         """Return what an error means for the process, or None if the work itself is at fault."""
         return errors.classify(error)
 
-    async def transact(self, function: Callable[[sa.Connection], T], _is_small: bool) -> T:
+    def transact_at_once(self, _function: Callable[[sa.Connection], T], _is_small: bool) -> None:
+        """Return None: every transaction waits for PostgreSQL."""
+
+    async def transact(self, function: Callable[[sa.Connection], T]) -> T:
         """Run a function in a transaction of the writer's connection, and commit.
 
         If the connection is lost before COMMIT is sent, nothing was done: the engine reconnects and

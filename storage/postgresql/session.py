@@ -84,6 +84,11 @@ class Session:
         """Run a statement once for each set of parameters, in order."""
         self._await(text, self._connection.executemany(text, parameters))
 
+    def insert_each(self, text: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Insert rows, in order, with an INSERT of one row that ignores none."""
+        self.change_each(text, rows)
+        return len(rows)
+
     def for_lists(self, change: Change, columns: Sequence[str]) -> Change:
         """Return a statement so that it takes a list for each parameter and runs once for all."""
         return bulk.for_lists(change, columns, self._dialect)

@@ -45,6 +45,13 @@ class Driver(Protocol):
         """Run a statement once for each set of parameters, in order."""
         ...
 
+    def insert_each(self, text: str, rows: Sequence[Sequence[Any]], /) -> int:
+        """Insert rows, in order, with an INSERT of one row that ends in its parameters.
+
+        Returns how many rows it has inserted; a statement may ignore some.
+        """
+        ...
+
     def for_lists(self, change: Change, columns: Sequence[str], /) -> Change | None:
         """Return a statement so that it takes a list for each parameter and runs once for all.
 

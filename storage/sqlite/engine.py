@@ -29,6 +29,7 @@ from storage.engine import Capabilities
 from storage.errors import ClassifiedError, DatabaseUnavailable, DatabaseUnusable
 from storage.settings import EngineSettings
 from storage.sql.driver import driver_of
+from storage.sql.statement import Statement
 from storage.sqlite import errors
 from storage.sqlite.connection import BUSY_TIMEOUT, NO_BUSY_TIMEOUT, prepare_connections
 from storage.sqlite.location import NEW_FILE_MODE, file_of, resolve
@@ -49,7 +50,17 @@ _RESERVED_BLOCK = 10_000
 class SqliteEngine:
     """A SQLite database, by its path; without a path it is in memory and ends with the process."""
 
-    capabilities = Capabilities(has_concurrent_writers=False)
+    capabilities = Capabilities(
+        has_concurrent_writers=False,
+        insert_new_groups=Statement(
+            schema.groups.insert().prefix_with("OR IGNORE"),
+            ["queue_id", "group_id", "head_id", "available_at_ms"],
+        ),
+        insert_new_keys=Statement(
+            schema.deduplications.insert().prefix_with("OR IGNORE"),
+            ["queue_id", "key", "message_id", "number", "sent_at_ms"],
+        ),
+    )
 
     def __init__(self, address: sa.URL, settings: EngineSettings) -> None:
         self._path = file_of(address)
@@ -116,27 +127,37 @@ class SqliteEngine:
         """Return what an error means for the process, or None if the work itself is at fault."""
         return errors.classify(error)
 
-    async def transact(self, function: Callable[[sa.Connection], T], is_small: bool) -> T:
-        """Run a function in a write transaction, and commit."""
+    def transact_at_once(self, function: Callable[[sa.Connection], T], is_small: bool) -> T | None:
+        """Run a function in a write transaction on the event loop, and commit, if that is quick."""
+        if self._wal is not None and self._wal.needs_full_checkpoint:
+            return None
+        result = self._try_at_once(function, is_small)
+        if self._wal is not None and result is not None:
+            self._wal.note_commit()
+        return result
+
+    async def transact(self, function: Callable[[sa.Connection], T]) -> T:
+        """Run a function in a write transaction on the writer's thread, and commit."""
         if self._wal is not None and self._wal.needs_full_checkpoint:
             await self._wal.checkpoint_fully()
-        result = await self._run(function, is_small)
+        result = await self._on_thread(lambda: self._transact_alone(function))
         if self._wal is not None:
             self._wal.note_commit()
         return result
 
-    async def _run(self, function: Callable[[sa.Connection], T], is_small: bool) -> T:
+    def _try_at_once(self, function: Callable[[sa.Connection], T], is_small: bool) -> T | None:
         # In memory, a read may be running on the thread; the event loop must not wait for it.
-        if is_small and self._is_quick and self._writing.acquire(blocking=False):
-            try:
-                return self._transact(function)
-            except sa.exc.OperationalError as error:
-                # Wait for the other program's lock on the thread.
-                if not errors.is_busy(error):
-                    raise
-            finally:
-                self._writing.release()
-        return await self._on_thread(lambda: self._transact_alone(function))
+        if not (is_small and self._is_quick and self._writing.acquire(blocking=False)):
+            return None
+        try:
+            return self._transact(function)
+        except sa.exc.OperationalError as error:
+            # Wait for the other program's lock on the thread.
+            if errors.is_busy(error):
+                return None
+            raise
+        finally:
+            self._writing.release()
 
     def _transact_alone(self, function: Callable[[sa.Connection], T]) -> T:
         with self._writing:
@@ -188,7 +209,7 @@ class SqliteEngine:
             DatabaseUnavailable: the database is closing.
         """
         if self._readers is None:
-            return await self._run(function, is_small=True)
+            return await self._on_thread(lambda: self._transact_alone(function))
         readers = self._readers
 
         def read() -> T:

@@ -80,6 +80,9 @@ class RecordedDriver:
     def change_each(self, text: str, parameters: Sequence[Sequence[Any]]) -> None:
         self._run(self._driver.change_each, text, parameters, is_many=True)
 
+    def insert_each(self, text: str, rows: Sequence[Sequence[Any]]) -> int:
+        return self._run(self._driver.insert_each, text, rows, is_many=True)
+
     def for_lists(self, change: Change, columns: Sequence[str]) -> Change | None:
         return self._driver.for_lists(change, columns)
 

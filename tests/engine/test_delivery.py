@@ -21,6 +21,17 @@ ODD_TEXTS = [
 ]
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 21, 63, 64, 65, 213])
+async def test_any_number_of_messages_is_sent_in_order(client: QueueClient, count: int) -> None:
+    sent = [f"{number}" for number in range(count)]
+    await client.send(*sent)
+    assert await client.counts() == (count, 0, 0)
+    received: list[str] = []
+    while len(received) < count:
+        received += await client.bodies()
+    assert received == sent
+
+
 @pytest.mark.parametrize("body", ODD_TEXTS)
 async def test_body_is_received_as_it_was_sent(client: QueueClient, body: str) -> None:
     await client.send(body)

@@ -245,3 +245,44 @@ async def test_count_of_each_queue_is_written_at_most_once_in_a_batch(client: Qu
         await asyncio.gather(client.send("x"), client.send("y"))
     assert len([text for text in record.texts() if text.startswith("UPDATE backlogs")]) == 1
     assert await client.counts() == (4, 0, 0)
+
+
+async def test_callback_gets_the_result_or_the_exception_after_commit(client: QueueClient) -> None:
+    results: list[object] = []
+    client.database.submit_with(client.send_command(new_message("a")), results.append)
+    client.database.submit_with(client.send_command(bad_message()), results.append)
+    assert results == []
+    await client.send("b")
+    assert [type(result) for result in results] == [list, IntegrityError]
+    assert await client.counts() == (2, 0, 0)
+
+
+async def test_callback_that_raises_is_logged_and_does_not_affect_other_writes(
+    client: QueueClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise LookupError("of the caller")
+
+    client.database.submit_with(client.send_command(new_message("a")), fail)
+    await client.send("b")
+    assert await client.counts() == (2, 0, 0)
+    assert "LookupError: of the caller" in caplog.text
+
+
+async def test_callback_may_submit_the_next_command(client: QueueClient) -> None:
+    received = asyncio.get_running_loop().create_future()
+
+    def receive(_: object) -> None:
+        client.database.submit_with(client.receive_command(), received.set_result)
+
+    client.database.submit_with(client.send_command(new_message("a")), receive)
+    assert [one.body for one in await received] == ["a"]
+
+
+async def test_callback_is_not_called_for_a_rejected_command(client: QueueClient) -> None:
+    results: list[object] = []
+    await client.database.close()
+    with pytest.raises(DatabaseUnavailable):
+        client.database.submit_with(client.receive_command(), results.append)
+    assert results == []
+    client.database = (await QueueClient.open(client.url, client.clock)).database

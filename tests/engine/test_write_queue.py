@@ -15,7 +15,7 @@ from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
 from storage.utf8 import utf8_bytes
 from tests.engine.queue_client import QueueClient, new_message
-from tests.engine.recorder import recording, recording_settings
+from tests.engine.recorder import ignore, recording, recording_settings
 from tests.waiting import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
@@ -63,9 +63,9 @@ async def test_byte_limit_counts_bytes_and_not_characters(client: QueueClient, l
     writes = WriteQueue(client.database.hints, LIMIT, limit_bytes=2 * MIB)
     half = client.send_command(new_message(letter * (MIB // utf8_bytes(letter) - 8)))
     for _ in range(2):
-        writes.add(half, asyncio.get_running_loop().create_future())
+        writes.add(half, ignore)
     with pytest.raises(DatabaseBusy):
-        writes.add(half, asyncio.get_running_loop().create_future())
+        writes.add(half, ignore)
 
 
 async def test_command_larger_than_the_byte_limit_runs_alone(client: QueueClient) -> None:
@@ -156,20 +156,20 @@ async def test_number_of_receives_in_a_batch_depends_on_the_estimated_body_lengt
     def write_queue(count: int) -> WriteQueue:
         writes = WriteQueue(hints, LIMIT, LIMIT_BYTES)
         for _ in range(count):
-            writes.add(receive(), asyncio.get_running_loop().create_future())
+            writes.add(receive(), ignore)
         return writes
 
     def receive() -> Receive:
         queue = client.queue
         return Receive(queue.id, queue.revision, queue.kind, 10, 30_000, False, 120_000)
 
-    assert len(write_queue(1_000).take().writes) == 4, "no estimate yet: the maximum length"
+    assert len(write_queue(1_000).take().works) == 4, "no estimate yet: the maximum length"
     await client.send(*["short"] * 200)
     while await client.receive(10):
         pass
     for _ in range(60):
         await client.send("short")
         await client.receive(1)
-    assert len(write_queue(1_000).take().writes) == 1_000
+    assert len(write_queue(1_000).take().works) == 1_000
     await client.send("x" * 100_000)
-    assert len(write_queue(1_000).take().writes) < 40, "a long body was sent"
+    assert len(write_queue(1_000).take().works) < 40, "a long body was sent"
