@@ -22,6 +22,9 @@ number of connections is limited."""
 _SHORT_BYTES = 64 * 1024
 """Contents of up to this length are searched for separators before anything is measured."""
 
+_MOST_TIMES_AS_LARGE = 6
+"""A request whose memory cannot exceed this multiple of its content is not measured."""
+
 _MEASURED_VALUES = 1_000
 """Most values of a request whose memory is measured: that takes 0.3 ms."""
 
@@ -93,7 +96,7 @@ class Reservation:
         content, self._content = self._content, b""
         if len(content) <= _SHORT_BYTES:
             most = self._most_bytes(content)
-            if most <= 2 * len(content) + _SMALL_BYTES:
+            if most <= _MOST_TIMES_AS_LARGE * len(content):
                 self._resize(most)
                 return
         measured = _measured_bytes(parameters)

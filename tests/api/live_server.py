@@ -11,12 +11,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from typing import Any
 
 import uvloop
+from aiohttp import web
 from msgspec import structs
 
 from queueserver.app import App
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
+from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -103,6 +105,24 @@ class AlarmCountingClock(ManualClock):
             self._changed.notify_all()
 
 
+class _TasksOnly:
+    """An endpoint that answers every request by a task."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def begin(self, _connection: DirectConnection, _data: bytes) -> NotBegun:
+        return NotBegun.NEEDS_TASK
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._endpoint.handle(request)
+
+    def handle_failure(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        return self._endpoint.handle_failure(request, status, error)
+
+
 class LiveServer:
     """A server that listens from its construction until `close`."""
 
@@ -128,6 +148,10 @@ class LiveServer:
     @property
     def connections(self) -> ClientConnections:
         return self._app._listener.connections
+
+    def answer_with_tasks_only(self) -> None:
+        """Answer all requests as the server answers rare ones: by aiohttp, with a task for each."""
+        self.connections.endpoint = _TasksOnly(self.connections.endpoint)
 
     def has_pending_answer(self) -> bool:
         """Return whether a request that is answered without a task waits for its command."""

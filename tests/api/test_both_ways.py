@@ -11,11 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
 from tests.api.live_server import LiveServer, config
 from tests.api.raw_http import open_socket, read_until_closed, request_bytes
 from tests.clock import ManualClock
@@ -29,24 +27,6 @@ _VARIABLE = re.compile(
 
 FORM_TYPE = "Content-Type: application/x-www-form-urlencoded"
 JSON_TYPE = "Content-Type: application/x-amz-json-1.0"
-
-
-class TasksOnly:
-    """An endpoint that answers every request by a task."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def begin(self, _connection: DirectConnection, _data: bytes) -> NotBegun:
-        return NotBegun.NEEDS_TASK
-
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._endpoint.handle(request)
-
-    def handle_failure(
-        self, request: web.BaseRequest, status: int, error: BaseException | None
-    ) -> web.StreamResponse:
-        return self._endpoint.handle_failure(request, status, error)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +47,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sequence[LiveS
                 request_bytes("ReceiveMessage", QueueUrl="q.fifo"),
             ):
                 assert answer(server, request).startswith(b"HTTP/1.1 200 ")
-        tasks = servers[1].connections
-        tasks.endpoint = TasksOnly(tasks.endpoint)
+        servers[1].answer_with_tasks_only()
         yield servers
 
 

@@ -30,11 +30,15 @@ KNOWN_HEADERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+@pytest.fixture(scope="module", params=["without tasks", "with tasks only"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
     """Yield a server that has the queues of `inputs.QUEUES`."""
     path: Path = tmp_path_factory.mktemp("fuzz") / "queueserver.db"
     with contextlib.closing(LiveServer(config(f"sqlite:///{path}"), ManualClock())) as server:
+        if request.param == "with tasks only":
+            server.answer_with_tasks_only()
         for name in inputs.QUEUES:
             attributes = {"FifoQueue": "true"} if name.endswith(".fifo") else {}
             body = json.dumps({"QueueName": name, "Attributes": attributes})
