@@ -55,8 +55,9 @@ class SqsEndpoint:
         headers = post.headers
         usual = self._usual_headers.find(headers)
         codec = usual.codec
-        target = text_of(headers.get(b"x-amz-target", b""))
-        request = WireRequest("POST", post.path, "", usual.content_type, target, "", post.body)
+        request = WireRequest(
+            "POST", post.path, "", usual.content_type, usual.target, "", post.body
+        )
         if codec.is_long(request):
             return None
         reservation: Reservation | None = None

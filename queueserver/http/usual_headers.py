@@ -1,4 +1,4 @@
-"""The headers that clients repeat in each request: what they mean is cached.
+"""The headers that clients repeat in many requests: what they mean is cached.
 
 Host, User-Agent and the scope of the signature are the same in all requests of a client.
 """
@@ -14,17 +14,21 @@ from protocol.wire import Codec, WireRequest
 from queueserver.context import ANONYMOUS
 from queueserver.identity.callers import Caller, CallerHeaders, Callers
 
-_CACHED_CLIENTS = 1_000
+_CACHED_MEANINGS = 1_000
 _CACHED_BYTES = 1_000
-"""Number and length of the headers whose meaning is cached: at most 3 KB each."""
+"""Number and length of the sets of headers whose meaning is cached: at most 3 KB each."""
 
 
 class UsualHeaders(msgspec.Struct, frozen=True):
-    """The meaning of a POST's headers: the codec, the caller, and the content type as text."""
+    """The meaning of a POST's headers.
+
+    `content_type` and `target` are the headers Content-Type and X-Amz-Target.
+    """
 
     codec: Codec
     caller: Caller
     content_type: str
+    target: str
 
 
 class UsualHeadersCache:
@@ -40,7 +44,6 @@ class UsualHeadersCache:
         authorization = get(b"authorization", b"")
         # The scope comes first; the signature always differs.
         scope = authorization.partition(b",")[0]
-        target = get(b"x-amz-target", b"")
         key = (
             get(b"host", b""),
             get(b"x-forwarded-host", b""),
@@ -48,7 +51,7 @@ class UsualHeadersCache:
             scope,
             get(b"user-agent", b""),
             get(b"content-type", b""),
-            b"X" if target else b"",
+            get(b"x-amz-target", b""),
         )
         found = self._found.get(key)
         if found is None:
@@ -56,7 +59,7 @@ class UsualHeadersCache:
             if found.caller.principal == ANONYMOUS and scope != authorization:
                 return self._read((*key[:3], authorization, *key[4:]))
             if sum(map(len, key)) <= _CACHED_BYTES:
-                if len(self._found) >= _CACHED_CLIENTS:
+                if len(self._found) >= _CACHED_MEANINGS:
                     self._found.clear()
                 self._found[key] = found
         return found
@@ -65,7 +68,7 @@ class UsualHeadersCache:
         *caller_headers, content_type, target = (text_of(value) for value in key)
         request = WireRequest("POST", "", content_type=content_type, target=target)
         caller = self._callers.caller(CallerHeaders(*caller_headers), "")
-        return UsualHeaders(codec_for(request), caller, content_type)
+        return UsualHeaders(codec_for(request), caller, content_type, target)
 
 
 def text_of(value: bytes) -> str:

@@ -231,7 +231,7 @@ class ClientConnection(RequestReader):
         Then continue with the next request, or close the connection.
         """
         transport = self.transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         transport.write(content)
         for piece in rest:
@@ -331,7 +331,7 @@ class ClientConnection(RequestReader):
 
     def _process_keepalive(self) -> None:
         """Disconnect an idle client; one whose request is being answered is not idle."""
-        if self._unanswered:
+        if self._unanswered or self._deferred:
             self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         super()._process_keepalive()
 
