@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import TypeAlias
 
 from storage import locking, queues
@@ -81,10 +81,11 @@ def delete(
 ) -> list[list[Outcome]]:
     """Delete messages; return for each command the outcome of each receipt.
 
-    `states` has the messages of FIFO queues; this removes those that it deletes.
+    `states` has the messages of FIFO queues, and those of other queues whose visibility timeouts
+    change; this removes the messages that it deletes.
     """
     numbers: dict[int, set[int]] = defaultdict(set)
-    rows: dict[int, list[MessageState]] = defaultdict(list)
+    rows: dict[int, dict[int, MessageState]] = defaultdict(dict)
     results = []
     for command in commands:
         if command.queue_kind == queues.STANDARD:
@@ -94,24 +95,26 @@ def delete(
                 if queue_id == command.queue_id:
                     numbers[queue_id].add(number)
             continue
-        results.append(
-            [
-                _outcome(command, receipt, states.get(receipt[:2]), transaction.now_ms)
-                for receipt in command.receipts
-            ]
-        )
-    for command, outcomes in zip(commands, results, strict=True):
-        if command.queue_kind != queues.STANDARD:
-            for receipt, outcome in zip(command.receipts, outcomes, strict=True):
-                # Several receipts may be for the same message.
-                if outcome is Outcome.DONE and (row := states.pop(receipt[:2], None)) is not None:
-                    rows[receipt.queue_id].append(row)
+        outcomes = []
+        for receipt in command.receipts:
+            state = states.get(receipt[:2])
+            outcome = _outcome(command, receipt, state, transaction.now_ms)
+            outcomes.append(outcome)
+            # Several receipts may be for the same message.
+            if outcome is Outcome.DONE and state is not None:
+                rows[receipt.queue_id][state.id] = state
+        results.append(outcomes)
     for queue_id in sorted({*numbers, *rows}):
         if queue_id in rows:
-            by_number = sorted(rows[queue_id], key=attrgetter("id"))
-            transitions.delete_locked(transaction, queue_id, by_number)
+            deleted = sorted(rows[queue_id])
+            locked = [rows[queue_id][number] for number in deleted]
+            transitions.delete_locked(transaction, queue_id, locked)
         else:
-            transitions.delete(transaction, queue_id, sorted(numbers[queue_id]))
+            deleted = sorted(numbers[queue_id])
+            transitions.delete(transaction, queue_id, deleted)
+        if states:
+            for number in deleted:
+                states.pop((queue_id, number), None)
     return results
 
 

@@ -29,7 +29,7 @@ from storage.messages.rows import STEP_ROWS, MessageKey, MessageState
 from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among
-from storage.sql.statement import InsertPair, Statement
+from storage.sql.statement import InsertPair, Statement, StatementByNumber
 from storage.transaction import Transaction
 
 _is_the_message = sa.and_(
@@ -118,7 +118,7 @@ in_flight_update = (
 )
 """Make messages of `queue` in flight until `until`; the statement that uses it selects them."""
 
-_MAKE_IN_FLIGHT = Statement(in_flight_update.where(among(messages.c.id, "numbers")))
+_MAKE_IN_FLIGHT = StatementByNumber(in_flight_update.where, messages.c.id)
 
 
 def make_in_flight(
@@ -412,10 +412,14 @@ def delay(
 DELETE_STATES = messages.delete().where(_are_the_messages)
 """Delete the states of the messages `numbers` of `queue`."""
 
-_DELETE_STATES = Statement(DELETE_STATES)
-_DELETE_BODIES = Statement(bodies.delete().where(among(bodies.c.id, "numbers")))
-_DELETE_BODIES_OF = Statement(
-    bodies.delete().where(bodies.c.id.in_(sa.select(messages.c.body_id).where(_are_the_messages)))
+_is_of_queue = messages.c.queue_id == bindparam("queue")
+_DELETE_STATES = StatementByNumber(messages.delete().where(_is_of_queue).where, messages.c.id)
+_DELETE_BODIES = StatementByNumber(bodies.delete().where, bodies.c.id)
+_DELETE_BODIES_OF = StatementByNumber(
+    lambda condition: bodies.delete().where(
+        bodies.c.id.in_(sa.select(messages.c.body_id).where(_is_of_queue, condition))
+    ),
+    messages.c.id,
 )
 
 
