@@ -132,6 +132,7 @@ def check_batch_entries(entries: Sequence[BatchEntry] | None, entry_name: str) -
     ids = [entry.id or "" for entry in entries]
     if len(set(ids)) == len(ids) and all(map(NAME.fullmatch, ids)):
         return
+    # Only a rejected batch is examined entry by entry, to choose the error.
     seen: set[str] = set()
     repeated = None
     for position, entry in enumerate(entries, 1):

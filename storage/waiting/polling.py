@@ -3,7 +3,7 @@
 The caller is a task of one client. If the client disconnects, the task is cancelled, and the
 messages that it would have received become visible again at once. If the request had a
 ReceiveRequestAttemptId, its messages stay in flight, because the client may repeat the request,
-perhaps on another server.
+perhaps on another server. A caller that claims messages without a task calls `release` itself.
 """
 
 from __future__ import annotations
