@@ -169,19 +169,19 @@ def call(server: LiveServer, request: bytes) -> dict[str, Any]:
 
 
 def read_answer(client: socket.socket) -> bytes:
-    """Read one answer: its head, and as many bytes as that says."""
+    """Read one answer, and nothing of the next one."""
     answer = b""
-    while b"\r\n\r\n" not in answer:
-        answer += receive(client)
-    head, _, _ = answer.partition(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    while len(answer) < len(head) + 4 + length:
-        answer += receive(client)
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += receive(client, 1)
+    length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    end = len(answer) + length
+    while len(answer) < end:
+        answer += receive(client, end - len(answer))
     return answer
 
 
-def receive(client: socket.socket) -> bytes:
-    received: bytes = client.recv(65_536)
+def receive(client: socket.socket, count: int) -> bytes:
+    received = client.recv(count)
     assert received, "the server has closed the connection"
     return received
 
