@@ -13,7 +13,7 @@ import msgspec
 from protocol.actions import Action
 from protocol.codecs.lengths import long_messages
 from protocol.wire import Codec, WireResponse
-from queueserver.http.response import DateHeader, SqsResponse, head_of
+from queueserver.http.response import ResponseHeads, SqsResponse
 from storage.clock import Clock
 
 P = ParamSpec("P")
@@ -27,8 +27,7 @@ class Answers:
     """
 
     def __init__(self, clock: Clock, added_lines: str) -> None:
-        self._clock = clock
-        self._date = DateHeader()
+        self._heads = ResponseHeads(clock)
         self._added_lines = added_lines
         # One thread: with several, the event loop would wait for each of them in turn.
         self._codec_thread = ThreadPoolExecutor(1, "codec")
@@ -48,12 +47,13 @@ class Answers:
 
     def response(self, answer: WireResponse, request_id: str) -> SqsResponse:
         """Return an answer as aiohttp sends it."""
-        return SqsResponse(answer, request_id, self._date.at(self._clock.now_ms()))
+        return SqsResponse(answer, self._heads.of(answer, request_id))
 
     def head(self, answer: WireResponse, request_id: str, *, is_last: bool) -> bytes:
         """Return the head of an answer to a request of HTTP/1.1.
 
         If it is the last one, the server closes the connection.
         """
-        date = self._date.at(self._clock.now_ms())
-        return head_of(answer, request_id, date, self._added_lines, is_last=is_last)
+        connection = "Connection: close\r\n" if is_last else ""
+        head = self._heads.of(answer, request_id)
+        return f"HTTP/1.1 {head}{self._added_lines}{connection}\r\n".encode()

@@ -11,6 +11,7 @@ from aiohttp.http import HttpVersion11
 
 from protocol.wire import WireResponse
 from queueserver.http.clients.connections import connection_of
+from storage.clock import Clock
 
 # `nosniff`: a browser must not render a response as a page, whatever message is in it.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
@@ -19,48 +20,55 @@ _HEADER_LINES = "".join(f"{name}: {value}\r\n" for name, value in _HEADERS.items
 _RETRY_SECONDS = 1
 """Seconds after which a client may repeat a request that is answered 503."""
 
-_REASONS = {status.value: status.phrase for status in HTTPStatus}
 
+class ResponseHeads:
+    """The heads of responses: the part that all responses of a second share is made once."""
 
-def _status_and_headers(response: WireResponse, request_id: str, date: str) -> str:
-    """Return the part of a head that does not depend on the connection."""
-    more = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
-    if response.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        more += f"Retry-After: {_RETRY_SECONDS}\r\n"
-    return (
-        f"{response.status} {_REASONS[response.status]}\r\n"
-        f"{_HEADER_LINES}x-amzn-RequestId: {request_id}\r\n{more}"
-        f"Content-Type: {response.content_type}\r\nContent-Length: {response.length}\r\n"
-        f"Date: {date}\r\n"
-    )
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._second = 0
+        self._shared: dict[tuple[int, str], str] = {}
 
+    def of(self, response: WireResponse, request_id: str) -> str:
+        """Return the part of a head between the version and what depends on the connection."""
+        second = self._clock.now_ms() // 1000
+        if second != self._second:
+            self._second = second
+            self._shared.clear()
+        kind = (response.status, response.content_type)
+        shared = self._shared.get(kind) or self._add_shared(*kind)
+        more = f"x-amzn-query-error: {response.query_error}\r\n" if response.query_error else ""
+        return (
+            f"{shared}x-amzn-RequestId: {request_id}\r\n{more}Content-Length: {response.length}\r\n"
+        )
 
-def head_of(
-    response: WireResponse, request_id: str, date: str, added: str, *, is_last: bool
-) -> bytes:
-    """Return the head of a response to a request of HTTP/1.1; `added` are more header lines.
-
-    If it is the last one, the server closes the connection.
-    """
-    connection = "Connection: close\r\n" if is_last else ""
-    fixed = _status_and_headers(response, request_id, date)
-    return f"HTTP/1.1 {fixed}{added}{connection}\r\n".encode()
+    def _add_shared(self, status: int, content_type: str) -> str:
+        retry = ""
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            retry = f"Retry-After: {_RETRY_SECONDS}\r\n"
+        shared = self._shared[status, content_type] = (
+            f"{status} {HTTPStatus(status).phrase}\r\n{_HEADER_LINES}"
+            f"Date: {formatdate(self._second, usegmt=True)}\r\n{retry}"
+            f"Content-Type: {content_type}\r\n"
+        )
+        return shared
 
 
 class SqsResponse(web.StreamResponse):
     """A complete response of SQS, sent in one piece, or in the pieces of a long body.
 
     aiohttp's own response builds each header from a mapping. This one has its headers as text from
-    the start, which takes a fraction of the time; those in `headers` are added to them.
+    the start (`ResponseHeads.of`), which takes a fraction of the time; those in `headers` are added
+    to them.
     """
 
-    def __init__(self, response: WireResponse, request_id: str, date: str) -> None:
+    def __init__(self, response: WireResponse, head: str) -> None:
         super().__init__(status=response.status)
         self._content = response.body
         self._rest = response.rest
         self._keeps_alive: bool | None = None
         self._is_sent = False
-        self._head = _status_and_headers(response, request_id, date)
+        self._head = head
 
     @property
     def keep_alive(self) -> bool | None:
@@ -104,22 +112,6 @@ class SqsResponse(web.StreamResponse):
                 await self._connection.send(sent)
             else:
                 await self._connection.send(sent + content, rest)
-
-
-class DateHeader:
-    """The value of the header Date, formatted once a second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._text = ""
-
-    def at(self, now_ms: int) -> str:
-        """Return the value for a time in milliseconds since the epoch."""
-        second = now_ms // 1000
-        if second != self._second:
-            self._second = second
-            self._text = formatdate(second, usegmt=True)
-        return self._text
 
 
 def text_response(status: int, text: str) -> web.Response:

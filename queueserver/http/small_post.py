@@ -21,6 +21,9 @@ _MAXIMUM_HEAD_BYTES = 16 * 1024
 _MAXIMUM_HEADERS = 128
 """aiohttp rejects a request with more headers."""
 
+_MOST_LENGTH_DIGITS = 10
+"""Digits of a Content-Length, zeros in front included; Python converts at most 4,300."""
+
 _METHOD = b"POST "
 _VERSION = b" HTTP/1.1\r\n"
 _EMPTY_LINE = b"\r\n\r\n"
@@ -66,36 +69,39 @@ class SmallPostParser:
 
     def parse(self, data: bytes) -> SmallPost | NotBegun:
         """Return the request that the data is, if it is exactly one small POST."""
-        head_bytes = data.find(_EMPTY_LINE, 0, _MAXIMUM_HEAD_BYTES) + len(_EMPTY_LINE)
-        if head_bytes < len(_EMPTY_LINE) or len(data) > _MAXIMUM_BYTES:
-            return NotBegun.NEEDS_TASK
-        if not data.startswith(_METHOD):
+        if len(data) > _MAXIMUM_BYTES or not data.startswith(_METHOD):
             return NotBegun.NEEDS_TASK
         headers = self._parse(data)
-        if headers is None:
-            return NotBegun.NEEDS_TASK
+        if headers is None or not self._urls:
+            return self._reject(NotBegun.NEEDS_TASK)
         url = self._urls[0]
         body = self._bodies[0] if self._bodies else b""
-        length = int(headers.get(b"content-length", b"0"))
+        head_bytes = len(data) - len(body)
+        length_text = headers.get(b"content-length", b"0")
         if (
+            not data.startswith(_EMPTY_LINE, head_bytes - len(_EMPTY_LINE))
             # One line for each header: two of one name are left to aiohttp.
-            data.count(b"\n", 0, head_bytes) != len(headers) + 2
+            or data.count(b"\n", 0, head_bytes) != len(headers) + 2
+            or head_bytes > _MAXIMUM_HEAD_BYTES
             or len(headers) > _MAXIMUM_HEADERS
             or not _RARE_HEADERS.isdisjoint(headers)
             or b"host" not in headers
-            or head_bytes + len(body) != len(data)
-            or head_bytes + length > _MAXIMUM_BYTES
             or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+            or len(length_text) > _MOST_LENGTH_DIGITS
             or not data.startswith(_VERSION, len(_METHOD) + len(url))
             or (url != b"/" and _PATH.fullmatch(url) is None)
         ):
-            # The parser may expect more of this request.
-            self._parser = httptools.HttpRequestParser(self)
-            return NotBegun.NEEDS_TASK
-        if len(body) != length:
-            self._parser = httptools.HttpRequestParser(self)
-            return NotBegun.IS_INCOMPLETE
-        return SmallPost(url.decode("ascii"), headers, body)
+            return self._reject(NotBegun.NEEDS_TASK)
+        length = int(length_text)
+        if len(body) == length:
+            return SmallPost(url.decode("ascii"), headers, body)
+        fits = head_bytes + length <= _MAXIMUM_BYTES
+        return self._reject(NotBegun.IS_INCOMPLETE if fits else NotBegun.NEEDS_TASK)
+
+    def _reject(self, reason: NotBegun) -> NotBegun:
+        # The parser may have failed, or expect more of this request.
+        self._parser = httptools.HttpRequestParser(self)
+        return reason
 
     def _parse(self, data: bytes) -> dict[bytes, bytes] | None:
         """Return the headers of the request, by their names in lower case; None on an error."""
@@ -105,6 +111,5 @@ class SmallPostParser:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._parser = httptools.HttpRequestParser(self)
             return None
         return {name.lower(): value for name, value in self._headers.items()}

@@ -109,6 +109,10 @@ def test_small_post_is_parsed(data: bytes) -> None:
         ),
         pytest.param(send_with("Host: h", "Transfer-Encoding: chunked"), id="chunks and a length"),
         pytest.param(GREETING + b"Content-Length: +2\r\n\r\n{}", id="length with a sign"),
+        pytest.param(
+            GREETING + b"Content-Length: " + b"0" * 5_000 + b"2\r\n\r\n{}", id="length of zeros"
+        ),
+        pytest.param(SEND + b"\r\n\r\nPO", id="the beginning of another request"),
         pytest.param(GREETING.replace(b"\r\n", b"\n") + b"\r\n\r\n", id="line feeds alone"),
     ],
 )
