@@ -155,15 +155,17 @@ class Writer:
         """Commit the next batch, on the event loop if that is quick, or else in a task."""
         batch = self._queue.take()
         started = self._loop.time()
+        work = partial(self._execute, batch)
         try:
-            is_committed = self._commit_at_once(batch)
+            committed = self._engine.transact_at_once(work, batch.is_small)
         except Exception as error:
             self._start(self._process(batch, started, error))
+            return
+        if committed is None:
+            self._start(self._process(batch, started))
         else:
-            if is_committed:
-                self._continue()
-            else:
-                self._start(self._process(batch, started))
+            self._end(batch, *committed)
+            self._continue()
 
     def _start(self, process: Coroutine[Any, Any, None]) -> None:
         self._task = self._loop.create_task(process, name="database writer")
@@ -176,15 +178,6 @@ class Writer:
         self._is_busy = False
         if self.is_closing:
             self._ended.set()
-
-    def _commit_at_once(self, batch: Batch) -> bool:
-        """Commit a batch on the event loop; return False if that may take long."""
-        work = partial(self._execute, batch)
-        committed = self._engine.transact_at_once(work, batch.is_small)
-        if committed is None:
-            return False
-        self._end(batch, *committed)
-        return True
 
     async def _process(self, batch: Batch, started: float, failed: Exception | None = None) -> None:
         """Commit a batch, or put its writes back to be retried one at a time.
@@ -214,14 +207,23 @@ class Writer:
         self._continue()
 
     def _end(self, batch: Batch, transaction: Transaction, results: Sequence[object]) -> None:
-        """Wake receivers, and pass on the results of a batch, after its COMMIT."""
+        """Wake receivers, and pass on the results of a batch, after its COMMIT.
+
+        Raises nothing: what is committed must not run again.
+        """
+        try:
+            self._wake(transaction)
+        except Exception:
+            log.exception("receivers were not woken after a commit")
+        for done, result in zip(batch.done, results, strict=True):
+            _call(done, result)
+
+    def _wake(self, transaction: Transaction) -> None:
         # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the same
         # for the notifications of other servers.
         self._handler.handle(transaction.notifications)
         for queue_id, visible_at_ms, count in transaction.local_wakeups:
             self._waiters.wake(queue_id, visible_at_ms, count)
-        for done, result in zip(batch.done, results, strict=True):
-            _call(done, result)
 
     async def _commit(
         self, batch: Batch, failed: Exception | None

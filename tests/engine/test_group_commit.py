@@ -286,3 +286,16 @@ async def test_callback_is_not_called_for_a_rejected_command(client: QueueClient
         client.database.submit_with(client.receive_command(), results.append)
     assert results == []
     client.database = (await QueueClient.open(client.url, client.clock)).database
+
+
+async def test_failure_to_wake_receivers_does_not_repeat_what_is_committed(
+    client: QueueClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError("cannot wake")
+
+    monkeypatch.setattr(client.database, "handle", fail)
+    await asyncio.gather(client.send("a"), client.send("b"))
+    monkeypatch.undo()
+    assert "receivers were not woken after a commit" in caplog.text
+    assert sorted(one.body for one in await client.receive()) == ["a", "b"]
