@@ -73,10 +73,9 @@ def deduplicate(transaction: Transaction, candidates: Sequence[Candidate]) -> li
             return results
     known = _find(transaction, {candidate[:2] for candidate in candidates})
     results, rows = _number(candidates, numbers, known, transaction.now_ms)
-    if rows:
-        # In key order: two servers that insert the same keys wait for each other.
-        rows.sort(key=itemgetter(0, 1))
-        _INSERT.change_each(transaction.connection, rows)
+    # In key order: two servers that insert the same keys wait for each other.
+    rows.sort(key=itemgetter(0, 1))
+    _INSERT.change_each(transaction.connection, rows)
     return results
 
 
@@ -86,7 +85,7 @@ def _number(
     known: dict[tuple[int, str], SentMessage],
     now_ms: int,
 ) -> tuple[list[Numbered], list[tuple[int, str, bytes, int, int]]]:
-    """Give the numbers to candidates whose keys are not known; return the rows to insert too.
+    """Add numbers to candidates whose keys are not known; return the rows to insert too.
 
     Keys that have been inserted with these numbers before are those of new messages.
     """
@@ -114,8 +113,7 @@ def _find(
                 known[queue_id, row.key] = SentMessage(row.number, row.message_id)
             else:
                 expired.append((queue_id, row.key))
-    if expired:
-        _DELETE.change_all(transaction.connection, expired)
+    _DELETE.change_all(transaction.connection, expired)
     return known
 
 
@@ -128,6 +126,5 @@ def free_expired(transaction: Transaction, limit: int) -> int:
         .limit(limit)
     )
     rows = sorted(tuple(row) for row in transaction.connection.execute(old))
-    if rows:
-        _DELETE.change_all(transaction.connection, rows)
+    _DELETE.change_all(transaction.connection, rows)
     return len(rows)

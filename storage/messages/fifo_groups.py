@@ -23,7 +23,14 @@ from sqlalchemy import bindparam
 from storage import locking
 from storage.engine import Capabilities
 from storage.locking import GroupKey, GroupNotLocked
-from storage.messages.rows import STATE, STEP_ROWS, GroupHead, GroupRow, MessageState
+from storage.messages.rows import (
+    STATE,
+    STEP_ROWS,
+    GroupHead,
+    GroupRow,
+    MessageState,
+    NewInGroup,
+)
 from storage.queue_settings import LockedQueue
 from storage.schema import groups, messages, queues
 from storage.sql.arrays import among, by_queue
@@ -148,18 +155,6 @@ Otherwise read only what is needed, since each locked group is hidden from other
 _ANY_NUMBER = 2**63 - 1
 
 
-class NewInGroup(NamedTuple):
-    """A message that a transaction adds to a group, by sending it or by moving it there.
-
-    If it is the first of its group, this is also the group's row.
-    """
-
-    queue_id: int
-    group_id: str
-    number: int
-    visible_at_ms: int
-
-
 class Selection(NamedTuple):
     """The messages that were selected for receivers.
 
@@ -269,16 +264,14 @@ class FifoGroups:
         # In key order: two servers that insert the same groups wait for each other.
         ordered = sorted(first.items())
         rows = [message for key, message in ordered if key not in inserted]
-        if rows:
-            insert = self._capabilities.insert_new_groups or _INSERT
-            insert.change_each(self._connection, rows)
+        insert = self._capabilities.insert_new_groups or _INSERT
+        insert.change_each(self._connection, rows)
         updated = [
             (message.number, message.visible_at_ms, *key)
             for key, message in ordered
             if key in inserted
         ]
-        if updated:
-            _UPDATE.change_all(self._connection, updated)
+        _UPDATE.change_all(self._connection, updated)
 
     def mark_dirty(self, queue_id: int, group_id: str | None) -> None:
         """Record that messages of a group change; do nothing if `group_id` is None.
@@ -300,11 +293,7 @@ class FifoGroups:
     def mark_in_flight(
         self, queue: LockedQueue, rows: Sequence[MessageState], until_ms: int
     ) -> None:
-        """Record that selected messages are in flight until a time.
-
-        They block their group from its first message on. If that is among them, `write_back` need
-        not look for it.
-        """
+        """Record that selected messages are in flight until a time, and block their groups."""
         for row in rows:
             key = queue.id, row.group_id or ""
             if self._heads.get(key) == row.id and until_ms > self._now_ms:
@@ -344,10 +333,8 @@ class FifoGroups:
             if (row.id, at_ms) != (row.head_id, row.available_at_ms):
                 updated.append((row.id, at_ms, row.queue_id, row.group_id))
                 wake.append((row.queue_id, at_ms, 1))
-        if updated:
-            _UPDATE.change_all(self._connection, updated)
-        if deleted:
-            _DELETE.change_all(self._connection, deleted)
+        _UPDATE.change_all(self._connection, updated)
+        _DELETE.change_all(self._connection, deleted)
 
     def _available_at_ms(self, row: GroupHead) -> int:
         """Return the time from which a group delivers.
@@ -457,13 +444,12 @@ class FifoGroups:
     ) -> dict[str, list[MessageState]]:
         """Read the first messages of groups, up to `depth` of each, in their order."""
         by_group: dict[str, list[MessageState]] = {group.group_id: [] for group in found}
-        parameters: dict[str, Any] = {"queue": queue_id}
         if depth == 1:
-            parameters["numbers"] = [group.head_id for group in found]
-            rows = _FIRST_MESSAGES.rows(self._connection, parameters)
+            numbers = [group.head_id for group in found]
+            rows = _FIRST_MESSAGES.rows(self._connection, {"queue": queue_id, "numbers": numbers})
         else:
-            parameters |= {"groups": list(by_group), "depth": depth}
-            rows = _FOLLOWING.rows(self._connection, parameters)
+            named = {"queue": queue_id, "groups": list(by_group), "depth": depth}
+            rows = _FOLLOWING.rows(self._connection, named)
         for row in rows:
             if row.id is not None:
                 by_group[row.group_id].append(row)

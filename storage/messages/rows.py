@@ -104,6 +104,18 @@ class GroupRow(Protocol):
         """The group delivers from this time on."""
 
 
+class NewInGroup(NamedTuple):
+    """A message that a transaction adds to a group, by sending it or by moving it there.
+
+    If it is the first of its group, this is also the group's row.
+    """
+
+    queue_id: int
+    group_id: str
+    number: int
+    visible_at_ms: int
+
+
 class GroupHead(GroupRow, Protocol):
     """A row of `groups` with the group's first message as it is now."""
 

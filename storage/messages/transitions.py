@@ -24,8 +24,8 @@ from sqlalchemy import bindparam
 
 from storage import locking
 from storage.messages.commands import NewMessage
-from storage.messages.fifo_groups import LockedGroups, NewInGroup
-from storage.messages.rows import STEP_ROWS, MessageKey, MessageState
+from storage.messages.fifo_groups import LockedGroups
+from storage.messages.rows import STEP_ROWS, MessageKey, MessageState, NewInGroup
 from storage.queue_settings import LockedQueue, QueueName
 from storage.schema import bodies, messages
 from storage.sql.arrays import among

@@ -50,7 +50,12 @@ def _end_transaction(adapted: Any, _: object, state: PoolResetState) -> None:  #
 
 
 class Session:
-    """A driver on a connection of asyncpg, given as SQLAlchemy adapts it."""
+    """A driver on a connection of asyncpg, given as SQLAlchemy adapts it.
+
+    Without statistics, PostgreSQL might choose another index for a range of numbers.
+    """
+
+    prefers_ranges = False
 
     def __init__(self, dialect: sa.Dialect, adapted: Any) -> None:  # noqa: ANN401 (it has no type)
         self._dialect = dialect

@@ -22,7 +22,12 @@ class Driver(Protocol):
     """One connection to a database.
 
     Every method raises the driver's errors as SQLAlchemy's (`sqlalchemy.exc.DBAPIError`).
+
+    Attributes:
+        prefers_ranges: whether a condition with a range of numbers is better than one with a list.
     """
+
+    prefers_ranges: bool
 
     def rows(self, text: str, parameters: Sequence[Any], /) -> Sequence[Sequence[Any]]:
         """Run a statement and return all its rows."""

@@ -28,7 +28,13 @@ quarter of the CPU time of an INSERT for each of 64 rows or more, and 8 % of tha
 
 
 class SqliteConnection:
-    """A driver on a connection of sqlite3, which is in autocommit mode."""
+    """A driver on a connection of sqlite3, which is in autocommit mode.
+
+    SQLite searches once for a range of numbers, and once for each number of a list. Gain: a third
+    of the CPU time of an UPDATE or DELETE.
+    """
+
+    prefers_ranges = True
 
     def __init__(self, dialect: sa.Dialect, connection: sqlite3.Connection) -> None:
         self._dialect = dialect

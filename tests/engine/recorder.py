@@ -63,6 +63,7 @@ class RecordedDriver:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self.prefers_ranges = driver.prefers_ranges
 
     def rows(self, text: str, parameters: Sequence[Any]) -> Sequence[Sequence[Any]]:
         return self._run(self._driver.rows, text, parameters)

@@ -338,3 +338,32 @@ async def test_withdrawn_receive_claims_nothing(client: QueueClient) -> None:
     command.withdraw()
     assert await receive == []
     assert await client.counts() == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        pytest.param([4], id="one"),
+        pytest.param([2, 3, 4], id="no-gap"),
+        pytest.param([4, 2, 3], id="no-gap-in-another-order"),
+        pytest.param([1, 9, 2, 4], id="gaps-between-first-and-last"),
+        pytest.param([3, 3, 5], id="twice"),
+        pytest.param(list(range(10)), id="all"),
+    ],
+)
+async def test_delete_and_receive_affect_no_messages_between_their_own(
+    client: QueueClient, places: list[int]
+) -> None:
+    sent = await client.send(*"0123456789")
+    receipts = [Receipt(client.queue.id, sent[place], 0) for place in places]
+    await client.delete(*receipts)
+    kept = [str(place) for place in range(10) if place not in places]
+    assert await client.bodies(3) == kept[:3]
+    assert await client.counts() == (len(kept[3:]), len(kept[:3]), 0)
+    assert await client.bodies() == kept[3:]
+    assert await client.rows() == {
+        "messages": len(kept),
+        "bodies": len(kept),
+        "backlogs": 1,
+        "dropped_queues": 0,
+    }

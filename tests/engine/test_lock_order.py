@@ -12,7 +12,7 @@ from sqlalchemy.util import await_only
 
 from storage.locking import GroupNotLocked
 from storage.messages.commands import Outcome, ReceiveAttempt
-from storage.messages.fifo_groups import NewInGroup
+from storage.messages.rows import NewInGroup
 from storage.transaction import Transaction
 from tests.engine.lock_waits import wait_until_done_or_locked
 from tests.engine.queue_client import QueueClient, TwoServers, fifo_message
