@@ -71,7 +71,7 @@ async def test_excess_requests_are_throttled_while_accepted_requests_wait(tmp_pa
         connections = await connect(server.url)
         other = sqlite3.connect(tmp_path / "q.db", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")  # blocks the server's writes
-        requests = [asyncio.create_task(connection.ask(SEND)) for connection in connections]
+        requests = [connection.ask(SEND) for connection in connections]
         # At most `LIMIT` requests are in the blocked batch, and as many wait for the next one.
         waiting = set(requests)
         while len(waiting) > 2 * LIMIT:
@@ -98,7 +98,7 @@ async def test_excess_reads_are_throttled_and_writes_are_not(tmp_path: Path) -> 
     with start_limited(tmp_path) as server:
         connections = await connect(server.url)
         writer = connections.pop()
-        reads = [asyncio.create_task(connection.ask(COUNT)) for connection in connections]
+        reads = [connection.ask(COUNT) for connection in connections]
         sends = [await writer.ask(SEND) for _ in range(LIMIT)]
         health = await asyncio.to_thread(exchange, server.url, "GET", "/health")
         assert health.status == 200

@@ -79,6 +79,9 @@ class Connection(asyncio.Protocol):
     def ask(self, request: Request) -> asyncio.Future[Answer]:
         """Send a request; return the future response, which must have a Content-Length."""
         answer = self._answer = self._loop.create_future()
+        if self._transport.is_closing():
+            answer.set_exception(ConnectionResetError("the server has closed"))
+            return answer
         number = next(_numbers)
         self._transport.write(request.head % (number, number) + request.body)
         return answer

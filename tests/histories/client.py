@@ -13,7 +13,7 @@ from math import inf
 from typing import Any, Literal, NamedTuple
 from xml.etree import ElementTree
 
-from tests.bench.client import ACCOUNT, Answer, Connection, json_request, query_request
+from tests.bench.client import ACCOUNT, Answer, Connection, Request, json_request, query_request
 from tests.histories.history import Outcome
 
 Protocol = Literal["json", "query"]
@@ -230,7 +230,7 @@ class Client:
             while connections:
                 self._close(connections.pop())
 
-    async def _ask(self, url: str, request: bytes, timeout_seconds: float) -> Answer:
+    async def _ask(self, url: str, request: Request, timeout_seconds: float) -> Answer:
         connection: Connection | None = None
         try:
             async with asyncio.timeout(timeout_seconds):
