@@ -75,7 +75,6 @@ Ask = Callable[[], Mapping[str, int]]
 async def measure(directory: Path, size: Size, checkout: Path) -> list[Counts]:
     """Count each workload of one checkout."""
     messages = size.messages // 4
-    works, memories, traced = [], [], []
     database = directory / "work.db"
     with _counted("work", database, checkout) as (server, ask):
         bench = Bench(server, size)

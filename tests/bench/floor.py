@@ -277,13 +277,18 @@ class Store:
         """Run commands in one transaction, and set what receives have found."""
         cursor = self._connection.cursor()
         cursor.execute("BEGIN IMMEDIATE")
-        sent = [row for command in batch if isinstance(command, Send) for row in command.rows]
-        if sent:
-            cursor.executemany(_INSERT, sent)
+        sent: list[tuple[str, int, str, float, float]] = []
+        deleted: list[tuple[int]] = []
         claims: defaultdict[tuple[int, int], list[Receive]] = defaultdict(list)
         for command in batch:
-            if isinstance(command, Receive):
+            if isinstance(command, Send):
+                sent += command.rows
+            elif isinstance(command, Delete):
+                deleted += command.rows
+            else:
                 claims[command.queue, command.visibility_timeout].append(command)
+        if sent:
+            cursor.executemany(_INSERT, sent)
         now = time.time()
         for (queue, visibility_timeout), receives in claims.items():
             limit = sum(receive.limit for receive in receives)
@@ -294,7 +299,6 @@ class Store:
             for receive in receives:
                 receive.found = found[first : first + receive.limit]
                 first += receive.limit
-        deleted = [row for command in batch if isinstance(command, Delete) for row in command.rows]
         if deleted:
             cursor.executemany(_DELETE, deleted)
         cursor.execute("COMMIT")

@@ -23,7 +23,7 @@ FLOOR = "floor"
 ECHO = "echo"
 
 
-class Contest(NamedTuple):
+class Comparison(NamedTuple):
     """A workload and its reference: the same on the floor or the echo, or another one on itself.
 
     `cpu_target` is the highest ratio of the CPU time to aim at, `rate_target` the lowest ratio of
@@ -37,21 +37,21 @@ class Contest(NamedTuple):
     share: float = 1.0
 
 
-CONTESTS = (
-    Contest(workloads.LONE_SEND, FLOOR, rate_target=0.9, share=0.2),
-    Contest(workloads.SEND, FLOOR, 1.7),
-    Contest(workloads.SEND_IN_TENS, FLOOR, 1.5, share=3),
-    Contest(workloads.CYCLE, FLOOR, 1.8, share=0.5),
-    Contest(workloads.CYCLE_IN_TENS, FLOOR, 1.6, share=2),
-    Contest(workloads.EMPTY_IN_TENS, FLOOR, 1.6, share=2),
-    Contest(workloads.FIFO_CYCLE, workloads.CYCLE, 1.15, share=0.5),
-    Contest(workloads.SEND, ECHO, 1.0),
+COMPARISONS = (
+    Comparison(workloads.LONE_SEND, FLOOR, rate_target=0.9, share=0.2),
+    Comparison(workloads.SEND, FLOOR, 1.7),
+    Comparison(workloads.SEND_IN_TENS, FLOOR, 1.5, share=3),
+    Comparison(workloads.CYCLE, FLOOR, 1.8, share=0.5),
+    Comparison(workloads.CYCLE_IN_TENS, FLOOR, 1.6, share=2),
+    Comparison(workloads.EMPTY_IN_TENS, FLOOR, 1.6, share=2),
+    Comparison(workloads.FIFO_CYCLE, workloads.CYCLE, 1.15, share=0.5),
+    Comparison(workloads.SEND, ECHO, 1.0),
 )
 WAKE_UP_TARGET_MS = 1.0
 
 
 class Ratio(NamedTuple):
-    """The result of one checkout in one contest."""
+    """The result of one checkout in one comparison."""
 
     name: str
     reference: str
@@ -82,22 +82,22 @@ class WakeUp(NamedTuple):
 class Ratios(NamedTuple):
     """All that this part measures."""
 
-    contests: Sequence[Ratio]
+    comparisons: Sequence[Ratio]
     wake_ups: Sequence[WakeUp]
 
 
 async def measure(
     directory: Path, size: Size, checkouts: Mapping[str, Path], database: str | None
 ) -> Ratios:
-    """Measure every contest for every checkout."""
+    """Make every comparison for every checkout."""
     names = list(checkouts)
     found: list[Ratio] = []
     running = contextlib.ExitStack()
     # In threads, because databases of PostgreSQL are created and dropped in an event loop.
     servers = await to_thread(running.enter_context, _servers(directory, checkouts, database))
     try:
-        for contest in CONTESTS:
-            found += await _compete(contest, servers, names, size)
+        for comparison in COMPARISONS:
+            found += await _compare(comparison, servers, names, size)
         return Ratios(found, await _wake_ups(servers, names, size))
     finally:
         await to_thread(running.close)
@@ -122,11 +122,11 @@ def _servers(
         yield servers
 
 
-async def _compete(
-    contest: Contest, servers: Mapping[str, Server], checkouts: Sequence[str], size: Size
+async def _compare(
+    comparison: Comparison, servers: Mapping[str, Server], checkouts: Sequence[str], size: Size
 ) -> list[Ratio]:
     """Run the workload and its reference in turns."""
-    workload, reference = contest.workload, contest.reference
+    workload, reference = comparison.workload, comparison.reference
     ours = {name: (name, workload) for name in checkouts}
     if isinstance(reference, Workload):
         others = {name: (name, reference) for name in checkouts}
@@ -135,25 +135,25 @@ async def _compete(
     best: dict[tuple[str, Workload], Measured] = {}
     for _ in range(size.rounds):
         # A reference that all checkouts have in common is measured once.
-        for entrant in dict.fromkeys([*ours.values(), *others.values()]):
-            server, work = entrant
+        for pair in dict.fromkeys([*ours.values(), *others.values()]):
+            server, work = pair
             bench = Bench(servers[server], size)
-            measured = await workloads.measure(bench, work, int(size.messages * contest.share))
-            earlier = best.get(entrant, measured)
-            best[entrant] = Measured(
+            measured = await workloads.measure(bench, work, int(size.messages * comparison.share))
+            earlier = best.get(pair, measured)
+            best[pair] = Measured(
                 min(measured.cpu_us, earlier.cpu_us), max(measured.per_second, earlier.per_second)
             )
     label = reference.name if isinstance(reference, Workload) else reference
     return [
-        Ratio(workload.name, label, name, best[ours[name]], best[others[name]], _target(contest))
+        Ratio(workload.name, label, name, best[ours[name]], best[others[name]], _target(comparison))
         for name in checkouts
     ]
 
 
-def _target(contest: Contest) -> str:
-    if contest.cpu_target is not None:
-        return f"CPU <= {contest.cpu_target:.2f}"
-    return f"rate >= {contest.rate_target:.2f}"
+def _target(comparison: Comparison) -> str:
+    if comparison.cpu_target is not None:
+        return f"CPU <= {comparison.cpu_target:.2f}"
+    return f"rate >= {comparison.rate_target:.2f}"
 
 
 async def _wake_ups(
@@ -175,7 +175,7 @@ def table(ratios: Ratios) -> Iterable[str]:
         f"{'workload':<20}{'of':<26}{'us':>8}{'per s':>10}  {'reference':<10}{'us':>8}{'per s':>10}"
         f"{'CPU ratio':>11}{'rate ratio':>12}  target"
     )
-    for row in ratios.contests:
+    for row in ratios.comparisons:
         yield (
             f"{row.name:<20}{row.checkout[-24:]:<26}{row.ours.cpu_us:>8.1f}"
             f"{row.ours.per_second:>10,.0f}  {row.reference:<10}{row.other.cpu_us:>8.1f}"

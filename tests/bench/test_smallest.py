@@ -39,18 +39,18 @@ def test_postgresql_is_measured_with_its_own_ceilings(postgresql: str) -> None:
 def test_postgresql_is_compared_with_the_floor(postgresql: str) -> None:
     found = run(only=["ratios"], database=postgresql).ratios
     assert found is not None
-    assert len(found.contests) == len(ratios.CONTESTS)
+    assert len(found.comparisons) == len(ratios.COMPARISONS)
 
 
-def test_every_contest_compares_each_checkout_with_its_reference() -> None:
+def test_each_checkout_is_compared_with_the_reference_of_each_workload() -> None:
     found = run(only=["ratios"], beside=[ROOT]).ratios
     assert found is not None
     for checkout in (ratios.THIS, str(ROOT)):
-        rows = [row for row in found.contests if row.checkout == checkout]
-        assert [row.name for row in rows] == [each.workload.name for each in ratios.CONTESTS]
+        rows = [row for row in found.comparisons if row.checkout == checkout]
+        assert [row.name for row in rows] == [each.workload.name for each in ratios.COMPARISONS]
         assert all(row.cpu > 0 and row.rate > 0 for row in rows)
     assert [woken.checkout for woken in found.wake_ups] == [ratios.THIS, str(ROOT)]
-    assert len(list(ratios.table(found))) == 1 + 2 * len(ratios.CONTESTS) + 2
+    assert len(list(ratios.table(found))) == 1 + 2 * len(ratios.COMPARISONS) + 2
 
 
 def test_every_workload_is_counted_and_profiled() -> None:
