@@ -158,7 +158,7 @@ def test_batch_has_1_to_10_entries_with_distinct_ids(
                 "long": "x" * 81,
                 "dot": "a.b",
                 "line": "a\n",
-                "\u00e9": "\u00e9",
+                "accent": "\u00e9",
             }.items()
         ),
         pytest.param(
