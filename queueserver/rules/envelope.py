@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 import msgspec
 
 from protocol.actions import MessageAttributeValue
-from protocol.digests import md5_of_attributes, md5_of_body
+from protocol.digests import md5_of_attributes
 from protocol.names import queue_arn
 from queueserver.identifiers import as_text
 from queueserver.rules.message_attributes import SYSTEM_ATTRIBUTE_NAMES
 from storage.errors import DatabaseDamaged
 from storage.messages.commands import Received
+
+StoredAttributes: TypeAlias = dict[str, tuple[str, str | None, bytes | None]]
+"""By name, the type, text value and binary value; one of the values is None."""
 
 
 class Envelope(msgspec.Struct, array_like=True, gc=False):
@@ -24,7 +28,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     Attributes:
         sender_id: the account that sent the message.
         md5_of_body: the MD5 digest of the body, in hex.
-        attributes: by name, the type, text value and binary value; one of the values is None.
+        attributes: the message attributes, or None.
         md5_of_attributes: the digest over all attributes, or None without attributes.
         trace_header: the value of AWSTraceHeader.
         deduplication_id: in a FIFO queue, the id sent with the message or derived from its body.
@@ -32,33 +36,10 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
 
     sender_id: str
     md5_of_body: str
-    attributes: dict[str, tuple[str, str | None, bytes | None]] | None = None
+    attributes: StoredAttributes | None = None
     md5_of_attributes: str | None = None
     trace_header: str | None = None
     deduplication_id: str | None = None
-
-    @staticmethod
-    def create(
-        sender_id: str,
-        body: bytes,
-        attributes: Mapping[str, MessageAttributeValue] | None,
-        trace_header: str | None,
-        deduplication_id: str | None,
-    ) -> Envelope:
-        """Return the envelope of a new message, whose body in UTF-8 and attributes are checked."""
-        envelope = Envelope(
-            sender_id,
-            md5_of_body(body),
-            trace_header=trace_header,
-            deduplication_id=deduplication_id,
-        )
-        if attributes:
-            envelope.attributes = {
-                name: (value.data_type or "", value.string_value, value.binary_value)
-                for name, value in attributes.items()
-            }
-            envelope.md5_of_attributes = md5_of_attributes(attributes)
-        return envelope
 
     def encode(self) -> bytes:
         """Return the bytes to store in the database."""
@@ -137,6 +118,14 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+def stored_attributes(attributes: Mapping[str, MessageAttributeValue]) -> StoredAttributes:
+    """Return checked message attributes as an envelope stores them."""
+    return {
+        name: (value.data_type or "", value.string_value, value.binary_value)
+        for name, value in attributes.items()
+    }
 
 
 def sequence_number(number: int) -> str:

@@ -10,12 +10,12 @@ import msgspec
 
 from protocol import actions
 from protocol.actions import MessageAttributeValue
-from protocol.digests import md5_of_attributes
+from protocol.digests import md5_of_attributes, md5_of_body
 from queueserver.context import RequestContext
 from queueserver.identifiers import new_identifier
 from queueserver.rules import message_attributes, message_parameters
 from queueserver.rules.attributes import Attributes
-from queueserver.rules.envelope import Envelope
+from queueserver.rules.envelope import Envelope, stored_attributes
 from queueserver.rules.trace_headers import is_trace_header
 from storage.messages.commands import NewMessage
 
@@ -54,22 +54,24 @@ def prepare_message(
         message_attributes.check_message_attributes(attributes)
     if system:
         message_attributes.check_message_system_attributes(system)
-    envelope = Envelope.create(
+    envelope = Envelope(
         context.account,
-        encoded,
-        attributes,
+        md5_of_body(encoded),
+        stored_attributes(attributes) if attributes else None,
+        md5_of_attributes(attributes) if attributes else None,
         _trace_header(context, system) if system or context.trace_header else None,
         _deduplication_id(entry, encoded) if queue.fifo_queue else None,
     )
+    new = NewMessage(
+        new_identifier(),
+        body,
+        envelope.encode(),
+        entry.message_group_id,
+        delay_s * 1000,
+        envelope.deduplication_id,
+    )
     return PreparedMessage(
-        NewMessage(
-            new_identifier(),
-            body,
-            envelope.encode(),
-            entry.message_group_id,
-            delay_s * 1000,
-            envelope.deduplication_id,
-        ),
+        new,
         envelope.md5_of_body,
         envelope.md5_of_attributes,
         md5_of_attributes(system) if system else None,

@@ -109,7 +109,10 @@ def entries(*ids: str | None) -> list[SendMessageBatchRequestEntry]:
     return [SendMessageBatchRequestEntry(id=one) for one in ids]
 
 
-@pytest.mark.parametrize("batch", [entries("1"), entries(*"abcdefghij"), entries("x" * 80, "-_")])
+@pytest.mark.parametrize(
+    "batch",
+    [entries("1"), entries(*"abcdefghij"), entries("x" * 80, "-_"), entries("-", "_", "a-1")],
+)
 def test_batch_has_1_to_10_entries_with_distinct_ids(
     batch: list[SendMessageBatchRequestEntry],
 ) -> None:
@@ -150,7 +153,13 @@ def test_batch_has_1_to_10_entries_with_distinct_ids(
                 BAD_ENTRY_ID,
                 id=f"id {why}, before repeated ones",
             )
-            for why, bad in {"empty": "", "long": "x" * 81, "dot": "a.b", "line": "a\n"}.items()
+            for why, bad in {
+                "empty": "",
+                "long": "x" * 81,
+                "dot": "a.b",
+                "line": "a\n",
+                "accent": "\u00e9",
+            }.items()
         ),
         pytest.param(
             entries("a", "b", "b", "a"),
