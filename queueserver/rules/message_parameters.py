@@ -41,7 +41,7 @@ class BatchEntry(Protocol):
 # Contents and size
 
 
-def missing_body_error(position: int = 0) -> SQSError:
+def missing_body_error(position: int) -> SQSError:
     """Return the error for a message without a body, or with an empty one.
 
     `position` is the position of a batch entry, counted from 1, or 0 for SendMessage.
