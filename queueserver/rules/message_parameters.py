@@ -14,6 +14,7 @@ from protocol.errors import (
     InvalidMessageContents,
     InvalidParameterValue,
     MissingParameter,
+    SQSError,
     TooManyEntriesInBatchRequest,
     missing_parameter,
 )
@@ -40,18 +41,13 @@ class BatchEntry(Protocol):
 # Contents and size
 
 
-def parse_message_body(body: str | None, position: int = 0) -> str:
-    """Return the message body.
+def missing_body_error(position: int) -> SQSError:
+    """Return the error for a message without a body, or with an empty one.
 
     `position` is the position of a batch entry, counted from 1, or 0 for SendMessage.
-
-    Raises:
-        MissingParameter: the body is missing or empty.
     """
-    if not body:
-        entry = f"SendMessageBatchRequestEntry.{position}." if position else ""
-        raise missing_parameter(f"{entry}MessageBody")
-    return body
+    entry = f"SendMessageBatchRequestEntry.{position}." if position else ""
+    return missing_parameter(f"{entry}MessageBody")
 
 
 def encode_message_body(body: str) -> bytes:
@@ -81,18 +77,15 @@ def message_bytes(body: str | None, attributes: Mapping[str, MessageAttributeVal
     return size
 
 
-def check_message_size(size: int, maximum: int, *, in_batch: bool) -> None:
-    """Reject a message that exceeds the queue's MaximumMessageSize, in bytes.
+def message_size_error(maximum: int, *, in_batch: bool) -> InvalidParameterValue:
+    """Return the error for a message that exceeds the queue's MaximumMessageSize, in bytes.
 
-    Raises:
-        InvalidParameterValue: the message is too large; the text of a batch entry differs.
+    The text of a batch entry differs.
     """
-    if size > maximum:
-        problem = "cannot be validated" if in_batch else "are invalid"
-        raise InvalidParameterValue(
-            f"One or more parameters {problem}. Reason: Message must be shorter than "
-            f"{maximum} bytes."
-        )
+    problem = "cannot be validated" if in_batch else "are invalid"
+    return InvalidParameterValue(
+        f"One or more parameters {problem}. Reason: Message must be shorter than {maximum} bytes."
+    )
 
 
 def check_batch_size(total: int) -> None:
@@ -226,14 +219,11 @@ def check_fifo_message(
         )
 
 
-def check_standard_message(deduplication_id: str | None, *, in_batch: bool) -> None:
-    """Reject a deduplication id for a message in a standard queue.
+def unexpected_deduplication_id_error(value: str, *, in_batch: bool) -> InvalidParameterValue:
+    """Return the error for a deduplication id in a standard queue.
 
-    Raises:
-        InvalidParameterValue: there is one; the text of a batch entry is shorter.
+    The text of a batch entry is shorter.
     """
-    if deduplication_id is None:
-        return
     if in_batch:
-        raise InvalidParameterValue(_WRONG_QUEUE_TYPE)
-    raise invalid_value_error("MessageDeduplicationId", deduplication_id, f"{_WRONG_QUEUE_TYPE}.")
+        return InvalidParameterValue(_WRONG_QUEUE_TYPE)
+    return invalid_value_error("MessageDeduplicationId", value, f"{_WRONG_QUEUE_TYPE}.")

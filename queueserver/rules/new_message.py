@@ -45,10 +45,13 @@ def prepare_message(
         SQSError: the message breaks a rule.
     """
     in_batch = position > 0
-    body = message_parameters.parse_message_body(entry.message_body, position)
+    body = entry.message_body
+    if not body:
+        raise message_parameters.missing_body_error(position)
     delay_s = _parse_delivery(queue, entry, in_batch=in_batch)
     encoded = message_parameters.encode_message_body(body)
-    message_parameters.check_message_size(size, queue.maximum_message_size, in_batch=in_batch)
+    if size > queue.maximum_message_size:
+        raise message_parameters.message_size_error(queue.maximum_message_size, in_batch=in_batch)
     attributes, system = entry.message_attributes, entry.message_system_attributes
     if attributes:
         message_attributes.check_message_attributes(attributes)
@@ -108,7 +111,10 @@ def _parse_delivery(queue: Attributes, entry: Entry, *, in_batch: bool) -> int:
         if entry.delay_seconds:
             message_parameters.check_fifo_delay(entry.delay_seconds)
         return queue.delay_seconds
-    message_parameters.check_standard_message(entry.message_deduplication_id, in_batch=in_batch)
+    if entry.message_deduplication_id is not None:
+        raise message_parameters.unexpected_deduplication_id_error(
+            entry.message_deduplication_id, in_batch=in_batch
+        )
     return queue.delay_seconds if entry.delay_seconds is None else entry.delay_seconds
 
 
