@@ -6,9 +6,9 @@ the transaction of several commands fails, the writer retries them one at a time
 command fails alone.
 
 A batch takes what the event loop's last iteration has submitted: `_run_next` runs as a callback of
-the next one. A small batch on a quick disk is committed there, without a task (`_commit_at_once`).
-Any other batch, and one that has failed there, gets a task: `_process` (retry write conflicts, or
-the commands one at a time), `_commit` (COMMIT). Both ways do the same work: `_execute` in the
+the next one. A small batch on a quick disk is committed there, without a task. Any other batch, and
+one that has failed there, gets a task: `_process` (retry the commands one at a time), `_commit`
+(retry write conflicts), `_commit_once` (COMMIT). Both ways do the same work: `_execute` in the
 transaction, and `_end` after it.
 """
 
@@ -156,14 +156,15 @@ class Writer:
         batch = self._queue.take()
         started = self._loop.time()
         try:
-            is_committed = self._commit_at_once(batch)
+            committed = self._engine.transact_at_once(partial(self._execute, batch), batch.is_small)
         except Exception as error:
             self._start(self._process(batch, started, error))
+            return
+        if committed is None:
+            self._start(self._process(batch, started))
         else:
-            if is_committed:
-                self._continue()
-            else:
-                self._start(self._process(batch, started))
+            self._end(batch, *committed)
+            self._continue()
 
     def _start(self, process: Coroutine[Any, Any, None]) -> None:
         self._task = self._loop.create_task(process, name="database writer")
@@ -176,15 +177,6 @@ class Writer:
         self._is_busy = False
         if self.is_closing:
             self._ended.set()
-
-    def _commit_at_once(self, batch: Batch) -> bool:
-        """Commit a batch on the event loop; return False if that may take long."""
-        work = partial(self._execute, batch)
-        committed = self._engine.transact_at_once(work, batch.is_small)
-        if committed is None:
-            return False
-        self._end(batch, *committed)
-        return True
 
     async def _process(self, batch: Batch, started: float, failed: Exception | None = None) -> None:
         """Commit a batch, or put its writes back to be retried one at a time.
@@ -215,11 +207,16 @@ class Writer:
 
     def _end(self, batch: Batch, transaction: Transaction, results: Sequence[object]) -> None:
         """Wake receivers, and pass on the results of a batch, after its COMMIT."""
-        # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the same
-        # for the notifications of other servers.
-        self._handler.handle(transaction.notifications)
-        for queue_id, visible_at_ms, count in transaction.local_wakeups:
-            self._waiters.wake(queue_id, visible_at_ms, count)
+        try:
+            # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the
+            # same for the notifications of other servers.
+            self._handler.handle(transaction.notifications)
+            for queue_id, visible_at_ms, count in transaction.local_wakeups:
+                self._waiters.wake(queue_id, visible_at_ms, count)
+        except Exception:
+            log.exception(
+                "receivers not woken after a commit: they get the messages at their next poll"
+            )
         for done, result in zip(batch.done, results, strict=True):
             _call(done, result)
 
@@ -304,7 +301,7 @@ def _call(done: Done, result: object) -> None:
     try:
         done(result)
     except Exception:
-        log.exception("the caller of a write failed after its commit")
+        log.exception("callback of a write failed: its client may get no answer")
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

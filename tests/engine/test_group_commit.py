@@ -286,3 +286,32 @@ async def test_callback_is_not_called_for_a_rejected_command(client: QueueClient
         client.database.submit_with(client.receive_command(), results.append)
     assert results == []
     client.database = (await QueueClient.open(client.url, client.clock)).database
+
+
+class FailingWork:
+    """Background work that cannot be run."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def resync(self) -> None: ...
+
+    def run_soon(self) -> None:
+        raise LookupError("of the background work")
+
+
+async def test_failure_after_commit_does_not_fail_the_write(
+    client: QueueClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def insert(transaction: Transaction) -> str:
+        insert_deletion(transaction, "kept")
+        transaction.notify_background_work()
+        return "done"
+
+    client.database.run_on_leader(FailingWork())
+    assert await client.database.write(insert) == "done"
+    assert await deletions(client) == ["kept"]
+    assert "LookupError: of the background work" in caplog.text
+    await client.send("a")
+    assert await client.bodies() == ["a"]
