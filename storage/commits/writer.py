@@ -6,9 +6,9 @@ the transaction of several commands fails, the writer retries them one at a time
 command fails alone.
 
 A batch takes what the event loop's last iteration has submitted: `_run_next` runs as a callback of
-the next one. A small batch on a quick disk is committed there, without a task (`_commit_at_once`).
-Any other batch, and one that has failed there, gets a task: `_process` (retry write conflicts, or
-the commands one at a time), `_commit` (COMMIT). Both ways do the same work: `_execute` in the
+the next one. A small batch on a quick disk is committed there, without a task. Any other batch, and
+one that has failed there, gets a task: `_process` (retry the commands one at a time), `_commit`
+(retry write conflicts), `_commit_once` (COMMIT). Both ways do the same work: `_execute` in the
 transaction, and `_end` after it.
 """
 
@@ -155,9 +155,8 @@ class Writer:
         """Commit the next batch, on the event loop if that is quick, or else in a task."""
         batch = self._queue.take()
         started = self._loop.time()
-        work = partial(self._execute, batch)
         try:
-            committed = self._engine.transact_at_once(work, batch.is_small)
+            committed = self._engine.transact_at_once(partial(self._execute, batch), batch.is_small)
         except Exception as error:
             self._start(self._process(batch, started, error))
             return
@@ -207,23 +206,19 @@ class Writer:
         self._continue()
 
     def _end(self, batch: Batch, transaction: Transaction, results: Sequence[object]) -> None:
-        """Wake receivers, and pass on the results of a batch, after its COMMIT.
-
-        Raises nothing: what is committed must not run again.
-        """
+        """Wake receivers, and pass on the results of a batch, after its COMMIT."""
         try:
-            self._wake(transaction)
+            # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the
+            # same for the notifications of other servers.
+            self._handler.handle(transaction.notifications)
+            for queue_id, visible_at_ms, count in transaction.local_wakeups:
+                self._waiters.wake(queue_id, visible_at_ms, count)
         except Exception:
-            log.exception("receivers were not woken after a commit")
+            log.exception(
+                "receivers not woken after a commit: they get the messages at their next poll"
+            )
         for done, result in zip(batch.done, results, strict=True):
             _call(done, result)
-
-    def _wake(self, transaction: Transaction) -> None:
-        # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the same
-        # for the notifications of other servers.
-        self._handler.handle(transaction.notifications)
-        for queue_id, visible_at_ms, count in transaction.local_wakeups:
-            self._waiters.wake(queue_id, visible_at_ms, count)
 
     async def _commit(
         self, batch: Batch, failed: Exception | None
@@ -306,7 +301,7 @@ def _call(done: Done, result: object) -> None:
     try:
         done(result)
     except Exception:
-        log.exception("the caller of a write failed after its commit")
+        log.exception("callback of a write failed: its client may get no answer")
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:

@@ -67,7 +67,7 @@ def deduplicate(transaction: Transaction, candidates: Sequence[Candidate]) -> li
     numbers = transaction.take_numbers(len(candidates))
     insert_new = transaction.capabilities.insert_new_keys
     if insert_new is not None:
-        # Most messages are no duplicates.
+        # Most messages are no duplicates. Then all rows are inserted, and no key is looked up.
         results, rows = _number(candidates, numbers, {}, transaction.now_ms)
         if insert_new.insert(transaction.connection, rows) == len(rows):
             return results

@@ -107,7 +107,7 @@ class SqliteConnection:
         return many
 
     def for_lists(self, _change: Change, _columns: Sequence[str]) -> None:
-        """Return None: SQLite runs a statement for many rows no faster than once for each."""
+        """Return None: SQLite has no lists; `insert_each` inserts many rows at once."""
 
     def as_one(self, _first: Change, _second: Change) -> None:
         """Return None: SQLite has no CTE that changes rows."""

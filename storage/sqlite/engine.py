@@ -209,6 +209,10 @@ class SqliteEngine:
             DatabaseUnavailable: the database is closing.
         """
         if self._readers is None:
+            # In a tuple, because None says that nothing was done.
+            found = self._try_at_once(lambda connection: (function(connection),), is_small=True)
+            if found is not None:
+                return found[0]
             return await self._on_thread(lambda: self._transact_alone(function))
         readers = self._readers
 

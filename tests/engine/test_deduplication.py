@@ -168,13 +168,13 @@ async def test_two_servers_enqueue_a_duplicate_once(
     assert await one.counts() == (30, 0, 0)
 
 
-async def test_new_known_and_forgotten_ids_of_one_batch_are_told_apart(fifo: QueueClient) -> None:
-    await send(fifo, "g:forgotten:a")
+async def test_batch_separates_new_known_and_expired_ids(fifo: QueueClient) -> None:
+    await send(fifo, "g:expired:a")
     fifo.clock.advance(INTERVAL_S)
     (known,) = await send(fifo, "g:known:b")
     first, *others = await asyncio.gather(
-        send(fifo, "g:forgotten:c", "g:known:d", "g:new:e"),
-        send(fifo, "g:new:f", "h:forgotten:g"),
+        send(fifo, "g:expired:c", "g:known:d", "g:new:e"),
+        send(fifo, "g:new:f", "h:expired:g"),
         send(fifo, "h:other:h"),
     )
     assert first[1] == known
@@ -182,5 +182,5 @@ async def test_new_known_and_forgotten_ids_of_one_batch_are_told_apart(fifo: Que
     assert await fifo.bodies() == ["a", "b", "c", "e", "h"]
     # Each id counts from its first send in the batch.
     fifo.clock.advance(INTERVAL_S - 0.001)
-    await send(fifo, "g:forgotten:x", "g:new:y", "h:other:z")
+    await send(fifo, "g:expired:x", "g:new:y", "h:other:z")
     assert await fifo.counts() == (5, 0, 0)

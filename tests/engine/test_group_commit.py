@@ -288,14 +288,30 @@ async def test_callback_is_not_called_for_a_rejected_command(client: QueueClient
     client.database = (await QueueClient.open(client.url, client.clock)).database
 
 
-async def test_failure_to_wake_receivers_does_not_repeat_what_is_committed(
-    client: QueueClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(_: object) -> None:
-        raise RuntimeError("cannot wake")
+class FailingWork:
+    """Background work that cannot be run."""
 
-    monkeypatch.setattr(client.database, "handle", fail)
-    await asyncio.gather(client.send("a"), client.send("b"))
-    monkeypatch.undo()
-    assert "receivers were not woken after a commit" in caplog.text
-    assert sorted(one.body for one in await client.receive()) == ["a", "b"]
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def resync(self) -> None: ...
+
+    def run_soon(self) -> None:
+        raise LookupError("of the background work")
+
+
+async def test_failure_after_commit_does_not_fail_the_write(
+    client: QueueClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def insert(transaction: Transaction) -> str:
+        insert_deletion(transaction, "kept")
+        transaction.notify_background_work()
+        return "done"
+
+    client.database.run_on_leader(FailingWork())
+    assert await client.database.write(insert) == "done"
+    assert await deletions(client) == ["kept"]
+    assert "LookupError: of the background work" in caplog.text
+    await client.send("a")
+    assert await client.bodies() == ["a"]
