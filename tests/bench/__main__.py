@@ -34,7 +34,7 @@ SIZES = {
         backlogs=(0, 20_000),
         receivers=1_000,
         watched_seconds=2,
-        rounds=3,
+        rounds=6,
     ),
     "full": Size(
         messages=60_000,
@@ -42,7 +42,7 @@ SIZES = {
         backlogs=(0, 100_000, 1_000_000),
         receivers=10_000,
         watched_seconds=5,
-        rounds=5,
+        rounds=10,
     ),
 }
 
