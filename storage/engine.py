@@ -26,6 +26,7 @@ class Capabilities:
     Attributes:
         has_concurrent_writers: other servers may lock or change rows between two statements of a
             transaction: rows must be locked before they are changed.
+        may_commit_at_once: whether `Engine.transact_at_once` may commit.
         lock_queues_and_take_numbers: locks the queues `ids`, as `storage.locking.queues_by_id`, and
             takes `count` numbers: the last row has them as an array in one more column.
         lock_attempts: locks receive attempts that may have no row yet, by the list `keys` of 64-bit
@@ -45,6 +46,7 @@ class Capabilities:
     """
 
     has_concurrent_writers: bool
+    may_commit_at_once: bool
     lock_queues_and_take_numbers: Statement | None = None
     lock_attempts: Statement | None = None
     insert_or_lock_groups: Statement | None = None

@@ -5,11 +5,11 @@ transaction, so the disk is synced once for all of them. A caller gets its resul
 the transaction of several commands fails, the writer retries them one at a time, so that a bad
 command fails alone.
 
-A batch takes what the event loop's last iteration has submitted: `_run_next` runs as a callback of
-the next one. A small batch on a quick disk is committed there, without a task. Any other batch, and
-one that has failed there, gets a task: `_process` (retry the commands one at a time), `_commit`
-(retry write conflicts), `_commit_once` (COMMIT). Both ways do the same work: `_execute` in the
-transaction, and `_end` after it.
+A batch takes what the event loop's last iteration has submitted. A small batch on a quick disk is
+committed by a callback of the next one (`_commit_at_once`). Any other batch, and one that has
+failed there, gets a task: `_process` (retry the commands one at a time), `_commit` (retry write
+conflicts), `_commit_once` (COMMIT). Both ways do the same work: `_execute` in the transaction, and
+`_end` after it.
 """
 
 from __future__ import annotations
@@ -149,10 +149,17 @@ class Writer:
         self._queue.add(work, done)
         if not self._is_busy:
             self._is_busy = True
-            self._loop.call_soon(self._run_next)
+            self._schedule()
 
-    def _run_next(self) -> None:
-        """Commit the next batch, on the event loop if that is quick, or else in a task."""
+    def _schedule(self) -> None:
+        """Commit the next batch in the event loop's next iteration, or from then on."""
+        if self._engine.capabilities.may_commit_at_once:
+            self._loop.call_soon(self._commit_at_once)
+        else:
+            self._start(self._take_and_process())
+
+    def _commit_at_once(self) -> None:
+        """Commit the next batch on the event loop if that is quick, or else in a task."""
         batch = self._queue.take()
         started = self._loop.time()
         try:
@@ -169,10 +176,13 @@ class Writer:
     def _start(self, process: Coroutine[Any, Any, None]) -> None:
         self._task = self._loop.create_task(process, name="database writer")
 
+    async def _take_and_process(self) -> None:
+        await self._process(self._queue.take(), self._loop.time())
+
     def _continue(self) -> None:
         """Run the next batch after other callbacks of the event loop, if there is one."""
         if self._queue:
-            self._loop.call_soon(self._run_next)
+            self._schedule()
             return
         self._is_busy = False
         if self.is_closing:

@@ -106,6 +106,7 @@ def _delete_messages() -> sa.Select[int]:
 
 CAPABILITIES = Capabilities(
     has_concurrent_writers=True,
+    may_commit_at_once=False,
     lock_queues_and_take_numbers=Statement(_lock_queues_and_take_numbers()),
     lock_attempts=Statement(_lock_attempts()),
     insert_or_lock_groups=Statement(_insert_or_lock_groups()),

@@ -52,6 +52,7 @@ class SqliteEngine:
 
     capabilities = Capabilities(
         has_concurrent_writers=False,
+        may_commit_at_once=True,
         insert_new_groups=Statement(
             schema.groups.insert().prefix_with("OR IGNORE"),
             ["queue_id", "group_id", "head_id", "available_at_ms"],
