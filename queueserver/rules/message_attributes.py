@@ -23,7 +23,7 @@ from queueserver.rules.limits import (
 )
 from queueserver.rules.parameters import check_count, is_xml_text
 from queueserver.rules.trace_headers import is_trace_header
-from storage.utf8 import utf8_bytes
+from queueserver.utf8 import utf8_bytes
 
 SYSTEM_ATTRIBUTE_NAMES = frozenset(
     {

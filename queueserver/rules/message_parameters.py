@@ -25,7 +25,7 @@ from queueserver.rules.parameters import (
     encode_xml_text,
     invalid_value_error,
 )
-from storage.utf8 import utf8_bytes
+from queueserver.utf8 import utf8_bytes
 
 _WRONG_QUEUE_TYPE = "The request include parameter that is not valid for this queue type"
 

@@ -65,10 +65,12 @@ def prepare_message(
         _trace_header(context, system) if system or context.trace_header else None,
         _deduplication_id(entry, encoded) if queue.fifo_queue else None,
     )
+    stored = envelope.encode()
     new = NewMessage(
         new_identifier(),
         body,
-        envelope.encode(),
+        stored,
+        len(encoded) + len(stored),
         entry.message_group_id,
         delay_s * 1000,
         envelope.deduplication_id,

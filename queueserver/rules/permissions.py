@@ -15,7 +15,7 @@ from queueserver.rules.policy_documents import (
     count_principals,
     parse_json_object,
 )
-from storage.utf8 import utf8_bytes
+from queueserver.utf8 import utf8_bytes
 
 GRANTABLE_ACTIONS = frozenset(
     {

@@ -12,7 +12,7 @@ from typing import Any
 from protocol.errors import InvalidAttributeValue, OverLimit
 from queueserver.rules import limits
 from queueserver.rules.parameters import is_xml_text
-from storage.utf8 import utf8_bytes
+from queueserver.utf8 import utf8_bytes
 
 OLDEST_VERSION = "2008-10-17"
 """The version of a policy without one, and of the policies that AddPermission creates."""

@@ -19,8 +19,8 @@ from queueserver.rules import limits
 from queueserver.rules.parameters import invalid_value_error, is_xml_text
 from queueserver.rules.policy_documents import compact_json, parse_json_object
 from queueserver.rules.queue_parameters import is_queue_arn
+from queueserver.utf8 import utf8_bytes
 from storage.errors import DatabaseDamaged
-from storage.utf8 import utf8_bytes
 
 _COUNT_DIGITS = re.compile(r"[0-9]{1,10}")  # leading zeros are allowed
 _PERMISSIONS = {"allowAll", "denyAll", "byQueue"}

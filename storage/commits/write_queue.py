@@ -129,10 +129,9 @@ class WriteQueue:
         return Batch(works, done, total_bytes <= _SMALL_BYTES)
 
     def _bytes_to_write(self, send: Send) -> int:
-        try:
-            body_bytes = sum(send.sizes)
-        except (AttributeError, TypeError):
-            return 0  # an invalid message; only its own command fails, when it runs
+        body_bytes = 0
+        for message in send.messages:
+            body_bytes += message.size
         hint = self._hints.of(send.queue_id)
         if hint.body_bytes < body_bytes:
             hint.body_bytes = body_bytes

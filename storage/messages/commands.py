@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from storage.queue_settings import QueueName
-from storage.utf8 import utf8_bytes
 
 R = TypeVar("R")
 
@@ -28,6 +27,7 @@ class NewMessage(NamedTuple):
         message_id: 16 bytes.
         body: the body.
         envelope: the attributes, as the rules encode them; opaque here.
+        size: bytes of the body, in UTF-8, and of the envelope.
         group_id: the message group; on a standard queue, the tenant (AWS: fair queues). Every
             message of a FIFO queue has one.
         delay_ms: how long the message stays invisible.
@@ -37,14 +37,10 @@ class NewMessage(NamedTuple):
     message_id: bytes
     body: str
     envelope: bytes
+    size: int
     group_id: str | None
     delay_ms: int
     deduplication_id: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body, in UTF-8, and of the envelope."""
-        return utf8_bytes(self.body) + len(self.envelope)
 
 
 class SentMessage(NamedTuple):
@@ -70,6 +66,7 @@ class Received(NamedTuple):
         message_id: the message id that the sender got, 16 bytes.
         body: the body.
         envelope: the attributes, as the rules encode them; opaque here.
+        size: bytes of the body, in UTF-8, and of the envelope.
         group_id: the message group; on a standard queue, the tenant.
         is_ordered: whether the queue is a FIFO queue.
         sent_at_ms: when the message was sent.
@@ -167,14 +164,6 @@ class Send(QueueCommand[list[SentMessage]]):
     """
 
     messages: Sequence[NewMessage]
-    _sizes: list[int] | None = field(default=None, init=False, repr=False)
-
-    @property
-    def sizes(self) -> list[int]:
-        """The size of each message, in bytes."""
-        if self._sizes is None:
-            self._sizes = [message.size for message in self.messages]
-        return self._sizes
 
 
 @dataclass(slots=True, eq=False)

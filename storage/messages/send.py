@@ -45,14 +45,14 @@ def send(
         queue_id = command.queue_id
         is_standard = command.queue_kind == queues.STANDARD
         sent: list[SentMessage] = []
-        for message, size in zip(command.messages, command.sizes, strict=True):
+        for message in command.messages:
             if is_standard:
                 identity, is_new = SentMessage(next(of_standard), message.message_id), True
             else:
                 identity, is_new = next(of_fifo)
             sent.append(identity)
             if is_new:
-                new.append((queue_id, message, size, identity.number))
+                new.append((queue_id, message, identity.number))
         results.append(sent)
     if new:
         transitions.send(transaction, new, groups)

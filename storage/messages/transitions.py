@@ -71,8 +71,8 @@ def _visible_at_ms(now_ms: int, delay_ms: int, *, is_ordered: bool) -> int:
     return now_ms + delay_ms if delay_ms or is_ordered else READY_MS
 
 
-NumberedMessage: TypeAlias = tuple[int, NewMessage, int, int]
-"""A message that is sent: the queue id, the message, its size in bytes, and its number."""
+NumberedMessage: TypeAlias = tuple[int, NewMessage, int]
+"""A message that is sent: the queue id, the message, and its number."""
 
 
 def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: LockedGroups) -> None:
@@ -85,8 +85,8 @@ def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: Lock
     contents = []
     added: list[NewInGroup] = []
     visible: dict[tuple[int, int], int] = {}
-    for queue_id, message, size, number in sent:
-        message_id, body, envelope, group_id, delay_ms, deduplication_id = message
+    for queue_id, message, number in sent:
+        message_id, body, envelope, size, group_id, delay_ms, deduplication_id = message
         tenant_id = None
         if deduplication_id is None:  # a message of a standard queue
             group_id, tenant_id = None, group_id

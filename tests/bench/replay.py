@@ -88,7 +88,7 @@ def _recording() -> Iterator[Transactions]:
 
 async def _cycle(stage: QueueClient, count: int) -> None:
     """Run a transaction of `count` commands of each kind."""
-    message = NewMessage(bytes(16), BODY, ENVELOPE, None, 0)
+    message = NewMessage(bytes(16), BODY, ENVELOPE, len(BODY) + len(ENVELOPE), None, 0)
     submit = stage.database.submit
     await asyncio.gather(*(submit(stage.send_command(message)) for _ in range(count)))
     received = await asyncio.gather(*(submit(stage.receive_command(1)) for _ in range(count)))

@@ -46,12 +46,12 @@ _NO_QUEUE = 0
 
 def new_message(body: str, delay_s: float = 0) -> NewMessage:
     """Return a message for a standard queue."""
-    return NewMessage(bytes(16), body, b"envelope", None, round(delay_s * 1000))
+    return NewMessage(bytes(16), body, b"envelope", _size(body), None, round(delay_s * 1000))
 
 
 def tenant_message(body: str, tenant_id: str) -> NewMessage:
     """Return a message of one tenant for a standard queue (a fair queue)."""
-    return NewMessage(bytes(16), body, b"envelope", tenant_id, 0)
+    return NewMessage(bytes(16), body, b"envelope", _size(body), tenant_id, 0)
 
 
 def fifo_message(
@@ -63,10 +63,15 @@ def fifo_message(
         message_id.bytes,
         body,
         b"envelope",
+        _size(body),
         group_id,
         round(delay_s * 1000),
         deduplication_id or message_id.hex,
     )
+
+
+def _size(body: str) -> int:
+    return len(body.encode(errors="surrogatepass")) + len(b"envelope")
 
 
 def queue_name(name: str) -> QueueName:

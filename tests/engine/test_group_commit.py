@@ -21,7 +21,7 @@ from tests.waiting import TIMEOUT_SECONDS
 def bad_message(body: object = "x") -> NewMessage:
     """Return a message that no database accepts."""
     message_id = bytes(16) if body != "x" else cast("bytes", None)
-    return NewMessage(message_id, cast("str", body), b"", None, 0)
+    return NewMessage(message_id, cast("str", body), b"", 1, None, 0)
 
 
 def insert_deletion(transaction: Transaction, name: str) -> None:

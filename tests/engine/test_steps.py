@@ -258,7 +258,7 @@ async def test_receives_of_a_batch_get_large_messages_of_noisy_tenants(client: Q
     noisy = [tenant_message("x", "noisy") for _ in range(40)]
     await client.database.submit(client.send_command(*noisy))
     await client.receive(40)
-    large = NewMessage(bytes(16), "x" * (MIB - 100), b"", "noisy", 0)
+    large = NewMessage(bytes(16), "x" * (MIB - 100), b"", MIB - 100, "noisy", 0)
     for _ in range(20):
         await client.database.submit(client.send_command(large))
     # The estimate of a body's size is wrong: one batch has both receives.

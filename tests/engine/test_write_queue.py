@@ -8,12 +8,12 @@ import threading
 import pytest
 import sqlalchemy as sa
 
+from queueserver.utf8 import utf8_bytes
 from storage import queues
 from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
 from storage.messages.commands import Receive, Release
-from storage.utf8 import utf8_bytes
 from tests.engine.queue_client import QueueClient, new_message
 from tests.engine.recorder import ignore, recording, recording_settings
 from tests.waiting import TIMEOUT_SECONDS
