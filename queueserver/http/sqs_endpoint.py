@@ -81,6 +81,8 @@ class SqsEndpoint:
         if answer.pending is None:
             answer.end()
             return None
+        if action.request is ReceiveMessage:
+            connection.allow_probe()
         return answer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

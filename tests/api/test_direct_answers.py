@@ -28,6 +28,7 @@ from tests.waiting import wait_until
 
 SEND = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
 RECEIVE = request_bytes("ReceiveMessage", QueueUrl="q")
+LONG_POLL = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 T = TypeVar("T")
 
@@ -275,30 +276,38 @@ def test_requests_behind_a_pending_one_are_answered_in_order(
         assert b'"Messages"' in read_answer(client)
 
 
+@pytest.mark.parametrize("receive", [RECEIVE, LONG_POLL], ids=["short poll", "long poll"])
 def test_message_of_a_receiver_that_has_gone_is_visible_at_once(
-    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]], receive: bytes
 ) -> None:
     call(server, SEND)
     client = open_socket(server.url, request_bytes("ListQueues"))
     read_answer(client)
     with locked():
-        client.sendall(RECEIVE)
+        client.sendall(receive)
         wait_until(lambda: server.has_pending_answer())
+        began = perf_counter()
         client.close()
         wait_until(lambda: not server.has_pending_answer())
+        # The receive has not ended because SQLite waits at most 5 s for the lock.
+        assert perf_counter() - began < 4
     received = call(server, request_bytes("ReceiveMessage", QueueUrl="q", AttributeNames=["All"]))
     assert received["Messages"][0]["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
+@pytest.mark.parametrize("request_", [SEND, RECEIVE, LONG_POLL], ids=["send", "short", "long"])
 def test_half_closed_client_gets_its_pending_answer(
-    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]], request_: bytes
 ) -> None:
-    with open_socket(server.url, SEND) as client:
+    with open_socket(server.url, request_bytes("ListQueues")) as client:
         read_answer(client)
         with locked():
-            client.sendall(SEND)
+            client.sendall(request_)
             wait_until(lambda: server.has_pending_answer())
             client.shutdown(1)
+        if request_ is LONG_POLL:
+            wait_until(lambda: not server.has_pending_answer())
+            call(server, SEND)
         answer = read_until_closed(client)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"\r\nConnection: close\r\n" in answer

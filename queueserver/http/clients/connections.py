@@ -233,6 +233,8 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        if self._may_probe:
+            content = self._end_probe(content)
         transport.write(content)
         for piece in rest:
             transport.write(piece)
@@ -301,13 +303,23 @@ class ClientConnection(RequestReader):
         return is_kept
 
     def allow_probe(self) -> None:
-        """Allow a probe: it sends the beginning of the response early, and `send` sends the rest.
+        """Allow a probe: it sends the beginning of the response early, and the rest follows.
 
         If the client closes its sending side, the server then finds out whether it still reads.
         """
         self._may_probe = True
-        if self._has_ended and self.transport is not None:
+        if self._has_ended and self._probe is None and self.transport is not None:
             self._probe = Probe(self.transport, _FIRST_PROBE_SECONDS)
+
+    def _end_probe(self, content: bytes) -> bytes:
+        """Stop the probe; return the part of the response that it has not sent.
+
+        A client may close its sending side while it reads: no probe may follow the response.
+        """
+        if self._probe is not None:
+            content = content[self._probe.sent :]
+        self._stop_probe()
+        return content
 
     def _stop_probe(self) -> None:
         self._may_probe = False
@@ -345,11 +357,7 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        if self._probe is not None:
-            content = content[self._probe.sent :]
-        # A client may close its sending side while it reads: no probe may follow the response.
-        self._stop_probe()
-        transport.write(content)
+        transport.write(self._end_probe(content))
         for piece in rest:
             transport.write(piece)
         if self.writing_paused:
