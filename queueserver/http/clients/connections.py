@@ -242,8 +242,7 @@ class ClientConnection(RequestReader):
             self.run_for_answer(self._end_slowly(len(content) + sum(map(len, rest)), is_last))
         else:
             self._end_answer()
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            self._finish_request()
+            self._finish_direct_request()
 
     async def _end_slowly(self, count: int, is_last: bool) -> None:
         """Wait until the client has read an answer of `count` bytes; close if it is the last."""
@@ -259,7 +258,12 @@ class ClientConnection(RequestReader):
             self._answer_task = None
             self._end_answer()
         if not is_last:
-            self._finish_request()
+            self._finish_direct_request()
+
+    def _finish_direct_request(self) -> None:
+        """Begin the idle time, and continue with the next request."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._finish_request()
 
     def answer_with_task(self, data: bytes) -> None:
         """Pass the request that was begun without a task to aiohttp; `data` is all of it."""
