@@ -399,3 +399,24 @@ def test_idle_time_begins_when_a_slow_client_has_read_its_direct_answer(start: S
         began = perf_counter()
         assert client.recv(1) == b""
         assert perf_counter() - began > 0.6
+
+
+def test_shutdown_waits_once_for_a_pending_request(
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+) -> None:
+    async def shut_down() -> float:
+        (connection,) = server.connections.connections
+        began = perf_counter()
+        connection.close()
+        await connection.shutdown(1.5)
+        return perf_counter() - began
+
+    with open_socket(server.url, SEND) as client:
+        read_answer(client)
+        wait_until(lambda: server.connections.count() == 1)
+        with locked():
+            client.sendall(SEND)
+            wait_until(lambda: server.has_pending_answer())
+            # Waits for the real timeout of 1.5 s.
+            shutdown = asyncio.run_coroutine_threadsafe(shut_down(), server.loop)
+            assert shutdown.result() < 2.5

@@ -341,8 +341,15 @@ class ClientConnection(RequestReader):
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
         """Close the connection, after the current request if that ends within `timeout` seconds."""
         if self._pending is not None:
+            began = self._loop.time()
             self._was_answered = self._loop.create_future()
             await asyncio.wait([self._was_answered], timeout=timeout)
+            # End the task of aiohttp if it waits for a request: otherwise aiohttp waits for it.
+            super().close()
+            if timeout is not None:
+                seconds_left = timeout - (self._loop.time() - began)
+                # aiohttp takes 0 as no timeout.
+                timeout = max(seconds_left, _UNREAD_BODY_SECONDS)
         await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
