@@ -98,8 +98,10 @@ async def test_excess_reads_are_throttled_and_writes_are_not(tmp_path: Path) -> 
     with start_limited(tmp_path) as server:
         connections = await connect(server.url)
         writer = connections.pop()
+        # The first send reads the queue, the others have it from the cache.
+        sends = [await writer.ask(SEND)]
         reads = [connection.ask(COUNT) for connection in connections]
-        sends = [await writer.ask(SEND) for _ in range(LIMIT)]
+        sends += [await writer.ask(SEND) for _ in range(LIMIT - 1)]
         health = await asyncio.to_thread(exchange, server.url, "GET", "/health")
         assert health.status == 200
         assert count_accepted(sends) == LIMIT
