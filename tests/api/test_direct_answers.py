@@ -372,6 +372,23 @@ def test_client_that_reads_no_direct_answer_is_disconnected(start: Start) -> Non
     wait_until(lambda: server.connections.count() == 0)
 
 
+def test_memory_of_a_pending_request_includes_its_bytes_as_they_arrived(
+    start: Start, locked: Callable[[], AbstractContextManager[None]]
+) -> None:
+    server = start(buffer_mib=16)
+    call(server, SEND)
+    send = request_bytes("SendMessage", QueueUrl="q", MessageBody="x" * 60_000)
+    with contextlib.ExitStack() as stack:
+        # Each takes 120 KB: the request, and the body in it.
+        clients = [stack.enter_context(open_socket(server.url, SEND)) for _ in range(200)]
+        for client in clients:
+            read_answer(client)
+        with locked():
+            for client in clients:
+                client.sendall(send)
+            assert any(b"RequestThrottled" in read_answer(client) for client in clients[150:])
+
+
 def test_idle_time_begins_when_a_slow_client_has_read_its_direct_answer(start: Start) -> None:
     server = start(idle_timeout=1)
     batch = [{"Id": str(number), "MessageBody": "x" * 100_000} for number in range(10)]
