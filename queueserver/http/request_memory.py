@@ -85,8 +85,8 @@ class Reservation:
         self._bytes = 0
         self._resize(len(self._content) + self._text_bytes)
 
-    def end_decoding(self, parameters: msgspec.Struct) -> None:
-        """Count the memory of the decoded request; the caller has dropped its content.
+    def end_decoding(self, parameters: msgspec.Struct, *, kept_bytes: int = 0) -> None:
+        """Count the memory of the decoded request, and of its content what the caller keeps.
 
         Counting separators costs less than measuring for short contents, and more for long ones.
 
@@ -97,10 +97,11 @@ class Reservation:
         if len(content) <= _SHORT_BYTES:
             most = self._most_bytes(content)
             if most <= _MOST_TIMES_AS_LARGE * len(content):
-                self._resize(most)
+                self._resize(most + kept_bytes)
                 return
         measured = _measured_bytes(parameters)
-        self._resize(self._most_bytes(content) if measured is None else measured)
+        taken = self._most_bytes(content) if measured is None else measured
+        self._resize(taken + kept_bytes)
 
     def _most_bytes(self, content: bytes) -> int:
         return self._text_bytes + _VALUE_BYTES * content.count(self._separator)

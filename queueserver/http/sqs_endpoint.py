@@ -65,7 +65,7 @@ class SqsEndpoint:
             reservation = self._memory.reserve(request)
             action, parameters = codec.read(request)
             if reservation is not None:
-                reservation.end_decoding(parameters)
+                reservation.end_decoding(parameters, kept_bytes=len(data))
         except Exception:
             # `handle` takes the same steps, and answers the same error.
             if reservation is not None:
@@ -81,6 +81,8 @@ class SqsEndpoint:
         if answer.pending is None:
             answer.end()
             return None
+        if action.request is ReceiveMessage:
+            connection.allow_probe()
         return answer
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:

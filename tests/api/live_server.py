@@ -161,6 +161,14 @@ class LiveServer:
             if isinstance(connection, ClientConnection)
         )
 
+    def has_half_closed_client(self) -> bool:
+        """Return whether a client has closed its sending side and waits for an answer."""
+        return any(
+            connection._has_ended
+            for connection in self.connections.connections
+            if isinstance(connection, ClientConnection)
+        )
+
     def close(self) -> None:
         self._run(self._app.stop())
         self._stop_loop()

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -24,10 +25,11 @@ from queueserver.http.clients.endpoint import NotBegun
 from queueserver.http.small_post import SmallPost, SmallPostParser
 from tests.api.live_server import AlarmCountingClock, LiveServer, Start, config, starting_servers
 from tests.api.raw_http import exchange, head, open_socket, read_until_closed, request_bytes
-from tests.waiting import wait_until
+from tests.waiting import TIMEOUT_SECONDS, wait_until
 
 SEND = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
 RECEIVE = request_bytes("ReceiveMessage", QueueUrl="q")
+LONG_POLL = request_bytes("ReceiveMessage", QueueUrl="q", WaitTimeSeconds=20)
 HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 T = TypeVar("T")
 
@@ -275,30 +277,39 @@ def test_requests_behind_a_pending_one_are_answered_in_order(
         assert b'"Messages"' in read_answer(client)
 
 
+@pytest.mark.parametrize("receive", [RECEIVE, LONG_POLL], ids=["short poll", "long poll"])
 def test_message_of_a_receiver_that_has_gone_is_visible_at_once(
-    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]], receive: bytes
 ) -> None:
     call(server, SEND)
     client = open_socket(server.url, request_bytes("ListQueues"))
     read_answer(client)
     with locked():
-        client.sendall(RECEIVE)
+        client.sendall(receive)
         wait_until(lambda: server.has_pending_answer())
+        began = perf_counter()
         client.close()
         wait_until(lambda: not server.has_pending_answer())
+        # The receive has not ended because SQLite waits at most 5 s for the lock.
+        assert perf_counter() - began < 4
     received = call(server, request_bytes("ReceiveMessage", QueueUrl="q", AttributeNames=["All"]))
     assert received["Messages"][0]["Attributes"]["ApproximateReceiveCount"] == "1"
 
 
+@pytest.mark.parametrize("request_", [SEND, RECEIVE, LONG_POLL], ids=["send", "short", "long"])
 def test_half_closed_client_gets_its_pending_answer(
-    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]], request_: bytes
 ) -> None:
-    with open_socket(server.url, SEND) as client:
+    with open_socket(server.url, RECEIVE) as client:
         read_answer(client)
         with locked():
-            client.sendall(SEND)
+            client.sendall(request_)
             wait_until(lambda: server.has_pending_answer())
             client.shutdown(1)
+            wait_until(lambda: server.has_half_closed_client())
+        if request_ is LONG_POLL:
+            wait_until(lambda: not server.has_pending_answer())
+            call(server, SEND)
         answer = read_until_closed(client)
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert b"\r\nConnection: close\r\n" in answer
@@ -359,3 +370,70 @@ def test_client_that_reads_no_direct_answer_is_disconnected(start: Start) -> Non
             # One request at a time: the server answers each before the next comes.
             call(server, request_bytes("ListQueues"))
     wait_until(lambda: server.connections.count() == 0)
+
+
+def test_memory_of_a_pending_request_includes_its_bytes_as_they_arrived(
+    start: Start, locked: Callable[[], AbstractContextManager[None]]
+) -> None:
+    server = start(buffer_mib=16)
+    call(server, SEND)
+    send = request_bytes("SendMessage", QueueUrl="q", MessageBody="x" * 60_000)
+    with contextlib.ExitStack() as stack:
+        # Each takes 120 KB: the request, and the body in it.
+        clients = [stack.enter_context(open_socket(server.url, SEND)) for _ in range(200)]
+        for client in clients:
+            read_answer(client)
+        with locked():
+            for client in clients:
+                client.sendall(send)
+            assert any(b"RequestThrottled" in read_answer(client) for client in clients[150:])
+
+
+def test_idle_time_begins_when_a_slow_client_has_read_its_direct_answer(start: Start) -> None:
+    server = start(idle_timeout=1)
+    batch = [{"Id": str(number), "MessageBody": "x" * 100_000} for number in range(10)]
+    call(server, request_bytes("SendMessageBatch", QueueUrl="q", Entries=batch))
+    receive_all = request_bytes(
+        "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=0
+    )
+    with socket.socket() as client:
+        client.settimeout(TIMEOUT_SECONDS)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        address = urlsplit(server.url)
+        client.connect((address.hostname, address.port))
+        client.sendall(RECEIVE)
+        read_answer(client)
+        wait_until(lambda: server.connections.count() == 1)
+        (connection,) = server.connections.connections
+        assert connection.transport is not None
+        sending: socket.socket = connection.transport.get_extra_info("socket")
+        sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        client.sendall(receive_all)
+        # Begins to read in the second idle timeout, which runs on the event loop of the server.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(1.8), server.loop).result()
+        assert server.has_pending_answer()
+        read_answer(client)
+        began = perf_counter()
+        assert client.recv(1) == b""
+        assert perf_counter() - began > 0.6
+
+
+def test_shutdown_waits_once_for_a_pending_request(
+    server: LiveServer, locked: Callable[[], AbstractContextManager[None]]
+) -> None:
+    async def shut_down() -> float:
+        (connection,) = server.connections.connections
+        began = perf_counter()
+        connection.close()
+        await connection.shutdown(1.5)
+        return perf_counter() - began
+
+    with open_socket(server.url, SEND) as client:
+        read_answer(client)
+        wait_until(lambda: server.connections.count() == 1)
+        with locked():
+            client.sendall(SEND)
+            wait_until(lambda: server.has_pending_answer())
+            # Waits for the real timeout of 1.5 s.
+            shutdown = asyncio.run_coroutine_threadsafe(shut_down(), server.loop)
+            assert shutdown.result() < 2.5

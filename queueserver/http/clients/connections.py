@@ -233,6 +233,8 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
+        if self._may_probe:
+            content = self._end_probe(content)
         transport.write(content)
         for piece in rest:
             transport.write(piece)
@@ -240,8 +242,7 @@ class ClientConnection(RequestReader):
             self.run_for_answer(self._end_slowly(len(content) + sum(map(len, rest)), is_last))
         else:
             self._end_answer()
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-            self._finish_request()
+            self._finish_direct_request()
 
     async def _end_slowly(self, count: int, is_last: bool) -> None:
         """Wait until the client has read an answer of `count` bytes; close if it is the last."""
@@ -257,7 +258,12 @@ class ClientConnection(RequestReader):
             self._answer_task = None
             self._end_answer()
         if not is_last:
-            self._finish_request()
+            self._finish_direct_request()
+
+    def _finish_direct_request(self) -> None:
+        """Begin the idle time, and continue with the next request."""
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        self._finish_request()
 
     def answer_with_task(self, data: bytes) -> None:
         """Pass the request that was begun without a task to aiohttp; `data` is all of it."""
@@ -301,13 +307,23 @@ class ClientConnection(RequestReader):
         return is_kept
 
     def allow_probe(self) -> None:
-        """Allow a probe: it sends the beginning of the response early, and `send` sends the rest.
+        """Allow a probe: it sends the beginning of the response early, and the rest follows.
 
         If the client closes its sending side, the server then finds out whether it still reads.
         """
         self._may_probe = True
-        if self._has_ended and self.transport is not None:
+        if self._has_ended and self._probe is None and self.transport is not None:
             self._probe = Probe(self.transport, _FIRST_PROBE_SECONDS)
+
+    def _end_probe(self, content: bytes) -> bytes:
+        """Stop the probe; return the part of the response that it has not sent.
+
+        A client may close its sending side while it reads: no probe may follow the response.
+        """
+        if self._probe is not None:
+            content = content[self._probe.sent :]
+        self._stop_probe()
+        return content
 
     def _stop_probe(self) -> None:
         self._may_probe = False
@@ -325,8 +341,15 @@ class ClientConnection(RequestReader):
     async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
         """Close the connection, after the current request if that ends within `timeout` seconds."""
         if self._pending is not None:
+            began = self._loop.time()
             self._was_answered = self._loop.create_future()
             await asyncio.wait([self._was_answered], timeout=timeout)
+            # End the task of aiohttp if it waits for a request: otherwise aiohttp waits for it.
+            super().close()
+            if timeout is not None:
+                seconds_left = timeout - (self._loop.time() - began)
+                # aiohttp takes 0 as no timeout.
+                timeout = max(seconds_left, _UNREAD_BODY_SECONDS)
         await super().shutdown(timeout)
 
     def _process_keepalive(self) -> None:
@@ -345,11 +368,7 @@ class ClientConnection(RequestReader):
         transport = self.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client has gone")
-        if self._probe is not None:
-            content = content[self._probe.sent :]
-        # A client may close its sending side while it reads: no probe may follow the response.
-        self._stop_probe()
-        transport.write(content)
+        transport.write(self._end_probe(content))
         for piece in rest:
             transport.write(piece)
         if self.writing_paused:

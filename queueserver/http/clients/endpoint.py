@@ -35,6 +35,9 @@ class DirectConnection(Protocol):
     def is_last_request(self) -> bool:
         """Whether the server closes the connection after the current request."""
 
+    def allow_probe(self) -> None:
+        """Find out whether a client that closes its sending side still reads."""
+
     def send_answer(self, content: bytes, rest: Sequence[bytes], /, *, is_last: bool) -> None:
         """Send the answer, of one or more pieces; then continue, or close the connection."""
 
