@@ -14,8 +14,8 @@ import msgspec
 
 from queueserver.http.clients.endpoint import NotBegun
 
-_MAXIMUM_BYTES = 64 * 1024
-"""The longest request, head and body."""
+_MAXIMUM_BYTES = 32 * 1024
+"""The longest request, head and body. It is kept until it is answered, beside what it means."""
 
 _MAXIMUM_HEAD_BYTES = 16 * 1024
 _MAXIMUM_HEADERS = 128

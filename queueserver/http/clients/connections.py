@@ -5,11 +5,9 @@ one after `--idle-timeout`. A client that waits for a message is not disconnecte
 
 The classes here extend aiohttp's, because its public interface has no timeout for a client that
 sends headers slowly or never reads. They use these private attributes of aiohttp 3.14. Only
-this module and `request_reader` use private attributes of aiohttp:
+this module, `direct_reader` and `request_reader` use private attributes of aiohttp:
 
 - `RequestHandler._keepalive_timeout`: a connection beyond the limit may be idle for a shorter time.
-- `RequestHandler._next_keepalive_close_time` and `_process_keepalive`: requests that aiohttp does
-  not know keep the connection open, too.
 - `RequestHandler._resume_transport_reading`: begin to read from the socket again.
 - `RequestHandler._drain_helper`: waits until the client has read what was sent.
 - `Server._connections`: the count of connections in constant time, and the transports of those
@@ -28,11 +26,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import RequestThrottled, ServiceUnavailable
 from queueserver.config import Config
+from queueserver.http.clients.direct_reader import DirectReader
 from queueserver.http.clients.endpoint import Endpoint, NotBegun, PendingAnswer
 from queueserver.http.clients.half_closed import Probe
 from queueserver.http.clients.lingering import Lingering
 from queueserver.http.clients.open_files import possible_connections
-from queueserver.http.clients.request_reader import RequestReader
 from queueserver.http.clients.transfers import Transfer, Transfers
 
 _UNREAD_BODY_SECONDS = 1.0
@@ -40,12 +38,6 @@ _UNREAD_BODY_SECONDS = 1.0
 
 _UNREAD_RESPONSES_SECONDS = 5.0
 """Timeout on stop for clients to read their responses."""
-
-_MOST_DEFERRED_BYTES = 4 * 1024
-"""Most bytes of a head that waits for its body; they are not counted."""
-
-_DEFER_SECONDS = 0.05
-"""Time that a head waits for its body: some clients send them in two packets."""
 
 _LAST_REQUESTS_SECONDS = 0.1
 """Time on stop in which requests that clients have sent on open connections are accepted."""
@@ -116,25 +108,16 @@ class ClientConnections(web.Server):
         super().pre_shutdown()
 
 
-class ClientConnection(RequestReader):
-    """The connection of one client.
-
-    A small POST that arrives while nothing else is to be answered is answered without a task, if
-    the endpoint can. It arrives whole, or its body follows at once. aiohttp does not know of such a
-    request. All other data goes to aiohttp.
-    """
+class ClientConnection(DirectReader):
+    """The connection of one client."""
 
     __slots__ = (
         "_answer_task",
         "_closing_since",
-        "_defer_timer",
-        "_deferred",
         "_is_closing",
         "_lingering",
         "_may_probe",
-        "_pending",
         "_probe",
-        "_was_answered",
         "client_address",
         "connections",
         "is_excess",
@@ -152,13 +135,8 @@ class ClientConnection(RequestReader):
         self._lingering: Lingering | None = None
         self._closing_since: float | None = None
         self._is_closing = False
-        # The request that is being answered without a task, and a task for the end of its answer.
-        self._pending: PendingAnswer | None = None
+        # A task for the end of an answer that was begun without one.
         self._answer_task: asyncio.Task[None] | None = None
-        self._was_answered: asyncio.Future[None] | None = None
-        # The head of a request whose body is expected in the next packet.
-        self._deferred = b""
-        self._defer_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Accept a client; answer 503 beyond the limit, and disconnect far beyond it."""
@@ -176,54 +154,19 @@ class ClientConnection(RequestReader):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Cancel the request of a client that has gone."""
         self._stop_probe()
-        self._take_deferred()
-        if self._pending is not None:
-            self._pending.cancel()
-            self._end_answer()
         if self._answer_task is not None:
             self._answer_task.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Answer a small request without a task, pass other data to aiohttp, or discard it.
-
-        The server discards what follows its last response.
-        """
+        """Read the data, or discard it after the last response."""
         if self._lingering is not None:
             self._lingering.discard(len(data))
-            return
-        was_deferred = bool(self._deferred)
-        if was_deferred:
-            data = self._take_deferred() + data
-        if self._has_received or self.is_last_request or self.writing_paused:
-            super().data_received(data)
-            return
-        begun = self.connections.endpoint.begin(self, data)
-        if not isinstance(begun, NotBegun):
-            self._pending = begun
-            self._unanswered = 1
-        elif (
-            begun is NotBegun.IS_INCOMPLETE
-            and not was_deferred
-            and len(data) <= _MOST_DEFERRED_BYTES
-        ):
-            self._deferred = data
-            self._defer_timer = self._loop.call_later(_DEFER_SECONDS, self._pass_on_deferred)
         else:
             super().data_received(data)
 
-    def _take_deferred(self) -> bytes:
-        """Return the head that waits for its body, or nothing; it waits no longer."""
-        if self._defer_timer is not None:
-            self._defer_timer.cancel()
-            self._defer_timer = None
-        deferred, self._deferred = self._deferred, b""
-        return deferred
-
-    def _pass_on_deferred(self) -> None:
-        """Pass the head to aiohttp: the body has not followed at once."""
-        if deferred := self._take_deferred():
-            super().data_received(deferred)
+    def _begin_answer(self, data: bytes) -> PendingAnswer | NotBegun:
+        return self.connections.endpoint.begin(self, data)
 
     def send_answer(self, content: bytes, rest: Sequence[bytes], *, is_last: bool) -> None:
         """Send the answer to the request that was begun without a task.
@@ -241,8 +184,7 @@ class ClientConnection(RequestReader):
         if is_last or self.writing_paused:
             self.run_for_answer(self._end_slowly(len(content) + sum(map(len, rest)), is_last))
         else:
-            self._end_answer()
-            self._finish_direct_request()
+            self._finish_pending()
 
     async def _end_slowly(self, count: int, is_last: bool) -> None:
         """Wait until the client has read an answer of `count` bytes; close if it is the last."""
@@ -253,44 +195,13 @@ class ClientConnection(RequestReader):
                 await self._linger()
                 self.force_close()
         except ConnectionError:
-            return
-        finally:
-            self._answer_task = None
-            self._end_answer()
-        if not is_last:
-            self._finish_direct_request()
-
-    def _finish_direct_request(self) -> None:
-        """Begin the idle time, and continue with the next request."""
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        self._finish_request()
-
-    def answer_with_task(self, data: bytes) -> None:
-        """Pass the request that was begun without a task to aiohttp; `data` is all of it."""
-        self._end_answer()
-        self._unanswered = 0
-        self._parse(data)
-
-    def _fail(self, error: Exception) -> None:
-        """Answer an error after the requests before it, and discard what follows.
-
-        aiohttp would answer it before a request that it does not know: the server then closes the
-        connection after the answer to that request.
-        """
-        if self._pending is None:
-            super()._fail(error)
+            self._end_pending()
         else:
-            self._has_failed = True
-            self._drop_unparsed()
+            self._finish_pending()
 
     def run_for_answer(self, work: Coroutine[None, None, None]) -> None:
         """Run the rest of an answer that takes some time, until the client disconnects."""
         self._answer_task = asyncio.ensure_future(work)
-
-    def _end_answer(self) -> None:
-        self._pending = None
-        if self._was_answered is not None and not self._was_answered.done():
-            self._was_answered.set_result(None)
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's never keeps it open
         """Answer what has been received of a client that has closed its sending side.
@@ -300,7 +211,6 @@ class ClientConnection(RequestReader):
         if self._lingering is not None:
             self._lingering.end()
             return True
-        self._pass_on_deferred()
         is_kept = super().eof_received()
         if is_kept and self._may_probe and self.transport is not None:
             self._probe = Probe(self.transport, 0)
@@ -333,30 +243,8 @@ class ClientConnection(RequestReader):
 
     def close(self) -> None:
         """Close the connection after the current request."""
-        self._pass_on_deferred()
+        super().close()
         self._is_closing = True
-        if self._pending is None:
-            super().close()
-
-    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 (aiohttp's)
-        """Close the connection, after the current request if that ends within `timeout` seconds."""
-        if self._pending is not None:
-            began = self._loop.time()
-            self._was_answered = self._loop.create_future()
-            await asyncio.wait([self._was_answered], timeout=timeout)
-            # End the task of aiohttp if it waits for a request: otherwise aiohttp waits for it.
-            super().close()
-            if timeout is not None:
-                seconds_left = timeout - (self._loop.time() - began)
-                # aiohttp takes 0 as no timeout.
-                timeout = max(seconds_left, _UNREAD_BODY_SECONDS)
-        await super().shutdown(timeout)
-
-    def _process_keepalive(self) -> None:
-        """Disconnect an idle client; one whose request is being answered is not idle."""
-        if self._unanswered or self._deferred:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
 
     async def send(self, content: bytes, rest: Sequence[bytes] = ()) -> None:
         """Send a whole response, of one or more pieces; wait while the client is slow to read it.
@@ -416,7 +304,7 @@ class ClientConnection(RequestReader):
     def is_last_request(self) -> bool:
         """Whether the server closes the connection after the current request."""
         is_closing = self._is_closing or self.is_excess or self.connections.is_stopping
-        return is_closing or self._is_last
+        return is_closing or super().is_last_request
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
