@@ -59,6 +59,9 @@ class WireResponse(msgspec.Struct, frozen=True):
 class Codec(Protocol):
     """One of the protocols of SQS."""
 
+    def action_in_headers(self, request: WireRequest) -> Action | None:
+        """Return the action that the headers name; None if only the body may name one."""
+
     def is_long(self, request: WireRequest) -> bool:
         """Return whether reading the request may take more than a few milliseconds."""
 

@@ -56,6 +56,10 @@ class Dispatcher:
         """
         return await self._methods[type(request)](context, request)
 
+    def can_begin(self, action: Action) -> bool:
+        """Return whether some requests of the action can begin without a task."""
+        return self._direct is not None and self._direct.can_begin(action)
+
     def begin(self, context: RequestContext, request: msgspec.Struct, done: Done) -> Pending | None:
         """Begin an action without a task, or return None: then `dispatch` must run it.
 

@@ -51,6 +51,11 @@ A message of 1 MiB (AWS: 1,048,576 bytes) is shorter, even if each character but
 class JsonCodec:
     """The codec of AWS JSON 1.0."""
 
+    def action_in_headers(self, request: WireRequest) -> Action | None:
+        """Return the action that X-Amz-Target names, or None."""
+        row = _TARGETS.get(request.target)
+        return None if row is None else row[0]
+
     def is_long(self, request: WireRequest) -> bool:
         """Return whether reading the request may take more than a few milliseconds."""
         return len(request.body) > lengths.LONG_BYTES

@@ -33,6 +33,9 @@ _write_message = xml.element_writer("Message", xml.members_writer(Message))
 class QueryCodec:
     """The codec of AWS Query."""
 
+    def action_in_headers(self, request: WireRequest) -> None:
+        """Return None: the form names the action."""
+
     def is_long(self, request: WireRequest) -> bool:
         """Return whether reading the request may take more than a few milliseconds."""
         query = request.query.encode(errors="replace")

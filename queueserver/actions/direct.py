@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from protocol import actions
+from protocol.actions import Action
 from queueserver.actions.deletes import prepare_delete, prepare_delete_batch
 from queueserver.actions.prepared import PreparedAction
 from queueserver.actions.queue_cache import CachedQueue, QueueCache
@@ -103,6 +104,10 @@ class DirectActions:
             actions.ChangeMessageVisibility: changes.prepare,
             actions.ChangeMessageVisibilityBatch: changes.prepare_batch,
         }
+
+    def can_begin(self, action: Action) -> bool:
+        """Return whether the action is one of this class."""
+        return action.request in self._prepare
 
     # `Any`: as for `Prepare`. The requests of the table have a queue URL.
     def begin(

@@ -54,6 +54,8 @@ class SqsEndpoint:
         """
         headers = post.headers
         usual = self._usual_headers.find(headers)
+        if usual.action is not None and not self._dispatcher.can_begin(usual.action):
+            return None
         codec = usual.codec
         request = WireRequest(
             "POST", post.path, "", usual.content_type, usual.target, "", post.body

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from protocol.actions import Action
 from protocol.codecs.choice import codec_for
 from protocol.wire import Codec, WireRequest
 from queueserver.context import ANONYMOUS
@@ -22,13 +23,15 @@ _CACHED_BYTES = 1_000
 class UsualHeaders(msgspec.Struct, frozen=True):
     """The meaning of a POST's headers.
 
-    `content_type` and `target` are the headers Content-Type and X-Amz-Target.
+    `content_type` and `target` are the headers Content-Type and X-Amz-Target. `action` is the
+    action that they name, or None.
     """
 
     codec: Codec
     caller: Caller
     content_type: str
     target: str
+    action: Action | None
 
 
 class UsualHeadersCache:
@@ -68,7 +71,9 @@ class UsualHeadersCache:
         *caller_headers, content_type, target = (text_of(value) for value in key)
         request = WireRequest("POST", "", content_type=content_type, target=target)
         caller = self._callers.caller(CallerHeaders(*caller_headers), "")
-        return UsualHeaders(codec_for(request), caller, content_type, target)
+        codec = codec_for(request)
+        action = codec.action_in_headers(request)
+        return UsualHeaders(codec, caller, content_type, target, action)
 
 
 def text_of(value: bytes) -> str:
