@@ -303,8 +303,7 @@ class ClientConnection(DirectReader):
     @property
     def is_last_request(self) -> bool:
         """Whether the server closes the connection after the current request."""
-        is_closing = self._is_closing or self.is_excess or self.connections.is_stopping
-        return is_closing or super().is_last_request
+        return self._is_closing or self.is_excess or self.connections.is_stopping or self._is_last
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

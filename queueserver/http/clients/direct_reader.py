@@ -48,7 +48,7 @@ class DirectReader(RequestReader):
         was_deferred = bool(self._deferred)
         if was_deferred:
             data = self._take_deferred() + data
-        if self._has_received or self.is_last_request or self.writing_paused:
+        if self._has_received or self.writing_paused or self.is_last_request:
             super().data_received(data)
             return
         begun = self._begin_answer(data)
@@ -64,6 +64,11 @@ class DirectReader(RequestReader):
             self._defer_timer = self._loop.call_later(_DEFER_SECONDS, self._pass_on_deferred)
         else:
             super().data_received(data)
+
+    @property
+    def is_last_request(self) -> bool:
+        """Whether the server closes the connection after the current request."""
+        return self._is_last
 
     def _begin_answer(self, data: bytes) -> PendingAnswer | NotBegun:
         """Begin to answer a small request without a task, if the endpoint can."""

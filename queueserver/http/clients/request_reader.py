@@ -358,7 +358,7 @@ class RequestReader(RequestHandler):
         return now - self._incomplete_since > seconds + len(self._head) / _HEAD_BYTES_PER_SECOND
 
     @property
-    def is_last_request(self) -> bool:
+    def _is_last(self) -> bool:
         """Whether nothing can follow the current request."""
         has_ended = self._has_failed or (self._has_ended and not self._unparsed)
         return self._body is not None or (has_ended and self._unanswered == 1)
