@@ -179,3 +179,19 @@ async def test_second_close_has_no_effect(sqlite: str) -> None:
     client = await QueueClient.open(sqlite)
     await client.database.close()
     await client.database.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "statements"),
+    [pytest.param(200, 1, id="short"), pytest.param(20_000, 16, id="long")],
+)
+async def test_long_bodies_are_inserted_one_by_one(
+    on_disk: QueueClient, length: int, statements: int
+) -> None:
+    # A prepared statement keeps the values of all its rows: with long bodies, many megabytes.
+    engine: Any = on_disk.database._engine
+    texts: list[str] = []
+    engine._connection.connection.driver_connection.set_trace_callback(texts.append)
+    await on_disk.send(*["x" * length] * 16)
+    assert len([text for text in texts if text.startswith("INSERT INTO bodies")]) == statements
+    assert await on_disk.counts() == (16, 0, 0)
