@@ -69,7 +69,7 @@ class Database:
         hints: estimates about queues, in memory only.
         secret: random bytes that all servers of the database share.
         waiters: the waiting receivers on this server.
-        writer: the task that commits all writes.
+        writer: commits all writes.
     """
 
     def __init__(

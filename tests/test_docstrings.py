@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -108,7 +109,31 @@ def raised_error(node: ast.AST) -> str | None:
     return None if name == "AssertionError" else name
 
 
-RULES: tuple[Rule, ...] = (docstring_begins_with_a_verb, public_function_documents_its_errors)
+def documented_attribute_exists(path: str, tree: ast.Module, _: str) -> Offences:
+    """Document under `Attributes:` only attributes that the class has."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        section = (ast.get_docstring(node) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+        names = re.findall(r"^    (\w+):", section, re.MULTILINE)
+        for name in set(names) - attributes(node):
+            yield f"{path}:{node.lineno} {node.name} has no attribute {name}"
+
+
+def attributes(class_: ast.ClassDef) -> set[str]:
+    """Return the names that a class, or one of its methods on `self`, defines."""
+    names = {node.name for node in class_.body if isinstance(node, FUNCTION)}
+    for node in ast.walk(class_):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            names.add(dotted_name(node).removeprefix("self."))
+    return names
+
+
+RULES: tuple[Rule, ...] = (
+    docstring_begins_with_a_verb,
+    public_function_documents_its_errors,
+    documented_attribute_exists,
+)
 RULES_FOR_TESTS: tuple[Rule, ...] = (docstring_begins_with_a_verb,)
 
 
@@ -125,6 +150,7 @@ def test_docstrings_of_a_test_module_follow_the_rules(module: Path) -> None:
 
 
 VERB, ERRORS = docstring_begins_with_a_verb, public_function_documents_its_errors
+ATTRIBUTES = documented_attribute_exists
 OFFENDERS = [
     pytest.param(VERB, 'def f():\n    """The sum."""', id="noun"),
     pytest.param(VERB, 'def f():\n    """Returns the sum."""', id="third person"),
@@ -138,6 +164,11 @@ OFFENDERS = [
         ERRORS,
         'class A:\n    async def f(self):\n        """Return 1."""\n        raise g(x) from None',
         id="error made by a function",
+    ),
+    pytest.param(
+        ATTRIBUTES,
+        'class A:\n    """One.\n\n    Attributes:\n        b: its size.\n    """\n\n    a: int',
+        id="attribute that the class lacks",
     ),
 ]
 
@@ -165,6 +196,11 @@ ALLOWED = [
     pytest.param(
         'def f():\n    """Return 1.\n\n    Raises:\n        E: Why.\n    """\n    raise E',
         id="Raises section",
+    ),
+    pytest.param(
+        'class A:\n    """One.\n\n    Attributes:\n        a: one.\n        b: two.\n    """\n\n'
+        "    a: int\n\n    def __init__(self):\n        self.b = 1",
+        id="attributes that the class has",
     ),
 ]
 

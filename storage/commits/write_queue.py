@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from storage.errors import DatabaseBusy
 from storage.hints import Hints
-from storage.messages.commands import Command, Receive, Release, Send
+from storage.messages.commands import Command, Delete, Receive, Release, Send
 from storage.transaction import Transaction
 
 LIMIT = 10_000
@@ -26,7 +26,9 @@ _BATCH_LIMIT = 1000
 """Most commands in one batch."""
 
 _BATCH_BYTES = 32 * 1024 * 1024
-"""Most bytes of message bodies, written or read, in one batch of several commands (estimated)."""
+"""Most bytes of message bodies, written, read or deleted, in one batch of several commands.
+
+Partly an estimate."""
 
 _SMALL_BYTES = 2 * 1024 * 1024
 """Most bytes of message bodies in a small batch, which takes a few milliseconds."""
@@ -123,9 +125,11 @@ class WriteQueue:
             done.append(call)
             self._bytes -= memory_bytes
             total_bytes += memory_bytes
+            # Estimates, from the queue's last message bodies.
             if isinstance(work, Receive):
-                # An estimate, from the queue's last message bodies.
                 total_bytes += work.maximum * self._hints.of(work.queue_id).body_bytes
+            elif isinstance(work, Delete):
+                total_bytes += len(work.receipts) * self._hints.of(work.queue_id).body_bytes
         return Batch(works, done, total_bytes <= _SMALL_BYTES)
 
     def _bytes_to_write(self, send: Send) -> int:

@@ -196,10 +196,13 @@ class Writer:
         try:
             transaction, results = await self._commit(batch, failed)
         except DatabaseUnavailable as error:
-            _fail(batch, error)
+            waiting = [batch]
             if self._loop.time() - started > self._settings.silent_seconds:
                 while self._queue:
-                    _fail(self._queue.take(), error)
+                    waiting.append(self._queue.take())
+            # Only now: a callback may submit the next write, which has not waited.
+            for each in waiting:
+                _fail(each, error)
         except Exception as error:
             if len(batch.works) == 1:
                 _fail(batch, error)

@@ -66,7 +66,6 @@ class Received(NamedTuple):
         message_id: the message id that the sender got, 16 bytes.
         body: the body.
         envelope: the attributes, as the rules encode them; opaque here.
-        size: bytes of the body, in UTF-8, and of the envelope.
         group_id: the message group; on a standard queue, the tenant.
         is_ordered: whether the queue is a FIFO queue.
         sent_at_ms: when the message was sent.

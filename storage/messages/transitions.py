@@ -62,6 +62,9 @@ _INSERT = InsertPair(
 )
 
 
+_LONG_BYTES = 16 * 1024
+"""Messages with more bytes than this are inserted one by one."""
+
 READY_MS = 0
 """`visible_at_ms` of a ready message: one of a standard queue that is visible for certain."""
 
@@ -85,8 +88,11 @@ def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: Lock
     contents = []
     added: list[NewInGroup] = []
     visible: dict[tuple[int, int], int] = {}
+    are_long = False
     for queue_id, message, number in sent:
         message_id, body, envelope, size, group_id, delay_ms, deduplication_id = message
+        if size > _LONG_BYTES:
+            are_long = True
         tenant_id = None
         if deduplication_id is None:  # a message of a standard queue
             group_id, tenant_id = None, group_id
@@ -99,7 +105,7 @@ def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: Lock
         visible[key] = visible.get(key, 0) + 1
         if group_id is not None:
             added.append(NewInGroup(queue_id, group_id, number, visible_ms))
-    _INSERT.insert_each(transaction.connection, states, contents)
+    _INSERT.insert_each(transaction.connection, states, contents, are_long=are_long)
     for (queue_id, visible_ms), count in visible.items():
         transaction.add_to_count(queue_id, count)
         transaction.notify_receivers(queue_id, visible_ms, count)

@@ -117,6 +117,14 @@ class Statement:
         in_order = compiled.rows_in_order(self.columns, rows)
         return driver_of(connection).insert_each(compiled.text, in_order)
 
+    def insert_one_by_one(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
+        """Insert rows, in order, each with a statement of its own on SQLite.
+
+        For rows of many bytes: a prepared statement of SQLite copies all values of its rows, and
+        keeps the copies until it runs again.
+        """
+        self._change_one_by_one(connection, rows)
+
     def change_all(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
         """Insert, update or delete for all sets of parameters; no two may concern the same row.
 
@@ -126,10 +134,12 @@ class Statement:
             return
         driver = driver_of(connection)
         compiled = self._for_lists(connection, driver)
-        if compiled is None:
-            self._change_one_by_one(connection, rows)
-        else:
+        if compiled is not None:
             driver.change(compiled.text, compiled.in_lists(self.columns, rows))
+        elif isinstance(self._core, sa.Insert):
+            self.insert(connection, rows)
+        else:
+            self._change_one_by_one(connection, rows)
 
     def change_with_commit(
         self, connection: sa.Connection, parameters: Sequence[Mapping[str, int]]
@@ -146,9 +156,6 @@ class Statement:
             self.change(connection, each)
 
     def _change_one_by_one(self, connection: sa.Connection, rows: Sequence[Row]) -> None:
-        if isinstance(self._core, sa.Insert):
-            self.insert(connection, rows)
-            return
         compiled = self._for(connection)
         in_order = compiled.rows_in_order(self.columns, rows)
         driver_of(connection).change_each(compiled.text, in_order)
@@ -224,10 +231,13 @@ class InsertPair:
         connection: sa.Connection,
         firsts: Sequence[Row],
         seconds: Sequence[Row],
+        *,
+        are_long: bool,
     ) -> None:
         """Run the first INSERT for all its rows, and the second for all of its own.
 
-        Where both have a column of one name, the rows must agree in it, one by one.
+        Where both have a column of one name, the rows must agree in it, one by one. `are_long`
+        says whether the second ones may have many bytes: see `Statement.insert_one_by_one`.
         """
         driver = driver_of(connection)
         name = connection.dialect.name
@@ -235,8 +245,11 @@ class InsertPair:
             self._compiled[name] = self._compile_for_lists(connection.dialect, driver)
         compiled = self._compiled[name]
         if compiled is None:
-            self._first.change_each(connection, firsts)
-            self._second.change_each(connection, seconds)
+            self._first.insert(connection, firsts)
+            if are_long:
+                self._second.insert_one_by_one(connection, seconds)
+            else:
+                self._second.insert(connection, seconds)
         else:
             lists = _lists(self._second.columns, seconds) | _lists(self._first.columns, firsts)
             driver.change(compiled.text, [lists[place] for place in compiled.places])

@@ -116,6 +116,27 @@ async def test_queued_writes_of_a_database_that_does_not_answer_fail_after_one_a
     assert await silent.bodies() == ["c"]
 
 
+async def test_callback_of_a_failed_write_may_submit_another(
+    silent: QueueClient,
+) -> None:
+    results: list[object] = []
+    ended = asyncio.Event()
+
+    def end(result: object) -> None:
+        results.append(result)
+        ended.set()
+
+    def send_next(result: object) -> None:
+        results.append(result)
+        silent.database.submit_with(silent.send_command(new_message("next")), end)
+
+    with failing_commits() as failed:
+        silent.database.submit_with(silent.send_command(new_message("a")), send_next)
+        await asyncio.wait_for(ended.wait(), TIMEOUT_SECONDS)
+    assert [type(result) for result in results] == [DatabaseUnavailable] * 2
+    assert len(failed) == 2
+
+
 async def test_retry_one_by_one_stops_when_the_database_does_not_answer(
     silent: QueueClient,
 ) -> None:
@@ -158,3 +179,19 @@ async def test_second_close_has_no_effect(sqlite: str) -> None:
     client = await QueueClient.open(sqlite)
     await client.database.close()
     await client.database.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "statements"),
+    [pytest.param(200, 1, id="short"), pytest.param(20_000, 16, id="long")],
+)
+async def test_long_bodies_are_inserted_one_by_one(
+    on_disk: QueueClient, length: int, statements: int
+) -> None:
+    # A prepared statement keeps the values of all its rows: with long bodies, many megabytes.
+    engine: Any = on_disk.database._engine
+    texts: list[str] = []
+    engine._connection.connection.driver_connection.set_trace_callback(texts.append)
+    await on_disk.send(*["x" * length] * 16)
+    assert len([text for text in texts if text.startswith("INSERT INTO bodies")]) == statements
+    assert await on_disk.counts() == (16, 0, 0)

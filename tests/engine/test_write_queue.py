@@ -13,7 +13,7 @@ from storage import queues
 from storage.commits.write_queue import LIMIT, LIMIT_BYTES, WriteQueue
 from storage.database import Database
 from storage.errors import DatabaseBusy
-from storage.messages.commands import Receive, Release
+from storage.messages.commands import Receipt, Receive, Release
 from tests.engine.queue_client import QueueClient, new_message
 from tests.engine.recorder import ignore, recording, recording_settings
 from tests.waiting import TIMEOUT_SECONDS
@@ -173,3 +173,17 @@ async def test_number_of_receives_in_a_batch_depends_on_the_estimated_body_lengt
     assert len(write_queue(1_000).take().works) == 1_000
     await client.send("x" * 100_000)
     assert len(write_queue(1_000).take().works) < 40, "a long body was sent"
+
+
+async def test_deletes_of_long_bodies_are_not_a_small_batch(client: QueueClient) -> None:
+    def is_small(count: int) -> bool:
+        writes = WriteQueue(client.database.hints, LIMIT, LIMIT_BYTES)
+        for number in range(count):
+            receipts = [Receipt(client.queue.id, number, 1)] * 10
+            writes.add(client.delete_command(*receipts), ignore)
+        return writes.take().is_small
+
+    client.database.hints.of(client.queue.id).body_bytes = MIB
+    assert not is_small(1)
+    client.database.hints.of(client.queue.id).body_bytes = 200
+    assert is_small(64)
