@@ -22,7 +22,7 @@ LIMIT = 10_000
 LIMIT_BYTES = 128 * 1024 * 1024
 """Default limit of the bytes that pending writes hold."""
 
-_BATCH_LIMIT = 1000
+BATCH_LIMIT = 1000
 """Most commands in one batch."""
 
 _BATCH_BYTES = 32 * 1024 * 1024
@@ -75,6 +75,11 @@ class WriteQueue:
     def __bool__(self) -> bool:
         return bool(self._pending or self._retries)
 
+    @property
+    def count(self) -> int:
+        """The number of pending writes, without retries."""
+        return len(self._pending)
+
     def add(self, work: Work, done: Done) -> None:
         """Add work at the end.
 
@@ -116,7 +121,7 @@ class WriteQueue:
         works: list[Work] = []
         done: list[Done] = []
         total_bytes = 0
-        while pending and len(works) < _BATCH_LIMIT and total_bytes < _BATCH_BYTES:
+        while pending and len(works) < BATCH_LIMIT and total_bytes < _BATCH_BYTES:
             work, call, memory_bytes = pending[0]
             if callable(work):
                 break

@@ -315,3 +315,28 @@ async def test_failure_after_commit_does_not_fail_the_write(
     assert "LookupError: of the background work" in caplog.text
     await client.send("a")
     assert await client.bodies() == ["a"]
+
+
+@pytest.mark.parametrize("sends", [2, 5])
+async def test_commands_of_the_next_iterations_share_the_transaction(
+    sqlite: str, sends: int
+) -> None:
+    client = await QueueClient.open(sqlite)
+    await client.send("first")  # from now on, small batches are committed on the event loop
+    loop = asyncio.get_running_loop()
+    sent: list[asyncio.Future[Any]] = []
+
+    def send(number: int) -> None:
+        # Two in the first iteration, and one in each of the next ones.
+        sent.append(client.database.submit(client.send_command(new_message(str(number)))))
+        if number < sends:
+            loop.call_soon(send, number + 1)
+
+    with recording() as record:
+        send(0)
+        send(sends)
+        await run_event_loop(sends + 2)
+        await asyncio.gather(*sent)
+    assert len(sent) == sends + 2
+    assert record.commits == 1
+    await client.database.close()
