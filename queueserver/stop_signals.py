@@ -36,8 +36,19 @@ def handle(function: Callable[[], object]) -> None:
 
 def ignore() -> None:
     """Discard the signals until the process ends, on whichever thread they arrive."""
+    sys.unraisablehook = _report_except_race
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def _report_except_race(unraisable: sys.UnraisableHookArgs) -> None:
+    """Report an exception, except the one for a signal that comes while its handler is removed.
+
+    Python would print a traceback, although the signal is discarded as it should be.
+    """
+    error = unraisable.exc_value
+    if not (isinstance(error, OSError) and str(error).endswith("ignored due to race condition")):
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager
