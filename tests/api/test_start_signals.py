@@ -13,10 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import asyncpg
 import pytest
 
+from queueserver import stop_signals
 from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
 from tests.relay import opened_relay
@@ -220,3 +223,15 @@ async def test_stop_that_the_database_delays_ends_the_process_with_status_1(
     assert (status, output) == (1, "")
     assert "the server could not stop in time, ending the process" in errors
     await relay.close()
+
+
+def test_only_the_race_of_a_discarded_signal_is_not_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reported: list[BaseException] = []
+    monkeypatch.setattr(sys, "__unraisablehook__", lambda one: reported.append(one.exc_value))
+    others = [OSError("disk"), ValueError("ignored due to race condition")]
+    for error in (OSError("Signal 15 ignored due to race condition"), *others):
+        arguments = cast("sys.UnraisableHookArgs", SimpleNamespace(exc_value=error))
+        stop_signals._report_except_race(arguments)
+    assert reported == others
