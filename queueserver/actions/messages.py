@@ -1,8 +1,9 @@
 """The actions on messages: send, receive, delete, and change of the visibility timeout.
 
-Each action passes a private method to the queue cache, which calls it with the cached queue. If the
-cached queue was out of date, the cache reloads it and calls the method again. For the database,
-a single action is a batch of one. Every answer comes after COMMIT.
+These are the actions as coroutines, which handle every case; `direct` begins most requests without
+one. Each action passes a private method to the queue cache, which calls it with the cached queue.
+If the cached queue was out of date, the cache reloads it and calls the method again. For the
+database, a single action is a batch of one. Every answer comes after COMMIT.
 """
 
 from __future__ import annotations

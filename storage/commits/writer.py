@@ -5,11 +5,11 @@ transaction, so the disk is synced once for all of them. A caller gets its resul
 the transaction of several commands fails, the writer retries them one at a time, so that a bad
 command fails alone.
 
-A batch takes what the event loop's last iteration has submitted. A small batch on a quick disk is
-committed by a callback of the next one (`_commit_at_once`). Any other batch, and one that has
-failed there, gets a task: `_process` (retry the commands one at a time), `_commit` (retry write
-conflicts), `_commit_once` (COMMIT). Both ways do the same work: `_execute` in the transaction, and
-`_end` after it.
+On SQLite, the writer takes a batch once an iteration of the event loop has submitted no more writes
+(`_gather`). A callback of the event loop commits a small batch on a quick disk (`_commit_at_once`).
+Any other batch, and one that has failed there, gets a task: `_process` (retry the commands one at a
+time), `_commit` (retry write conflicts), `_commit_once` (COMMIT). Both ways do the same work:
+`_execute` in the transaction, and `_end` after it.
 """
 
 from __future__ import annotations
