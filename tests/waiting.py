@@ -12,9 +12,9 @@ TRANSACTION_TIMEOUT_SECONDS = 9
 """The same while a transaction stays open: PostgreSQL ends a transaction that is idle for 10 s."""
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool], failure: str = "timed out") -> None:
     """Block until a condition is true, which something else must make true."""
-    assert any(condition() for _ in poll_until_timeout()), "timed out"
+    assert any(condition() for _ in poll_until_timeout()), failure
 
 
 def poll_until_timeout() -> Iterator[None]:

@@ -79,7 +79,7 @@ class BrowserRules:
         self.has_cors_origins = bool(self._cors_origins)
         """Whether responses need the headers of `cors_headers`."""
         self.lines_without_origin = "Vary: Origin\r\n" if self._cors_origins else ""
-        """Those headers, for a request without Origin."""
+        """The headers of `cors_headers` as lines, for the response to a request without Origin."""
         self._public_origin = ""
         if config.public_url is not None:
             self._public_origin = origin_of(config.public_url)

@@ -88,7 +88,7 @@ class DirectAnswer:
         self._connection.send_answer(head + answer.body, answer.rest, is_last=is_last)
 
     def cancel(self) -> None:
-        """Cancel the action: its client has gone."""
+        """Cancel the action, because its client has disconnected."""
         self.end()
         if self.pending is not None:
             self.pending.cancel()

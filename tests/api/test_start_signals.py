@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from queueserver import stop_signals
 from tests.api.raw_http import open_socket, request_bytes
 from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
 from tests.relay import opened_relay
-from tests.waiting import TIMEOUT_SECONDS, poll_until_timeout
+from tests.waiting import TIMEOUT_SECONDS, wait_until
 
 MIGRATION_LOCK = 0x7175657565
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -71,13 +71,6 @@ def is_locked(path: Path) -> bool:
         except OSError:
             return True
         return False
-
-
-def wait_until(condition: Callable[[], bool], failure: str) -> None:
-    for _ in poll_until_timeout():
-        if condition():
-            return
-    pytest.fail(failure)
 
 
 @SIGNALS

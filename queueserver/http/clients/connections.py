@@ -200,7 +200,7 @@ class ClientConnection(DirectReader):
             self._finish_pending()
 
     def run_for_answer(self, work: Coroutine[None, None, None]) -> None:
-        """Run the rest of an answer that takes some time, until the client disconnects."""
+        """Run the end of an answer in a task, which ends if the client disconnects."""
         self._answer_task = asyncio.ensure_future(work)
 
     def eof_received(self) -> bool:  # type: ignore[override] # aiohttp's never keeps it open

@@ -22,7 +22,7 @@ class PendingAnswer(Protocol):
     """A request that is being answered without a task."""
 
     def cancel(self) -> None:
-        """Cancel the action: its client has gone."""
+        """Cancel the action, because its client has disconnected."""
 
 
 class DirectConnection(Protocol):
@@ -45,7 +45,7 @@ class DirectConnection(Protocol):
         """Pass the request to aiohttp after all; `data` is the whole request."""
 
     def run_for_answer(self, work: Coroutine[None, None, None], /) -> None:
-        """Run the rest of an answer that takes some time, until the client disconnects."""
+        """Run the end of an answer in a task, which ends if the client disconnects."""
 
 
 class Endpoint(Protocol):
