@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -58,6 +58,12 @@ class CachedQueue:
         self.signer = TokenSigner(secret, self.arn)
 
 
+class QueueRequest(Protocol):
+    """The request of an action on one queue."""
+
+    queue_url: str
+
+
 class QueueCache:
     """Finds the queue of a request and runs the action with it."""
 
@@ -65,26 +71,26 @@ class QueueCache:
         self._database = database
         self._entries: dict[_Name, CachedQueue] = {}
 
-    async def read(self, context: RequestContext, queue_url: str) -> Queue:
+    async def read(self, context: RequestContext, request: QueueRequest) -> Queue:
         """Return the queue from the database.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
         """
-        return await self._find(_name_of(context, queue_url))
+        return await self._find(_name_of(context, request.queue_url))
 
-    def cached(self, context: RequestContext, queue_url: str) -> CachedQueue | None:
+    def cached(self, context: RequestContext, request: QueueRequest) -> CachedQueue | None:
         """Return the cached queue, which may be stale, or None if the queue is not in the cache.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
         """
-        return self._entries.get(_name_of(context, queue_url))
+        return self._entries.get(_name_of(context, request.queue_url))
 
     async def run(
         self,
         context: RequestContext,
-        queue_url: str,
+        request: QueueRequest,
         action: Callable[Concatenate[CachedQueue, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -98,7 +104,7 @@ class QueueCache:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
             SQSError: the action rejects the request.
         """
-        name = _name_of(context, queue_url)
+        name = _name_of(context, request.queue_url)
         while True:
             cached = self._entries.get(name)
             queue = cached or await self._load(name)
@@ -114,7 +120,7 @@ class QueueCache:
     async def change(
         self,
         context: RequestContext,
-        queue_url: str,
+        request: QueueRequest,
         change: Callable[Concatenate[Queue, P], Awaitable[None]],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -125,7 +131,7 @@ class QueueCache:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
             SQSError: the change is rejected.
         """
-        name = _name_of(context, queue_url)
+        name = _name_of(context, request.queue_url)
         while True:
             queue = await self._find(name)
             try:

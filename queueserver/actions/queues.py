@@ -106,14 +106,14 @@ class Queues:
 
     async def delete_queue(self, context: RequestContext, request: actions.DeleteQueue) -> None:
         """Delete a queue and its messages."""
-        await self._cache.change(context, request.queue_url, self._delete)
+        await self._cache.change(context, request, self._delete)
 
     async def _delete(self, queue: Queue) -> None:
         await self._database.write(queues.delete, queue)
 
     async def purge_queue(self, context: RequestContext, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue, visible or not."""
-        await self._cache.change(context, request.queue_url, self._purge)
+        await self._cache.change(context, request, self._purge)
 
     async def _purge(self, queue: Queue) -> None:
         purged_at_ms = queue.purged_at_ms
@@ -166,7 +166,7 @@ class Queues:
         self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues that use this one as their dead-letter queue, by name."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
         arn = queue_arn(queue.region, queue.account, queue.name)
@@ -200,7 +200,7 @@ class Queues:
         self, context: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
         """Return the requested attributes; the messages are counted only for their counts."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         attributes.check_names(request.attribute_names)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
@@ -220,7 +220,7 @@ class Queues:
         self, context: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
         """Change the given attributes, all or none of them."""
-        await self._cache.change(context, request.queue_url, self._set_attributes, request)
+        await self._cache.change(context, request, self._set_attributes, request)
 
     async def _set_attributes(self, queue: Queue, request: actions.SetQueueAttributes) -> None:
         if not request.attributes:
@@ -233,7 +233,7 @@ class Queues:
 
     async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags to a queue; a tag replaces an existing one with the same key."""
-        await self._cache.change(context, request.queue_url, self._tag, request)
+        await self._cache.change(context, request, self._tag, request)
 
     async def _tag(self, queue: Queue, request: actions.TagQueue) -> None:
         if not request.tags:
@@ -245,7 +245,7 @@ class Queues:
 
     async def untag_queue(self, context: RequestContext, request: actions.UntagQueue) -> None:
         """Remove tags by key. AWS: a key that no tag has is ignored."""
-        await self._cache.change(context, request.queue_url, self._untag, request)
+        await self._cache.change(context, request, self._untag, request)
 
     async def _untag(self, queue: Queue, request: actions.UntagQueue) -> None:
         keys = set(queue_parameters.parse_tag_keys(request.tag_keys))
@@ -260,7 +260,7 @@ class Queues:
         self, context: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
         """Return all tags of a queue."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
 
