@@ -12,6 +12,7 @@ from typing import NoReturn
 import uvloop
 
 from queueserver import declared_queues, process_memory, stop_signals
+from queueserver.access.authorizer import Authorizer
 from queueserver.actions.direct import DirectActions
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
@@ -77,8 +78,9 @@ class App:
         self._database = await self._open_database()
         try:
             dispatcher = self._dispatcher()
-            context = RequestContext(self._config.account, self._config.region, "")
-            await declared_queues.declare(self._config.queues, dispatcher, context)
+            config = self._config
+            context = RequestContext(config.account, config.region, "", obeys_policies=False)
+            await declared_queues.declare(config.queues, dispatcher, context)
             await self._listen(dispatcher)
         except BaseException:
             await self._database.close()
@@ -113,11 +115,12 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        cache = QueueCache(database)
+        authorizer = Authorizer(config.access)
+        cache = QueueCache(database, authorizer)
         return Dispatcher(
-            Queues(database, cache, clock, cooldowns=config.cooldowns),
+            Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
-            MoveTasks(database, clock),
+            MoveTasks(database, authorizer, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=config.in_flight_limit),
         )

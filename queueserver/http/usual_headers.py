@@ -12,7 +12,6 @@ import msgspec
 from protocol.actions import Action
 from protocol.codecs.choice import codec_for
 from protocol.wire import Codec, WireRequest
-from queueserver.context import ANONYMOUS
 from queueserver.identity.callers import Caller, CallerHeaders, Callers
 
 _CACHED_MEANINGS = 1_000
@@ -59,7 +58,7 @@ class UsualHeadersCache:
         found = self._found.get(key)
         if found is None:
             found = self._read(key)
-            if found.caller.principal == ANONYMOUS and scope != authorization:
+            if not found.caller.access_key_id and scope != authorization:
                 return self._read((*key[:3], authorization, *key[4:]))
             if sum(map(len, key)) <= _CACHED_BYTES:
                 if len(self._found) >= _CACHED_MEANINGS:

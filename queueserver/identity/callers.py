@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from queueserver.context import ANONYMOUS, RequestContext
+from queueserver.access.users import User
+from queueserver.context import RequestContext
 from queueserver.identity.addressing import Addressing
 from queueserver.identity.signatures import credential_of
 
@@ -30,8 +31,10 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     account: str
     region: str
     base_url: str
-    principal: str
+    access_key_id: str
     user_agent: str
+    user: User | None
+    obeys_policies: bool
 
     def context(self, trace_header: str, client_address: str, request_id: str) -> RequestContext:
         """Return the context of one request."""
@@ -41,36 +44,51 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
             self.base_url,
             # Drop a non-ASCII trace header instead of rejecting the message.
             trace_header if trace_header.isascii() else "",
-            self.principal,
+            self.access_key_id,
             client_address,
             self.user_agent,
             request_id,
+            self.user,
+            self.obeys_policies,
         )
 
 
 class Callers:
-    """Finds the caller of a request.
+    """Finds the caller of a request, by what the request says.
 
-    `account` and `region` are those of a request that names none.
+    `account` and `region` are those of a request that names none. If the server checks access, a
+    caller is anonymous until its signature is verified (see `Authenticator`).
     """
 
-    def __init__(self, account: str, region: str, addressing: Addressing) -> None:
+    def __init__(
+        self, account: str, region: str, addressing: Addressing, *, checks_access: bool
+    ) -> None:
         self._account = account
         self._region = region
         self._addressing = addressing
+        self._checks_access = checks_access
 
     def caller(self, headers: CallerHeaders, query: str) -> Caller:
-        """Return the principal, account, region and base URL of a request.
+        """Return the access key id, account, region and base URL of a request.
 
         `query` is the raw query string, which names the credential in a presigned URL. The region
         is that of the host name, else of the signature, else the configured one. The account is
-        the access key id if that has 12 digits, else the configured one.
+        the configured one; without access control, an access key id of 12 digits is the account.
         """
         base_url, host_region = self._addressing.address(*headers[:3])
-        account, region, principal = self._account, self._region, ANONYMOUS
+        account, region, access_key_id = self._account, self._region, ""
         credential = credential_of(headers.authorization, query)
         if credential is not None:
-            principal = credential.access_key_id
+            access_key_id = credential.access_key_id
             region = credential.region
-            account = credential.account or account
-        return Caller(account, host_region or region, base_url, principal, headers.user_agent)
+            if not self._checks_access:
+                account = credential.account or account
+        return Caller(
+            account,
+            host_region or region,
+            base_url,
+            access_key_id,
+            headers.user_agent,
+            None,
+            self._checks_access,
+        )

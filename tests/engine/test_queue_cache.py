@@ -14,6 +14,7 @@ from queueserver.actions.queue_cache import CachedQueue, QueueCache
 from queueserver.context import RequestContext
 from storage import queues
 from storage.queue_settings import QueueSettings
+from tests.access.modes import ACCESS_OFF
 from tests.engine.queue_client import ACCOUNT, REGION, QueueClient
 
 CONTEXT = RequestContext(ACCOUNT, REGION, "http://localhost")
@@ -29,7 +30,7 @@ async def act(queue: CachedQueue) -> int:
 async def test_cache_entry_is_removed_when_its_queue_is_purged_or_deleted(
     client: QueueClient, end: Callable[..., None]
 ) -> None:
-    cache = QueueCache(client.database)
+    cache = QueueCache(client.database, ACCESS_OFF)
     assert await cache.run(CONTEXT, REQUEST, act) == client.queue.id
     assert len(cache._entries) == 1
     await cache.change(CONTEXT, REQUEST, lambda queue: client.database.write(end, queue))
@@ -49,7 +50,7 @@ async def test_cache_entry_is_removed_when_its_queue_is_purged_or_deleted(
     ],
 )
 async def test_all_spellings_of_a_url_share_one_entry(client: QueueClient, spelling: str) -> None:
-    cache = QueueCache(client.database)
+    cache = QueueCache(client.database, ACCESS_OFF)
     other = PurgeQueue(queue_url=spelling)
     for request in (REQUEST, other, REQUEST):
         assert await cache.run(CONTEXT, request, act) == client.queue.id
@@ -61,7 +62,7 @@ async def test_all_spellings_of_a_url_share_one_entry(client: QueueClient, spell
 
 
 async def test_entry_has_neither_tags_nor_policies(client: QueueClient) -> None:
-    cache = QueueCache(client.database)
+    cache = QueueCache(client.database, ACCESS_OFF)
     arns = [f"arn:aws:sqs:{REGION}:{ACCOUNT}:{number}{'x' * 70}" for number in range(10)]
     allowed = json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": arns})
     stored = {"Policy": "p" * 8_000, "RedriveAllowPolicy": allowed}

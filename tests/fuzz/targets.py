@@ -42,6 +42,7 @@ from queueserver.rules.receipt_handles import decode_receipt_handle, encode_rece
 from queueserver.rules.signed_tokens import TokenSigner
 from storage.database import Database
 from storage.messages.commands import Receipt, Received
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.fuzz import inputs
 
@@ -182,11 +183,11 @@ class ActionsTarget:
         database.secret = SECRET
         # Receives must not wait, because the clock stands still.
         database.waiters.close()
-        cache = QueueCache(database)
+        cache = QueueCache(database, ACCESS_OFF)
         self._dispatcher = Dispatcher(
-            Queues(database, cache, clock, cooldowns=False),
+            Queues(database, cache, ACCESS_OFF, clock, cooldowns=False),
             Messages(database, cache, clock, in_flight_limit=120_000),
-            MoveTasks(database, clock),
+            MoveTasks(database, ACCESS_OFF, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=120_000),
         )
