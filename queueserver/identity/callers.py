@@ -8,7 +8,7 @@ import msgspec
 
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.identity.addressing import Addressing
-from queueserver.identity.signatures import credential_of
+from queueserver.identity.credentials import credential_of
 
 
 class CallerHeaders(NamedTuple):
