@@ -9,7 +9,7 @@ import msgspec
 from queueserver.access.users import User
 from queueserver.context import RequestContext
 from queueserver.identity.addressing import Addressing
-from queueserver.identity.signatures import credential_of
+from queueserver.identity.credentials import credential_of
 
 
 class CallerHeaders(NamedTuple):
