@@ -16,8 +16,9 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
     `base_url` is the scheme and host of the queue URLs in the response, without a final slash.
     `trace_header` is the request's X-Amzn-Trace-Id, or empty. `principal` is the access key id
     that the request names, or `ANONYMOUS`; no signature is verified. `client_address` is the IP
-    address of the connection's peer, `user_agent` the request's header; both are empty for the
-    server's own calls. `request_id` is the one that the response and log lines carry.
+    address of the client, `user_agent` the request's header; both are empty for the server's own
+    calls. `request_id` is the one that the response and log lines carry. `is_secure` is whether the
+    request came over TLS.
     """
 
     account: str
@@ -28,3 +29,4 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
     client_address: str = ""
     user_agent: str = ""
     request_id: str = ""
+    is_secure: bool = False

@@ -28,6 +28,7 @@ from queueserver.http.small_post import SmallPost
 from queueserver.http.usual_headers import UsualHeadersCache, text_of
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.identity.callers import CallerHeaders, Callers
+from queueserver.identity.proxies import Proxies
 
 _UNREADABLE = WireRequest("", "")
 """A placeholder for a request that could not be read; selects the Query codec."""
@@ -37,10 +38,16 @@ class SqsEndpoint:
     """Answers requests in SQS's two protocols, JSON and Query."""
 
     def __init__(
-        self, dispatcher: Dispatcher, callers: Callers, answers: Answers, memory: RequestMemory
+        self,
+        dispatcher: Dispatcher,
+        callers: Callers,
+        proxies: Proxies,
+        answers: Answers,
+        memory: RequestMemory,
     ) -> None:
         self._dispatcher = dispatcher
         self._callers = callers
+        self._proxies = proxies
         self._answers = answers
         self._memory = memory
         self._usual_headers = UsualHeadersCache(callers)
@@ -53,7 +60,7 @@ class SqsEndpoint:
         `data` is the request as it arrived. Nothing has been done if the result is None.
         """
         headers = post.headers
-        usual = self._usual_headers.find(headers)
+        usual = self._usual_headers.find(headers, connection.peer)
         if usual.action is not None and not self._dispatcher.can_begin(usual.action):
             return None
         codec = usual.codec
@@ -75,7 +82,11 @@ class SqsEndpoint:
             return None
         request_id = as_text(new_identifier())
         trace_header = text_of(headers.get(b"x-amzn-trace-id", b""))
-        context = usual.caller.context(trace_header, connection.client_address, request_id)
+        client_address = connection.client_address
+        if connection.peer.is_proxy:
+            forwarded_for = text_of(headers.get(b"x-forwarded-for", b""))
+            client_address = self._proxies.client_address(client_address, forwarded_for)
+        context = usual.caller.context(trace_header, client_address, request_id)
         answer = DirectAnswer(
             self._answers, connection, data, codec, action, request_id, reservation
         )
@@ -114,9 +125,15 @@ class SqsEndpoint:
                 reservation.end_decoding(parameters)
             if action.request is ReceiveMessage:
                 connection.allow_probe()
-            caller = self._callers.caller(_caller_headers(request), wire_request.query)
+            caller = self._callers.caller(
+                _caller_headers(request), wire_request.query, connection.peer
+            )
             trace_header = headers.get("X-Amzn-Trace-Id", "")
-            context = caller.context(trace_header, connection.client_address, request_id)
+            client_address = connection.client_address
+            if connection.peer.is_proxy:
+                forwarded_for = _all_values(request, hdrs.X_FORWARDED_FOR)
+                client_address = self._proxies.client_address(client_address, forwarded_for)
+            context = caller.context(trace_header, client_address, request_id)
             result = await self._dispatcher.dispatch(context, parameters)
             answer = await self._answers.write_result(codec, action, result, request_id)
         except Exception as error:
@@ -154,7 +171,7 @@ class SqsEndpoint:
         if queue_url is None:  # GetQueueUrl names the queue
             return QueueDoesNotExist()
         headers = _caller_headers(request)
-        base_url = self._callers.caller(headers, "").base_url
+        base_url = self._callers.caller(headers, "", connection_of(request).peer).base_url
         return codec_for(wire_request).missing_queue_error(
             wire_request, queue_url, headers.host, base_url
         )
@@ -164,8 +181,13 @@ def _caller_headers(request: web.BaseRequest) -> CallerHeaders:
     headers = request.headers
     return CallerHeaders(
         headers.get(hdrs.HOST, ""),
-        headers.get(hdrs.X_FORWARDED_HOST, ""),
-        headers.get(hdrs.X_FORWARDED_PROTO, ""),
+        _all_values(request, hdrs.X_FORWARDED_HOST),
+        _all_values(request, hdrs.X_FORWARDED_PROTO),
         headers.get(hdrs.AUTHORIZATION, ""),
         headers.get(hdrs.USER_AGENT, ""),
     )
+
+
+def _all_values(request: web.BaseRequest, name: str) -> str:
+    """Return the values of all headers of a name, with commas between them (RFC 9110, 5.3)."""
+    return ",".join(request.headers.getall(name, ()))

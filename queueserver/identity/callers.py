@@ -8,6 +8,7 @@ import msgspec
 
 from queueserver.context import ANONYMOUS, RequestContext
 from queueserver.identity.addressing import Addressing
+from queueserver.identity.proxies import Peer
 from queueserver.identity.signatures import credential_of
 
 
@@ -32,6 +33,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     base_url: str
     principal: str
     user_agent: str
+    is_secure: bool
 
     def context(self, trace_header: str, client_address: str, request_id: str) -> RequestContext:
         """Return the context of one request."""
@@ -45,6 +47,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
             client_address,
             self.user_agent,
             request_id,
+            self.is_secure,
         )
 
 
@@ -59,18 +62,29 @@ class Callers:
         self._region = region
         self._addressing = addressing
 
-    def caller(self, headers: CallerHeaders, query: str) -> Caller:
+    def caller(self, headers: CallerHeaders, query: str, peer: Peer) -> Caller:
         """Return the principal, account, region and base URL of a request.
 
+        `peer` decides whether the forwarded headers count.
         `query` is the raw query string, which names the credential in a presigned URL. The region
         is that of the host name, else of the signature, else the configured one. The account is
         the access key id if that has 12 digits, else the configured one.
         """
-        base_url, host_region = self._addressing.address(*headers[:3])
+        forwarded = headers[1:3] if peer.names_host else ("", "")
+        base_url, host_region = self._addressing.address(
+            headers.host, *forwarded, is_secure=peer.is_secure
+        )
         account, region, principal = self._account, self._region, ANONYMOUS
         credential = credential_of(headers.authorization, query)
         if credential is not None:
             principal = credential.access_key_id
             region = credential.region
             account = credential.account or account
-        return Caller(account, host_region or region, base_url, principal, headers.user_agent)
+        return Caller(
+            account,
+            host_region or region,
+            base_url,
+            principal,
+            headers.user_agent,
+            peer.is_request_secure(headers.forwarded_proto),
+        )
