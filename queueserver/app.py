@@ -34,11 +34,13 @@ from queueserver.http.listener import Listener
 from queueserver.http.request_memory import RequestMemory
 from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
+from queueserver.http.tls.certificates import Certificates
 from queueserver.identity.addressing import Addressing
 from queueserver.identity.callers import Callers
+from queueserver.identity.proxies import Proxies
 from queueserver.line_writer import LineWriter
 from queueserver.logs import one_line
-from queueserver.start_errors import StartError
+from queueserver.start_errors import ConfigError, StartError
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseUnusable, mask_password
@@ -72,16 +74,19 @@ class App:
         """Open the database, create the declared queues, listen, and begin background work.
 
         Raises:
-            StartError: the database or the address cannot be used, or a declared queue cannot be
-                created.
+            ConfigError: settings contradict each other.
+            StartError: the certificate, the database or the address cannot be used, or a declared
+                queue cannot be created.
         """
+        # Clients compare the dates of a certificate with their own clock.
+        certificates = Certificates.of(self._config, SystemClock())
         self._database = await self._open_database()
         try:
             dispatcher = self._dispatcher()
             config = self._config
             context = RequestContext(config.account, config.region, "", obeys_policies=False)
             await declared_queues.declare(config.queues, dispatcher, context)
-            await self._listen(dispatcher)
+            await self._listen(dispatcher, certificates)
         except BaseException:
             await self._database.close()
             raise
@@ -125,17 +130,28 @@ class App:
             direct=DirectActions(database, cache, clock, in_flight_limit=config.in_flight_limit),
         )
 
-    async def _listen(self, dispatcher: Dispatcher) -> None:
+    async def _listen(self, dispatcher: Dispatcher, certificates: Certificates | None) -> None:
         config = self._config
         addressing = Addressing(config.public_url)
+        checks_access = config.access is not AccessMode.OFF
+        proxies = Proxies(config.trusted_proxies, is_open=not checks_access)
         rules = BrowserRules(config)
         sqs = SqsEndpoint(
             dispatcher,
-            Callers(config.account, config.region, addressing),
+            Callers(
+                config.account,
+                config.region,
+                addressing,
+                public_url=config.public_url,
+                checks_access=checks_access,
+            ),
+            self._authenticator,
+            proxies,
             Answers(self._clock, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
-        self._listener = Listener(config, Routes(rules, Health(self._database), sqs))
+        routes = Routes(rules, Health(self._database), sqs)
+        self._listener = Listener(config, routes, proxies, certificates)
         self.urls = await self._listener.start()
         addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)
@@ -212,7 +228,7 @@ async def _start(app: App, stop: asyncio.Event) -> bool:
     starting.cancel()
     try:
         await starting
-    except (asyncio.CancelledError, StartError):
+    except (asyncio.CancelledError, ConfigError, StartError):
         if not stop.is_set():
             raise
         return False

@@ -18,6 +18,7 @@ import msgspec
 
 from queueserver import declared_queues
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.identity.proxies import read_network
 from queueserver.origins import read_host_name, read_origin
 from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
 from queueserver.start_errors import ConfigError
@@ -41,6 +42,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
+    tls_port: tuple[int, ...]
+    trusted_proxies: tuple[str, ...]
     cooldowns: bool
     in_flight_limit: int
     connection_limit: int
@@ -138,6 +144,12 @@ def _switch(text: str) -> bool:
     return _BOOLEANS[word]
 
 
+def _path(text: str) -> str:
+    if not text or not text.isprintable():
+        raise ValueError(text)
+    return text
+
+
 def _public_url(text: str) -> str:
     # A query, a fragment or a password would be a part of every queue URL.
     parts = urlsplit(text)
@@ -216,6 +228,45 @@ SETTINGS: tuple[Setting, ...] = (
         "origins of the web pages that may call the API from a browser",
         "a list of origins such as https://app.example,http://localhost:5173, without paths",
         _list(read_origin),
+        is_list=True,
+        unset=(),
+    ),
+    Setting(
+        "tls_cert",
+        None,
+        "serve HTTPS with this certificate, and those of its intermediate issuers behind it",
+        "the path of a PEM file",
+        _path,
+    ),
+    Setting(
+        "tls_key",
+        None,
+        "private key of the certificate; if unset, it is in the file of the certificate",
+        "the path of a PEM file that no other user can read",
+        _path,
+    ),
+    Setting(
+        "tls_client_ca",
+        None,
+        "accept only clients with a certificate of one of the issuers in this file",
+        "the path of a PEM file",
+        _path,
+    ),
+    Setting(
+        "tls_port",
+        None,
+        "ports that speak HTTPS, while those of --port speak HTTP; if unset, --port speaks HTTPS",
+        "a number from 0 to 65535, or several with commas between them",
+        _list(_whole(0, 65_535)),
+        is_list=True,
+        unset=(),
+    ),
+    Setting(
+        "trusted_proxies",
+        None,
+        "reverse proxies whose X-Forwarded headers say who the client is",
+        "a list of addresses and networks such as 10.0.0.0/8,fd00::/8",
+        _list(read_network),
         is_list=True,
         unset=(),
     ),

@@ -49,6 +49,11 @@ def config(
         public_url=None,
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins,
+        tls_cert=None,
+        tls_key=None,
+        tls_client_ca=None,
+        tls_port=(),
+        trusted_proxies=(),
         cooldowns=cooldowns,
         in_flight_limit=in_flight_limit,
         connection_limit=16_000,
@@ -187,11 +192,11 @@ Start = Callable[..., LiveServer]
 
 
 @contextlib.contextmanager
-def starting_servers(url: str, clock: Clock, **defaults: int) -> Iterator[Start]:
+def starting_servers(url: str, clock: Clock, **defaults: object) -> Iterator[Start]:
     """Yield a function that starts servers on a database; close them at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(**settings: int) -> LiveServer:
+        def start(**settings: object) -> LiveServer:
             server = LiveServer(structs.replace(config(url), **{**defaults, **settings}), clock)
             stack.callback(server.close)
             body = json.dumps({"QueueName": "q"})

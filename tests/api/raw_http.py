@@ -7,9 +7,10 @@ import json
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode, urlsplit
 
+from tests.certificates import TlsSocket, usual_client
 from tests.waiting import TIMEOUT_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -58,7 +59,12 @@ def json_headers(action: str) -> dict[str, str]:
 
 def connection(url: str) -> http.client.HTTPConnection:
     address = urlsplit(url)
-    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
+    host, port = address.hostname or "", address.port
+    if address.scheme == "https":
+        return http.client.HTTPSConnection(
+            host, port, timeout=TIMEOUT_SECONDS, context=usual_client()
+        )
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
 
 def exchange(
@@ -86,8 +92,10 @@ def read_answer(client: http.client.HTTPConnection) -> Answer:
 def open_socket(url: str, content: bytes) -> socket.socket:
     """Connect and send bytes, without reading an answer."""
     address = urlsplit(url)
-    client = socket.create_connection((address.hostname or "", address.port or 0))
-    client.settimeout(TIMEOUT_SECONDS)
+    host = address.hostname or ""
+    client = socket.create_connection((host, address.port or 0), timeout=TIMEOUT_SECONDS)
+    if address.scheme == "https":
+        client = cast("socket.socket", TlsSocket(client, usual_client(), host))
     client.sendall(content)
     return client
 

@@ -18,7 +18,7 @@ from tests.waiting import TIMEOUT_SECONDS
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "queueserver")
-_LISTENING = re.compile(r"queueserver listening on (http://\S+(?: http://\S+)*) \((.*)\)\n")
+_LISTENING = re.compile(r"queueserver listening on (https?://\S+(?: https?://\S+)*) \((.*)\)\n")
 
 
 def command(*arguments: str) -> list[str]:

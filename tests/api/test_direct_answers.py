@@ -25,6 +25,7 @@ from queueserver.http.clients.endpoint import NotBegun
 from queueserver.http.small_post import SmallPost, SmallPostParser
 from tests.api.live_server import AlarmCountingClock, LiveServer, Start, config, starting_servers
 from tests.api.raw_http import exchange, head, open_socket, read_until_closed, request_bytes
+from tests.certificates import Files
 from tests.waiting import TIMEOUT_SECONDS, wait_until
 
 SEND = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
@@ -140,8 +141,8 @@ def clock() -> AlarmCountingClock:
 
 
 @pytest.fixture
-def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
-    with starting_servers(sqlite, clock) as start:
+def start(sqlite: str, clock: AlarmCountingClock, tls: Files | None) -> Iterator[Start]:
+    with starting_servers(sqlite, clock, **({} if tls is None else tls.settings)) as start:
         yield start
 
 
