@@ -27,37 +27,21 @@ def parse_authorization(headers: Mapping[bytes, bytes]) -> SignatureParameters:
     header = headers[b"authorization"]
     time_header = b"x-amz-date" if b"x-amz-date" in headers else b"date"
     time = headers.get(time_header)
-    # Usually the signature comes last, and the rest of the header is the same in many requests.
-    before, _, signature = header.rpartition(b", Signature=")
-    usual = None
-    if b"," not in signature and len(before) <= _CACHED_BYTES:
-        usual = _parse_usual(before)
-    if usual is not None:
-        credential, signed_headers = usual
-    else:
-        found = _parse(header)
-        if time is None or len(found) < len(_REQUIRED):
-            raise _incomplete(header, found, time)
-        credential, signed_headers = found[_CREDENTIAL], found[_SIGNED_HEADERS]
-        signature = found[_SIGNATURE]
-    if time is None:
-        raise _incomplete(header, _REQUIRED, time)
+    found = _usual_parameters(header) or _parse(header)
+    if time is None or len(found) < len(_REQUIRED):
+        raise _incomplete(header, found, time)
     return SignatureParameters(
-        credential,
-        signed_headers,
-        signature.strip(),
-        time.strip(),
-        time_header,
+        found[_CREDENTIAL], found[_SIGNED_HEADERS], found[_SIGNATURE], time.strip(), time_header
     )
 
 
-@lru_cache(_CACHED_HEADERS)
-def _parse_usual(before: bytes) -> tuple[bytes, bytes] | None:
-    """Return credential and signed headers if a header has only these before the signature."""
-    found = _parse(before)
-    if found.keys() == {_CREDENTIAL, _SIGNED_HEADERS}:
-        return found[_CREDENTIAL], found[_SIGNED_HEADERS]
-    return None
+def _usual_parameters(header: bytes) -> dict[str, bytes] | None:
+    """Return the parameters if the signature comes last, after a beginning that repeats."""
+    before, mark, signature = header.rpartition(b", Signature=")
+    if not mark or b"," in signature or len(before) > _CACHED_BYTES:
+        return None
+    usual = _parse_usual(before)
+    return None if _SIGNATURE in usual else {**usual, _SIGNATURE: signature.strip()}
 
 
 def _parse(header: bytes) -> dict[str, bytes]:
@@ -94,3 +78,6 @@ def _incomplete(header: bytes, found: Iterable[str], time: bytes | None) -> Inco
             "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
         )
     return IncompleteSignature(f"{' '.join(texts)} Authorization={echo(header)}")
+
+
+_parse_usual = lru_cache(_CACHED_HEADERS)(_parse)

@@ -45,6 +45,12 @@ from storage.messages.commands import Receipt, Received
 from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.fuzz import inputs
+from tests.fuzz.signature_target import (
+    error_responses,
+    request_of,
+    signature_rejection,
+    signature_seeds,
+)
 
 Target: TypeAlias = Callable[[bytes], None]
 
@@ -245,6 +251,14 @@ def parse_documents(data: bytes) -> None:
             rejection_of(partial(attributes.parse_requested, {name: text}, {}, creating=creating))
 
 
+def verify_signatures(data: bytes) -> None:
+    """Verify the signature of a request; none may be valid, as no input has the secret."""
+    error = signature_rejection(request_of(data))
+    if error is not None:
+        for response in error_responses(error):
+            assert_valid_response(response)
+
+
 # Seed inputs
 
 
@@ -315,6 +329,7 @@ TARGETS: dict[str, tuple[Callable[[], Target], Callable[[], list[bytes]]]] = {
         lambda: parse_receipt_handles,
         lambda: [receipt_handle(n).encode() for n in range(1, 6)],
     ),
+    "signatures": (lambda: verify_signatures, signature_seeds),
     "documents": (lambda: parse_documents, lambda: [*_TEXTS, _POLICY]),
 }
 """For each name, functions that make the target and its seed inputs."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+import pytest
+
+from protocol.errors import SQSError
 from queueserver.signatures.requests import SignedRequest
 from queueserver.signatures.verifier import Verified, Verifier
 
@@ -82,3 +85,16 @@ def authorization(
         f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders={signed_headers}, "
         f"Signature={signature}"
     )
+
+
+def rejection(
+    request: SignedRequest,
+    *keys: ExampleKey,
+    hosts: tuple[str, ...] = (),
+    region: str | None = None,
+) -> SQSError:
+    """Return the error that rejects a request, which is the fault of its sender."""
+    with pytest.raises(SQSError) as caught:
+        verifier(*keys).verify(request, hosts, region)
+    assert 400 <= caught.value.status < 500
+    return caught.value
