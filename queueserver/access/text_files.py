@@ -18,10 +18,8 @@ def read_text(path: Path, limit: int, *, is_private: bool) -> str:
             an operator may have written a secret instead of a path.
     """
     try:
-        # A named pipe without a writer would block the start.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            _check_status(os.fstat(descriptor), is_private=is_private)
+        with open(path, "rb", opener=_open) as file:  # noqa: PTH123 - a Path has no opener
+            _check_status(os.fstat(file.fileno()), is_private=is_private)
             content = file.read(limit + 1)
     except OSError as error:
         reason = error.strerror or "input/output error"
@@ -32,6 +30,11 @@ def read_text(path: Path, limit: int, *, is_private: bool) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8") from None
+
+
+def _open(path: str, flags: int) -> int:
+    # A named pipe without a writer would block the start.
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check_status(status: os.stat_result, *, is_private: bool) -> None:
