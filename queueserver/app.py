@@ -6,13 +6,16 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
 
 import uvloop
 
-from queueserver import declared_queues, process_memory, stop_signals
+from queueserver import declared_queues, process_memory, reload_signal, stop_signals
 from queueserver.access.authorizer import Authorizer
+from queueserver.access.modes import AccessMode
+from queueserver.access.users import Users
 from queueserver.actions.direct import DirectActions
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
@@ -23,10 +26,11 @@ from queueserver.background.leader import LeaderWork
 from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
 from queueserver.clock import SystemClock
-from queueserver.config import Config
+from queueserver.config import Config, changed_settings
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.http.answers import Answers
+from queueserver.http.binding import is_loopback
 from queueserver.http.browser_rules import BrowserRules
 from queueserver.http.clients import open_files
 from queueserver.http.health import Health
@@ -40,6 +44,7 @@ from queueserver.identity.callers import Callers
 from queueserver.identity.proxies import Proxies
 from queueserver.line_writer import LineWriter
 from queueserver.logs import one_line
+from queueserver.reload import Reloads
 from queueserver.start_errors import ConfigError, StartError
 from storage.clock import Clock
 from storage.database import Database
@@ -65,6 +70,7 @@ class App:
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
+        self._users: Users
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -90,9 +96,27 @@ class App:
         except BaseException:
             await self._database.close()
             raise
+        self._describe_access()
         upkeep = Upkeep(self._database, self._clock)
         self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
         self._database.run_on_leader(self._leader_work)
+
+    def reload(self, config: Config) -> None:
+        """Use the users of a configuration that was read again; other settings need a restart.
+
+        Raises:
+            ConfigError: no request could be allowed with this configuration.
+        """
+        is_off = self._config.access is AccessMode.OFF
+        if not is_off and not config.users:
+            raise ConfigError("no user is declared")
+        changed = changed_settings(self._config, config)
+        if changed:
+            log.warning("changed settings need a restart of the server: %s", ", ".join(changed))
+        if is_off:
+            log.info("nothing to reload, because access control is off")
+        else:
+            self._use_users(config.users)
 
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
@@ -102,6 +126,29 @@ class App:
         finally:
             await self._leader_work.close()
             await self._database.close()
+
+    def _use_users(self, users: Users) -> None:
+        """Authenticate and authorize the next requests by these users."""
+        self._users = users
+        log.info(
+            "access control is %s: users=%d keys=%d digest=%s",
+            self._config.access.value,
+            len(users),
+            users.key_count,
+            users.digest,
+        )
+        for warning in users.warnings:
+            log.warning("%s", warning)
+
+    def _describe_access(self) -> None:
+        if self._config.access is not AccessMode.OFF:
+            self._use_users(self._config.users)
+        elif not all(map(is_loopback, self._listener.addresses)):
+            log.warning(
+                "access control is off, so all clients that reach this server can use all queues; "
+                "turn it on with --access and users, or listen on 127.0.0.1: addresses=%s",
+                ",".join(sorted(set(self._listener.addresses))),
+            )
 
     async def _open_database(self) -> Database:
         config = self._config
@@ -157,10 +204,12 @@ class App:
         rules.listen_on(self._listener.addresses)
 
 
-async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -> None:
+async def serve(
+    config: Config, load: Callable[[], Config], stdout: LineWriter, deadline: threading.Timer
+) -> None:
     """Run a server until SIGTERM or SIGINT; write one line to stdout when it listens.
 
-    A signal starts the timer `deadline`, which ends the process.
+    A signal starts the timer `deadline`, which ends the process. SIGHUP reloads by `load`.
 
     Raises:
         StartError: the server cannot start.
@@ -170,28 +219,41 @@ async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -
     begin_stop = partial(loop.call_soon_threadsafe, _begin_stop, stop, deadline)
     stop_signals.handle(begin_stop)
     try:
-        await _serve(config, stdout, stop)
+        await _serve(config, load, stdout, stop)
     finally:
         # The stop has begun: a further signal must not change the status of the process.
         stop_signals.ignore()
+        reload_signal.ignore()
 
 
-async def _serve(config: Config, stdout: LineWriter, stop: asyncio.Event) -> None:
+async def _serve(
+    config: Config, load: Callable[[], Config], stdout: LineWriter, stop: asyncio.Event
+) -> None:
     open_files.raise_limit()
     app = App(config, SystemClock())
     if not await _start(app, stop):
         # The loop would wait for the thread that resolves a host's name, which takes any time.
         _exit(0)
     returning = asyncio.create_task(process_memory.return_memory_regularly(), name="memory")
+    reloading = asyncio.create_task(Reloads(load, app.reload).run(), name="reload")
     try:
         process_memory.tune_garbage_collector()
-        line = f"queueserver listening on {' '.join(app.urls)} ({mask_password(config.database)})"
+        line = _first_line(app.urls, config)
         stdout.on_error = partial(_log_lost_line, line)
         stdout.write(one_line(line))
         await stop.wait()
     finally:
         returning.cancel()
+        reloading.cancel()
         await app.stop()
+
+
+def _first_line(urls: Sequence[str], config: Config) -> str:
+    line = f"queueserver listening on {' '.join(urls)} ({mask_password(config.database)})"
+    if config.access is AccessMode.OFF:
+        return line
+    count = len(config.users)
+    return f"{line}, access {config.access.value}, {count} {'user' if count == 1 else 'users'}"
 
 
 def _begin_stop(stop: asyncio.Event, deadline: threading.Timer) -> None:
@@ -239,8 +301,10 @@ def _log_lost_line(line: str, error: OSError) -> None:
     log.warning("cannot write to stdout, the server continues: line=%r error=%s", line, error)
 
 
-def run(config: Config) -> int:
+def run(config: Config, load: Callable[[], Config]) -> int:
     """Run a server on an event loop of its own; return the exit status.
+
+    `load` reads the configuration again for a reload.
 
     Raises:
         StartError: the server cannot start.
@@ -249,7 +313,7 @@ def run(config: Config) -> int:
     deadline = threading.Timer(_STOP_SECONDS, _end_process)
     deadline.daemon = True
     try:
-        uvloop.run(serve(config, stdout, deadline))
+        uvloop.run(serve(config, load, stdout, deadline))
     finally:
         deadline.cancel()
         stdout.flush(_FLUSH_SECONDS)

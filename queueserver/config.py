@@ -17,6 +17,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from queueserver import declared_queues
+from queueserver.access import key_pair
+from queueserver.access.declared_users import UserTables
+from queueserver.access.modes import AccessMode
+from queueserver.access.secret_sources import SecretSources
+from queueserver.access.user_set import UserSet
+from queueserver.access.users import Users
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.identity.proxies import read_network
 from queueserver.origins import read_host_name, read_origin
@@ -29,9 +35,9 @@ T = TypeVar("T")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The checked values of `SETTINGS` by name, and the declared queues.
+    """The checked values of `SETTINGS` by name, the declared queues and the users.
 
-    `public_url` has no final slash.
+    `public_url` has no final slash. `access` is `ON` if it is not given and there are users.
     """
 
     host: tuple[str, ...]
@@ -47,6 +53,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls_client_ca: str | None
     tls_port: tuple[int, ...]
     trusted_proxies: tuple[str, ...]
+    access: AccessMode
+    loose_secret_files: bool
     cooldowns: bool
     in_flight_limit: int
     connection_limit: int
@@ -59,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: str
     queues: Mapping[str, DeclaredQueue]
+    users: Users
 
 
 class Setting(msgspec.Struct, frozen=True):
@@ -148,6 +157,10 @@ def _path(text: str) -> str:
     if not text or not text.isprintable():
         raise ValueError(text)
     return text
+
+
+def _access_mode(text: str) -> AccessMode:
+    return AccessMode(text.lower())
 
 
 def _public_url(text: str) -> str:
@@ -271,6 +284,21 @@ SETTINGS: tuple[Setting, ...] = (
         unset=(),
     ),
     Setting(
+        "access",
+        None,
+        "check signatures and policies; log only reports rejections; if unset, on with users",
+        "off, log or on",
+        _access_mode,
+    ),
+    Setting(
+        "loose_secret_files",
+        "false",
+        "accept files of secrets that their group or other users can access",
+        "true or false",
+        _switch,
+        switch=True,
+    ),
+    Setting(
         "cooldowns",
         "false",
         "enforce AWS's 60 s waits: between two purges, and before a deleted queue's name is reused",
@@ -353,31 +381,86 @@ SETTINGS: tuple[Setting, ...] = (
 _SETTINGS = {setting.name: setting for setting in SETTINGS}
 
 
-def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
+def load(flags: Mapping[str, str], environment: Mapping[str, str], now: float = 0) -> Config:
     """Read all settings: flags before variables before the file before defaults.
 
     `flags` has the given flags by the names of their settings. An empty variable counts as unset.
+    `now` is the time in seconds since the epoch: which access keys have expired.
+
+    Raises:
+        ConfigError: a value is not allowed, or a file cannot be read.
+    """
+    given, document, path = _read_sources(flags, environment)
+    values = _values(given)
+    account = str(values["account"])
+    user_set = UserSet(now)
+    sources = SecretSources(environment, needs_private_files=not values["loose_secret_files"])
+    if "users" in document:
+        UserTables(path, account, sources).add_to(user_set, document["users"])
+    key_pair.add_key_pair(user_set, environment, account, sources)
+    key_pair.check_variables(environment, sources)
+    users = user_set.users()
+    values["users"] = users
+    values["access"] = _resolved_mode(values["access"], given.get("access"), users)
+    values["queues"] = declared_queues.read(document.get("queues", {}), path)
+    return msgspec.convert(values, Config)
+
+
+def load_database(flags: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """Read all settings but users and queues; return the database.
+
+    A command that reads the database needs no secrets, and may have no access to their files.
 
     Raises:
         ConfigError: a value is not allowed, or the file cannot be read.
     """
-    given = {**_from_environment(environment), **_from_flags(flags)}
-    queues: dict[str, DeclaredQueue] = {}
-    if "config" in given:
-        origin, path = given.pop("config")
-        document = _document(path, origin)
-        queues = declared_queues.read(document.pop("queues", {}), path)
-        given = {**_from_file(document, path), **given}
-    values: dict[str, object] = {
-        setting.name: _value(setting, given.get(setting.name))
-        for setting in SETTINGS
-        if setting.in_file
-    }
-    return msgspec.convert({**values, "queues": queues}, Config)
+    given, _, _ = _read_sources(flags, environment)
+    return str(_values(given)["database"])
+
+
+def changed_settings(config: Config, other: Config) -> list[str]:
+    """Return the names of the settings, and of `queues`, whose values differ; not `users`."""
+    names = [name for name in Config.__struct_fields__ if name != "users"]
+    return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
 # A value as it was given: where it comes from, as errors name it, and its text.
 _Given: TypeAlias = tuple[str, str]
+
+_TABLES = {"queues", "users"}
+"""The keys of the file that are no settings."""
+
+
+def _read_sources(
+    flags: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[dict[str, _Given], dict[str, object], str]:
+    """Return the given values, and the file: its document and its path, empty without a file."""
+    given = {**_from_environment(environment), **_from_flags(flags)}
+    if "config" not in given:
+        return given, {}, ""
+    origin, path = given.pop("config")
+    document = _document(path, origin)
+    return {**_from_file(document, path), **given}, document, path
+
+
+def _values(given: Mapping[str, _Given]) -> dict[str, object]:
+    return {
+        setting.name: _value(setting, given.get(setting.name))
+        for setting in SETTINGS
+        if setting.in_file
+    }
+
+
+def _resolved_mode(mode: object, given: _Given | None, users: Users) -> object:
+    """Return the mode to use: the given one, else `ON` if there are users."""
+    if given is None:
+        return AccessMode.ON if users else AccessMode.OFF
+    if mode is not AccessMode.OFF and not users:
+        raise ConfigError(
+            f"{given[0]}: {given[1]!r} needs a user: declare users in the file, or set "
+            f"{key_pair.ID_VARIABLE} and {key_pair.SECRET_VARIABLE}"
+        )
+    return mode
 
 
 def _from_flags(flags: Mapping[str, str]) -> dict[str, _Given]:
@@ -395,6 +478,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
     given: dict[str, _Given] = {}
     for key, value in document.items():
+        if key in _TABLES:
+            continue
         name = key.replace("-", "_")
         if name not in _SETTINGS or not _SETTINGS[name].in_file:
             raise ConfigError(f"{path}: {key} is not a setting (see `queueserver --help`)")
@@ -427,4 +512,6 @@ def _document(path: str, origin: str) -> dict[str, object]:
         reason = error.strerror or str(error)
     except ValueError as error:  # not UTF-8, not TOML, or not a path
         reason = str(error)
+    except RecursionError:
+        reason = "arrays or tables are nested too deeply"
     raise ConfigError(f"{origin}: cannot read {path!r}: {reason}")

@@ -13,7 +13,6 @@ Clients other than browsers send none of the headers `Origin` and `Sec-Fetch-Sit
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs
 
 from queueserver.config import Config
+from queueserver.http.binding import is_loopback
 from queueserver.origins import origin_of
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class BrowserRules:
         `addresses` are the IP addresses that the server has bound. Beyond this machine, a server
         has names that it cannot know.
         """
-        self._checks_hosts = self._always_checks_hosts or all(map(_is_loopback, addresses))
+        self._checks_hosts = self._always_checks_hosts or all(map(is_loopback, addresses))
         self._clear_served_hosts()
 
     def rejection(
@@ -239,12 +239,6 @@ def _may_be_from_page(path: str, headers: Mapping[str, str]) -> bool:
 def _name_in(host: str) -> str:
     """Return the host name in the value of a Host header: in lower case, without the port."""
     return re.sub(r":[0-9]*\Z", "", host.lower()).removesuffix(".")
-
-
-def _is_loopback(address: str) -> bool:
-    found = ipaddress.ip_address(address)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def _shown(text: str) -> str:

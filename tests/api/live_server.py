@@ -14,6 +14,8 @@ import uvloop
 from aiohttp import web
 from msgspec import structs
 
+from queueserver.access.modes import AccessMode
+from queueserver.access.users import Users
 from queueserver.app import App
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
@@ -66,6 +68,9 @@ def config(
         log_level="info",
         log_format="text",
         queues=queues or {},
+        access=AccessMode.OFF,
+        loose_secret_files=False,
+        users=Users(),
     )
 
 

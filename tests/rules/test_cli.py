@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,8 +102,9 @@ def test_serve_is_the_default_command(
 ) -> None:
     served: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, load_again: Callable[[], Config]) -> int:
         served.append(config)
+        assert load_again() == config
         return 0
 
     monkeypatch.setattr(cli, "run", run)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from queueserver.config import SETTINGS, Config, load
+from queueserver.access.modes import AccessMode
+from queueserver.access.users import Users
+from queueserver.config import SETTINGS, Config, changed_settings, load, load_database
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
@@ -37,7 +39,16 @@ DEFAULTS = Config(
     log_level="info",
     log_format="text",
     queues={},
+    access=AccessMode.OFF,
+    loose_secret_files=False,
+    users=Users(),
 )
+
+KEY_PAIR = {
+    "QUEUESERVER_ACCESS_KEY_ID": "AKEXAMPLE",
+    "QUEUESERVER_SECRET_ACCESS_KEY": "secret-of-this-test",
+}
+"""The variables of an administrator: with users, access control can be on."""
 
 VALUES: dict[str, tuple[str, object]] = {
     "host": ("::1,example", ("::1", "example")),
@@ -68,6 +79,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "in_flight_limit": ("20", 20),
     "pool_size": ("20", 20),
     "poll_seconds": ("0.5", 0.5),
+    "access": ("LOG", AccessMode.LOG),
+    "loose_secret_files": ("yes", True),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("json", "json"),
 }
@@ -93,7 +106,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_setting_is_covered_by_these_tests() -> None:
     assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
-    assert {*Config.__struct_fields__} == {*VALUES, "queues"}
+    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users"}
 
 
 def test_settings_that_are_not_given_have_their_defaults() -> None:
@@ -108,7 +121,8 @@ def test_empty_variable_counts_as_unset() -> None:
 def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
-    config = load({name: text, "config": str(file)}, {variable(name): "variable"})
+    environment = {variable(name): "variable", **KEY_PAIR}
+    config = load({name: text, "config": str(file)}, environment)
     assert getattr(config, name) == value
 
 
@@ -116,7 +130,8 @@ def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
 def test_variable_overrides_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
-    config = load({}, {variable(name): text, variable("config"): str(file)})
+    environment = {variable(name): text, variable("config"): str(file), **KEY_PAIR}
+    config = load({}, environment)
     assert getattr(config, name) == value
 
 
@@ -126,7 +141,7 @@ def test_file_overrides_default(name: str, dashes: bool, file: Path) -> None:
     text, value = VALUES[name]
     key = name.replace("_", "-") if dashes else name
     file.write_text(f'{key} = "{text}"\n')
-    config = load({"config": str(file)}, {})
+    config = load({"config": str(file)}, KEY_PAIR)
     assert getattr(config, name) == value
     assert getattr(DEFAULTS, name) != value
 
@@ -213,6 +228,8 @@ BAD = [
     *[("trusted_proxies", text) for text in ("10.0.0.0/٨", "fe80::1%eth0", "proxy", "010.0.0.1")],
     *[("trusted_proxies", text) for text in ("10.0.0.1,", "10.0.0.1:80", "[::1]", "::ffff:0:1/96")],
     *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
+    *[("access", text) for text in ("", "true", "soft", "on,", " on", "disabled")],
+    *[("loose_secret_files", text) for text in ("", "0600", "all")],
     *[("log_level", text) for text in ("", "verbose", "critical")],
     *[("log_format", text) for text in ("", "xml", "jsonl")],
 ]
@@ -263,6 +280,16 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             'config = "x"',
             "config is not a setting (see `queueserver --help`)",
             id="config inside the file",
+        ),
+        pytest.param(
+            "user.alice.admin = true",
+            "user is not a setting (see `queueserver --help`)",
+            id="misspelled table of users",
+        ),
+        pytest.param(
+            "access.mode = 'on'",
+            "access must be a string, an integer or a boolean",
+            id="access is a table",
         ),
         pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
         pytest.param(
@@ -339,6 +366,7 @@ def test_error_for_an_invalid_file_names_the_setting(document: str, words: str, 
         pytest.param(None, "No such file or directory", id="missing"),
         pytest.param(b"port = ", "Invalid value", id="not TOML"),
         pytest.param(b"# \xff", "codec can't decode", id="not UTF-8"),
+        pytest.param(b"port = " + b"[" * 100_000, "nested too deeply", id="nested too deeply"),
     ],
 )
 def test_error_for_an_unreadable_file_names_the_file_and_the_reason(
@@ -397,3 +425,18 @@ def test_password_in_a_database_url_is_masked(url: str, masked: str) -> None:
 
 def test_error_for_a_rejected_database_does_not_contain_its_password() -> None:
     assert "secret" not in error({"database": "mysql://user:secret@host/name"})
+
+
+def test_database_is_read_without_the_files_of_users(file: Path) -> None:
+    file.write_text(
+        "database = 'sqlite://'\n"
+        "[users.alice]\nkeys = [{ id = 'AKALICE', secret_file = '/nowhere/secret' }]\n"
+    )
+    assert load_database({"config": str(file)}, {}) == "sqlite://"
+    assert "secret_file: cannot read the file" in error({"config": str(file)})
+
+
+def test_changed_settings_are_named_and_users_are_not() -> None:
+    changed = load({"port": "1", "access": "off"}, KEY_PAIR)
+    assert changed_settings(load({}, {}), changed) == ["port"]
+    assert changed_settings(load({}, {}), load({}, KEY_PAIR)) == ["access"]
