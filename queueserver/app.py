@@ -40,6 +40,7 @@ from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
 from queueserver.http.tls.certificates import Certificates
 from queueserver.identity.addressing import Addressing
+from queueserver.identity.authenticator import Authenticator
 from queueserver.identity.callers import Callers
 from queueserver.identity.proxies import Proxies
 from queueserver.line_writer import LineWriter
@@ -70,7 +71,7 @@ class App:
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
-        self._users: Users
+        self._authenticator = Authenticator(config.access, config.users)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -129,7 +130,7 @@ class App:
 
     def _use_users(self, users: Users) -> None:
         """Authenticate and authorize the next requests by these users."""
-        self._users = users
+        self._authenticator.use_users(users)
         log.info(
             "access control is %s: users=%d keys=%d digest=%s",
             self._config.access.value,

@@ -9,31 +9,32 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-
-import msgspec
 
 from protocol import actions
 from protocol.actions import ACTIONS
-from protocol.errors import AccessDenied
 from protocol.names import queue_arn
 from queueserver.access.denials import Denial
 from queueserver.access.modes import AccessMode
 from queueserver.context import RequestContext
-from queueserver.policies.documents import PolicyError, PolicyKind, compile_policy
-from queueserver.policies.evaluation import decide
-from queueserver.policies.requests import RequestFacts, Resource, UnreadablePolicy
+from queueserver.policies.documents import PolicyKind
+from queueserver.policies.errors import PolicyError
+from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
+from queueserver.policies.principals import ANONYMOUS
+from queueserver.policies.requests import RequestFacts
 from storage.queue_settings import QueueName
 from storage.queues import Queue
 
 log = logging.getLogger(__name__)
 
-PERMISSIONS: Mapping[type[msgspec.Struct], str] = {
+PERMISSIONS: Mapping[type, str] = {
     action.request: action.name.removesuffix("Batch") for action in ACTIONS.values()
 }
 """The permission that each action needs on its queue."""
 
+_QUEUE_POLICY = "queue policy"
 _COMPILED_POLICIES = 200
 """Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
 
@@ -50,7 +51,7 @@ class Authorizer:
         self._rejects = mode is AccessMode.ON
         self._clock = clock
 
-    def check(self, context: RequestContext, request: msgspec.Struct, resource: Resource) -> None:
+    def check(self, context: RequestContext, request: object, resource: Resource) -> None:
         """Check that the sender of a request may run its action on a queue.
 
         AWS: an action that sets tags on creation needs sqs:TagQueue, too.
@@ -65,7 +66,7 @@ class Authorizer:
         context: RequestContext,
         permission: str,
         resource: Resource,
-        request: msgspec.Struct | None = None,
+        request: object = None,
     ) -> None:
         """Check that the sender of a request has a permission on a queue.
 
@@ -91,7 +92,7 @@ class Authorizer:
             denial.reason(),
         )
 
-    def _facts(self, context: RequestContext, request: msgspec.Struct | None) -> RequestFacts:
+    def _facts(self, context: RequestContext, request: object) -> RequestFacts:
         tags = keys = None
         if isinstance(request, actions.TagQueue | actions.CreateQueue):
             tags = {key: value or "" for key, value in (request.tags or {}).items()}
@@ -136,10 +137,11 @@ def all_queues(account: str, region: str) -> Resource:
 @lru_cache(_COMPILED_POLICIES)
 def _compiled(text: str) -> Policy | UnreadablePolicy:
     try:
-        return compile_policy(text, PolicyKind.QUEUE, "queue policy")
+        return compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY)
     except PolicyError as error:
-        log.error(
-            "a queue's policy cannot be read, denying all but the account's admins: reason=%s",
-            error,
-        )
-        return UnreadablePolicy()
+        unreadable = UnreadablePolicy(_QUEUE_POLICY, str(error))
+    log.error(
+        "a queue's policy cannot be read, denying all but the account's admins: reason=%s",
+        unreadable.reason,
+    )
+    return unreadable

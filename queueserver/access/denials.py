@@ -10,15 +10,16 @@ from typing import NamedTuple
 from protocol.errors import AccessDenied
 from protocol.names import queue_url
 from queueserver.context import RequestContext
-from queueserver.policies.decisions import Decision, Reason
-from queueserver.policies.requests import Resource
+from queueserver.policies.evaluation import Decision, Reason, Resource
 
 _BECAUSE = {
-    Reason.DENIED_BY_IDENTITY_POLICY: " with an explicit deny in an identity-based policy",
-    Reason.DENIED_BY_QUEUE_POLICY: " with an explicit deny in a resource-based policy",
-    Reason.NO_IDENTITY_POLICY: " because no identity-based policy allows the {} action",
-    Reason.NO_QUEUE_POLICY: " because no resource-based policy allows the {} action",
+    Reason.EXPLICIT_DENY_IDENTITY: "with an explicit deny in an identity-based policy",
+    Reason.EXPLICIT_DENY_RESOURCE: "with an explicit deny in a resource-based policy",
+    Reason.UNREADABLE_RESOURCE_POLICY: "with an explicit deny in a resource-based policy",
+    Reason.NO_IDENTITY_ALLOW: "because no identity-based policy allows the {} action",
+    Reason.NO_RESOURCE_ALLOW: "because no resource-based policy allows the {} action",
 }
+"""The ends of AWS's texts."""
 
 
 class Denial(NamedTuple):
@@ -39,7 +40,7 @@ class Denial(NamedTuple):
             because = _BECAUSE[self.decision.reason].format(action)
             text = (
                 f"User: {user.arn} is not authorized to perform: {action} on resource: "
-                f"{self.resource.arn}{because}"
+                f"{self.resource.arn} {because}"
             )
         return AccessDenied(text, reason=self.reason())
 
@@ -49,7 +50,9 @@ class Denial(NamedTuple):
         user = context.user.arn if context.user else "anonymous"
         return (
             f"user={user} access_key_id={context.access_key_id} action=sqs:{self.permission} "
-            f"queue={self.resource.arn} client={context.client_address} reason={decision}"
+            f"queue={self.resource.arn} client={context.client_address} "
+            f"policy={decision.policy_name or 'none'} statement={decision.sid or 'none'} "
+            f"reason={decision.reason.value}"
         )
 
     def _url(self) -> str:

@@ -13,7 +13,7 @@ from protocol.names import queue_arn
 from queueserver.access.authorizer import Authorizer, resource_of
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
-from queueserver.policies.requests import Resource
+from queueserver.policies.evaluation import Resource
 from queueserver.rules import move_task_parameters
 from queueserver.rules.move_task_parameters import TaskHandle
 from queueserver.rules.parameters import is_xml_text

@@ -17,8 +17,8 @@ from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
 from queueserver.context import RequestContext
+from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
-from queueserver.policies.requests import Resource
 from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.database import Database

@@ -22,6 +22,7 @@ _SOURCE_ARN = b"x-amz-source-arn"
 _SOURCE_ACCOUNT = b"x-amz-source-account"
 """The headers in which an AWS service names the resource that it calls another service for."""
 
+
 class Authenticated(msgspec.Struct, frozen=True, gc=False):
     """A request whose sender is known.
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from queueserver.access.modes import AccessMode
-
 from queueserver.access.authorizer import Authorizer
+from queueserver.access.modes import AccessMode
 
 ACCESS_OFF = Authorizer(AccessMode.OFF)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.api.dead_letters import create, redrive
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
-from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
+from tests.api.sqs_clients import Clients, Connect, Sqs, open_clients
 from tests.certificates import Files, write_files
 from tests.databases import NewDatabase, temporary_database
 
@@ -25,16 +24,8 @@ ALLOWED_HOSTS = ("sqs.example.org", "queues.example")
 
 @pytest.fixture(scope="session")
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
-    cache = request.config.cache
-    assert cache is not None
-    with pytest.MonkeyPatch.context() as environment:
-        # The AWS profile and settings of the developer must not affect the tests.
-        environment.delenv("AWS_PROFILE", raising=False)
-        environment.setenv("AWS_CONFIG_FILE", "/dev/null")
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        clients = Clients(fetch_query_model(Path(cache.mkdir("sqs-query-model"))))
+    with open_clients(request.config) as clients:
         yield clients
-        clients.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
