@@ -25,7 +25,7 @@ from queueserver.actions.queues import Queues
 from queueserver.background.leader import LeaderWork
 from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
-from queueserver.clock import SystemClock
+from queueserver.clock import SystemClock, real_seconds
 from queueserver.config import Config, changed_settings
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
@@ -71,7 +71,7 @@ class App:
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
-        self._authenticator = Authenticator(config.access, config.users)
+        self._authenticator = Authenticator(config.access, config.users, real_seconds)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        authorizer = Authorizer(config.access)
+        authorizer = Authorizer(config.access, real_seconds)
         cache = QueueCache(database, authorizer)
         return Dispatcher(
             Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),

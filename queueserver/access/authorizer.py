@@ -8,7 +8,6 @@ action.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -43,10 +42,10 @@ class Authorizer:
     """Checks the senders of requests by their policies and those of queues.
 
     If access control is off, `is_on` is False, and every action is allowed. In mode `log`, a denied
-    action is logged and allowed. `clock` returns epoch seconds: policies use the real time.
+    action is logged and allowed. `clock` returns the real time in seconds since the epoch.
     """
 
-    def __init__(self, mode: AccessMode, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, mode: AccessMode, clock: Callable[[], float]) -> None:
         self.is_on = mode is not AccessMode.OFF
         self._rejects = mode is AccessMode.ON
         self._clock = clock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 
 import msgspec
@@ -42,13 +41,11 @@ class Authenticator:
     """Finds the senders of requests by their signatures.
 
     If access control is off, `is_on` is False, and nothing is verified. In mode `log`, a request
-    whose signature is wrong is logged and accepted. `clock` returns epoch seconds: signatures use
-    the real time.
+    whose signature is wrong is logged and accepted. `clock` returns the real time in seconds since
+    the epoch.
     """
 
-    def __init__(
-        self, mode: AccessMode, users: Users, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, mode: AccessMode, users: Users, clock: Callable[[], float]) -> None:
         self.is_on = mode is not AccessMode.OFF
         self._rejects = mode is AccessMode.ON
         self._verifier: Verifier[AccessKey] = Verifier(users, clock)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from queueserver.access.authorizer import Authorizer
 from queueserver.access.modes import AccessMode
+from queueserver.clock import real_seconds
 
-ACCESS_OFF = Authorizer(AccessMode.OFF)
+ACCESS_OFF = Authorizer(AccessMode.OFF, real_seconds)
