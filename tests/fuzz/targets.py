@@ -43,7 +43,7 @@ from queueserver.rules.signed_tokens import TokenSigner
 from storage.database import Database
 from storage.messages.commands import Receipt, Received
 from tests.clock import ManualClock
-from tests.fuzz import inputs
+from tests.fuzz import inputs, policies
 
 Target: TypeAlias = Callable[[bytes], None]
 
@@ -315,6 +315,7 @@ TARGETS: dict[str, tuple[Callable[[], Target], Callable[[], list[bytes]]]] = {
         lambda: [receipt_handle(n).encode() for n in range(1, 6)],
     ),
     "documents": (lambda: parse_documents, lambda: [*_TEXTS, _POLICY]),
+    "policies": (lambda: policies.evaluate, lambda: list(policies.seed_documents())),
 }
 """For each name, functions that make the target and its seed inputs."""
 
@@ -324,6 +325,7 @@ def dictionary_words() -> list[bytes]:
     found = {name.encode() for name in ACTIONS}
     for action in ACTIONS.values():
         found |= set(_names_of(Structure(action.request)))
+    found |= policies.dictionary_texts()
     return sorted({*found, *_TEXTS, *(b'"%s":' % name for name in found)})
 
 

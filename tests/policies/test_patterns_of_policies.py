@@ -1,79 +1,21 @@
-"""Patterns: `*` and `?` against a simple reference, and the number of steps for a text."""
+"""Patterns with `*` and `?`: their parts, and the number of steps for a text.
+
+The properties in tests/fuzz/test_policies.py compare them with a simple reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from queueserver.policies.patterns import (
     Pattern,
     Wildcard,
     compile_arn_pattern,
-    compile_resource_pattern,
     parse_wildcards,
 )
 from tests.policies.requests import ORDERS
-
-SMALL = st.text(alphabet="ab:*?", max_size=9)
-TEXTS = st.text(alphabet="ab:", max_size=9)
-
-
-def reference(pattern: str, text: str) -> bool:
-    """Return whether a text matches, by trying everything, in exponential time."""
-    if not pattern:
-        return not text
-    if pattern[0] == "*":
-        return reference(pattern[1:], text) or (bool(text) and reference(pattern, text[1:]))
-    return (
-        bool(text)
-        and (pattern[0] == "?" or pattern[0] == text[0])
-        and reference(pattern[1:], text[1:])
-    )
-
-
-def by_segments(pattern: list[str], text: list[str], *, crosses: bool) -> bool:
-    """Compare segment by segment; a `*` that ends a segment may take further segments."""
-    if not pattern or not text:
-        return not pattern and not text
-    first, rest = pattern[0], pattern[1:]
-    longest = len(text) if crosses and first.endswith("*") else 1
-    return any(
-        reference(first, text[0]) and by_segments(rest, text[count:], crosses=crosses)
-        for count in range(1, longest + 1)
-    )
-
-
-@given(SMALL, TEXTS)
-def test_pattern_matches_as_the_reference_does(pattern: str, text: str) -> None:
-    assert Pattern(parse_wildcards(pattern)).matches(text) is reference(pattern, text)
-
-
-@given(SMALL, TEXTS)
-def test_resource_pattern_matches_segment_by_segment(pattern: str, text: str) -> None:
-    expected = by_segments(pattern.split(":"), text.split(":"), crosses=True)
-    assert compile_resource_pattern(parse_wildcards(pattern)).matches(text) is expected
-
-
-@given(
-    st.lists(SMALL.map(lambda text: text.replace(":", "")), min_size=6, max_size=6),
-    st.lists(st.text(alphabet="ab", max_size=3), min_size=6, max_size=8),
-)
-def test_arn_pattern_matches_part_by_part(parts: list[str], found: list[str]) -> None:
-    pattern = compile_arn_pattern(parse_wildcards(":".join(parts)))
-    assert pattern is not None
-    text = ":".join(found)
-    expected = by_segments(parts, text.split(":", 5), crosses=False)
-    assert pattern.matches(text) is expected
-
-
-@given(st.text(), st.text())
-def test_pattern_without_wildcards_matches_itself_only(pattern: str, text: str) -> None:
-    compiled = Pattern((pattern,) if pattern else ())
-    assert compiled.matches(pattern)
-    assert compiled.matches(text) is (text == pattern)
 
 
 @pytest.mark.parametrize(
