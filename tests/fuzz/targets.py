@@ -44,7 +44,7 @@ from storage.database import Database
 from storage.messages.commands import Receipt, Received
 from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
-from tests.fuzz import inputs
+from tests.fuzz import inputs, policies
 from tests.fuzz.signature_target import (
     error_responses,
     request_of,
@@ -331,6 +331,7 @@ TARGETS: dict[str, tuple[Callable[[], Target], Callable[[], list[bytes]]]] = {
     ),
     "signatures": (lambda: verify_signatures, signature_seeds),
     "documents": (lambda: parse_documents, lambda: [*_TEXTS, _POLICY]),
+    "policies": (lambda: policies.evaluate, lambda: list(policies.seed_documents())),
 }
 """For each name, functions that make the target and its seed inputs."""
 
@@ -340,6 +341,7 @@ def dictionary_words() -> list[bytes]:
     found = {name.encode() for name in ACTIONS}
     for action in ACTIONS.values():
         found |= set(_names_of(Structure(action.request)))
+    found |= policies.dictionary_texts()
     return sorted({*found, *_TEXTS, *(b'"%s":' % name for name in found)})
 
 
