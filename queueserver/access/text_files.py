@@ -18,7 +18,7 @@ def read_text(path: Path, limit: int, *, is_private: bool) -> str:
             an operator may have written a secret instead of a path.
     """
     try:
-        with open(path, "rb", opener=_open) as file:  # noqa: PTH123 - a Path has no opener
+        with open(path, "rb", opener=_open) as file:
             _check_status(os.fstat(file.fileno()), is_private=is_private)
             content = file.read(limit + 1)
     except OSError as error:

@@ -44,7 +44,9 @@ def found(files: UserFiles, document: str, access_key_id: str = "AKALICE") -> Ac
 
 
 def test_user_has_the_servers_account_unless_it_declares_one(files: UserFiles) -> None:
-    document = "account = '123456789012'\n" + user("alice") + user("bob", "account = '999999999999'")
+    document = (
+        "account = '123456789012'\n" + user("alice") + user("bob", "account = '999999999999'")
+    )
     alice, bob = found(files, document).user, found(files, document, "AKBOB").user
     assert (alice.name, alice.account) == ("alice", "123456789012")
     assert alice.arn == "arn:aws:iam::123456789012:user/alice"
@@ -352,7 +354,13 @@ MISTAKES = [
             f"users.alice.keys[0].expires {EXPIRY_RULE}",
             id=f"expiry {value}",
         )
-        for value in ("2030-01-01", "2030-01-01T00:00:00", "'2030-01-01T00:00:00Z'", "1", "00:00:00")
+        for value in (
+            "2030-01-01",
+            "2030-01-01T00:00:00",
+            "'2030-01-01T00:00:00Z'",
+            "1",
+            "00:00:00",
+        )
     ],
     pytest.param(
         user("alice", keys=", ".join([key("AKA"), key("AKB"), key("AKC")])),

@@ -75,9 +75,7 @@ MISTAKES = [
     pytest.param(
         {ID: "AKA", VALUE: f"{SECRET}\n"}, f"{VALUE}: {SECRET_RULE}", id="newline in a variable"
     ),
-    pytest.param(
-        {ID: "AKA", VALUE: f"{SECRET}\udcff"}, f"{VALUE}: {SECRET_RULE}", id="not UTF-8"
-    ),
+    pytest.param({ID: "AKA", VALUE: f"{SECRET}\udcff"}, f"{VALUE}: {SECRET_RULE}", id="not UTF-8"),
     pytest.param(
         {ID: "AKA", VALUE_FILE: "/nowhere"},
         f"{VALUE_FILE}: cannot read the file: No such file or directory",
@@ -90,7 +88,8 @@ MISTAKES = [
     ),
     *[
         pytest.param(
-            {name: SECRET}, f"{name} is not a variable of the server; the key pair is {ID} and {VALUE}",
+            {name: SECRET},
+            f"{name} is not a variable of the server; the key pair is {ID} and {VALUE}",
             id=name,
         )
         for name in (
@@ -168,9 +167,7 @@ ALICE = user("alice")
         pytest.param(f"access = 'off'\n{ALICE}", KEY_PAIR, AccessMode.OFF, id="off with users"),
         pytest.param(f"access = 'log'\n{ALICE}", {}, AccessMode.LOG, id="log with users"),
         pytest.param("access = 'on'", KEY_PAIR, AccessMode.ON, id="on with a pair"),
-        pytest.param(
-            ALICE, {"QUEUESERVER_ACCESS": "off"}, AccessMode.OFF, id="off by a variable"
-        ),
+        pytest.param(ALICE, {"QUEUESERVER_ACCESS": "off"}, AccessMode.OFF, id="off by a variable"),
     ],
 )
 def test_access_control_is_on_as_soon_as_there_are_users(
