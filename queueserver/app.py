@@ -102,8 +102,10 @@ class App:
         self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
         self._database.run_on_leader(self._leader_work)
 
-    def reload(self, config: Config) -> None:
+    def reload(self, config: Config, number: int) -> None:
         """Use the users of a configuration that was read again; other settings need a restart.
+
+        `number` distinguishes the log lines of the reload.
 
         Raises:
             ConfigError: no request could be allowed with this configuration.
@@ -113,11 +115,11 @@ class App:
             raise ConfigError("no user is declared")
         changed = changed_settings(self._config, config)
         if changed:
-            log.warning("changed settings need a restart of the server: %s", ", ".join(changed))
+            log.warning("reload %d: settings need a restart: %s", number, ", ".join(changed))
         if is_off:
-            log.info("nothing to reload, because access control is off")
+            log.info("reload %d: access control is off, so no users are in use", number)
         else:
-            self._use_users(config.users)
+            self._use_users(config.users, f"reload {number}")
 
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
@@ -128,27 +130,24 @@ class App:
             await self._leader_work.close()
             await self._database.close()
 
-    def _use_users(self, users: Users) -> None:
+    def _use_users(self, users: Users, occasion: str) -> None:
         """Authenticate and authorize the next requests by these users."""
         self._authenticator.use_users(users)
         log.info(
-            "access control is %s: users=%d keys=%d digest=%s",
-            self._config.access.value,
-            len(users),
-            users.key_count,
-            users.digest,
+            "%s: users=%d keys=%d digest=%s", occasion, len(users), users.key_count, users.digest
         )
         for warning in users.warnings:
-            log.warning("%s", warning)
+            log.warning("%s: %s", occasion, warning)
 
     def _describe_access(self) -> None:
-        if self._config.access is not AccessMode.OFF:
-            self._use_users(self._config.users)
-        elif not all(map(is_loopback, self._listener.addresses)):
+        mode, addresses = self._config.access, self._listener.addresses
+        if mode is not AccessMode.OFF:
+            self._use_users(self._config.users, f"access control is {mode.value}")
+        elif not all(map(is_loopback, addresses)):
             log.warning(
                 "access control is off, so all clients that reach this server can use all queues; "
                 "turn it on with --access and users, or listen on 127.0.0.1: addresses=%s",
-                ",".join(sorted(set(self._listener.addresses))),
+                ",".join(sorted(set(addresses))),
             )
 
     async def _open_database(self) -> Database:

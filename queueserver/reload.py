@@ -16,17 +16,20 @@ log = logging.getLogger(__name__)
 class Reloads:
     """Reloads one after the other; a request during a reload is followed by another reload.
 
-    `load` reads the configuration. `use` gets it if it has no mistake.
+    `load` reads the configuration. `use` gets it if it has no mistake, and the number of the
+    reload. Each reload is logged at once: the number keeps its line from being counted as a
+    repetition of an earlier one.
     """
 
-    def __init__(self, load: Callable[[], Config], use: Callable[[Config], None]) -> None:
+    def __init__(self, load: Callable[[], Config], use: Callable[[Config, int], None]) -> None:
         self._load = load
         self._use = use
+        self._number = 0
         self._requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
-        """Reload on each SIGHUP, until the task is cancelled."""
+        """Read the configuration again on each SIGHUP, until the task is cancelled."""
         reload_signal.handle(self._request)
         while True:
             await self._requested.wait()
@@ -37,10 +40,11 @@ class Reloads:
         self._loop.call_soon_threadsafe(self._requested.set)
 
     async def _reload(self) -> None:
+        self._number += 1
         trace: BaseException | None = None
         try:
             # The files may be on a disk that is slow to answer.
-            self._use(await asyncio.to_thread(self._load))
+            self._use(await asyncio.to_thread(self._load), self._number)
         except ConfigError as error:
             reason = str(error)
         except Exception as error:
@@ -48,5 +52,8 @@ class Reloads:
         else:
             return
         log.error(
-            "cannot reload, the server continues with the users it has: %s", reason, exc_info=trace
+            "reload %d failed, the server continues with the users it has: %s",
+            self._number,
+            reason,
+            exc_info=trace,
         )

@@ -93,5 +93,6 @@ def _write_new_file(path: str, secret: str) -> None:
             file.write(f"{secret}\n")
             file.flush()
             os.fsync(descriptor)
-    except (OSError, ValueError) as error:
-        raise StartError(f"--secret-file: cannot create {path!r}: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartError(f"--secret-file: cannot create {path!r}: {reason}") from error

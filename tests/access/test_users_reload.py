@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +18,6 @@ from tests.access.user_files import KEY_PAIR, SECRET, UserFiles, key, user
 from tests.api.raw_http import exchange
 from tests.api.server_process import ServerProcess, command, environment, failed_start
 from tests.waiting import wait_until
-
-RELOAD_FAILED = "cannot reload, the server continues with the users it has: "
 
 
 @contextmanager
@@ -35,21 +34,22 @@ def server(
 
 def messages(process: ServerProcess) -> list[str]:
     """Return the log lines so far, without time, level and logger."""
-    return [line.split(": ", 1)[1] for line in process.errors().splitlines()]
+    complete, _, _ = process.errors().rpartition("\n")
+    return [line.split(": ", 1)[1] for line in complete.splitlines()]
 
 
-def reload(process: ServerProcess) -> list[str]:
-    """Send SIGHUP, wait for a further log line, and return the further lines."""
-    before = len(messages(process))
+def reload(process: ServerProcess, number: int) -> list[str]:
+    """Send SIGHUP, wait for the last line of the reload of this number, and return its lines."""
+    end = re.compile(rf"reload {number}( failed|: users=|: access control is off)")
     process.send_signal(signal.SIGHUP)
-    wait_until(lambda: len(messages(process)) > before, "the server logs nothing after SIGHUP")
-    return messages(process)[before:]
+    wait_until(lambda: any(map(end.match, messages(process))), "the server does not reload")
+    return [line for line in messages(process) if line.startswith(f"reload {number}")]
 
 
-def line_of(files: UserFiles, mode: str, users: int, keys: int) -> str:
-    """Return the log line about the users that the configuration file has at present."""
+def described(files: UserFiles, users: int, keys: int) -> str:
+    """Return how the log describes the users that the configuration file has at present."""
     digest = load({"config": str(files.path)}, {}).users.digest
-    return f"access control is {mode}: users={users} keys={keys} digest={digest}"
+    return f"users={users} keys={keys} digest={digest}"
 
 
 # Start
@@ -60,7 +60,7 @@ def test_first_line_and_log_name_the_mode_and_the_number_of_users(files: UserFil
         assert process.line == (
             f"queueserver listening on {process.url} (sqlite://), access on, 2 users\n"
         )
-        assert messages(process) == [line_of(files, "on", 2, 2)]
+        assert messages(process) == [f"access control is on: {described(files, 2, 2)}"]
         assert process.stop()[:2] == (0, "")
 
 
@@ -121,51 +121,42 @@ def test_mistake_of_a_user_stops_the_start_with_one_line(files: UserFiles) -> No
 
 def test_reload_uses_the_users_of_the_changed_file(files: UserFiles) -> None:
     with server(files, user("alice")) as process:
-        first = messages(process)
         files.path.write_text(user("alice") + user("bob", keys=f"{key('AKA')}, {key('AKB')}"))
-        assert reload(process) == [line_of(files, "on", 2, 3)] != first
+        assert reload(process, 1) == [f"reload 1: {described(files, 2, 3)}"]
         files.path.write_text(user("alice"))
-        assert reload(process) == first
+        assert reload(process, 2) == [f"reload 2: {described(files, 1, 1)}"]
         assert process.stop()[:2] == (0, "")
 
 
-@pytest.mark.parametrize(
-    ("document", "line"),
-    [
-        pytest.param("[users", "--config: cannot read '{path}': ", id="not TOML"),
-        pytest.param(
-            user("alice", "polices = []"),
-            "{path}: users.alice.polices is not a setting of a user",
-            id="unknown setting",
-        ),
-        pytest.param(user("alice") + "[users.bob]\n", "{path}: users.bob: the user", id="no key"),
-        pytest.param("port = 70000", "{path}: port: '70000' is not a number", id="setting"),
-        pytest.param("queues.q.Foo = 1", "{path}: queues.q: Unknown Attribute", id="queue"),
-        pytest.param("", "no user is declared", id="empty file"),
-        pytest.param("access = 'off'", "no user is declared", id="access control off"),
-        pytest.param("[users]", "{path}: users: no user is declared", id="empty table"),
-        pytest.param(
-            user("alice", keys=key(source="secret_file = 'none'")),
-            "{path}: users.alice.keys[0].secret_file: cannot read the file",
-            id="secret that is missing",
-        ),
-        pytest.param(
-            user("alice", "policies = ['send']", "policy_documents = ['{{']"),
-            "{path}: users.alice.policy_documents[0]: ",
-            id="policy",
-        ),
-    ],
-)
-def test_reload_of_a_file_with_a_mistake_keeps_the_users(
-    document: str, line: str, files: UserFiles
-) -> None:
+MISTAKES = {
+    "[users": "--config: cannot read '{path}': ",
+    "region = 'a b'": "{path}: region: 'a b' is not lower-case letters",
+    "queues.q.Foo = 1": "{path}: queues.q: Unknown Attribute Foo.",
+    "": "no user is declared",
+    "access = 'off'": "no user is declared",
+    "[users]": "{path}: users: no user is declared",
+    "[users.bob]": "{path}: users.bob: the user has no access key",
+    user("bob", "polices = []"): "{path}: users.bob.polices is not a setting of a user",
+    user("bob", keys=key(source="secret_file = 'none'")): (
+        "{path}: users.bob.keys[0].secret_file: cannot read the file: No such file or directory"
+    ),
+    user("bob", "policy_documents = ['[]']"): "{path}: users.bob.policy_documents[0]: ",
+}
+"""Documents, and how the log line about each of them begins."""
+
+
+def test_reload_of_a_file_with_a_mistake_keeps_the_users(files: UserFiles) -> None:
     with server(files, user("alice")) as process:
-        first = messages(process)
-        files.path.write_text(document.replace("{{", "{"))
-        (failure,) = reload(process)
-        assert failure.startswith(RELOAD_FAILED + line.format(path=files.path))
+        for number, (document, line) in enumerate(MISTAKES.items(), 1):
+            files.path.write_text(document)
+            (failure,) = reload(process, number)
+            assert failure.startswith(
+                f"reload {number} failed, the server continues with the users it has: "
+                + line.format(path=files.path)
+            )
         files.path.write_text(user("alice"))
-        assert reload(process) == first
+        last = len(MISTAKES) + 1
+        assert reload(process, last) == [f"reload {last}: {described(files, 1, 1)}"]
 
 
 def test_reload_reads_secrets_and_files_of_the_environment_again(files: UserFiles) -> None:
@@ -175,13 +166,14 @@ def test_reload_reads_secrets_and_files_of_the_environment_again(files: UserFile
         "QUEUESERVER_SECRET_ACCESS_KEY_FILE": str(files.folder / "secret"),
     }
     with server(files, "", settings=settings) as process:
-        first = messages(process)
+        first = messages(process)[0].rpartition("=")[2]
         files.write("id", "AKOTHER")
-        (second,) = reload(process)
-        assert second != first[0]
+        (line,) = reload(process, 1)
+        assert line.startswith("reload 1: users=1 keys=1 digest=")
+        assert not line.endswith(first)
         files.write("secret", "short")
-        (failure,) = reload(process)
-        assert failure.startswith(f"{RELOAD_FAILED}QUEUESERVER_SECRET_ACCESS_KEY_FILE: a secret")
+        (failure,) = reload(process, 2)
+        assert "users it has: QUEUESERVER_SECRET_ACCESS_KEY_FILE: a secret has" in failure
 
 
 def test_reload_names_the_settings_that_need_a_restart(files: UserFiles) -> None:
@@ -189,35 +181,39 @@ def test_reload_names_the_settings_that_need_a_restart(files: UserFiles) -> None
         files.path.write_text(
             f"access = 'log'\nregion = 'eu-west-1'\n{user('alice')}{user('bob')}[queues.q]\n"
         )
-        assert reload(process) == [
-            "changed settings need a restart of the server: region, access, queues",
-            line_of(files, "on", 2, 2),
+        assert reload(process, 1) == [
+            "reload 1: settings need a restart: region, access, queues",
+            f"reload 1: {described(files, 2, 2)}",
         ]
 
 
 def test_reload_while_access_control_is_off_changes_nothing(files: UserFiles) -> None:
-    off = "nothing to reload, because access control is off"
+    off = "access control is off, so no users are in use"
     with server(files, "") as process:
-        assert reload(process) == [off]
+        assert reload(process, 1) == [f"reload 1: {off}"]
         files.path.write_text(user("alice"))
-        assert reload(process) == ["changed settings need a restart of the server: access", off]
+        assert reload(process, 2) == [
+            "reload 2: settings need a restart: access",
+            f"reload 2: {off}",
+        ]
         assert exchange(process.url, "GET", "/?Action=ListQueues").status == 200
         assert process.stop()[:2] == (0, "")
 
 
 def test_server_without_a_configuration_file_continues_after_sighup(tmp_path: Path) -> None:
     with ServerProcess("--database", "sqlite://", directory=tmp_path) as process:
-        assert reload(process) == ["nothing to reload, because access control is off"]
+        assert reload(process, 1) == ["reload 1: access control is off, so no users are in use"]
         assert process.stop()[:2] == (0, "")
 
 
 def test_many_signals_end_with_the_last_content_of_the_file(files: UserFiles) -> None:
     with server(files, user("alice")) as process:
         for number in range(20):
-            files.path.write_text(user(f"alice{number}"))
+            # The rename leaves no time at which the file is incomplete.
+            files.write("next", user(f"alice{number}")).rename(files.path)
             process.send_signal(signal.SIGHUP)
-        last = line_of(files, "on", 1, 1)
-        wait_until(lambda: messages(process)[-1] == last, "the last content is not used")
+        last = described(files, 1, 1)
+        wait_until(lambda: last in "".join(messages(process)[-1:]), "the last content is not used")
 
 
 # SIGHUP before and after

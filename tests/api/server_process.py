@@ -65,7 +65,11 @@ class ServerProcess:
         within: Sequence[str] = (),
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        self._errors = (directory / "stderr").open("w+")
+        path = directory / "stderr"
+        path.write_text("")
+        # The process shares the offset of this file: only in this mode does it write at the end
+        # while `errors` reads from the beginning.
+        self._errors = path.open("a+")
         self._process = subprocess.Popen(
             [*within, *program, "--port", "0", *arguments],
             cwd=directory,
