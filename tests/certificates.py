@@ -100,6 +100,13 @@ class TlsSocket:
     def __exit__(self, *_: object) -> None:
         self._tcp.close()
 
+    @property
+    def serial_number(self) -> str:
+        """The serial number of the server's certificate."""
+        certificate = self._tls.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
+
     def _shake_hands(self) -> None:
         is_done = False
         while not is_done:
@@ -180,7 +187,7 @@ class _Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override] # a narrower buffer
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of a fixed type
         data = self._connection.recv(len(buffer))
         buffer[: len(data)] = data
         return len(data)
