@@ -333,7 +333,7 @@ def strict_url(sqlite: str, tls_files: Files) -> Iterator[str]:
 
 
 def answer_to(url: str, issuer: trustme.CA | None) -> bytes:
-    """Ask for the server's health, with a certificate of an issuer or without one."""
+    """Request the server's health, with a certificate of an issuer or without one."""
     context = client_context()
     if issuer is not None:
         issuer.issue_cert("client.example").configure_cert(context)

@@ -100,7 +100,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._client.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt the data, and pass it on."""
+        """Pass on the data, decrypted."""
         if self._is_closing:
             return
         if self._is_write_closed:
@@ -200,7 +200,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         return not self._is_established and now - self._began > seconds
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send data."""
+        """Send data, encrypted."""
         if self._is_closing or self._is_write_closed or not self._is_established:
             return
         rest = memoryview(data)
