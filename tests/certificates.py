@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import socket
 import ssl
 from datetime import datetime
@@ -81,26 +82,45 @@ class TlsSocket:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._read_ahead = b""
         self.fileno = tcp.fileno
         self.settimeout = tcp.settimeout
         self.setsockopt = tcp.setsockopt
         self.getsockopt = tcp.getsockopt
         self.getsockname = tcp.getsockname
-        while True:
-            try:
-                self._tls.do_handshake()
-            except ssl.SSLWantReadError:
-                self._flush()
-                self._fill()
-            else:
-                break
-        self._flush()
+        try:
+            self._shake_hands()
+        except BaseException:
+            tcp.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._tcp.close()
+
+    @property
+    def serial_number(self) -> str:
+        """The serial number of the server's certificate."""
+        certificate = self._tls.getpeercert()
+        assert certificate is not None
+        return str(certificate["serialNumber"])
+
+    def _shake_hands(self) -> None:
+        is_done = False
+        while not is_done:
+            try:
+                self._tls.do_handshake()
+                is_done = True
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._fill()
+        self._flush()
+        # The session tickets: `select` must not report them as an answer.
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._fill()
+            self._tls.read(0)
 
     def sendall(self, data: bytes) -> None:
         rest = memoryview(data)
@@ -118,15 +138,27 @@ class TlsSocket:
         Raises:
             ConnectionResetError: the server has closed the TCP connection alone.
         """
+        if self._read_ahead:
+            data, self._read_ahead = self._read_ahead[:count], self._read_ahead[count:]
+            return data
         while True:
             try:
                 return self._tls.read(min(count, _RECORD_BYTES))
+            except ssl.SSLZeroReturnError:  # after `shutdown`
+                return b""
             except ssl.SSLWantReadError:
                 self._flush()
                 self._fill()
 
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reader(self))
+
     def shutdown(self, _how: int) -> None:
         """Close the sending side: of TLS, and of TCP."""
+        # OpenSSL reads no more after it has found data while it closes.
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while True:
+                self._read_ahead += self._tls.read(_RECORD_BYTES)
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush()
@@ -144,3 +176,18 @@ class TlsSocket:
         if not data:
             raise ConnectionResetError("the TCP connection was closed, but not the TLS connection")
         self._incoming.write(data)
+
+
+class _Reader(io.RawIOBase):
+    """The reading side of a TLS connection, as a file."""
+
+    def __init__(self, connection: TlsSocket) -> None:
+        self._connection = connection
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override] # of a fixed type
+        data = self._connection.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

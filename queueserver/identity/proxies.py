@@ -29,7 +29,7 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 @final
 class Peer:
-    """What counts of the requests of one connection; few objects stand for all connections.
+    """The headers that count in the requests of a connection; few objects stand for all of them.
 
     Attributes:
         is_secure: the connection itself uses TLS.
@@ -76,7 +76,7 @@ class Proxies:
         }
 
     def peer(self, address: str, *, is_secure: bool) -> Peer:
-        """Return what counts of the requests of a connection from an IP address."""
+        """Return which headers count in the requests of a connection from an IP address."""
         return self._peers[is_secure, self._is_trusted(address)]
 
     def client_address(self, peer_address: str, forwarded_for: str) -> str:

@@ -21,6 +21,8 @@ from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
 from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
+from queueserver.http.listener import Listener
+from queueserver.http.tls.certificates import Certificates
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -152,12 +154,26 @@ class LiveServer:
         return self._app.urls[0]
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        return self._app.urls
+
+    @property
+    def listener(self) -> Listener:
+        return self._app._listener
+
+    @property
+    def certificates(self) -> Certificates:
+        certificates = self.listener._certificates
+        assert certificates is not None
+        return certificates
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
     @property
     def connections(self) -> ClientConnections:
-        return self._app._listener.connections
+        return self.listener.connections
 
     def answer_with_tasks_only(self) -> None:
         """Answer all requests as the server answers rare ones: by aiohttp, with a task for each."""
@@ -183,6 +199,10 @@ class LiveServer:
         self._run(self._app.stop())
         self._stop_loop()
 
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function on the server's event loop."""
+        self._run(_call(function))
+
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_SECONDS)
 
@@ -190,6 +210,10 @@ class LiveServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(TIMEOUT_SECONDS)
         self._loop.close()
+
+
+async def _call(function: Callable[[], None]) -> None:
+    function()
 
 
 Start = Callable[..., LiveServer]

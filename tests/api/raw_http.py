@@ -89,11 +89,18 @@ def read_answer(client: http.client.HTTPConnection) -> Answer:
     return Answer(response.status, headers, response.read())
 
 
-def open_socket(url: str, content: bytes) -> socket.socket:
-    """Connect and send bytes, without reading an answer."""
+def open_socket(url: str, content: bytes, receive_buffer: int | None = None) -> socket.socket:
+    """Connect and send bytes, without reading an answer.
+
+    `receive_buffer` is the size in bytes of the kernel's buffer for unread data.
+    """
     address = urlsplit(url)
     host = address.hostname or ""
-    client = socket.create_connection((host, address.port or 0), timeout=TIMEOUT_SECONDS)
+    client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    client.settimeout(TIMEOUT_SECONDS)
+    if receive_buffer is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.connect((host, address.port or 0))
     if address.scheme == "https":
         client = cast("socket.socket", TlsSocket(client, usual_client(), host))
     client.sendall(content)

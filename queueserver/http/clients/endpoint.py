@@ -33,7 +33,7 @@ class DirectConnection(Protocol):
     client_address: str
     """The peer's IP address: that of the client, or of a proxy."""
     peer: Peer
-    """What counts of the requests."""
+    """The headers of its requests that count."""
 
     @property
     def is_last_request(self) -> bool:

@@ -62,6 +62,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         "_incoming",
         "_is_closing",
         "_is_established",
+        "_is_paused",
         "_is_write_closed",
         "_loop",
         "_outgoing",
@@ -84,6 +85,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._has_ended = False
         self._is_write_closed = False
         self._is_closing = False
+        self._is_paused = False
 
     # The protocol of the TCP transport
 
@@ -98,7 +100,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._client.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt the data, and pass it on."""
+        """Pass on the data, decrypted."""
         if self._is_closing:
             return
         if self._is_write_closed:
@@ -113,7 +115,8 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         """Pass on that the client sends no more; return whether the TCP connection stays open."""
         if not self._is_established or self._is_closing:
             return False
-        self._end()
+        if not self._has_ended:
+            self._end()
         return True
 
     def pause_writing(self) -> None:
@@ -171,14 +174,17 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._flush()
         if pieces:
             self._client.data_received(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        if has_ended:
+        if has_ended and not self._has_ended:
             self._end()
 
     def _end(self) -> None:
-        if not self._has_ended:
-            self._has_ended = True
-            if not self._client.eof_received():
-                self.close()
+        """Pass on that the client has closed its sending side, unless the client is paused.
+
+        A paused client has not read the data before that yet.
+        """
+        self._has_ended = True
+        if not (self._is_paused or self._is_closing) and not self._client.eof_received():
+            self.close()
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -194,7 +200,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         return not self._is_established and now - self._began > seconds
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send data."""
+        """Send data, encrypted."""
         if self._is_closing or self._is_write_closed or not self._is_established:
             return
         rest = memoryview(data)
@@ -249,10 +255,14 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Stop reading from the socket."""
+        self._is_paused = True
         self._tcp.pause_reading()
 
     def resume_reading(self) -> None:
         """Read from the socket again."""
+        if self._is_paused and self._has_ended:
+            self._loop.call_soon(self._end)
+        self._is_paused = False
         self._tcp.resume_reading()
 
     def is_reading(self) -> bool:

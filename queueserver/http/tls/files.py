@@ -24,14 +24,14 @@ _REASONS = {
     "CA_KEY_TOO_SMALL": "the key of an issuer is too short",
     "CA_MD_TOO_WEAK": "an issuer has signed with an algorithm that is too weak",
 }
-"""What is wrong with a pair of files, by OpenSSL's names of errors."""
+"""The fault of a pair of files, by OpenSSL's names of errors."""
 
 Versions: TypeAlias = tuple[tuple[int, ...], ...]
-"""For each file, what changes if it is replaced or written."""
+"""For each file, numbers of which one changes if it is replaced or written."""
 
 
 class Loaded(NamedTuple):
-    """What was loaded from the files."""
+    """The contents of the files."""
 
     context: ssl.SSLContext
     expires_at: datetime
