@@ -7,13 +7,15 @@ users. Two of these pairs are wrong. The scenario prints the facts that it obser
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.access.declared_users import KeyPair, User, key_pair
+from tests.access.declared_users import User, key_pair, write_config
+from tests.api.server_process import ServerProcess
 from tests.clients.environments import terraform_environment
 from tests.clients.scenarios import Facts, command, run_scenario
 
@@ -136,17 +138,8 @@ class SignerRuns:
     def _run(self, signer: Signer) -> Facts:
         directory = self._directory / signer.name
         directory.mkdir()
-        given = {
-            "name": signer.name,
-            "orders": f"{self._url}/000000000000/orders",
-            "pairs": {
-                "admin": _pair(ADMIN),
-                "producer": _pair(PRODUCER.key_pairs[0]),
-                "wrong secret": _pair(ADMIN._replace(secret=f"{ADMIN.secret[:-1]}!")),
-                "unknown key": _pair(key_pair("unknown")),
-            },
-        }
-        return run_scenario([*self._command(signer), self._url, json.dumps(given)], directory)
+        case = signing_case(self._url, signer.name)
+        return run_scenario([*self._command(signer), self._url, case], directory)
 
     def _command(self, signer: Signer) -> list[str]:
         scenario = command(self._environments, signer.client, signer.release, "signer")
@@ -156,5 +149,28 @@ class SignerRuns:
         return [*scenario, terraform, str(directory)]
 
 
-def _pair(pair: KeyPair) -> list[str]:
-    return [pair.access_key_id, pair.secret]
+@contextlib.contextmanager
+def running_access_server(directory: Path, **settings: object) -> Iterator[ServerProcess]:
+    """Run a server with the admin of the environment, the producer of the file, and `orders`."""
+    path = write_config(directory, [PRODUCER], {"queues": {"orders": {}}, **settings})
+    admin = {
+        "QUEUESERVER_ACCESS_KEY_ID": ADMIN.access_key_id,
+        "QUEUESERVER_SECRET_ACCESS_KEY": ADMIN.secret,
+    }
+    with ServerProcess("--config", str(path), directory=directory, settings=admin) as server:
+        yield server
+        status, printed, errors = server.stop()
+        assert (status, printed) == (0, "")
+        assert "Traceback" not in errors, errors
+
+
+def signing_case(url: str, name: str) -> str:
+    """Return the second argument of the scenario of a signer."""
+    pairs = {
+        "admin": ADMIN,
+        "producer": PRODUCER.key_pairs[0],
+        "wrong secret": ADMIN._replace(secret=f"{ADMIN.secret[:-1]}!"),
+        "unknown key": key_pair("unknown"),
+    }
+    texts = {user: [pair.access_key_id, pair.secret] for user, pair in pairs.items()}
+    return json.dumps({"name": name, "orders": f"{url}/000000000000/orders", "pairs": texts})

@@ -8,25 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.access.declared_users import write_config
 from tests.api.server_process import ServerProcess
-from tests.clients.signers import ADMIN, PRODUCER, SIGNERS, Signer, SignerRuns
+from tests.clients.signers import SIGNERS, Signer, SignerRuns, running_access_server
 
 
 @pytest.fixture(scope="module")
 def access_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """Start a server with the admin of the environment and the producer of the file."""
-    directory = tmp_path_factory.mktemp("server")
-    path = write_config(directory, [PRODUCER], {"queues": {"orders": {}}})
-    admin = {
-        "QUEUESERVER_ACCESS_KEY_ID": ADMIN.access_key_id,
-        "QUEUESERVER_SECRET_ACCESS_KEY": ADMIN.secret,
-    }
-    with ServerProcess("--config", str(path), directory=directory, settings=admin) as server:
+    with running_access_server(tmp_path_factory.mktemp("server")) as server:
         yield server
-        status, printed, errors = server.stop()
-        assert (status, printed) == (0, "")
-        assert "Traceback" not in errors
 
 
 @pytest.fixture(scope="module")
