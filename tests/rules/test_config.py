@@ -8,8 +8,9 @@ import pytest
 
 from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
-from queueserver.config import SETTINGS, Config, changed_settings, load, load_database
+from queueserver.config import Config, changed_settings, load, load_database
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.settings import SETTINGS
 from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
 
