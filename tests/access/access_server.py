@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from queueserver import config
+from queueserver.clock import real_seconds
 from storage.clock import Clock
 from tests.access.declared_users import KeyPair, User, write_config
 from tests.api.live_server import LiveServer
@@ -57,12 +58,20 @@ class AccessServer:
 
 @contextlib.contextmanager
 def access_server(
-    directory: Path, clients: Clients, clock: Clock, *users: User, **settings: object
+    directory: Path,
+    clients: Clients,
+    clock: Clock,
+    *users: User,
+    now: Callable[[], float] = real_seconds,
+    **settings: object,
 ) -> Iterator[AccessServer]:
-    """Run a server in this process, on a SQLite file unless `database` is given."""
+    """Run a server in this process, on a SQLite file unless `database` is given.
+
+    `now` returns the time by which signatures are checked.
+    """
     database = f"sqlite:///{directory / 'queueserver.db'}"
     path = write_config(directory, users, {"database": database, **settings})
-    server = LiveServer(config.load({"config": str(path), "port": "0"}, {}), clock)
+    server = LiveServer(config.load({"config": str(path), "port": "0"}, {}), clock, now)
     with contextlib.closing(server):
         yield AccessServer(server, path, clients)
 

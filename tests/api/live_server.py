@@ -17,12 +17,14 @@ from msgspec import structs
 from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
 from queueserver.app import App
+from queueserver.clock import real_seconds
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
 from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
 from queueserver.http.listener import Listener
 from queueserver.http.tls.certificates import Certificates
+from queueserver.identity.authenticator import Authenticator
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -138,9 +140,11 @@ class _TasksOnly:
 class LiveServer:
     """A server that listens from its construction until `close`."""
 
-    def __init__(self, settings: Config, clock: Clock) -> None:
+    def __init__(
+        self, settings: Config, clock: Clock, now: Callable[[], float] = real_seconds
+    ) -> None:
         self._loop = uvloop.new_event_loop()
-        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS))
+        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS), now)
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:
@@ -166,6 +170,10 @@ class LiveServer:
         certificates = self.listener._certificates
         assert certificates is not None
         return certificates
+
+    @property
+    def authenticator(self) -> Authenticator:
+        return self._app._authenticator
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
