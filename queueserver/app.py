@@ -64,8 +64,8 @@ _FLUSH_SECONDS = 0.2
 class App:
     """One server, from `start` to `stop`.
 
-    `clock` is the time of messages. `now` returns the real time in seconds since the epoch, by
-    which signatures and policies are checked.
+    `clock` is the time of messages. `now` returns the real time in seconds since the epoch, for
+    signatures, policies and the header Date.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ class App:
             ),
             self._authenticator,
             proxies,
-            Answers(self._clock, rules.lines_without_origin),
+            Answers(self._now, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
         routes = Routes(rules, Health(self._database), sqs)

@@ -51,6 +51,9 @@ class WireServer(NamedTuple):
         """Return the signer for the first key pair of a user."""
         return Signer(user.key_pairs[0])
 
+    def _signer_now(self, user: User = ADMIN) -> Signer:
+        return self.signer(user)._replace(time=basic_format(self.now.seconds))
+
     def json(self, action: str, **parameters: object) -> HttpRequest:
         return json_post(self.host, action, **parameters)
 
@@ -74,20 +77,19 @@ class WireServer(NamedTuple):
 
     def call(self, action: str, user: User = ADMIN, **parameters: object) -> dict[str, Any]:
         """Call an action that must succeed, and return its result."""
-        signer = self.signer(user)._replace(time=basic_format(self.now.seconds))
-        answer = self.answer(signer.sign(self.json(action, **parameters)))
+        answer = self.answer(self._signer_now(user).sign(self.json(action, **parameters)))
         assert answer.status == 200, answer
         result: dict[str, Any] = json.loads(answer.body or "{}")
         return result
 
     def state(self) -> object:
         """Return what an attack could change: the queues, their attributes and their messages."""
-        urls = self.call("ListQueues")["QueueUrls"]
-        attributes = {
-            url: self.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["All"])
-            for url in urls
-        }
-        return urls, attributes
+        calls = [self.json("ListQueues")]
+        for queue in QUEUES:
+            calls.append(self.json("GetQueueAttributes", QueueUrl=queue, AttributeNames=["All"]))
+        found = self.exchange(*map(self._signer_now().sign, calls))
+        assert [answer.status for answer in found] == [200] * len(calls), found
+        return [answer.body for answer in found]
 
     def message_count(self, queue: str) -> int:
         attributes = self.call("GetQueueAttributes", QueueUrl=queue, AttributeNames=["All"])
