@@ -19,7 +19,7 @@ from queueserver.access.modes import AccessMode
 from queueserver.context import RequestContext
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
-from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.evaluation import Decision, Resource, decide
 from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
 from queueserver.policies.principals import ANONYMOUS
 from queueserver.policies.requests import RequestFacts
@@ -76,10 +76,7 @@ class Authorizer:
         """
         if not (self.is_on and context.obeys_policies):
             return
-        user = context.user
-        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
-        facts = self._facts(context, request)
-        decision = decide(principal, policies, permission, resource, facts)
+        decision = self._decide(context, permission, resource, request)
         if decision.allowed:
             return
         denial = Denial(context, permission, resource, decision)
@@ -90,6 +87,20 @@ class Authorizer:
             context.request_id,
             denial.reason(),
         )
+
+    def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
+        """Return whether `check` would neither raise an error nor log one."""
+        if not (self.is_on and context.obeys_policies):
+            return True
+        return self._decide(context, PERMISSIONS[type(request)], resource, request).allowed
+
+    def _decide(
+        self, context: RequestContext, permission: str, resource: Resource, request: object
+    ) -> Decision:
+        user = context.user
+        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
+        facts = self._facts(context, request)
+        return decide(principal, policies, permission, resource, facts)
 
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""

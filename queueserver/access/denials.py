@@ -49,7 +49,7 @@ class Denial(NamedTuple):
         context, decision = self.context, self.decision
         user = context.user.arn if context.user else "anonymous"
         return (
-            f"user={user} access_key_id={context.access_key_id} action=sqs:{self.permission} "
+            f"user={user} access_key_id={context.access_key_id or 'none'} action=sqs:{self.permission} "
             f"queue={self.resource.arn} client={context.client_address} "
             f"policy={decision.policy_name or 'none'} statement={decision.sid or 'none'} "
             f"reason={decision.reason.value}"
