@@ -6,7 +6,7 @@ A server runs in this process with a clock that the test moves, or as the `queue
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -62,10 +62,10 @@ def access_server(
     clients: Clients,
     clock: Clock,
     *users: User,
+    settings: Mapping[str, object],
     now: Callable[[], float] = real_seconds,
-    **settings: object,
 ) -> Iterator[AccessServer]:
-    """Run a server in this process, on a SQLite file unless `database` is given.
+    """Run a server in this process, on a SQLite file unless the settings name a database.
 
     `now` returns the time by which signatures are checked.
     """

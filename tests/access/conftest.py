@@ -38,7 +38,8 @@ def start(clients: Clients, clock: ManualClock, tmp_path: Path) -> Iterator[Star
     with contextlib.ExitStack() as stack:
 
         def start(*users: User, **settings: object) -> AccessServer:
-            return stack.enter_context(access_server(tmp_path, clients, clock, *users, **settings))
+            server = access_server(tmp_path, clients, clock, *users, settings=settings)
+            return stack.enter_context(server)
 
         yield start
 

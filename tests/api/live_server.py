@@ -21,7 +21,12 @@ from queueserver.clock import real_seconds
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
-from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
+from queueserver.http.clients.endpoint import (
+    DirectConnection,
+    Endpoint,
+    NotBegun,
+    PendingAnswer,
+)
 from queueserver.http.listener import Listener
 from queueserver.http.tls.certificates import Certificates
 from queueserver.identity.authenticator import Authenticator
@@ -137,6 +142,27 @@ class _TasksOnly:
         return self._endpoint.handle_failure(request, status, error)
 
 
+class DirectAnswerCounter:
+    """An endpoint that counts the requests which it begins to answer without a task."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.count = 0
+
+    def begin(self, connection: DirectConnection, data: bytes) -> PendingAnswer | NotBegun:
+        answer = self._endpoint.begin(connection, data)
+        self.count += not isinstance(answer, NotBegun)
+        return answer
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._endpoint.handle(request)
+
+    def handle_failure(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        return self._endpoint.handle_failure(request, status, error)
+
+
 class LiveServer:
     """A server that listens from its construction until `close`."""
 
@@ -186,6 +212,12 @@ class LiveServer:
     def answer_with_tasks_only(self) -> None:
         """Answer all requests as the server answers rare ones: by aiohttp, with a task for each."""
         self.connections.endpoint = _TasksOnly(self.connections.endpoint)
+
+    def count_direct_answers(self) -> DirectAnswerCounter:
+        """Count the requests that the server begins to answer without a task from now on."""
+        counter = DirectAnswerCounter(self.connections.endpoint)
+        self.connections.endpoint = counter
+        return counter
 
     def has_pending_answer(self) -> bool:
         """Return whether a request that is answered without a task waits for its command."""

@@ -6,7 +6,6 @@ All tests share two servers, and leave their queues as they were.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 
 import pytest
@@ -28,15 +27,14 @@ def wire_server(
     """Run a server that answers small requests without a task, or all requests by tasks."""
     now = SettableTime()
     directory = paths.mktemp(way)
-    settings = {"allowed_hosts": ALLOWED_HOSTS, **settings}
-    with access_server(directory, clients, ManualClock(), *USERS, now=now, **settings) as running:
+    given = {"allowed_hosts": ALLOWED_HOSTS, **settings}
+    opened = access_server(directory, clients, ManualClock(), *USERS, settings=given, now=now)
+    with opened as running:
         server = WireServer(running, now)
         for queue in QUEUES:
             server.call("CreateQueue", QueueName=queue)
-        policy = {"Policy": json.dumps(PUBLIC_POLICY)}
-        server.call("SetQueueAttributes", QueueUrl="public", Attributes=policy)
-        for queue in QUEUES:  # now the queue is in the cache
-            server.call("ReceiveMessage", QueueUrl=queue)
+            server.load(queue)
+        server.set_policy("public", PUBLIC_POLICY)
         if way == "task":
             live_server(running).answer_with_tasks_only()
         yield server

@@ -58,7 +58,7 @@ class HttpRequest(NamedTuple):
 
     def __bytes__(self) -> bytes:
         names = {name.lower() for name, _ in self.headers}
-        length = ()
+        length: tuple[tuple[str, str], ...] = ()
         if names.isdisjoint({"content-length", "transfer-encoding"}):
             length = (("Content-Length", str(len(self.body))),)
         lines = [f"{name}: {value}" for name, value in (*self.headers, *length)]
@@ -121,10 +121,10 @@ def json_post(host: str, action: str, **parameters: object) -> HttpRequest:
     return HttpRequest("POST", "/", headers, json.dumps(parameters).encode())
 
 
-def form_post(host: str, action: str, path: str = "/", **parameters: object) -> HttpRequest:
-    """Return a request of the Query protocol with a form."""
+def form_post(host: str, action: str, **parameters: object) -> HttpRequest:
+    """Return a request of the Query protocol with a form, posted to the root."""
     headers = (("Host", host), *FORM.items())
-    return HttpRequest("POST", path, headers, form(action, parameters).encode())
+    return HttpRequest("POST", "/", headers, form(action, parameters).encode())
 
 
 def get(host: str, path: str = "/", **parameters: str) -> HttpRequest:

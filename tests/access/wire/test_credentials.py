@@ -33,7 +33,7 @@ def test_request_without_credentials_may_use_a_public_queue_alone(
     assert server.answer(send(server, protocol)).status == 200
     assert server.answer(send_by_get(server, "x=1")).status == 200
     assert server.message_count("public") == 2
-    server.call("PurgeQueue", QueueUrl="public")
+    server.purge("public")
     private = server.post(protocol, "SendMessage", QueueUrl="orders", MessageBody="x")
     error = server.rejection(private)
     assert (error.status, error.code) == (403, "AccessDenied")
@@ -160,7 +160,7 @@ def test_key_is_valid_until_it_expires(server: WireServer, protocol: str) -> Non
     signer = server.signer()._replace(pair=EXPIRED)
     request = server.post(protocol, "SendMessage", QueueUrl="orders", MessageBody="x")
     assert server.answer(signer.sign(request)).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     server.now.seconds += 1  # its signing key is in the cache
     assert server.rejection(signer.sign(request)).code == "InvalidClientTokenId"
 
@@ -193,9 +193,7 @@ def test_signature_of_a_url_is_64_lower_case_digits(server: WireServer) -> None:
 # Session tokens
 
 
-def test_session_token_with_a_permanent_key_is_rejected(
-    server: WireServer, protocol: str
-) -> None:
+def test_session_token_with_a_permanent_key_is_rejected(server: WireServer, protocol: str) -> None:
     signer = server.signer()._replace(token="TOKEN")
     url = get(server.host, "/000000000000/public", Action="SendMessage", MessageBody="x")
     for request in (
@@ -245,10 +243,10 @@ def test_account_is_that_of_the_user_whatever_the_request_names(
 
 
 def test_text_that_looks_like_a_credential_is_none(server: WireServer) -> None:
-    """A parameter whose name ends with a credential's is not one."""
+    # A parameter whose name ends with a credential's is not one.
     request = send_by_get(server, f"MyCredential={ID}/{SCOPE}")
     assert server.answer(request).status == 200
-    server.call("PurgeQueue", QueueUrl="public")
+    server.purge("public")
     denied = get(server.host, Action="ListQueues", MyCredential=f"{ID}/{SCOPE}")
     assert parse_error(server.answer(denied)).code == "AccessDenied"
 
@@ -262,7 +260,7 @@ def test_other_headers_are_no_credentials(server: WireServer, header: str) -> No
 
 
 def test_draft_is_valid(server: WireServer) -> None:
-    """The drafts of the other tests are rejected for what is wrong with them alone."""
+    # The drafts of the other tests are rejected for what is wrong with them alone.
     assert server.answer(as_sent(draft(server).in_header())).status == 200
     assert server.answer(as_sent(url_draft(server).in_query())).status == 200
-    server.call("PurgeQueue", QueueUrl="victim")
+    server.purge("victim")

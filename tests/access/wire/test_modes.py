@@ -48,7 +48,10 @@ def wrong_requests(server: WireServer) -> Iterator[tuple[str, HttpRequest]]:
     signer = server.signer()
     signed = signer.sign(send(server))
     yield "SignatureDoesNotMatch", signed._replace(body=signed.body + b" ")
-    yield "SignatureDoesNotMatch", signed.edited("SignedHeaders=content-type;host;", "SignedHeaders=")
+    yield (
+        "SignatureDoesNotMatch",
+        signed.edited("SignedHeaders=content-type;host;", "SignedHeaders="),
+    )
     yield "SignatureDoesNotMatch", signer._replace(time="20960101T000000Z").sign(send(server))
     yield "InvalidClientTokenId", signer._replace(pair=KeyPair("AKUNKNOWN", "x")).sign(send(server))
     yield "InvalidClientTokenId", signer._replace(token="TOKEN").sign(send(server))
@@ -67,7 +70,7 @@ def test_wrong_signature_is_accepted_and_logged_once_in_mode_log(
     logging_server: WireServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     for code, request in wrong_requests(logging_server):
-        logging_server.call("PurgeQueue", QueueUrl="orders")
+        logging_server.purge("orders")
         denials(caplog)
         answer = logging_server.answer(request)
         assert answer.status == 200, (code, answer)
@@ -76,7 +79,7 @@ def test_wrong_signature_is_accepted_and_logged_once_in_mode_log(
         assert f"code={code} " in line
         assert f"request_id={answer.headers['x-amzn-requestid']} " in line
         assert logging_server.message_count("orders") == 1
-    logging_server.call("PurgeQueue", QueueUrl="orders")
+    logging_server.purge("orders")
 
 
 @pytest.mark.parametrize("queue", ["not-cached", "cached"])
@@ -90,7 +93,11 @@ def test_denied_action_is_accepted_and_logged_once_in_mode_log(
     anonymous = send(server, queue)
     for action, user, request in (
         ("SendMessage", "anonymous", anonymous),
-        ("SendMessage", f"arn:aws:iam::{ACCOUNT}:user/producer", server.signer(PRODUCER).sign(anonymous)),
+        (
+            "SendMessage",
+            f"arn:aws:iam::{ACCOUNT}:user/producer",
+            server.signer(PRODUCER).sign(anonymous),
+        ),
         (
             "SendMessage",
             f"arn:aws:iam::{ACCOUNT}:user/producer",
@@ -121,7 +128,9 @@ def test_denied_action_that_fails_is_logged_once_in_mode_log(
         server.json("SendMessageBatch", QueueUrl="orders", Entries=[]),
         server.json("DeleteMessage", QueueUrl="orders", ReceiptHandle="x"),
         server.json("SendMessage", QueueUrl="missing", MessageBody="x"),
-        server.json("SendMessageBatch", QueueUrl="orders", Entries=[{"Id": "a", "MessageBody": ""}]),
+        server.json(
+            "SendMessageBatch", QueueUrl="orders", Entries=[{"Id": "a", "MessageBody": ""}]
+        ),
     ):
         denials(caplog)
         assert server.answer(request).status < 500
@@ -141,8 +150,8 @@ def test_allowed_request_is_not_logged_in_mode_log(
     ):
         assert server.answer(request).status == 200
     assert denials(caplog) == []
-    server.call("PurgeQueue", QueueUrl="orders")
-    server.call("PurgeQueue", QueueUrl="public")
+    server.purge("orders")
+    server.purge("public")
 
 
 def test_user_of_a_valid_signature_counts_in_mode_log(logging_server: WireServer) -> None:
@@ -159,7 +168,7 @@ def test_key_of_12_digits_is_no_account_in_mode_log(logging_server: WireServer) 
 
 
 def test_region_of_an_unproved_signature_counts_in_mode_log(logging_server: WireServer) -> None:
-    """A client that signs with a wrong secret uses the same queues as in mode `off`."""
+    # A client that signs with a wrong secret uses the same queues as in mode `off`.
     signer = logging_server.signer()._replace(pair=KeyPair(ID, "wrong"), region="eu-west-1")
     answer = logging_server.answer(signer.sign(logging_server.json("ListQueues")))
     assert "QueueUrls" not in json.loads(answer.body)

@@ -22,9 +22,7 @@ def chunked(request: HttpRequest, *chunks: bytes) -> HttpRequest:
     return request.adding(("Transfer-Encoding", "chunked"))._replace(body=lines)
 
 
-def test_body_that_was_changed_after_signing_is_rejected(
-    server: WireServer, protocol: str
-) -> None:
+def test_body_that_was_changed_after_signing_is_rejected(server: WireServer, protocol: str) -> None:
     signed = server.signer(PRODUCER).sign(send(server, protocol))
     for body in (send(server, protocol, "y").body, b"", signed.body + b" "):
         error = server.rejection(signed._replace(body=body))
@@ -37,7 +35,7 @@ def test_long_body_that_was_changed_after_signing_is_rejected(
 ) -> None:
     signed = server.signer().sign(send(server, protocol, "x" * size))
     assert server.answer(signed).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     error = server.rejection(signed._replace(body=send(server, protocol, "y" * size).body))
     assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
 
@@ -47,7 +45,7 @@ def test_content_hash_must_be_that_of_the_body(server: WireServer, protocol: str
     digest = ("X-Amz-Content-Sha256", hashlib.sha256(request.body).hexdigest())
     signed = server.signer().sign(request.adding(digest))
     assert server.answer(signed).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     error = server.rejection(signed._replace(body=send(server, protocol, "y").body))
     assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
 
@@ -105,10 +103,8 @@ def test_content_encoding_is_rejected(
         assert server.rejection(sent).status == 400
 
 
-def test_body_that_unpacks_to_the_signed_one_is_rejected(
-    server: WireServer, protocol: str
-) -> None:
-    """The body that the server would read is signed, but not the bytes that came."""
+def test_body_that_unpacks_to_the_signed_one_is_rejected(server: WireServer, protocol: str) -> None:
+    # The body that the server would read is signed, but not the bytes that came.
     signed = server.signer().sign(send(server, protocol))
     packed = signed._replace(body=gzip.compress(signed.body))
     error = server.rejection(packed.adding(("Content-Encoding", "gzip")))
@@ -126,7 +122,7 @@ def test_chunked_body_is_verified_as_a_whole(server: WireServer, protocol: str) 
     middle = len(signed.body) // 2
     parts = (signed.body[:middle], signed.body[middle:])
     assert server.answer(chunked(signed, *parts)).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     for chunks in ((*parts, b" "), parts[:1], (parts[1], parts[0])):
         error = server.rejection(chunked(signed, *chunks))
         assert (error.status, error.code) == (403, "SignatureDoesNotMatch")

@@ -109,7 +109,7 @@ def test_request_for_another_host_is_rejected(server: WireServer) -> None:
             assert server.answer(signed).status == 200
             moved = server.signer().sign(request).replacing("Host", host)
             assert server.rejection(moved)[2] == "SignatureDoesNotMatch"
-    server.call("PurgeQueue", QueueUrl="victim")
+    server.purge("victim")
 
 
 @pytest.mark.parametrize("host", ["sqs.example.com", "127.0.0.1"])
@@ -144,7 +144,10 @@ LISTS = [
 
 @pytest.mark.parametrize("signed", LISTS)
 def test_list_of_signed_headers_must_be_canonical(server: WireServer, signed: str) -> None:
-    for request in (draft(server, signed=signed).in_header(), draft(server, signed=signed).in_query()):
+    for request in (
+        draft(server, signed=signed).in_header(),
+        draft(server, signed=signed).in_query(),
+    ):
         error = server.rejection(as_sent(request))
         assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
 
@@ -192,7 +195,7 @@ def test_unsigned_content_type_does_not_choose_the_protocol_of_a_target(
     assert answer.status == 200, answer
     assert "MessageId" in json.loads(answer.body)
     assert server.message_count("victim") == 1
-    server.call("PurgeQueue", QueueUrl="victim")
+    server.purge("victim")
 
 
 @pytest.mark.parametrize("content_type", [JSON, "text/plain", ""])
@@ -204,4 +207,4 @@ def test_unsigned_content_type_does_not_choose_the_protocol_of_a_form(
     answer = server.answer(signed)
     assert answer.status == 200, answer
     assert answer.headers["content-type"] == "text/xml"
-    server.call("PurgeQueue", QueueUrl="victim")
+    server.purge("victim")

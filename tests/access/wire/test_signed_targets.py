@@ -24,7 +24,7 @@ def presigned(server: WireServer, path: str = ORDERS, **parameters: str) -> Http
 def test_presigned_get_is_accepted(server: WireServer) -> None:
     assert server.answer(presigned(server)).status == 200
     assert server.message_count("orders") == 1
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
 
 
 @pytest.mark.parametrize("body", [b"", b"Action=PurgeQueue", b"Action=SendMessage&MessageBody=y"])
@@ -68,7 +68,10 @@ def test_parameter_that_is_added_to_a_presigned_url_is_rejected(server: WireServ
     ],
 )
 def test_signed_parameter_that_comes_twice_is_rejected(server: WireServer, query: str) -> None:
-    for one in (url_draft(server, query=query).in_header(), url_draft(server, query=query).in_query()):
+    for one in (
+        url_draft(server, query=query).in_header(),
+        url_draft(server, query=query).in_query(),
+    ):
         error = server.rejection(as_sent(one))
         assert (error.status, error.code) == (400, "MalformedQueryString")
 
@@ -86,7 +89,7 @@ def test_parameter_of_a_signature_that_comes_twice_is_rejected(
 def test_form_parameter_that_comes_twice_counts_once_for_check_and_action(
     server: WireServer,
 ) -> None:
-    """The whole body is signed, so its sender chose the order; one reader reads it once."""
+    # The whole body is signed, so its sender chose the order; one reader reads it once.
     signer = server.signer(PRODUCER)
     body = b"Action=SendMessage&MessageBody=x&QueueUrl="
     denied = send(server, "/")._replace(body=body + b"orders&QueueUrl=victim")
@@ -125,13 +128,13 @@ EQUAL_SPELLINGS = [
 
 @pytest.mark.parametrize("path", EQUAL_SPELLINGS)
 def test_path_with_an_equal_signature_names_the_same_queue(server: WireServer, path: str) -> None:
-    """Whoever changes the spelling on the way does not change the queue."""
+    # A change of the spelling on the way does not change the queue.
     for signed in (server.signer().sign(send(server)), presigned(server)):
         moved = signed._replace(target=signed.target.replace(ORDERS, path))
         answer = server.answer(moved)
         assert answer.status == 200, answer
         assert (server.message_count("orders"), server.message_count("victim")) == (1, 0)
-        server.call("PurgeQueue", QueueUrl="orders")
+        server.purge("orders")
 
 
 OTHER_SPELLINGS = [
@@ -157,7 +160,8 @@ def test_path_with_another_signature_is_rejected(server: WireServer, path: str) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/000000000000/%6frders", "/000000000000/a%252fb", "/000000000000/orders%2f..%2fvictim"]
+    "path",
+    ["/000000000000/%6frders", "/000000000000/a%252fb", "/000000000000/orders%2f..%2fvictim"],
 )
 def test_escaped_path_is_signed_escaped_twice(server: WireServer, path: str) -> None:
     error = server.rejection(as_sent(draft(server, path=path, body=b"{}").in_header()))
@@ -212,16 +216,13 @@ def test_space_and_characters_that_are_not_ascii_never_fail_the_server(server: W
         ("us-east-1/s3/aws4_request", "Credential should be scoped to correct service: 'sqs'. "),
         (
             "us-east-1/sqs/aws4_requestx",
-            "Credential should be scoped with a valid terminator: 'aws4_request', not"
-            " 'aws4_requestx'.",
+            "Credential should be scoped with a valid terminator: 'aws4_request'",
         ),
         ("US-EAST-1/sqs/aws4_request", "Credential should be scoped to a valid region, not 'US-"),
     ],
     ids=["service", "terminator", "region"],
 )
-def test_signature_for_another_scope_is_rejected(
-    server: WireServer, scope: str, text: str
-) -> None:
+def test_signature_for_another_scope_is_rejected(server: WireServer, scope: str, text: str) -> None:
     one = draft(server)
     key_and_date = "/".join(one.credential.split("/")[:2])
     given = one._replace(credential=f"{key_and_date}/{scope}")

@@ -26,14 +26,14 @@ def test_signature_is_valid_for_15_minutes_around_its_time(
 ) -> None:
     server.now.seconds += age
     assert server.answer(server.signer().sign(send(server, protocol))).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
 
 
 @pytest.mark.parametrize("age", [MINUTES_15 + 1, MINUTES_15 + 3_600, 366 * 86_400])
 def test_old_signature_is_rejected(server: WireServer, protocol: str, age: float) -> None:
     signed = server.signer().sign(send(server, protocol))
     assert server.answer(signed).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     server.now.seconds += age
     error = server.rejection(signed)
     assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
@@ -41,9 +41,7 @@ def test_old_signature_is_rejected(server: WireServer, protocol: str, age: float
 
 
 @pytest.mark.parametrize("age", [-MINUTES_15 - 1, -16 * 60, -366 * 86_400])
-def test_signature_of_the_future_is_rejected(
-    server: WireServer, protocol: str, age: float
-) -> None:
+def test_signature_of_the_future_is_rejected(server: WireServer, protocol: str, age: float) -> None:
     server.now.seconds += age
     error = server.rejection(server.signer().sign(send(server, protocol)))
     assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
@@ -51,13 +49,13 @@ def test_signature_of_the_future_is_rejected(
 
 
 def test_request_that_is_replayed_within_15_minutes_is_accepted(server: WireServer) -> None:
-    """AWS: a signature has no nonce, so only TLS prevents a replay."""
+    # AWS: a signature has no nonce, so only TLS prevents a replay.
     signed = server.signer().sign(send(server))
     for age in (0, 60, MINUTES_15):
         server.now.seconds = server.now.signing_time + age
         assert server.answer(signed).status == 200
     assert server.message_count("orders") == 3
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
 
 
 # Presigned URLs
@@ -87,12 +85,25 @@ def test_presigned_url_is_valid_until_it_expires_and_for_at_most_15_minutes(
     server.now.seconds += age
     if is_valid:
         assert server.answer(url).status == 200
-        server.call("PurgeQueue", QueueUrl="orders")
+        server.purge("orders")
     else:
         assert server.rejection(url).code == "SignatureDoesNotMatch"
 
 
-EXPIRES = ["-1", "0", "604801", "999999999", "1e9", "\u0663", "", "+60", " 60", "60 ", "6_0", "60.0"]
+EXPIRES = [
+    "-1",
+    "0",
+    "604801",
+    "999999999",
+    "1e9",
+    "\u0663",
+    "",
+    "+60",
+    " 60",
+    "60 ",
+    "6_0",
+    "60.0",
+]
 
 
 @pytest.mark.parametrize("expires", EXPIRES)
@@ -136,7 +147,7 @@ def test_header_date_may_have_the_time(server: WireServer) -> None:
     signed = server.signer().sign(send(server).adding(("Date", date)))
     assert "X-Amz-Date" not in dict(signed.headers)
     assert server.answer(signed).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
     server.now.seconds += MINUTES_15 + 1
     assert server.rejection(signed).text.startswith("Signature expired: ")
 
@@ -170,7 +181,7 @@ def test_signature_of_yesterday_is_valid_after_midnight(server: WireServer) -> N
     server.now.seconds += 86_400 - (3 * 3_600 + 4 * 60 + 5) + 60
     signed = server.signer()._replace(time="20960102T235959Z").sign(send(server))
     assert server.answer(signed).status == 200
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")
 
 
 # The header Date of responses
@@ -179,7 +190,7 @@ def test_signature_of_yesterday_is_valid_after_midnight(server: WireServer) -> N
 def test_response_has_the_time_by_which_signatures_are_checked(
     server: WireServer, protocol: str
 ) -> None:
-    """Clients correct their clocks by it, and sign again."""
+    # Clients correct their clocks by it, and sign again.
     signed = server.signer().sign(send(server, protocol))
     for age, status in ((0, 200), (3_600, 403), (-3_600, 403)):
         server.now.seconds = server.now.signing_time + age
@@ -187,4 +198,4 @@ def test_response_has_the_time_by_which_signatures_are_checked(
         assert answer.status == status
         assert answer.headers["date"] == formatdate(server.now.seconds, usegmt=True)
     server.now.seconds = server.now.signing_time
-    server.call("PurgeQueue", QueueUrl="orders")
+    server.purge("orders")

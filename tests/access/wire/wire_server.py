@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -58,11 +59,12 @@ class WireServer(NamedTuple):
         return json_post(self.host, action, **parameters)
 
     def form(self, action: str, path: str = "/", **parameters: object) -> HttpRequest:
-        return form_post(self.host, action, path, **parameters)
+        return form_post(self.host, action, **parameters)._replace(target=path)
 
     def post(self, protocol: str, action: str, **parameters: object) -> HttpRequest:
         """Return a request of a protocol, `json` or `query`."""
-        return (self.json if protocol == "json" else self.form)(action, **parameters)
+        make = json_post if protocol == "json" else form_post
+        return make(self.host, action, **parameters)
 
     def exchange(self, *contents: bytes | HttpRequest) -> list[Answer]:
         """Send requests on one connection, all at once, and return their answers."""
@@ -82,11 +84,28 @@ class WireServer(NamedTuple):
         result: dict[str, Any] = json.loads(answer.body or "{}")
         return result
 
+    def purge(self, queue: str) -> None:
+        """Delete the messages of a queue, and load it into the cache: see `load`."""
+        self.call("PurgeQueue", QueueUrl=queue)
+        self.load(queue)
+
+    def set_policy(self, queue: str, policy: object) -> None:
+        """Set the policy of a queue, or remove it if `policy` is None, and load the queue."""
+        text = "" if policy is None else json.dumps(policy)
+        self.call("SetQueueAttributes", QueueUrl=queue, Attributes={"Policy": text})
+        self.load(queue)
+
+    def load(self, queue: str) -> None:
+        """Load a queue into the cache: only then are small requests answered without a task."""
+        self.call("ReceiveMessage", QueueUrl=queue)
+
     def state(self) -> object:
         """Return what an attack could change: the queues, their attributes and their messages."""
         calls = [self.json("ListQueues")]
-        for queue in QUEUES:
-            calls.append(self.json("GetQueueAttributes", QueueUrl=queue, AttributeNames=["All"]))
+        calls += [
+            self.json("GetQueueAttributes", QueueUrl=queue, AttributeNames=["All"])
+            for queue in QUEUES
+        ]
         found = self.exchange(*map(self._signer_now().sign, calls))
         assert [answer.status for answer in found] == [200] * len(calls), found
         return [answer.body for answer in found]
@@ -115,6 +134,21 @@ def answers(content: bytes) -> list[Answer]:
         found.append(Answer(int(status.split()[1]), headers, rest[:length]))
         content = rest[length:]
     return found
+
+
+def read_answer(client: socket.socket) -> Answer:
+    """Read one answer from a connection that stays open."""
+    content = b""
+    while b"\r\n\r\n" not in content or len(answers(content)[0].body) < _length(content):
+        received = client.recv(65_536)
+        assert received, content
+        content += received
+    (answer,) = answers(content)
+    return answer
+
+
+def _length(content: bytes) -> int:
+    return int(answers(content)[0].headers["content-length"])
 
 
 def headers_of(lines: list[str]) -> Mapping[str, str]:
