@@ -152,21 +152,20 @@ def test_20_unknown_key_is_not_anonymous() -> None:
 
 def test_20_unknown_key_takes_as_long_as_a_known_one() -> None:
     unknown = CREDENTIAL.replace("AKIDEXAMPLE", "AKIDOTHER")
-    known_time = shortest_time(Draft().in_header())
-    unknown_time = shortest_time(Draft(credential=unknown).in_header())
-    assert unknown_time > 0.75 * known_time
+    known_times, unknown_times = [], []
+    for _ in range(300):  # in turns: other processes then slow down both
+        known_times.append(time_of_first_request(Draft().in_header()))
+        unknown_times.append(time_of_first_request(Draft(credential=unknown).in_header()))
+    assert min(unknown_times) > 0.75 * min(known_times)
 
 
-def shortest_time(request: SignedRequest) -> float:
-    """Return the shortest time in seconds that the first request of a key takes."""
-    times = []
-    for _ in range(300):
-        new_verifier = verifier()
-        begun = perf_counter()
-        with suppress(InvalidClientTokenId):
-            new_verifier.verify(request)
-        times.append(perf_counter() - begun)
-    return min(times)
+def time_of_first_request(request: SignedRequest) -> float:
+    """Return the time in seconds that a verifier takes for its first request."""
+    new_verifier = verifier()
+    begun = perf_counter()
+    with suppress(InvalidClientTokenId):
+        new_verifier.verify(request)
+    return perf_counter() - begun
 
 
 @pytest.mark.parametrize("way", [Draft.in_header, Draft.in_query], ids=["header", "URL"])
