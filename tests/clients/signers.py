@@ -89,6 +89,7 @@ SIGNERS = (
     Signer("java", "java_sdk", _used_queue("java")),
     Signer("go", "go_sdk", _used_queue("go")),
     Signer("javascript", "javascript_sdk", _used_queue("javascript", "QueueDoesNotExist")),
+    Signer("javascript-v2", "javascript_sdk_v2", _used_queue("javascript-v2")),
     Signer("boto3", "boto3_current", _used_queue("boto3")),
     Signer("boto3-query", "boto3_query", _used_queue("boto3-query")),
     Signer("aiobotocore", "aiobotocore_concurrency", _used_queue("aiobotocore")),
