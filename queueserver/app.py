@@ -6,12 +6,16 @@ import asyncio
 import logging
 import os
 import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
 
 import uvloop
 
-from queueserver import declared_queues, process_memory, stop_signals
+from queueserver import declared_queues, process_memory, reload_signal, stop_signals
+from queueserver.access.authorizer import Authorizer
+from queueserver.access.modes import AccessMode
+from queueserver.access.users import Users
 from queueserver.actions.direct import DirectActions
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
@@ -21,11 +25,12 @@ from queueserver.actions.queues import Queues
 from queueserver.background.leader import LeaderWork
 from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
-from queueserver.clock import SystemClock
-from queueserver.config import Config
+from queueserver.clock import SystemClock, real_seconds
+from queueserver.config import Config, changed_settings
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.http.answers import Answers
+from queueserver.http.binding import is_loopback
 from queueserver.http.browser_rules import BrowserRules
 from queueserver.http.clients import open_files
 from queueserver.http.health import Health
@@ -33,11 +38,15 @@ from queueserver.http.listener import Listener
 from queueserver.http.request_memory import RequestMemory
 from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
+from queueserver.http.tls.certificates import Certificates
 from queueserver.identity.addressing import Addressing
+from queueserver.identity.authenticator import Authenticator
 from queueserver.identity.callers import Callers
+from queueserver.identity.proxies import Proxies
 from queueserver.line_writer import LineWriter
 from queueserver.logs import one_line
-from queueserver.start_errors import StartError
+from queueserver.reload import Reloads
+from queueserver.start_errors import ConfigError, StartError
 from storage.clock import Clock
 from storage.database import Database
 from storage.errors import DatabaseUnusable, mask_password
@@ -62,6 +71,7 @@ class App:
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
+        self._authenticator = Authenticator(config.access, config.users, real_seconds)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -71,21 +81,45 @@ class App:
         """Open the database, create the declared queues, listen, and begin background work.
 
         Raises:
-            StartError: the database or the address cannot be used, or a declared queue cannot be
-                created.
+            ConfigError: settings contradict each other.
+            StartError: the certificate, the database or the address cannot be used, or a declared
+                queue cannot be created.
         """
+        # Clients compare the dates of a certificate with their own clock.
+        certificates = Certificates.of(self._config, SystemClock())
         self._database = await self._open_database()
         try:
             dispatcher = self._dispatcher()
-            context = RequestContext(self._config.account, self._config.region, "")
-            await declared_queues.declare(self._config.queues, dispatcher, context)
-            await self._listen(dispatcher)
+            config = self._config
+            context = RequestContext(config.account, config.region, "", obeys_policies=False)
+            await declared_queues.declare(config.queues, dispatcher, context)
+            await self._listen(dispatcher, certificates)
         except BaseException:
             await self._database.close()
             raise
+        self._describe_access()
         upkeep = Upkeep(self._database, self._clock)
         self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
         self._database.run_on_leader(self._leader_work)
+
+    def reload(self, config: Config, number: int) -> None:
+        """Use the users of a configuration that was read again; other settings need a restart.
+
+        `number` distinguishes the log lines of the reload.
+
+        Raises:
+            ConfigError: no request could be allowed with this configuration.
+        """
+        is_off = self._config.access is AccessMode.OFF
+        if not is_off and not config.users:
+            raise ConfigError("no user is declared")
+        changed = changed_settings(self._config, config)
+        if changed:
+            log.warning("reload %d: settings need a restart: %s", number, ", ".join(changed))
+        if is_off:
+            log.info("reload %d: access control is off, so no users are in use", number)
+        else:
+            self._use_users(config.users, f"reload {number}")
 
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
@@ -95,6 +129,26 @@ class App:
         finally:
             await self._leader_work.close()
             await self._database.close()
+
+    def _use_users(self, users: Users, occasion: str) -> None:
+        """Authenticate and authorize the next requests by these users."""
+        self._authenticator.use_users(users)
+        log.info(
+            "%s: users=%d keys=%d digest=%s", occasion, len(users), users.key_count, users.digest
+        )
+        for warning in users.warnings:
+            log.warning("%s: %s", occasion, warning)
+
+    def _describe_access(self) -> None:
+        mode, addresses = self._config.access, self._listener.addresses
+        if mode is not AccessMode.OFF:
+            self._use_users(self._config.users, f"access control is {mode.value}")
+        elif not all(map(is_loopback, addresses)):
+            log.warning(
+                "access control is off, so all clients that reach this server can use all queues; "
+                "turn it on with --access and users, or listen on 127.0.0.1: addresses=%s",
+                ",".join(sorted(set(addresses))),
+            )
 
     async def _open_database(self) -> Database:
         config = self._config
@@ -113,35 +167,49 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        cache = QueueCache(database)
+        authorizer = Authorizer(config.access, real_seconds)
+        cache = QueueCache(database, authorizer)
         return Dispatcher(
-            Queues(database, cache, clock, cooldowns=config.cooldowns),
+            Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
-            MoveTasks(database, clock),
+            MoveTasks(database, authorizer, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=config.in_flight_limit),
         )
 
-    async def _listen(self, dispatcher: Dispatcher) -> None:
+    async def _listen(self, dispatcher: Dispatcher, certificates: Certificates | None) -> None:
         config = self._config
         addressing = Addressing(config.public_url)
+        checks_access = config.access is not AccessMode.OFF
+        proxies = Proxies(config.trusted_proxies, is_open=not checks_access)
         rules = BrowserRules(config)
         sqs = SqsEndpoint(
             dispatcher,
-            Callers(config.account, config.region, addressing),
+            Callers(
+                config.account,
+                config.region,
+                addressing,
+                public_url=config.public_url,
+                checks_access=checks_access,
+            ),
+            self._authenticator,
+            proxies,
             Answers(self._clock, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
-        self._listener = Listener(config, Routes(rules, Health(self._database), sqs))
+        routes = Routes(rules, Health(self._database), sqs)
+        self._listener = Listener(config, routes, proxies, certificates)
         self.urls = await self._listener.start()
         addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)
 
 
-async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -> None:
+async def serve(
+    config: Config, load: Callable[[], Config], stdout: LineWriter, deadline: threading.Timer
+) -> None:
     """Run a server until SIGTERM or SIGINT; write one line to stdout when it listens.
 
-    A signal starts the timer `deadline`, which ends the process.
+    A signal starts the timer `deadline`, which ends the process. SIGHUP reloads by `load`.
 
     Raises:
         StartError: the server cannot start.
@@ -151,28 +219,41 @@ async def serve(config: Config, stdout: LineWriter, deadline: threading.Timer) -
     begin_stop = partial(loop.call_soon_threadsafe, _begin_stop, stop, deadline)
     stop_signals.handle(begin_stop)
     try:
-        await _serve(config, stdout, stop)
+        await _serve(config, load, stdout, stop)
     finally:
         # The stop has begun: a further signal must not change the status of the process.
         stop_signals.ignore()
+        reload_signal.ignore()
 
 
-async def _serve(config: Config, stdout: LineWriter, stop: asyncio.Event) -> None:
+async def _serve(
+    config: Config, load: Callable[[], Config], stdout: LineWriter, stop: asyncio.Event
+) -> None:
     open_files.raise_limit()
     app = App(config, SystemClock())
     if not await _start(app, stop):
         # The loop would wait for the thread that resolves a host's name, which takes any time.
         _exit(0)
     returning = asyncio.create_task(process_memory.return_memory_regularly(), name="memory")
+    reloading = asyncio.create_task(Reloads(load, app.reload).run(), name="reload")
     try:
         process_memory.tune_garbage_collector()
-        line = f"queueserver listening on {' '.join(app.urls)} ({mask_password(config.database)})"
+        line = _first_line(app.urls, config)
         stdout.on_error = partial(_log_lost_line, line)
         stdout.write(one_line(line))
         await stop.wait()
     finally:
         returning.cancel()
+        reloading.cancel()
         await app.stop()
+
+
+def _first_line(urls: Sequence[str], config: Config) -> str:
+    line = f"queueserver listening on {' '.join(urls)} ({mask_password(config.database)})"
+    if config.access is AccessMode.OFF:
+        return line
+    count = len(config.users)
+    return f"{line}, access {config.access.value}, {count} {'user' if count == 1 else 'users'}"
 
 
 def _begin_stop(stop: asyncio.Event, deadline: threading.Timer) -> None:
@@ -209,7 +290,7 @@ async def _start(app: App, stop: asyncio.Event) -> bool:
     starting.cancel()
     try:
         await starting
-    except (asyncio.CancelledError, StartError):
+    except (asyncio.CancelledError, ConfigError, StartError):
         if not stop.is_set():
             raise
         return False
@@ -220,8 +301,10 @@ def _log_lost_line(line: str, error: OSError) -> None:
     log.warning("cannot write to stdout, the server continues: line=%r error=%s", line, error)
 
 
-def run(config: Config) -> int:
+def run(config: Config, load: Callable[[], Config]) -> int:
     """Run a server on an event loop of its own; return the exit status.
+
+    `load` reads the configuration again for a reload.
 
     Raises:
         StartError: the server cannot start.
@@ -230,7 +313,7 @@ def run(config: Config) -> int:
     deadline = threading.Timer(_STOP_SECONDS, _end_process)
     deadline.daemon = True
     try:
-        uvloop.run(serve(config, stdout, deadline))
+        uvloop.run(serve(config, load, stdout, deadline))
     finally:
         deadline.cancel()
         stdout.flush(_FLUSH_SECONDS)

@@ -1,4 +1,4 @@
-"""The command `queueserver`: `serve` (the default), `backup` and `check`.
+"""The command `queueserver`: `serve` (the default), `backup`, `check` and `keys`.
 
 The only module that reads argv and the environment. An error prints one line to stderr and exits
 with status 2, and so does a stdout that cannot be written. Only the server continues without.
@@ -11,14 +11,18 @@ import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from queueserver import stop_signals
+from queueserver import reload_signal, stop_signals
+from queueserver.access import new_keys
 from queueserver.app import run
-from queueserver.config import SETTINGS, Setting, load
+from queueserver.clock import SystemClock
+from queueserver.config import Config, load, load_database
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
+from queueserver.settings import SETTINGS, Setting
 from queueserver.standard_streams import OutputError, print_error, print_output
 from queueserver.start_errors import ConfigError, StartError
 from storage.errors import DatabaseUnusable, mask_password
@@ -37,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if command is None:
             return _serve(arguments)
         stop_signals.unblock()
+        reload_signal.unblock()
         return command(arguments[1:])
     except (ConfigError, StartError, DatabaseUnusable, OutputError) as error:
         print_error(f"queueserver: error: {one_line(str(error))}")
@@ -50,9 +55,14 @@ def _serve(argv: Sequence[str]) -> int:
     is_named = argv[:1] == ["serve"]
     program = "queueserver serve" if is_named else "queueserver"
     with stop_signals.exit_on_signal():
-        config = load(parse(argv[1:] if is_named else argv, program), os.environ)
+        flags = parse(argv[1:] if is_named else argv, program)
+        config = _load(flags)
         start_logging(config.log_level, config.log_format)
-        return run(config)
+        return run(config, partial(_load, flags))
+
+
+def _load(flags: Mapping[str, str]) -> Config:
+    return load(flags, os.environ, SystemClock().now_ms() / 1_000)
 
 
 def _back_up(argv: Sequence[str]) -> int:
@@ -83,7 +93,30 @@ def _check(argv: Sequence[str]) -> int:
     return 1 if findings else 0
 
 
-_COMMANDS = {"backup": _back_up, "check": _check}
+def _keys(argv: Sequence[str]) -> int:
+    """Print a new access key; write its secret to a new file if the user names one."""
+    parser = _Parser(
+        prog="queueserver keys",
+        description="Make an access key from random characters, and print the lines to paste. "
+        "A running server does not know the key until it is configured.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", choices=["new"], metavar="new", help="make an access key")
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        help="the user of the TOML file; without it, the key is for the "
+        "administrator that environment variables declare",
+    )
+    parser.add_argument(
+        "--secret-file", metavar="PATH", type=Path, help="a new file for the secret, mode 0600"
+    )
+    given = parser.parse_args(argv)
+    print_output(new_keys.make(given.user, given.secret_file))
+    return 0
+
+
+_COMMANDS = {"backup": _back_up, "check": _check, "keys": _keys}
 
 _INTERRUPTED = 130
 """The exit status of a command that SIGINT has ended, as shells have it."""
@@ -102,7 +135,8 @@ def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
         epilog="`queueserver serve` is the same as `queueserver`. "
         "`queueserver backup --help` explains how to copy a SQLite database in use, "
-        "`queueserver check --help` how to look for damage in it.",
+        "`queueserver check --help` how to look for damage in it, "
+        "`queueserver keys --help` how to make access keys.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
@@ -120,7 +154,7 @@ def _database_parser(command: str, description: str) -> argparse.ArgumentParser:
 
 
 def _database(flags: Mapping[str, str | None]) -> str:
-    return load(_given(flags), os.environ).database
+    return load_database(_given(flags), os.environ)
 
 
 def _given(flags: Mapping[str, str | None]) -> dict[str, str]:

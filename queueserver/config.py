@@ -1,4 +1,4 @@
-"""The settings: each one's name, default, help text and allowed values, declared once.
+"""The configuration: the values of all settings, the declared queues and the users.
 
 A flag is used before a variable, a variable before the file, the file before the default. All
 values are checked here, before the server starts. argv and the environment are arguments; only
@@ -7,30 +7,31 @@ values are checked here, before the server starts. argv and the environment are 
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeAlias
 
 import msgspec
 
 from queueserver import declared_queues
+from queueserver.access import key_pair
+from queueserver.access.declared_users import UserTables
+from queueserver.access.modes import AccessMode
+from queueserver.access.secret_sources import SecretSources
+from queueserver.access.user_set import UserSet
+from queueserver.access.users import Users
 from queueserver.declared_queues import DeclaredQueue
-from queueserver.origins import read_host_name, read_origin
-from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
+from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 from queueserver.toml_values import list_text_of, text_of
 from storage.errors import mask_password
 
-T = TypeVar("T")
-
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The checked values of `SETTINGS` by name, and the declared queues.
+    """The checked values of `SETTINGS` by name, the declared queues and the users.
 
-    `public_url` has no final slash.
+    `public_url` has no final slash. `access` is `ON` if it is not given and there are users.
     """
 
     host: tuple[str, ...]
@@ -41,6 +42,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
+    tls_port: tuple[int, ...]
+    trusted_proxies: tuple[str, ...]
+    access: AccessMode
+    loose_secret_files: bool
     cooldowns: bool
     in_flight_limit: int
     connection_limit: int
@@ -53,280 +61,92 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: str
     queues: Mapping[str, DeclaredQueue]
+    users: Users
 
-
-class Setting(msgspec.Struct, frozen=True):
-    """The declaration of one setting.
-
-    `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
-    given several times, or an array in the file. `in_file` is False for the file's own path.
-    `unset` is the value if there is no default.
-    """
-
-    name: str
-    default: str | None
-    help: str
-    allowed: str
-    read: Callable[[str], object]
-    switch: bool = False
-    is_list: bool = False
-    in_file: bool = True
-    unset: object = None
-
-    @property
-    def flag(self) -> str:
-        """The name of the flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The name of the environment variable."""
-        return "QUEUESERVER_" + self.name.upper()
-
-
-_BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        return choices[choices.index(text.lower())]
-
-    return read
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
-            raise ValueError(text)
-        return int(text)
-
-    return read
-
-
-def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """Read values that commas separate, each of them once."""
-
-    def read_list(text: str) -> tuple[T, ...]:
-        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
-
-    return read_list
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0.05 <= float(text) <= 20:
-        raise ValueError(text)
-    return float(text)
-
-
-def _switch(text: str) -> bool:
-    word = text.lower()
-    if word not in _BOOLEANS:
-        raise ValueError(text)
-    return _BOOLEANS[word]
-
-
-def _public_url(text: str) -> str:
-    # A query, a fragment or a password would be a part of every queue URL.
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError(text)
-    if re.search(r"[?#@\s\x00-\x1f]", text):
-        raise ValueError(text)
-    return text.rstrip("/")
-
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "host",
-        "127.0.0.1",
-        "addresses to listen on; :: is IPv4 and IPv6",
-        "a host name or an address, or several with commas between them",
-        _list(_matching(r"[A-Za-z0-9._:%-]+")),
-        is_list=True,
-    ),
-    Setting(
-        "port",
-        "9324",
-        "ports to listen on, on each address; 0 picks a free port",
-        "a number from 0 to 65535, or several with commas between them",
-        _list(_whole(0, 65_535)),
-        is_list=True,
-    ),
-    Setting(
-        "database",
-        "sqlite:///queueserver.db",
-        "where queues and messages are stored; sqlite:// alone keeps them in memory",
-        "sqlite:///PATH, sqlite:// or postgresql://USER:PASSWORD@HOST:PORT/NAME",
-        _matching(r"sqlite://(/[^\r\n]+)?|postgresql://[^\s]+"),
-    ),
-    Setting(
-        "config",
-        None,
-        "TOML file with settings, and with queues that must exist at start",
-        "the path of a readable TOML file",
-        Path,
-        in_file=False,
-    ),
-    Setting(
-        "account",
-        "000000000000",
-        "account of requests whose access key is not a 12-digit account ID",
-        "12 digits",
-        _matching(r"[0-9]{12}"),
-    ),
-    Setting(
-        "region",
-        "us-east-1",
-        "region of requests that name none in the host name or the signature",
-        "lower-case letters, digits and hyphens, such as us-east-1",
-        _matching(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"),
-    ),
-    Setting(
-        "public_url",
-        None,
-        "base of the queue URLs that the server returns; if unset, the address in the request",
-        "an http or https URL without user, query or fragment",
-        _public_url,
-    ),
-    Setting(
-        "allowed_hosts",
-        None,
-        "names of this server in requests, besides localhost, addresses and names without a dot",
-        "a list of host names such as queue.example.com,.example.org, without ports",
-        _list(read_host_name),
-        is_list=True,
-        unset=(),
-    ),
-    Setting(
-        "cors_origins",
-        None,
-        "origins of the web pages that may call the API from a browser",
-        "a list of origins such as https://app.example,http://localhost:5173, without paths",
-        _list(read_origin),
-        is_list=True,
-        unset=(),
-    ),
-    Setting(
-        "cooldowns",
-        "false",
-        "enforce AWS's 60 s waits: between two purges, and before a deleted queue's name is reused",
-        "true or false",
-        _switch,
-        switch=True,
-    ),
-    Setting(
-        "in_flight_limit",
-        str(MAXIMUM_IN_FLIGHT),
-        "maximum number of messages in flight per queue (AWS: 120,000)",
-        "a number from 1 to 1000000000",
-        _whole(1, 1_000_000_000),
-    ),
-    Setting(
-        "connection_limit",
-        "16000",
-        "maximum number of open client connections; 1000 more get 503, and others are closed",
-        "a number from 1 to 1000000",
-        _whole(1, 1_000_000),
-    ),
-    Setting(
-        "pending_limit",
-        "10000",
-        "maximum number of writes, and of reads, that wait for the database; more are throttled",
-        "a number from 1 to 1000000",
-        _whole(1, 1_000_000),
-    ),
-    Setting(
-        "buffer_mib",
-        "128",
-        "MiB of memory each for open requests, pending writes, slow senders and slow readers",
-        "a number from 16 to 1048576",
-        _whole(16, 1_048_576),
-    ),
-    Setting(
-        "request_timeout",
-        "20",
-        "seconds for a client to send a request or to read a response, and one more per 32 KiB",
-        "a number from 1 to 3600",
-        _whole(1, 3_600),
-    ),
-    Setting(
-        "idle_timeout",
-        "300",
-        "seconds that an idle connection stays open for its next request",
-        "a number from 1 to 86400",
-        _whole(1, 86_400),
-    ),
-    Setting(
-        "pool_size",
-        "5",
-        "number of PostgreSQL connections; the server adds one, its listener connection",
-        "a number from 2 to 100",
-        _whole(2, 100),
-    ),
-    Setting(
-        "poll_seconds",
-        None,
-        "seconds between checks for messages when PostgreSQL cannot notify (transaction pooler)",
-        "a number of seconds from 0.05 to 20",
-        _seconds,
-    ),
-    Setting(
-        "log_level",
-        "info",
-        "lowest level that is logged",
-        "debug, info, warning or error",
-        _choice("debug", "info", "warning", "error"),
-    ),
-    Setting(
-        "log_format",
-        "text",
-        "format of log lines: text for people, json for machines",
-        "text or json",
-        _choice("text", "json"),
-    ),
-)
 
 _SETTINGS = {setting.name: setting for setting in SETTINGS}
 
 
-def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
+def load(flags: Mapping[str, str], environment: Mapping[str, str], now: float = 0) -> Config:
     """Read all settings: flags before variables before the file before defaults.
 
     `flags` has the given flags by the names of their settings. An empty variable counts as unset.
+    `now` is the time in seconds since the epoch: which access keys have expired.
+
+    Raises:
+        ConfigError: a value is not allowed, or a file cannot be read.
+    """
+    given, document, path = _read_sources(flags, environment)
+    values = _values(given)
+    account = str(values["account"])
+    user_set = UserSet(now)
+    sources = SecretSources(environment, needs_private_files=not values["loose_secret_files"])
+    if "users" in document:
+        UserTables(path, account, sources).add_to(user_set, document["users"])
+    key_pair.add_key_pair(user_set, environment, account, sources)
+    key_pair.check_variables(environment, sources)
+    users = user_set.users()
+    values["users"] = users
+    values["access"] = _resolved_mode(values["access"], given.get("access"), users)
+    values["queues"] = declared_queues.read(document.get("queues", {}), path)
+    return msgspec.convert(values, Config)
+
+
+def load_database(flags: Mapping[str, str], environment: Mapping[str, str]) -> str:
+    """Read all settings but users and queues; return the database.
+
+    A command that reads the database needs no secrets, and may have no access to their files.
 
     Raises:
         ConfigError: a value is not allowed, or the file cannot be read.
     """
-    given = {**_from_environment(environment), **_from_flags(flags)}
-    queues: dict[str, DeclaredQueue] = {}
-    if "config" in given:
-        origin, path = given.pop("config")
-        document = _document(path, origin)
-        queues = declared_queues.read(document.pop("queues", {}), path)
-        given = {**_from_file(document, path), **given}
-    values: dict[str, object] = {
-        setting.name: _value(setting, given.get(setting.name))
-        for setting in SETTINGS
-        if setting.in_file
-    }
-    return msgspec.convert({**values, "queues": queues}, Config)
+    given, _, _ = _read_sources(flags, environment)
+    return str(_values(given)["database"])
+
+
+def changed_settings(config: Config, other: Config) -> list[str]:
+    """Return the names of the settings, and of `queues`, whose values differ; not `users`."""
+    names = [name for name in Config.__struct_fields__ if name != "users"]
+    return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
 # A value as it was given: where it comes from, as errors name it, and its text.
 _Given: TypeAlias = tuple[str, str]
+
+_TABLES = {"queues", "users"}
+"""The keys of the file that are no settings."""
+
+
+def _read_sources(
+    flags: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[dict[str, _Given], dict[str, object], str]:
+    """Return the given values, and the file: its document and its path, empty without a file."""
+    given = {**_from_environment(environment), **_from_flags(flags)}
+    if "config" not in given:
+        return given, {}, ""
+    origin, path = given.pop("config")
+    document = _document(path, origin)
+    return {**_from_file(document, path), **given}, document, path
+
+
+def _values(given: Mapping[str, _Given]) -> dict[str, object]:
+    return {
+        setting.name: _value(setting, given.get(setting.name))
+        for setting in SETTINGS
+        if setting.in_file
+    }
+
+
+def _resolved_mode(mode: object, given: _Given | None, users: Users) -> object:
+    """Return the mode to use: the given one, else `ON` if there are users."""
+    if given is None:
+        return AccessMode.ON if users else AccessMode.OFF
+    if mode is not AccessMode.OFF and not users:
+        raise ConfigError(
+            f"{given[0]}: {given[1]!r} needs a user: declare users in the file, or set "
+            f"{key_pair.ID_VARIABLE} and {key_pair.SECRET_VARIABLE}"
+        )
+    return mode
 
 
 def _from_flags(flags: Mapping[str, str]) -> dict[str, _Given]:
@@ -344,6 +164,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, _Given]:
 def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
     given: dict[str, _Given] = {}
     for key, value in document.items():
+        if key in _TABLES:
+            continue
         name = key.replace("-", "_")
         if name not in _SETTINGS or not _SETTINGS[name].in_file:
             raise ConfigError(f"{path}: {key} is not a setting (see `queueserver --help`)")
@@ -376,4 +198,6 @@ def _document(path: str, origin: str) -> dict[str, object]:
         reason = error.strerror or str(error)
     except ValueError as error:  # not UTF-8, not TOML, or not a path
         reason = str(error)
+    except RecursionError:
+        reason = "arrays or tables are nested too deeply"
     raise ConfigError(f"{origin}: cannot read {path!r}: {reason}")

@@ -38,9 +38,10 @@ class OwnPackages:
 
 def main() -> int:
     """Run the command line; return the exit status."""
-    from queueserver import standard_streams, stop_signals
+    from queueserver import reload_signal, standard_streams, stop_signals
 
     stop_signals.block()
+    reload_signal.block()
     try:
         standard_streams.open_missing()
         _remove_foreign_packages()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from queueserver.start_errors import ConfigError
 
 
@@ -38,3 +40,56 @@ def table_of(value: object, where: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise ConfigError(f"{where} must be a table")
     return value
+
+
+def string_of(value: object, where: str) -> str:
+    """Return a TOML string.
+
+    Raises:
+        ConfigError: the value is not a string. The error does not contain it.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{where} must be a string")
+    return value
+
+
+def boolean_of(value: object, where: str) -> bool:
+    """Return a TOML boolean.
+
+    Raises:
+        ConfigError: the value is not a boolean.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{where} must be true or false")
+    return value
+
+
+def array_of(value: object, where: str) -> list[tuple[str, object]]:
+    """Return the items of a TOML array, each with its name in errors, such as `keys[0]`.
+
+    Raises:
+        ConfigError: the value is not an array.
+    """
+    if not isinstance(value, list):
+        raise ConfigError(f"{where} must be an array")
+    return [(f"{where}[{place}]", item) for place, item in enumerate(value)]
+
+
+def members_of(value: object, where: str, owner: str, names: Sequence[str]) -> dict[str, object]:
+    """Return the members of a TOML table that may have only these names.
+
+    Between the words of a name, `-` stands for `_`. `owner` says in errors whose members they are,
+    for example "a user".
+
+    Raises:
+        ConfigError: the value is not a table, or has another member, or the same one twice.
+    """
+    members: dict[str, object] = {}
+    for key, member in table_of(value, where).items():
+        name = key.replace("-", "_")
+        if name not in names:
+            raise ConfigError(f"{where}.{key} is not a setting of {owner} ({', '.join(names)})")
+        if name in members:
+            raise ConfigError(f"{where}.{name} is set twice")
+        members[name] = member
+    return members

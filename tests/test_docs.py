@@ -21,7 +21,9 @@ _FLAG = re.compile(r"--[a-z][a-z-]*")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 FOREIGN_FLAGS = {
-    "docker": "--tag --publish --volume --env --read-only --tmpfs --cap-drop --security-opt --file",
+    "curl": "--cacert",
+    "docker": "--tag --publish --volume --env --read-only --tmpfs --cap-drop --security-opt --file "
+    "--signal",
     "fallocate": "--length",
     "pip": "--quiet --editable",
     "pip-audit": "--requirement --require-hashes --disable-pip",

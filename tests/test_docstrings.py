@@ -27,8 +27,9 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _VERBS = """
 Accept Acquire Add Advance Allow Answer Append Apply Assert Authenticate Await Back Begin Bind
 Block Build Call Cancel Change Check Checkpoint Choose Claim Clean Clear Close Collect Combine
-Commit Compare Complete Compute Configure Connect Convert Copy Count Crash Create Cut Decide Decode
-Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do Document Drop
+Commit Compare Compile Complete Compute Configure Connect Convert Copy Count Crash Create Cut
+Decide Decode Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do
+Document Drop
 Enable Encode End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit Expire Fail
 Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle Import Include
 Increment Insert Install Interrupt Invalidate Iterate Join Keep Kill Limit List Listen Load Lock

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
@@ -64,6 +65,13 @@ async def bind(hosts: Sequence[str], ports: Sequence[int]) -> dict[int, list[soc
 def name_of(host: str, port: int) -> str:
     """Return a host and its port as a URL has them."""
     return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether only this machine can connect to an IP address."""
+    found = ipaddress.ip_address(address)
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 async def _addresses(host: str, port: int) -> list[_Address]:

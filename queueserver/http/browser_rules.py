@@ -13,7 +13,6 @@ Clients other than browsers send none of the headers `Origin` and `Sec-Fetch-Sit
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs
 
 from queueserver.config import Config
+from queueserver.http.binding import is_loopback
 from queueserver.origins import origin_of
 
 log = logging.getLogger(__name__)
@@ -100,13 +100,15 @@ class BrowserRules:
         `addresses` are the IP addresses that the server has bound. Beyond this machine, a server
         has names that it cannot know.
         """
-        self._checks_hosts = self._always_checks_hosts or all(map(_is_loopback, addresses))
+        self._checks_hosts = self._always_checks_hosts or all(map(is_loopback, addresses))
         self._clear_served_hosts()
 
-    def rejection(self, method: str, path: str, headers: Mapping[str, str]) -> str | None:
+    def rejection(
+        self, method: str, path: str, headers: Mapping[str, str], *, is_behind_proxy: bool = False
+    ) -> str | None:
         """Return why a request is rejected, as a text for its sender; None if it is answered.
 
-        `headers` finds a name in any case.
+        `headers` finds a name in any case. X-Forwarded-Host counts if `is_behind_proxy`.
         """
         host = headers.get(hdrs.HOST, "")
         if host not in self._served_hosts and not self._serves(host):
@@ -118,7 +120,7 @@ class BrowserRules:
             return _UNKNOWN_PAGE if is_from_page else None
         if origin in self._cors_origins:
             return None
-        if origin is not None and not self._is_own(origin, headers):
+        if origin is not None and not self._is_own(origin, headers, is_behind_proxy):
             return self._reject_origin(origin)
         if site is not None and site not in {"same-origin", "none"}:
             return _OTHER_PAGE
@@ -178,11 +180,13 @@ class BrowserRules:
             or _SQS_HOST.fullmatch(name) is not None
         )
 
-    def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
+    def _is_own(self, origin: str, headers: Mapping[str, str], is_behind_proxy: bool) -> bool:
         """Return whether an origin is that of the address which the request was sent to."""
         scheme, _, address = origin.partition("://")
-        forwarded_host = headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip()
-        addresses = {headers.get(hdrs.HOST, "").lower(), forwarded_host.lower()}
+        addresses = {headers.get(hdrs.HOST, "").lower()}
+        if is_behind_proxy:
+            forwarded_host = headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip()
+            addresses.add(forwarded_host.lower())
         is_addressed = scheme in {"http", "https"} and address != "" and address in addresses
         return is_addressed or origin == self._public_origin
 
@@ -235,12 +239,6 @@ def _may_be_from_page(path: str, headers: Mapping[str, str]) -> bool:
 def _name_in(host: str) -> str:
     """Return the host name in the value of a Host header: in lower case, without the port."""
     return re.sub(r":[0-9]*\Z", "", host.lower()).removesuffix(".")
-
-
-def _is_loopback(address: str) -> bool:
-    found = ipaddress.ip_address(address)
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return (mapped or found).is_loopback
 
 
 def _shown(text: str) -> str:

@@ -6,29 +6,15 @@ from collections.abc import Sequence
 
 from protocol.actions import ACTIONS
 from protocol.errors import OverLimit, missing_parameter
+from queueserver.json_objects import parse_json_object
+from queueserver.policies.actions import SHAREABLE_ACTIONS
+from queueserver.policies.documents import OLDEST_VERSION, as_list
 from queueserver.rules import limits
 from queueserver.rules.parameters import ACCOUNT, NAME, NAME_RULE, invalid_value_error
-from queueserver.rules.policy_documents import (
-    OLDEST_VERSION,
-    as_list,
-    compact_json,
-    count_principals,
-    parse_json_object,
-)
+from queueserver.rules.policy_documents import compact_json, count_principals
 from queueserver.utf8 import utf8_bytes
 
-GRANTABLE_ACTIONS = frozenset(
-    {
-        "ChangeMessageVisibility",
-        "DeleteMessage",
-        "GetQueueAttributes",
-        "GetQueueUrl",
-        "ListDeadLetterSourceQueues",
-        "PurgeQueue",
-        "ReceiveMessage",
-        "SendMessage",
-    }
-)
+GRANTABLE_ACTIONS = SHAREABLE_ACTIONS
 """AWS: the actions that AddPermission can grant; the other actions are the owner's only."""
 
 

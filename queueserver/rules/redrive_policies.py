@@ -15,9 +15,10 @@ import msgspec
 
 from protocol.errors import InvalidParameterValue
 from protocol.names import Arn, parse_arn
+from queueserver.json_objects import parse_json_object
 from queueserver.rules import limits
 from queueserver.rules.parameters import invalid_value_error, is_xml_text
-from queueserver.rules.policy_documents import compact_json, parse_json_object
+from queueserver.rules.policy_documents import compact_json
 from queueserver.rules.queue_parameters import is_queue_arn
 from queueserver.utf8 import utf8_bytes
 from storage.errors import DatabaseDamaged

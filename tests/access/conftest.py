@@ -15,6 +15,7 @@ from tests.access.access_server import (
     access_server,
 )
 from tests.access.declared_users import User
+from tests.access.user_files import UserFiles
 from tests.api.sqs_clients import Clients, open_clients
 from tests.clock import ManualClock
 
@@ -51,3 +52,9 @@ def start_process(clients: Clients, tmp_path: Path) -> Iterator[StartAccessServe
             return stack.enter_context(access_process(tmp_path, clients, *users, **settings))
 
         yield start
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> UserFiles:
+    """Return a folder for configuration files with users."""
+    return UserFiles(tmp_path)

@@ -15,6 +15,7 @@ import pytest
 from tests.api.dead_letters import create, redrive
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
 from tests.api.sqs_clients import Clients, Connect, Sqs, open_clients
+from tests.certificates import Files, write_files
 from tests.databases import NewDatabase, temporary_database
 
 ALLOWED_HOSTS = ("sqs.example.org", "queues.example")
@@ -61,6 +62,18 @@ def server(new_database: NewDatabase, clock: AlarmCountingClock) -> Iterator[Liv
     settings = config(new_database(), allowed_hosts=ALLOWED_HOSTS)
     with contextlib.closing(LiveServer(settings, clock)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Return a certificate for this machine."""
+    return write_files(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(params=[False, True], ids=["http", "https"])
+def tls(request: pytest.FixtureRequest, tls_files: Files) -> Files | None:
+    """Run a test without TLS, and with it: return the certificate of the server, if it has one."""
+    return tls_files if request.param else None
 
 
 @pytest.fixture(params=["json", "query"])

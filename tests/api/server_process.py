@@ -18,7 +18,9 @@ from tests.waiting import TIMEOUT_SECONDS
 STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "queueserver")
-_LISTENING = re.compile(r"queueserver listening on (http://\S+(?: http://\S+)*) \((.*)\)\n")
+_LISTENING = re.compile(
+    r"queueserver listening on (https?://\S+(?: https?://\S+)*) \((.*)\)(, access .*)?\n"
+)
 
 
 def command(*arguments: str) -> list[str]:
@@ -63,7 +65,11 @@ class ServerProcess:
         within: Sequence[str] = (),
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        self._errors = (directory / "stderr").open("w+")
+        path = directory / "stderr"
+        path.write_text("")
+        # The process shares the offset of this file: only in this mode does it write at the end
+        # while `errors` reads from the beginning.
+        self._errors = path.open("a+")
         self._process = subprocess.Popen(
             [*within, *program, "--port", "0", *arguments],
             cwd=directory,
@@ -106,6 +112,10 @@ class ServerProcess:
         """Return the error output so far."""
         self._errors.seek(0)
         return self._errors.read()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         """Send a signal; return the exit status, further output, and the error output."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from queueserver import cli
 from queueserver.cli import main, parse
-from queueserver.config import SETTINGS, Config, Setting, load
+from queueserver.config import Config, load
+from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 
 
@@ -102,8 +103,9 @@ def test_serve_is_the_default_command(
 ) -> None:
     served: list[Config] = []
 
-    def run(config: Config) -> int:
+    def run(config: Config, load_again: Callable[[], Config]) -> int:
         served.append(config)
+        assert load_again() == config
         return 0
 
     monkeypatch.setattr(cli, "run", run)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from queueserver.config import SETTINGS, Config, load
+from queueserver.access.modes import AccessMode
+from queueserver.access.users import Users
+from queueserver.config import Config, changed_settings, load, load_database
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.settings import SETTINGS
 from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
 
@@ -28,11 +31,25 @@ DEFAULTS = Config(
     public_url=None,
     allowed_hosts=(),
     cors_origins=(),
+    tls_cert=None,
+    tls_key=None,
+    tls_client_ca=None,
+    tls_port=(),
+    trusted_proxies=(),
     cooldowns=False,
     log_level="info",
     log_format="text",
     queues={},
+    access=AccessMode.OFF,
+    loose_secret_files=False,
+    users=Users(),
 )
+
+KEY_PAIR = {
+    "QUEUESERVER_ACCESS_KEY_ID": "AKEXAMPLE",
+    "QUEUESERVER_SECRET_ACCESS_KEY": "secret-of-this-test",
+}
+"""The variables of an administrator: with users, access control can be on."""
 
 VALUES: dict[str, tuple[str, object]] = {
     "host": ("::1,example", ("::1", "example")),
@@ -51,10 +68,20 @@ VALUES: dict[str, tuple[str, object]] = {
         "https://App.example:443,http://localhost:5173, tauri://localhost",
         ("https://app.example", "http://localhost:5173", "tauri://localhost"),
     ),
+    "tls_cert": ("/etc/tls.crt", "/etc/tls.crt"),
+    "tls_key": ("/etc/tls.key", "/etc/tls.key"),
+    "tls_client_ca": ("ca.pem", "ca.pem"),
+    "tls_port": ("9325, 0", (9325, 0)),
+    "trusted_proxies": (
+        "10.0.0.0/8, 192.0.2.1,FD00::/8,::ffff:10.1.0.0/112",
+        ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "10.1.0.0/16"),
+    ),
     "cooldowns": ("true", True),
     "in_flight_limit": ("20", 20),
     "pool_size": ("20", 20),
     "poll_seconds": ("0.5", 0.5),
+    "access": ("LOG", AccessMode.LOG),
+    "loose_secret_files": ("yes", True),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("json", "json"),
 }
@@ -80,7 +107,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_setting_is_covered_by_these_tests() -> None:
     assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
-    assert {*Config.__struct_fields__} == {*VALUES, "queues"}
+    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users"}
 
 
 def test_settings_that_are_not_given_have_their_defaults() -> None:
@@ -95,7 +122,8 @@ def test_empty_variable_counts_as_unset() -> None:
 def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
-    config = load({name: text, "config": str(file)}, {variable(name): "variable"})
+    environment = {variable(name): "variable", **KEY_PAIR}
+    config = load({name: text, "config": str(file)}, environment)
     assert getattr(config, name) == value
 
 
@@ -103,7 +131,8 @@ def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
 def test_variable_overrides_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
-    config = load({}, {variable(name): text, variable("config"): str(file)})
+    environment = {variable(name): text, variable("config"): str(file), **KEY_PAIR}
+    config = load({}, environment)
     assert getattr(config, name) == value
 
 
@@ -113,7 +142,7 @@ def test_file_overrides_default(name: str, dashes: bool, file: Path) -> None:
     text, value = VALUES[name]
     key = name.replace("_", "-") if dashes else name
     file.write_text(f'{key} = "{text}"\n')
-    config = load({"config": str(file)}, {})
+    config = load({"config": str(file)}, KEY_PAIR)
     assert getattr(config, name) == value
     assert getattr(DEFAULTS, name) != value
 
@@ -192,7 +221,16 @@ BAD = [
         ("cors_origins", text)
         for text in ("https://*.a", "https://é", "https://u@a", "https://a b")
     ],
+    *[("tls_cert", text) for text in ("", "a\nb")],
+    *[("tls_key", text) for text in ("", "a\nb")],
+    *[("tls_client_ca", text) for text in ("", "a\nb")],
+    *[("tls_port", text) for text in ("", "x", "65536", "80,")],
+    *[("trusted_proxies", text) for text in ("", "*", "10.0.0.1/8", "10.0.0.0/33", "10.0.0/8")],
+    *[("trusted_proxies", text) for text in ("10.0.0.0/٨", "fe80::1%eth0", "proxy", "010.0.0.1")],
+    *[("trusted_proxies", text) for text in ("10.0.0.1,", "10.0.0.1:80", "[::1]", "::ffff:0:1/96")],
     *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
+    *[("access", text) for text in ("", "true", "soft", "on,", " on", "disabled")],
+    *[("loose_secret_files", text) for text in ("", "0600", "all")],
     *[("log_level", text) for text in ("", "verbose", "critical")],
     *[("log_format", text) for text in ("", "xml", "jsonl")],
 ]
@@ -243,6 +281,16 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             'config = "x"',
             "config is not a setting (see `queueserver --help`)",
             id="config inside the file",
+        ),
+        pytest.param(
+            "user.alice.admin = true",
+            "user is not a setting (see `queueserver --help`)",
+            id="misspelled table of users",
+        ),
+        pytest.param(
+            "access.mode = 'on'",
+            "access must be a string, an integer or a boolean",
+            id="access is a table",
         ),
         pytest.param("port = 80.5", "port must be a string, an integer or a boolean", id="float"),
         pytest.param(
@@ -319,6 +367,7 @@ def test_error_for_an_invalid_file_names_the_setting(document: str, words: str, 
         pytest.param(None, "No such file or directory", id="missing"),
         pytest.param(b"port = ", "Invalid value", id="not TOML"),
         pytest.param(b"# \xff", "codec can't decode", id="not UTF-8"),
+        pytest.param(b"port = " + b"[" * 100_000, "nested too deeply", id="nested too deeply"),
     ],
 )
 def test_error_for_an_unreadable_file_names_the_file_and_the_reason(
@@ -377,3 +426,18 @@ def test_password_in_a_database_url_is_masked(url: str, masked: str) -> None:
 
 def test_error_for_a_rejected_database_does_not_contain_its_password() -> None:
     assert "secret" not in error({"database": "mysql://user:secret@host/name"})
+
+
+def test_database_is_read_without_the_files_of_users(file: Path) -> None:
+    file.write_text(
+        "database = 'sqlite://'\n"
+        "[users.alice]\nkeys = [{ id = 'AKALICE', secret_file = '/nowhere/secret' }]\n"
+    )
+    assert load_database({"config": str(file)}, {}) == "sqlite://"
+    assert "secret_file: cannot read the file" in error({"config": str(file)})
+
+
+def test_changed_settings_are_named_and_users_are_not() -> None:
+    changed = load({"port": "1", "access": "off"}, KEY_PAIR)
+    assert changed_settings(load({}, {}), changed) == ["port"]
+    assert changed_settings(load({}, {}), load({}, KEY_PAIR)) == ["access"]

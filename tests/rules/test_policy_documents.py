@@ -40,7 +40,7 @@ NO_CONDITIONS: list[object] = [
             policy(
                 with_(
                     Condition={
-                        "ArnLike": {"aws:SourceArn": ["a", "b"]},
+                        "ArnLike": {"aws:SourceArn": ["arn:aws:sns:*:*:a", "arn:aws:s3:::b"]},
                         "Bool": {"aws:SecureTransport": True},
                         "NumericLessThan": {"aws:MultiFactorAuthAge": 3600.5},
                     }
@@ -49,7 +49,9 @@ NO_CONDITIONS: list[object] = [
             id="conditions",
         ),
         pytest.param(
-            policy(with_(Condition={"StringLike": {f"k{n}": "v" for n in range(10)}})),
+            policy(
+                with_(Condition={"StringLike": {f"aws:PrincipalTag/{n}": "v" for n in range(10)}})
+            ),
             id="most conditions",
         ),
         pytest.param(policy(STATEMENT).ljust(8_192), id="longest"),

@@ -1,0 +1,98 @@
+"""New access keys: random IDs and secrets, and the lines that a user pastes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import string
+from pathlib import Path
+
+from queueserver.access import key_pair
+from queueserver.access.declared_users import check_name
+from queueserver.start_errors import StartError
+
+_ID_PREFIX = "AKQS"
+_ID_CHARACTERS = string.ascii_uppercase + "234567"
+_ID_LENGTH = 20
+_SECRET_CHARACTERS = string.ascii_letters + string.digits
+_SECRET_LENGTH = 40
+"""AWS: an access key ID has 20 characters, a secret 40."""
+
+
+def make(user: str | None, secret_file: Path | None) -> str:
+    """Make an access key; return the lines to paste.
+
+    Without a `user`, the key is the pair of the environment. `secret_file` is created with the
+    secret as its content.
+
+    Raises:
+        ConfigError: the name of the user is not allowed.
+        StartError: the file exists already, or cannot be written.
+    """
+    if user is not None:
+        check_name(user, "--user")
+    access_key_id = _ID_PREFIX + _random(_ID_CHARACTERS, _ID_LENGTH - len(_ID_PREFIX))
+    secret = _random(_SECRET_CHARACTERS, _SECRET_LENGTH)
+    file = None if secret_file is None else str(secret_file.absolute())
+    if file is not None:
+        _write_new_file(file, secret)
+    return "\n".join(
+        [
+            "# For the client: ~/.aws/credentials",
+            f"[{user or 'default'}]",
+            f"aws_access_key_id = {access_key_id}",
+            f"aws_secret_access_key = {secret}",
+            "",
+            *(
+                _variables(access_key_id, secret, file)
+                if user is None
+                else _table(user, access_key_id, secret, file)
+            ),
+            "",
+        ]
+    )
+
+
+def _variables(access_key_id: str, secret: str, file: str | None) -> list[str]:
+    """Return the variables of the key pair."""
+    variable = key_pair.SECRET_VARIABLE
+    return [
+        "# For the server: environment variables",
+        f"{key_pair.ID_VARIABLE}={access_key_id}",
+        f"{variable}={secret}" if file is None else f"{variable}_FILE={file}",
+    ]
+
+
+def _table(user: str, access_key_id: str, secret: str, file: str | None) -> list[str]:
+    """Return the table of a user in the configuration file."""
+    name = user if re.fullmatch(r"[A-Za-z0-9_-]+", user) else json.dumps(user)
+    variable = re.sub(r"[^A-Z0-9]", "_", f"SECRET_{user.upper()}")
+    source = f'secret_env = "{variable}"' if file is None else f"secret_file = {json.dumps(file)}"
+    lines = [
+        "# For the server: the TOML file of --config",
+        f"[users.{name}]",
+        f'keys = [{{ id = "{access_key_id}", {source} }}]',
+    ]
+    if file is None:
+        lines += ["", "# For the server: an environment variable", f"{variable}={secret}"]
+    return lines
+
+
+def _random(characters: str, length: int) -> str:
+    return "".join(secrets.choice(characters) for _ in range(length))
+
+
+def _write_new_file(path: str, secret: str) -> None:
+    try:
+        # O_EXCL fails on an existing file, also on a symbolic link.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(f"{secret}\n")
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartError(f"--secret-file: cannot create {path!r}: {reason}") from error
