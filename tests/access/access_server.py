@@ -6,6 +6,7 @@ A server runs in this process with a clock that the test moves, or as the `queue
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -62,7 +63,7 @@ def access_server(
     """Run a server in this process, on a SQLite file unless `database` is given."""
     database = f"sqlite:///{directory / 'queueserver.db'}"
     path = write_config(directory, users, {"database": database, **settings})
-    server = LiveServer(config.load({"config": str(path), "port": "0"}, {}), clock)
+    server = LiveServer(config.load({"config": str(path), "port": "0"}, {}, time.time()), clock)
     with contextlib.closing(server):
         yield AccessServer(server, path, clients)
 
