@@ -60,7 +60,7 @@ class AccessServer:
         return self._clients.anonymous(protocol, self.url)
 
     def reload(self, *users: User) -> None:
-        """Declare other users, and wait until the server uses them."""
+        """Replace the users of the file, and wait until the server uses the new ones."""
         path = write_config(self._directory, users, self._settings)
         self._reloads += 1
         if isinstance(self.server, LiveServer):
