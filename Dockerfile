@@ -28,5 +28,5 @@ VOLUME /data
 EXPOSE 9324
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f'http://127.0.0.1:{(os.environ.get(\"QUEUESERVER_PORT\") or \"9324\").split(\",\")[0]}/health', timeout=2)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; e = os.environ.get; c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE; s = 'https' if e('QUEUESERVER_TLS_CERT') and not e('QUEUESERVER_TLS_PORT') else 'http'; u.urlopen(f'{s}://127.0.0.1:{(e(\"QUEUESERVER_PORT\") or \"9324\").split(\",\")[0]}/health', timeout=2, context=c)"]
 CMD ["queueserver"]

@@ -29,6 +29,7 @@ class SQSError(Exception):
         text: the default message; if it is empty, the JSON protocol omits the message.
         bare: whether the Query protocol answers with only an empty element named after the shape.
         message: the message of this instance, of at most about `LONGEST_MESSAGE` characters.
+        reason: a sentence for the operator's log; the client never receives it.
     """
 
     shape: ClassVar[str] = ""
@@ -48,12 +49,13 @@ class SQSError(Exception):
         cls.code = code or cls.__name__
         cls.status = status
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
         text = self.text if message is None else message
         if len(text) > LONGEST_MESSAGE:
             half = LONGEST_MESSAGE // 2
             text = f"{text[:half]}...{text[-half:]}"
         self.message = text
+        self.reason = reason
         super().__init__(text)
 
     @property
@@ -355,6 +357,12 @@ class IncompleteSignature(SQSError, common="IncompleteSignatureException"):
     """A part of the signature is missing."""
 
     text = "The request signature does not conform to AWS standards."
+
+
+class MalformedQueryString(SQSError, common="MalformedQueryStringException"):
+    """The path or the query string of a signed request can be read in more than one way."""
+
+    text = "The query string contains a syntax error."
 
 
 class ExpiredToken(SQSError, common="ExpiredTokenException", status=403):

@@ -57,7 +57,9 @@ class WireResponse(msgspec.Struct, frozen=True):
 
 
 class Codec(Protocol):
-    """One of the protocols of SQS."""
+    """One of the protocols of SQS. `reads_forms` is whether it reads a body as a form."""
+
+    reads_forms: bool
 
     def action_in_headers(self, request: WireRequest) -> Action | None:
         """Return the action that the headers name; None if only the body may name one."""

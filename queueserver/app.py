@@ -13,6 +13,7 @@ from typing import NoReturn
 import uvloop
 
 from queueserver import declared_queues, process_memory, reload_signal, stop_signals
+from queueserver.access.authorizer import Authorizer
 from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
 from queueserver.actions.direct import DirectActions
@@ -24,7 +25,7 @@ from queueserver.actions.queues import Queues
 from queueserver.background.leader import LeaderWork
 from queueserver.background.move_task_runner import MoveTaskRunner
 from queueserver.background.upkeep import Upkeep
-from queueserver.clock import SystemClock
+from queueserver.clock import SystemClock, real_seconds
 from queueserver.config import Config, changed_settings
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
@@ -37,8 +38,11 @@ from queueserver.http.listener import Listener
 from queueserver.http.request_memory import RequestMemory
 from queueserver.http.routes import Routes
 from queueserver.http.sqs_endpoint import SqsEndpoint
+from queueserver.http.tls.certificates import Certificates
 from queueserver.identity.addressing import Addressing
+from queueserver.identity.authenticator import Authenticator
 from queueserver.identity.callers import Callers
+from queueserver.identity.proxies import Proxies
 from queueserver.line_writer import LineWriter
 from queueserver.logs import one_line
 from queueserver.reload import Reloads
@@ -67,7 +71,7 @@ class App:
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
-        self._users: Users
+        self._authenticator = Authenticator(config.access, config.users, real_seconds)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -77,15 +81,19 @@ class App:
         """Open the database, create the declared queues, listen, and begin background work.
 
         Raises:
-            StartError: the database or the address cannot be used, or a declared queue cannot be
-                created.
+            ConfigError: settings contradict each other.
+            StartError: the certificate, the database or the address cannot be used, or a declared
+                queue cannot be created.
         """
+        # Clients compare the dates of a certificate with their own clock.
+        certificates = Certificates.of(self._config, SystemClock())
         self._database = await self._open_database()
         try:
             dispatcher = self._dispatcher()
-            context = RequestContext(self._config.account, self._config.region, "")
-            await declared_queues.declare(self._config.queues, dispatcher, context)
-            await self._listen(dispatcher)
+            config = self._config
+            context = RequestContext(config.account, config.region, "", obeys_policies=False)
+            await declared_queues.declare(config.queues, dispatcher, context)
+            await self._listen(dispatcher, certificates)
         except BaseException:
             await self._database.close()
             raise
@@ -124,7 +132,7 @@ class App:
 
     def _use_users(self, users: Users, occasion: str) -> None:
         """Authenticate and authorize the next requests by these users."""
-        self._users = users
+        self._authenticator.use_users(users)
         log.info(
             "%s: users=%d keys=%d digest=%s", occasion, len(users), users.key_count, users.digest
         )
@@ -159,26 +167,38 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        cache = QueueCache(database)
+        authorizer = Authorizer(config.access, real_seconds)
+        cache = QueueCache(database, authorizer)
         return Dispatcher(
-            Queues(database, cache, clock, cooldowns=config.cooldowns),
+            Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
-            MoveTasks(database, clock),
+            MoveTasks(database, authorizer, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=config.in_flight_limit),
         )
 
-    async def _listen(self, dispatcher: Dispatcher) -> None:
+    async def _listen(self, dispatcher: Dispatcher, certificates: Certificates | None) -> None:
         config = self._config
         addressing = Addressing(config.public_url)
+        checks_access = config.access is not AccessMode.OFF
+        proxies = Proxies(config.trusted_proxies, is_open=not checks_access)
         rules = BrowserRules(config)
         sqs = SqsEndpoint(
             dispatcher,
-            Callers(config.account, config.region, addressing),
+            Callers(
+                config.account,
+                config.region,
+                addressing,
+                public_url=config.public_url,
+                checks_access=checks_access,
+            ),
+            self._authenticator,
+            proxies,
             Answers(self._clock, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
-        self._listener = Listener(config, Routes(rules, Health(self._database), sqs))
+        routes = Routes(rules, Health(self._database), sqs)
+        self._listener = Listener(config, routes, proxies, certificates)
         self.urls = await self._listener.start()
         addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)
@@ -270,7 +290,7 @@ async def _start(app: App, stop: asyncio.Event) -> bool:
     starting.cancel()
     try:
         await starting
-    except (asyncio.CancelledError, StartError):
+    except (asyncio.CancelledError, ConfigError, StartError):
         if not stop.is_set():
             raise
         return False

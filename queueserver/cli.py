@@ -19,9 +19,10 @@ from queueserver import reload_signal, stop_signals
 from queueserver.access import new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
-from queueserver.config import SETTINGS, Config, Setting, load, load_database
+from queueserver.config import Config, load, load_database
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
+from queueserver.settings import SETTINGS, Setting
 from queueserver.standard_streams import OutputError, print_error, print_output
 from queueserver.start_errors import ConfigError, StartError
 from storage.errors import DatabaseUnusable, mask_password

@@ -29,6 +29,14 @@ clients: a long poll of 20 s takes 22 s, which no client or load balancer takes 
 _NS_PER_MS = 1_000_000
 
 
+def real_seconds() -> float:
+    """Return the machine's time, in seconds since the epoch, for signatures and policies.
+
+    Their times come from other machines. It may go back, and no test or client can move it.
+    """
+    return time.time()
+
+
 class SystemClock:
     """Implements `storage.clock.Clock` with the machine's clock, until `adjust` gives a better one.
 

@@ -1,4 +1,4 @@
-"""The settings: each one's name, default, help text and allowed values, declared once.
+"""The configuration: the values of all settings, the declared queues and the users.
 
 A flag is used before a variable, a variable before the file, the file before the default. All
 values are checked here, before the server starts. argv and the environment are arguments; only
@@ -7,12 +7,10 @@ values are checked here, before the server starts. argv and the environment are 
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeAlias
 
 import msgspec
 
@@ -24,13 +22,10 @@ from queueserver.access.secret_sources import SecretSources
 from queueserver.access.user_set import UserSet
 from queueserver.access.users import Users
 from queueserver.declared_queues import DeclaredQueue
-from queueserver.origins import read_host_name, read_origin
-from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
+from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 from queueserver.toml_values import list_text_of, text_of
 from storage.errors import mask_password
-
-T = TypeVar("T")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +42,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None
     allowed_hosts: tuple[str, ...]
     cors_origins: tuple[str, ...]
+    tls_cert: str | None
+    tls_key: str | None
+    tls_client_ca: str | None
+    tls_port: tuple[int, ...]
+    trusted_proxies: tuple[str, ...]
     access: AccessMode
     loose_secret_files: bool
     cooldowns: bool
@@ -63,269 +63,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     queues: Mapping[str, DeclaredQueue]
     users: Users
 
-
-class Setting(msgspec.Struct, frozen=True):
-    """The declaration of one setting.
-
-    `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
-    accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
-    given several times, or an array in the file. `in_file` is False for the file's own path.
-    `unset` is the value if there is no default.
-    """
-
-    name: str
-    default: str | None
-    help: str
-    allowed: str
-    read: Callable[[str], object]
-    switch: bool = False
-    is_list: bool = False
-    in_file: bool = True
-    unset: object = None
-
-    @property
-    def flag(self) -> str:
-        """The name of the flag."""
-        return "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The name of the environment variable."""
-        return "QUEUESERVER_" + self.name.upper()
-
-
-_BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        return choices[choices.index(text.lower())]
-
-    return read
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,10}", text) or not least <= int(text) <= most:
-            raise ValueError(text)
-        return int(text)
-
-    return read
-
-
-def _list(read: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
-    """Read values that commas separate, each of them once."""
-
-    def read_list(text: str) -> tuple[T, ...]:
-        return tuple(dict.fromkeys(map(read, re.split(", *", text))))
-
-    return read_list
-
-
-def _seconds(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0.05 <= float(text) <= 20:
-        raise ValueError(text)
-    return float(text)
-
-
-def _switch(text: str) -> bool:
-    word = text.lower()
-    if word not in _BOOLEANS:
-        raise ValueError(text)
-    return _BOOLEANS[word]
-
-
-def _access_mode(text: str) -> AccessMode:
-    return AccessMode(text.lower())
-
-
-def _public_url(text: str) -> str:
-    # A query, a fragment or a password would be a part of every queue URL.
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
-        raise ValueError(text)
-    if re.search(r"[?#@\s\x00-\x1f]", text):
-        raise ValueError(text)
-    return text.rstrip("/")
-
-
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "host",
-        "127.0.0.1",
-        "addresses to listen on; :: is IPv4 and IPv6",
-        "a host name or an address, or several with commas between them",
-        _list(_matching(r"[A-Za-z0-9._:%-]+")),
-        is_list=True,
-    ),
-    Setting(
-        "port",
-        "9324",
-        "ports to listen on, on each address; 0 picks a free port",
-        "a number from 0 to 65535, or several with commas between them",
-        _list(_whole(0, 65_535)),
-        is_list=True,
-    ),
-    Setting(
-        "database",
-        "sqlite:///queueserver.db",
-        "where queues and messages are stored; sqlite:// alone keeps them in memory",
-        "sqlite:///PATH, sqlite:// or postgresql://USER:PASSWORD@HOST:PORT/NAME",
-        _matching(r"sqlite://(/[^\r\n]+)?|postgresql://[^\s]+"),
-    ),
-    Setting(
-        "config",
-        None,
-        "TOML file with settings, and with queues that must exist at start",
-        "the path of a readable TOML file",
-        Path,
-        in_file=False,
-    ),
-    Setting(
-        "account",
-        "000000000000",
-        "account of requests whose access key is not a 12-digit account ID",
-        "12 digits",
-        _matching(r"[0-9]{12}"),
-    ),
-    Setting(
-        "region",
-        "us-east-1",
-        "region of requests that name none in the host name or the signature",
-        "lower-case letters, digits and hyphens, such as us-east-1",
-        _matching(r"(?=.{1,63}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*"),
-    ),
-    Setting(
-        "public_url",
-        None,
-        "base of the queue URLs that the server returns; if unset, the address in the request",
-        "an http or https URL without user, query or fragment",
-        _public_url,
-    ),
-    Setting(
-        "allowed_hosts",
-        None,
-        "names of this server in requests, besides localhost, addresses and names without a dot",
-        "a list of host names such as queue.example.com,.example.org, without ports",
-        _list(read_host_name),
-        is_list=True,
-        unset=(),
-    ),
-    Setting(
-        "cors_origins",
-        None,
-        "origins of the web pages that may call the API from a browser",
-        "a list of origins such as https://app.example,http://localhost:5173, without paths",
-        _list(read_origin),
-        is_list=True,
-        unset=(),
-    ),
-    Setting(
-        "access",
-        None,
-        "check signatures and policies; log only reports rejections; if unset, on with users",
-        "off, log or on",
-        _access_mode,
-    ),
-    Setting(
-        "loose_secret_files",
-        "false",
-        "accept files of secrets that their group or other users can access",
-        "true or false",
-        _switch,
-        switch=True,
-    ),
-    Setting(
-        "cooldowns",
-        "false",
-        "enforce AWS's 60 s waits: between two purges, and before a deleted queue's name is reused",
-        "true or false",
-        _switch,
-        switch=True,
-    ),
-    Setting(
-        "in_flight_limit",
-        str(MAXIMUM_IN_FLIGHT),
-        "maximum number of messages in flight per queue (AWS: 120,000)",
-        "a number from 1 to 1000000000",
-        _whole(1, 1_000_000_000),
-    ),
-    Setting(
-        "connection_limit",
-        "16000",
-        "maximum number of open client connections; 1000 more get 503, and others are closed",
-        "a number from 1 to 1000000",
-        _whole(1, 1_000_000),
-    ),
-    Setting(
-        "pending_limit",
-        "10000",
-        "maximum number of writes, and of reads, that wait for the database; more are throttled",
-        "a number from 1 to 1000000",
-        _whole(1, 1_000_000),
-    ),
-    Setting(
-        "buffer_mib",
-        "128",
-        "MiB of memory each for open requests, pending writes, slow senders and slow readers",
-        "a number from 16 to 1048576",
-        _whole(16, 1_048_576),
-    ),
-    Setting(
-        "request_timeout",
-        "20",
-        "seconds for a client to send a request or to read a response, and one more per 32 KiB",
-        "a number from 1 to 3600",
-        _whole(1, 3_600),
-    ),
-    Setting(
-        "idle_timeout",
-        "300",
-        "seconds that an idle connection stays open for its next request",
-        "a number from 1 to 86400",
-        _whole(1, 86_400),
-    ),
-    Setting(
-        "pool_size",
-        "5",
-        "number of PostgreSQL connections; the server adds one, its listener connection",
-        "a number from 2 to 100",
-        _whole(2, 100),
-    ),
-    Setting(
-        "poll_seconds",
-        None,
-        "seconds between checks for messages when PostgreSQL cannot notify (transaction pooler)",
-        "a number of seconds from 0.05 to 20",
-        _seconds,
-    ),
-    Setting(
-        "log_level",
-        "info",
-        "lowest level that is logged",
-        "debug, info, warning or error",
-        _choice("debug", "info", "warning", "error"),
-    ),
-    Setting(
-        "log_format",
-        "text",
-        "format of log lines: text for people, json for machines",
-        "text or json",
-        _choice("text", "json"),
-    ),
-)
 
 _SETTINGS = {setting.name: setting for setting in SETTINGS}
 

@@ -21,6 +21,7 @@ _FLAG = re.compile(r"--[a-z][a-z-]*")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=")
 
 FOREIGN_FLAGS = {
+    "curl": "--cacert",
     "docker": "--tag --publish --volume --env --read-only --tmpfs --cap-drop --security-opt --file "
     "--signal",
     "fallocate": "--length",

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from protocol.actions import ACTIONS
-from queueserver.config import SETTINGS, Setting, load
+from queueserver.config import load
+from queueserver.settings import SETTINGS, Setting
 from tests.api.live_server import LiveServer, config
 from tests.clock import ManualClock
 from tests.markdown import ROOT, code_blocks, text_of

@@ -51,6 +51,8 @@ A message of 1 MiB (AWS: 1,048,576 bytes) is shorter, even if each character but
 class JsonCodec:
     """The codec of AWS JSON 1.0."""
 
+    reads_forms = False
+
     def action_in_headers(self, request: WireRequest) -> Action | None:
         """Return the action that X-Amz-Target names, or None."""
         row = _TARGETS.get(request.target)

@@ -33,6 +33,8 @@ _write_message = xml.element_writer("Message", xml.members_writer(Message))
 class QueryCodec:
     """The codec of AWS Query."""
 
+    reads_forms = True
+
     def action_in_headers(self, request: WireRequest) -> None:
         """Return None: the form names the action."""
 

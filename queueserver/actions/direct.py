@@ -129,7 +129,7 @@ class DirectActions:
         if prepare is None:
             return None
         try:
-            queue = self._cache.cached(context, request.queue_url)
+            queue = self._cache.cached(context, request)
             if queue is None:
                 return None
             prepared = prepare(queue, context, request)

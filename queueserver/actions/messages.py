@@ -48,16 +48,14 @@ class Messages:
         self, context: RequestContext, request: actions.SendMessage
     ) -> actions.SendMessageResult:
         """Send a message to a queue."""
-        return await self._cache.run(
-            context, request.queue_url, self._run, prepare_send, context, request
-        )
+        return await self._cache.run(context, request, self._run, prepare_send, context, request)
 
     async def send_message_batch(
         self, context: RequestContext, request: actions.SendMessageBatch
     ) -> actions.SendMessageBatchResult:
         """Send up to ten messages to a queue; an invalid entry fails alone."""
         return await self._cache.run(
-            context, request.queue_url, self._run, prepare_send_batch, context, request
+            context, request, self._run, prepare_send_batch, context, request
         )
 
     async def receive_message(
@@ -66,9 +64,7 @@ class Messages:
         """Receive up to ten messages; wait for the first one for up to 20 s (AWS: long poll)."""
         # A second run with another state of the queue must not wait longer in total.
         started_ms = self._clock.now_ms()
-        return await self._cache.run(
-            context, request.queue_url, self._receive, context, request, started_ms
-        )
+        return await self._cache.run(context, request, self._receive, context, request, started_ms)
 
     async def delete_message(self, context: RequestContext, request: actions.DeleteMessage) -> None:
         """Delete a message by receipt handle.
@@ -77,32 +73,28 @@ class Messages:
         message again succeeds. On a FIFO queue, only the latest handle is valid, and only until its
         visibility timeout ends.
         """
-        await self._cache.run(
-            context, request.queue_url, self._run, prepare_delete, context, request
-        )
+        await self._cache.run(context, request, self._run, prepare_delete, context, request)
 
     async def delete_message_batch(
         self, context: RequestContext, request: actions.DeleteMessageBatch
     ) -> actions.DeleteMessageBatchResult:
         """Delete up to ten messages; an invalid entry fails alone."""
         return await self._cache.run(
-            context, request.queue_url, self._run, prepare_delete_batch, context, request
+            context, request, self._run, prepare_delete_batch, context, request
         )
 
     async def change_message_visibility(
         self, context: RequestContext, request: actions.ChangeMessageVisibility
     ) -> None:
         """Make a message visible after some seconds from now; 0 makes it visible at once."""
-        await self._cache.run(
-            context, request.queue_url, self._run, self._changes.prepare, context, request
-        )
+        await self._cache.run(context, request, self._run, self._changes.prepare, context, request)
 
     async def change_message_visibility_batch(
         self, context: RequestContext, request: actions.ChangeMessageVisibilityBatch
     ) -> actions.ChangeMessageVisibilityBatchResult:
         """Change the visibility timeout of up to ten messages; an invalid entry fails alone."""
         return await self._cache.run(
-            context, request.queue_url, self._run, self._changes.prepare_batch, context, request
+            context, request, self._run, self._changes.prepare_batch, context, request
         )
 
     async def _run(

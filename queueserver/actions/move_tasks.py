@@ -5,11 +5,15 @@ A task is a row in the database; `queueserver.background.move_task_runner` moves
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from protocol import actions
 from protocol.errors import InvalidParameterValue, MissingParameter, ResourceNotFoundException
 from protocol.names import queue_arn
+from queueserver.access.authorizer import Authorizer, resource_of
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
+from queueserver.policies.evaluation import Resource
 from queueserver.rules import move_task_parameters
 from queueserver.rules.move_task_parameters import TaskHandle
 from queueserver.rules.parameters import is_xml_text
@@ -22,12 +26,18 @@ from storage.move_tasks import Task, TaskHasEnded, TaskIsRunning
 from storage.queue_settings import QueueName
 from storage.queues import Queue
 
+_MOVE_PERMISSIONS = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+"""AWS: the permissions on the dead-letter queue, besides the action's own, to move messages."""
+
+_SOURCES_PER_READ = 1_000
+
 
 class MoveTasks:
     """The actions on message move tasks; each public method is the action of its name."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, authorizer: Authorizer, clock: Clock) -> None:
         self._database = database
+        self._authorizer = authorizer
         self._clock = clock
 
     async def start_message_move_task(
@@ -35,9 +45,12 @@ class MoveTasks:
     ) -> actions.StartMessageMoveTaskResult:
         """Start moving a dead-letter queue's messages to their sources or to another queue.
 
-        AWS: one task per source queue can run at a time.
+        AWS: one task per source queue can run at a time. The sender must be allowed to receive and
+        delete at the source, and to send to the destination, else to each source of the dead-letter
+        queue.
 
         Raises:
+            AccessDenied: the sender may not run the action on one of the queues.
             MissingParameter: the source ARN is empty.
             InvalidParameterValue: the source is not a dead-letter queue or has a running task, the
                 destination is the source or of another type, or a parameter is not valid.
@@ -48,7 +61,9 @@ class MoveTasks:
             move_task_parameters.check_messages_per_second(
                 request.max_number_of_messages_per_second
             )
-        source = await self._find_queue(context, request.source_arn, "SourceArn")
+        source = await self._find_queue(
+            context, request.source_arn, "SourceArn", ("StartMessageMoveTask", *_MOVE_PERMISSIONS)
+        )
         sources = await self._database.read(
             queues.list_dead_letter_sources, source.full_name, "", 1
         )
@@ -57,6 +72,8 @@ class MoveTasks:
         destination = None
         if request.destination_arn:
             destination = await self._find_destination(context, source, request.destination_arn)
+        elif self._authorizer.is_on:
+            await self._check_sources(context, source)
         await self._check_quota(context.account)
         task_id = as_text(new_identifier())
         found = await self._database.read(counts.count, source, self._clock.now_ms())
@@ -75,6 +92,23 @@ class MoveTasks:
                 "queue arn at a given time."
             ) from None
         return actions.StartMessageMoveTaskResult(TaskHandle(task_id, _arn(source)).encode())
+
+    async def _check_sources(self, context: RequestContext, source: Queue) -> None:
+        """Check that the sender may send to each queue that the messages may move back to.
+
+        Raises:
+            AccessDenied: the sender may not send to one of them.
+        """
+        after = ""
+        while names := await self._database.read(
+            queues.list_dead_letter_sources, source.full_name, after, _SOURCES_PER_READ
+        ):
+            for name in names:
+                queue = await self._database.read(queues.find, source.account, source.region, name)
+                if queue is not None:
+                    resource = resource_of(queue)
+                    self._authorizer.check_permission(context, "SendMessage", resource)
+            after = names[-1]
 
     async def _check_quota(self, account: str) -> None:
         """Reject a task beyond the account's quota.
@@ -97,7 +131,7 @@ class MoveTasks:
             InvalidParameterValue: the destination is the source, or of another type.
             ResourceNotFoundException: there is no such queue.
         """
-        destination = await self._find_queue(context, arn, "DestinationArn")
+        destination = await self._find_queue(context, arn, "DestinationArn", ("SendMessage",))
         if destination.id == source.id:
             raise InvalidParameterValue(
                 "Source queue arn and destination queue arn cannot be the same."
@@ -113,7 +147,12 @@ class MoveTasks:
     ) -> actions.ListMessageMoveTasksResult:
         """List the latest tasks of a source queue, newest first."""
         limit = move_task_parameters.parse_move_task_max_results(request.max_results)
-        source = await self._find_queue(context, request.source_arn, "SourceArn")
+        source = await self._find_queue(
+            context,
+            request.source_arn,
+            "SourceArn",
+            ("ListMessageMoveTasks", "GetQueueAttributes"),
+        )
         tasks = await self._database.read(move_tasks.latest, *source.full_name, limit)
         source_arn = _arn(source)
         return actions.ListMessageMoveTasksResult([_entry(task, source_arn) for task in tasks])
@@ -129,7 +168,12 @@ class MoveTasks:
             ResourceNotFoundException: there is no such task.
         """
         handle = move_task_parameters.parse_task_handle(request.task_handle)
-        source = await self._find_queue(context, handle.source_arn, "SourceArn")
+        source = await self._find_queue(
+            context,
+            handle.source_arn,
+            "SourceArn",
+            ("CancelMessageMoveTask", *_MOVE_PERMISSIONS),
+        )
         task = None
         if is_xml_text(handle.task_id):  # PostgreSQL cannot look up another text.
             task = await self._database.read(move_tasks.find, handle.task_id)
@@ -141,10 +185,15 @@ class MoveTasks:
             raise InvalidParameterValue("Only active tasks can be cancelled.") from None
         return actions.CancelMessageMoveTaskResult(moved)
 
-    async def _find_queue(self, context: RequestContext, text: str, parameter: str) -> Queue:
+    async def _find_queue(
+        self, context: RequestContext, text: str, parameter: str, permissions: Sequence[str]
+    ) -> Queue:
         """Return a queue of the request's account by the ARN in `parameter`.
 
+        `permissions` are those that the sender needs on the queue, whether it exists or not.
+
         Raises:
+            AccessDenied: the sender lacks a permission.
             MissingParameter: the ARN is empty.
             InvalidParameterValue: the text is not an ARN.
             ResourceNotFoundException: there is no such queue in the account.
@@ -155,6 +204,10 @@ class MoveTasks:
         queue = None
         if arn.account == context.account and is_queue_arn(arn):
             queue = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
+        if self._authorizer.is_on:
+            resource = Resource(text, arn.account) if queue is None else resource_of(queue)
+            for permission in permissions:
+                self._authorizer.check_permission(context, permission, resource)
         # Comparing ARNs also rejects a wrong partition or service, which the lookup does not see.
         if queue is None or _arn(queue) != text:
             raise ResourceNotFoundException(

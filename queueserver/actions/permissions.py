@@ -22,7 +22,7 @@ class Permissions:
 
     async def add_permission(self, context: RequestContext, request: actions.AddPermission) -> None:
         """Append a statement to the queue's policy."""
-        await self._cache.change(context, request.queue_url, self._add, request)
+        await self._cache.change(context, request, self._add, request)
 
     async def _add(self, queue: Queue, request: actions.AddPermission) -> None:
         policy = permissions.add_permission(
@@ -38,7 +38,7 @@ class Permissions:
         self, context: RequestContext, request: actions.RemovePermission
     ) -> None:
         """Remove a statement from the queue's policy, and the policy with its last statement."""
-        await self._cache.change(context, request.queue_url, self._remove, request)
+        await self._cache.change(context, request, self._remove, request)
 
     async def _remove(self, queue: Queue, request: actions.RemovePermission) -> None:
         if not request.label:

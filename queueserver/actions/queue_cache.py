@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Concatenate, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
+from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
 from queueserver.context import RequestContext
+from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
 from queueserver.rules.signed_tokens import TokenSigner
 from storage import queues
 from storage.database import Database
+from storage.queue_settings import QueueName
 from storage.queues import Queue, QueueChanged
 
 P = ParamSpec("P")
@@ -28,8 +31,11 @@ T = TypeVar("T")
 _Name: TypeAlias = tuple[str, str, str]
 """The account, region and name of a queue."""
 
-_MAXIMUM_ENTRIES = 20_000
-"""Number of entries, of at most 1.5 KB each, at which the cache is emptied."""
+_MAXIMUM_WEIGHT = 20_000
+"""Sum of the weights of the entries at which the cache is emptied."""
+
+_WEIGHED_BYTES = 200
+"""Bytes of tags and policy that weigh as much as an entry without them, of at most 1.5 KB."""
 
 _PARSED_URLS = 4_096
 _PARSED_URL_CHARACTERS = 256
@@ -41,12 +47,23 @@ _parse_usual_url = lru_cache(_PARSED_URLS)(parse_queue_url)
 class CachedQueue:
     """The part of a queue's state that the actions on messages use, as of the last read.
 
-    Its size is bounded. It has neither the tags nor the policies, which take up to 100 KB.
+    Its size is bounded. Tags and policies take up to 100 KB: only `resource` has the tags and the
+    access policy, and it is None if access control is off.
     """
 
-    __slots__ = ("arn", "attributes", "id", "kind", "name", "revision", "signer")
+    __slots__ = (
+        "arn",
+        "attributes",
+        "id",
+        "kind",
+        "name",
+        "resource",
+        "revision",
+        "signer",
+        "weight",
+    )
 
-    def __init__(self, queue: Queue, secret: bytes) -> None:
+    def __init__(self, queue: Queue, secret: bytes, resource: Resource | None = None) -> None:
         self.id = queue.id
         self.revision = queue.revision
         self.kind = queue.kind
@@ -56,65 +73,87 @@ class CachedQueue:
             parse_stored(queue.attributes), redrive_policy=None, redrive_allow_policy=None
         )
         self.signer = TokenSigner(secret, self.arn)
+        self.resource = resource
+        self.weight = 1
+        if resource is not None:
+            policy = queue.attributes.get("Policy", "")
+            size = len(policy) + sum(len(key) + len(value) for key, value in queue.tags.items())
+            self.weight += size // _WEIGHED_BYTES
+
+
+class QueueRequest(Protocol):
+    """The request of an action on one queue."""
+
+    queue_url: str
 
 
 class QueueCache:
-    """Finds the queue of a request and runs the action with it."""
+    """Finds the queue of a request, checks access to it, and runs the action with it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, authorizer: Authorizer) -> None:
         self._database = database
+        self._authorizer = authorizer
         self._entries: dict[_Name, CachedQueue] = {}
+        self._weight = 0
 
-    async def read(self, context: RequestContext, queue_url: str) -> Queue:
+    async def read(self, context: RequestContext, request: QueueRequest) -> Queue:
         """Return the queue from the database.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
+            AccessDenied: the sender may not run the action on the queue.
         """
-        return await self._find(_name_of(context, queue_url))
+        return await self._find(context, request, _name_of(context, request.queue_url))
 
-    def cached(self, context: RequestContext, queue_url: str) -> CachedQueue | None:
+    def cached(self, context: RequestContext, request: QueueRequest) -> CachedQueue | None:
         """Return the cached queue, which may be stale, or None if the queue is not in the cache.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
+            AccessDenied: the sender may not run the action on the queue.
         """
-        return self._entries.get(_name_of(context, queue_url))
+        queue = self._entries.get(_name_of(context, request.queue_url))
+        if queue is not None and queue.resource is not None:
+            self._authorizer.check(context, request, queue.resource)
+        return queue
 
     async def run(
         self,
         context: RequestContext,
-        queue_url: str,
+        request: QueueRequest,
         action: Callable[Concatenate[CachedQueue, P], Awaitable[T]],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
         """Run `action(queue, ...)` with the cached queue; repeat it if that was stale.
 
-        An action that rejects the request may have done so because the entry is stale. The entry
-        is compared with the database before the error is raised.
+        An action that rejects the request may have done so because the entry is stale, and so may
+        its policy. The entry is compared with the database before the error is raised.
 
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
+            AccessDenied: the sender may not run the action on the queue.
             SQSError: the action rejects the request.
         """
-        name = _name_of(context, queue_url)
+        name = _name_of(context, request.queue_url)
         while True:
             cached = self._entries.get(name)
-            queue = cached or await self._load(name)
+            queue = cached or await self._load(context, request, name)
             try:
+                if cached is not None and cached.resource is not None:
+                    self._authorizer.check(context, request, cached.resource)
                 return await action(queue, *args, **kwargs)
             except QueueChanged:
-                self._entries.pop(name, None)
+                self._remove(name)
             except SQSError:
-                if cached is None or await self._is_current(name, cached):
+                if cached is None or await self._is_current(context, request, name, cached):
                     raise
-                self._entries.pop(name, None)
+                self._remove(name)
 
     async def change(
         self,
         context: RequestContext,
-        queue_url: str,
+        request: QueueRequest,
         change: Callable[Concatenate[Queue, P], Awaitable[None]],
         *args: P.args,
         **kwargs: P.kwargs,
@@ -123,32 +162,56 @@ class QueueCache:
 
         Raises:
             QueueDoesNotExist: there is no such queue, or the URL is not one of a queue.
+            AccessDenied: the sender may not run the action on the queue.
             SQSError: the change is rejected.
         """
-        name = _name_of(context, queue_url)
+        name = _name_of(context, request.queue_url)
         while True:
-            queue = await self._find(name)
+            queue = await self._find(context, request, name)
             try:
                 await change(queue, *args, **kwargs)
             except QueueChanged:
                 continue
             # The next request would remove the stale entry, but it may never come.
-            self._entries.pop(name, None)
+            self._remove(name)
             return
 
-    async def _load(self, name: _Name) -> CachedQueue:
-        queue = CachedQueue(await self._find(name), self._database.secret)
-        if len(self._entries) >= _MAXIMUM_ENTRIES:
+    async def _load(
+        self, context: RequestContext, request: QueueRequest, name: _Name
+    ) -> CachedQueue:
+        found = await self._find(context, request, name)
+        resource = resource_of(found) if self._authorizer.is_on else None
+        queue = CachedQueue(found, self._database.secret, resource)
+        self._remove(name)
+        if self._weight + queue.weight > _MAXIMUM_WEIGHT:
             self._entries.clear()
+            self._weight = 0
         self._entries[name] = queue
+        self._weight += queue.weight
         return queue
 
-    async def _is_current(self, name: _Name, cached: CachedQueue) -> bool:
-        queue = await self._find(name)
+    def _remove(self, name: _Name) -> None:
+        removed = self._entries.pop(name, None)
+        if removed is not None:
+            self._weight -= removed.weight
+
+    async def _is_current(
+        self, context: RequestContext, request: QueueRequest, name: _Name, cached: CachedQueue
+    ) -> bool:
+        queue = await self._find(context, request, name)
         return (queue.id, queue.revision) == (cached.id, cached.revision)
 
-    async def _find(self, name: _Name) -> Queue:
+    async def _find(self, context: RequestContext, request: QueueRequest, name: _Name) -> Queue:
+        """Return the queue from the database, if the sender may run the action on it.
+
+        Raises:
+            QueueDoesNotExist: there is no such queue, and the sender may know it.
+            AccessDenied: the sender may not run the action on the queue.
+        """
         queue = await self._database.read(queues.find, *name)
+        if self._authorizer.is_on:
+            resource = missing_resource(QueueName(*name)) if queue is None else resource_of(queue)
+            self._authorizer.check(context, request, resource)
         if queue is None:
             raise QueueDoesNotExist
         return queue

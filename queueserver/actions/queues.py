@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from protocol import actions
 from protocol.errors import (
+    AccessDenied,
     PurgeQueueInProgress,
     QueueDeletedRecently,
     QueueDoesNotExist,
@@ -13,6 +14,12 @@ from protocol.errors import (
     missing_parameter,
 )
 from protocol.names import queue_arn, queue_url
+from queueserver.access.authorizer import (
+    Authorizer,
+    all_queues,
+    missing_resource,
+    resource_of,
+)
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.context import RequestContext
 from queueserver.rules import attributes, queue_parameters, redrive_policies
@@ -36,17 +43,27 @@ class Queues:
     """
 
     def __init__(
-        self, database: Database, cache: QueueCache, clock: Clock, *, cooldowns: bool
+        self,
+        database: Database,
+        cache: QueueCache,
+        authorizer: Authorizer,
+        clock: Clock,
+        *,
+        cooldowns: bool,
     ) -> None:
         self._database = database
         self._cache = cache
+        self._authorizer = authorizer
         self._clock = clock
         self._cooldown_ms = COOLDOWN_SECONDS * 1000 if cooldowns else 0
 
     async def create_queue(
         self, context: RequestContext, request: actions.CreateQueue
     ) -> actions.CreateQueueResult:
-        """Create a queue, or return the existing one if its requested attributes are the same."""
+        """Create a queue, or return the existing one if its requested attributes are the same.
+
+        AWS: tags need the permission of TagQueue, too.
+        """
         requested = attributes.parse_request(request.attributes)
         stored = attributes.parse_requested(requested, {}, creating=True)
         queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
@@ -54,10 +71,14 @@ class Queues:
         tags = parse_text_map("Tag", request.tags)
         queue_parameters.check_tags(tags)
         name = QueueName(context.account, context.region, request.queue_name)
+        created = missing_resource(name)
+        self._authorizer.check(context, request, created)
+        if tags:
+            self._authorizer.check_permission(context, "TagQueue", created, request)
         queue = await self._database.read(queues.find, *name)
         if queue is None:
             await self._check_cooldown(name)
-            await self._check_redrive(requested, stored, name)
+            await self._check_redrive(context, requested, stored, name)
             queue = await self._database.write(
                 queues.create,
                 *name,
@@ -78,12 +99,17 @@ class Queues:
             raise QueueDeletedRecently
 
     async def _check_redrive(
-        self, requested: Mapping[str, str], stored: Mapping[str, str], source: QueueName
+        self,
+        context: RequestContext,
+        requested: Mapping[str, str],
+        stored: Mapping[str, str],
+        source: QueueName,
     ) -> None:
         """Reject a requested redrive policy if `source` cannot use its dead-letter queue.
 
         AWS: the target must exist in the source's account and region, be of the same type, and
-        allow the source.
+        allow the source. With access control, the sender must be allowed to send to the target
+        [design], because it could send there by receiving from the source.
         """
         text = requested.get("RedrivePolicy")
         policy = attributes.parse_stored(stored).redrive_policy
@@ -92,7 +118,11 @@ class Queues:
         arn = policy.target
         if arn.account != source.account:
             raise redrive_policies.target_account_error(text)
-        target = await self._database.read(queues.find, arn.account, arn.region, arn.resource)
+        target_name = QueueName(arn.account, arn.region, arn.resource)
+        target = await self._database.read(queues.find, *target_name)
+        if self._authorizer.is_on:
+            resource = missing_resource(target_name) if target is None else resource_of(target)
+            self._authorizer.check_permission(context, "SendMessage", resource)
         # Comparing ARNs also rejects a wrong partition, which the lookup does not see.
         if target is None or str(arn) != queue_arn(source.region, target.account, target.name):
             raise redrive_policies.missing_target_error(text)
@@ -106,14 +136,14 @@ class Queues:
 
     async def delete_queue(self, context: RequestContext, request: actions.DeleteQueue) -> None:
         """Delete a queue and its messages."""
-        await self._cache.change(context, request.queue_url, self._delete)
+        await self._cache.change(context, request, self._delete)
 
     async def _delete(self, queue: Queue) -> None:
         await self._database.write(queues.delete, queue)
 
     async def purge_queue(self, context: RequestContext, request: actions.PurgeQueue) -> None:
         """Delete every message of a queue, visible or not."""
-        await self._cache.change(context, request.queue_url, self._purge)
+        await self._cache.change(context, request, self._purge)
 
     async def _purge(self, queue: Queue) -> None:
         purged_at_ms = queue.purged_at_ms
@@ -130,8 +160,10 @@ class Queues:
         """Look up a queue by name, in the given account or in that of the request context.
 
         Raises:
-            QueueDoesNotExist: there is no such queue.
+            QueueDoesNotExist: there is no such queue, or the sender may not know the URL of a queue
+                of another account.
             InvalidParameterValue: the name is missing or empty.
+            AccessDenied: the sender may not know the URL of a queue of its account.
         """
         if not request.queue_name:
             queue_parameters.check_queue_name(request.queue_name)
@@ -139,15 +171,46 @@ class Queues:
         # PostgreSQL cannot look up every text.
         if not (queue_parameters.is_queue_name(request.queue_name) and ACCOUNT.fullmatch(account)):
             raise QueueDoesNotExist
-        queue = await self._database.read(queues.find, account, context.region, request.queue_name)
+        name = QueueName(account, context.region, request.queue_name)
+        queue = await self._database.read(queues.find, *name)
+        if self._authorizer.is_on:
+            self._check_url_access(context, request, name, queue)
         if queue is None:
             raise QueueDoesNotExist
         return actions.GetQueueUrlResult(_url(context, queue.account, queue.name))
 
+    def _check_url_access(
+        self,
+        context: RequestContext,
+        request: actions.GetQueueUrl,
+        name: QueueName,
+        queue: Queue | None,
+    ) -> None:
+        """Check access to the URL of a queue.
+
+        AWS: an account does not learn which queues of other accounts exist.
+        """
+        resource = missing_resource(name) if queue is None else resource_of(queue)
+        try:
+            self._authorizer.check(context, request, resource)
+        except AccessDenied as error:
+            if name.account == context.account or context.user is None:
+                raise
+            raise QueueDoesNotExist(
+                "The specified queue does not exist or you do not have access to it.",
+                reason=error.reason,
+            ) from None
+
     async def list_queues(
         self, context: RequestContext, request: actions.ListQueues
     ) -> actions.ListQueuesResult:
-        """List the queues of the account and region by name, as a whole or in pages."""
+        """List the queues of the account and region by name, as a whole or in pages.
+
+        AWS: it lists them all, whatever else the sender may do with them.
+        """
+        if self._authorizer.is_on:
+            listed = all_queues(context.account, context.region)
+            self._authorizer.check(context, request, listed)
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
         prefix = request.queue_name_prefix or ""
@@ -166,7 +229,7 @@ class Queues:
         self, context: RequestContext, request: actions.ListDeadLetterSourceQueues
     ) -> actions.ListDeadLetterSourceQueuesResult:
         """List the queues that use this one as their dead-letter queue, by name."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
         arn = queue_arn(queue.region, queue.account, queue.name)
@@ -200,7 +263,7 @@ class Queues:
         self, context: RequestContext, request: actions.GetQueueAttributes
     ) -> actions.GetQueueAttributesResult:
         """Return the requested attributes; the messages are counted only for their counts."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         attributes.check_names(request.attribute_names)
         found = Counts(0, 0, 0)
         if attributes.needs_counts(request.attribute_names):
@@ -220,20 +283,22 @@ class Queues:
         self, context: RequestContext, request: actions.SetQueueAttributes
     ) -> None:
         """Change the given attributes, all or none of them."""
-        await self._cache.change(context, request.queue_url, self._set_attributes, request)
+        await self._cache.change(context, request, self._set_attributes, context, request)
 
-    async def _set_attributes(self, queue: Queue, request: actions.SetQueueAttributes) -> None:
+    async def _set_attributes(
+        self, queue: Queue, context: RequestContext, request: actions.SetQueueAttributes
+    ) -> None:
         if not request.attributes:
             raise missing_parameter("Attribute.Name")
         requested = attributes.parse_request(request.attributes)
         stored = attributes.parse_requested(requested, queue.attributes, creating=False)
-        await self._check_redrive(requested, stored, queue.full_name)
+        await self._check_redrive(context, requested, stored, queue.full_name)
         settings = attributes.queue_settings(stored)
         await self._database.write(queues.change_attributes, queue, stored, settings)
 
     async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags to a queue; a tag replaces an existing one with the same key."""
-        await self._cache.change(context, request.queue_url, self._tag, request)
+        await self._cache.change(context, request, self._tag, request)
 
     async def _tag(self, queue: Queue, request: actions.TagQueue) -> None:
         if not request.tags:
@@ -245,7 +310,7 @@ class Queues:
 
     async def untag_queue(self, context: RequestContext, request: actions.UntagQueue) -> None:
         """Remove tags by key. AWS: a key that no tag has is ignored."""
-        await self._cache.change(context, request.queue_url, self._untag, request)
+        await self._cache.change(context, request, self._untag, request)
 
     async def _untag(self, queue: Queue, request: actions.UntagQueue) -> None:
         keys = set(queue_parameters.parse_tag_keys(request.tag_keys))
@@ -260,7 +325,7 @@ class Queues:
         self, context: RequestContext, request: actions.ListQueueTags
     ) -> actions.ListQueueTagsResult:
         """Return all tags of a queue."""
-        queue = await self._cache.read(context, request.queue_url)
+        queue = await self._cache.read(context, request)
         return actions.ListQueueTagsResult(dict(queue.tags) or None)
 
 

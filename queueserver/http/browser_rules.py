@@ -103,10 +103,12 @@ class BrowserRules:
         self._checks_hosts = self._always_checks_hosts or all(map(is_loopback, addresses))
         self._clear_served_hosts()
 
-    def rejection(self, method: str, path: str, headers: Mapping[str, str]) -> str | None:
+    def rejection(
+        self, method: str, path: str, headers: Mapping[str, str], *, is_behind_proxy: bool = False
+    ) -> str | None:
         """Return why a request is rejected, as a text for its sender; None if it is answered.
 
-        `headers` finds a name in any case.
+        `headers` finds a name in any case. X-Forwarded-Host counts if `is_behind_proxy`.
         """
         host = headers.get(hdrs.HOST, "")
         if host not in self._served_hosts and not self._serves(host):
@@ -118,7 +120,7 @@ class BrowserRules:
             return _UNKNOWN_PAGE if is_from_page else None
         if origin in self._cors_origins:
             return None
-        if origin is not None and not self._is_own(origin, headers):
+        if origin is not None and not self._is_own(origin, headers, is_behind_proxy):
             return self._reject_origin(origin)
         if site is not None and site not in {"same-origin", "none"}:
             return _OTHER_PAGE
@@ -178,11 +180,13 @@ class BrowserRules:
             or _SQS_HOST.fullmatch(name) is not None
         )
 
-    def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
+    def _is_own(self, origin: str, headers: Mapping[str, str], is_behind_proxy: bool) -> bool:
         """Return whether an origin is that of the address which the request was sent to."""
         scheme, _, address = origin.partition("://")
-        forwarded_host = headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip()
-        addresses = {headers.get(hdrs.HOST, "").lower(), forwarded_host.lower()}
+        addresses = {headers.get(hdrs.HOST, "").lower()}
+        if is_behind_proxy:
+            forwarded_host = headers.get(hdrs.X_FORWARDED_HOST, "").partition(",")[0].strip()
+            addresses.add(forwarded_host.lower())
         is_addressed = scheme in {"http", "https"} and address != "" and address in addresses
         return is_addressed or origin == self._public_origin
 

@@ -32,6 +32,14 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     """
     if isinstance(error, SQSError):
         error.__traceback__ = error.__cause__ = error.__context__ = None
+        if error.reason:
+            log.warning(
+                "access denied, answering %s (%d): request_id=%s %s",
+                error.code,
+                error.status,
+                request_id,
+                error.reason,
+            )
         return error
     if isinstance(error, DatabaseBusy):
         return RequestThrottled()

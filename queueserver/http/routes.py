@@ -46,7 +46,9 @@ class Routes:
         if connection.writing_paused:
             await connection.wait_until_read()
         method, path, headers = request.method, request.rel_url.raw_path, request.headers
-        rejection = self._rules.rejection(method, path, headers)
+        rejection = self._rules.rejection(
+            method, path, headers, is_behind_proxy=connection.peer.names_host
+        )
         response: web.StreamResponse
         if rejection is not None:
             response = text_response(403, rejection)

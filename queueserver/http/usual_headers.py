@@ -12,8 +12,8 @@ import msgspec
 from protocol.actions import Action
 from protocol.codecs.choice import codec_for
 from protocol.wire import Codec, WireRequest
-from queueserver.context import ANONYMOUS
 from queueserver.identity.callers import Caller, CallerHeaders, Callers
+from queueserver.identity.proxies import Peer
 
 _CACHED_MEANINGS = 1_000
 _CACHED_BYTES = 1_000
@@ -39,10 +39,10 @@ class UsualHeadersCache:
 
     def __init__(self, callers: Callers) -> None:
         self._callers = callers
-        self._found: dict[tuple[bytes, ...], UsualHeaders] = {}
+        self._found: dict[tuple[Peer, tuple[bytes, ...]], UsualHeaders] = {}
 
-    def find(self, headers: Mapping[bytes, bytes]) -> UsualHeaders:
-        """Return the meaning of the headers."""
+    def find(self, headers: Mapping[bytes, bytes], peer: Peer) -> UsualHeaders:
+        """Return the meaning of the headers on a connection with this peer."""
         get = headers.get
         authorization = get(b"authorization", b"")
         # The scope comes first; the signature always differs.
@@ -56,21 +56,21 @@ class UsualHeadersCache:
             get(b"content-type", b""),
             get(b"x-amz-target", b""),
         )
-        found = self._found.get(key)
+        found = self._found.get((peer, key))
         if found is None:
-            found = self._read(key)
-            if found.caller.principal == ANONYMOUS and scope != authorization:
-                return self._read((*key[:3], authorization, *key[4:]))
+            found = self._read(key, peer)
+            if not found.caller.access_key_id and scope != authorization:
+                return self._read((*key[:3], authorization, *key[4:]), peer)
             if sum(map(len, key)) <= _CACHED_BYTES:
                 if len(self._found) >= _CACHED_MEANINGS:
                     self._found.clear()
-                self._found[key] = found
+                self._found[peer, key] = found
         return found
 
-    def _read(self, key: tuple[bytes, ...]) -> UsualHeaders:
+    def _read(self, key: tuple[bytes, ...], peer: Peer) -> UsualHeaders:
         *caller_headers, content_type, target = (text_of(value) for value in key)
         request = WireRequest("POST", "", content_type=content_type, target=target)
-        caller = self._callers.caller(CallerHeaders(*caller_headers), "")
+        caller = self._callers.caller(CallerHeaders(*caller_headers), "", peer)
         codec = codec_for(request)
         action = codec.action_in_headers(request)
         return UsualHeaders(codec, caller, content_type, target, action)

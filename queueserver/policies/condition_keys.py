@@ -122,9 +122,13 @@ def _user_only(request: Request, value: str) -> str | None:
     return value if request.principal.kind is PrincipalKind.USER and value else None
 
 
+def _service_only(request: Request, value: str | None) -> str | None:
+    """Return the value for a service: other callers could claim to act for any resource."""
+    return value if request.principal.kind is PrincipalKind.SERVICE else None
+
+
 def _tag_keys(request: Request) -> KeyValue:
-    keys = request.facts.tag_keys
-    return None if keys is None else tuple(keys)
+    return tuple(request.facts.tag_keys or ()) or None
 
 
 def _current_time(request: Request) -> str:
@@ -148,28 +152,26 @@ _GLOBAL_KEYS = {
     "principalisawsservice": ConditionKey(
         lambda request: _boolean(request.principal.kind is PrincipalKind.SERVICE)
     ),
-    "principalservicename": ConditionKey(lambda request: request.principal.service or None),
+    "principalservicename": ConditionKey(
+        lambda request: _service_only(request, request.principal.service)
+    ),
     "principaltype": ConditionKey(lambda request: str(request.principal.kind.value)),
     "referer": ConditionKey(lambda request: request.facts.referer or None),
     "requestedregion": ConditionKey(lambda request: request.facts.region),
     "resourceaccount": ConditionKey(lambda request: request.resource_account),
     "securetransport": ConditionKey(lambda request: _boolean(request.facts.is_secure)),
-    "sourceaccount": ConditionKey(lambda request: request.facts.source_account),
-    "sourcearn": ConditionKey(lambda request: request.facts.source_arn),
+    "sourceaccount": ConditionKey(
+        lambda request: _service_only(request, request.facts.source_account)
+    ),
+    "sourcearn": ConditionKey(lambda request: _service_only(request, request.facts.source_arn)),
     "sourceip": ConditionKey(lambda request: request.facts.source_ip),
     "tagkeys": ConditionKey(_tag_keys, has_one_value=False),
     "useragent": ConditionKey(lambda request: request.facts.user_agent or None),
     "userid": ConditionKey(lambda request: request.principal.unique_id),
     "username": ConditionKey(lambda request: _user_only(request, request.principal.name)),
     "viaawsservice": ConditionKey(lambda request: "false"),
-    **dict.fromkeys(
-        _ABSENT_NAMES.split(),
-        _ABSENT,
-    ),
-    **dict.fromkeys(
-        _ABSENT_LIST_NAMES.split(),
-        _ABSENT_LIST,
-    ),
+    **dict.fromkeys(_ABSENT_NAMES.split(), _ABSENT),
+    **dict.fromkeys(_ABSENT_LIST_NAMES.split(), _ABSENT_LIST),
 }
 
 _SERVICES = frozenset(_SERVICE_NAMES.split())

@@ -39,7 +39,7 @@ class NullCondition(msgspec.Struct, frozen=True):
 
     def is_met(self, request: Request) -> bool | None:
         """Return whether the key is absent or present, as the policy says."""
-        return (not self.key.read(request)) in self.expected
+        return (self.key.read(request) is None) in self.expected
 
 
 class ValueCondition(msgspec.Struct, frozen=True):

@@ -67,7 +67,7 @@ def parse_document(text: str, kind: PolicyKind) -> Document:
     _check_names(document, _TOP_NAMES, "the policy")
     version = document.get("Version", OLDEST_VERSION)
     if version not in (OLDEST_VERSION, _NEWEST_VERSION):
-        raise PolicyError(f"Version {quote(version)} is not {_NEWEST_VERSION} or {OLDEST_VERSION}")
+        raise PolicyError(f"Version is not {_NEWEST_VERSION} or {OLDEST_VERSION}")
     if not isinstance(document.get("Id", ""), str):
         raise PolicyError("Id is not a string")
     statements = as_list(document.get("Statement", []))

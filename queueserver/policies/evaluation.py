@@ -97,9 +97,10 @@ def decide(
     is_owner = is_user and principal.account == resource.account
     if isinstance(resource.policy, UnreadablePolicy) and not (is_owner and principal.is_admin):
         return Decision(False, Reason.UNREADABLE_RESOURCE_POLICY, resource.policy.name)
-    if action not in ACTIONS:
-        return _NO_IDENTITY_ALLOW
-    by_identity = _find_identity_allow(of_user, request) if is_user else None
+    by_identity = None
+    if is_user:
+        is_admin = principal.is_admin and action in ACTIONS
+        by_identity = _ALLOWED_AS_ADMIN if is_admin else _find_allow(of_user, request)
     if is_owner:
         return by_identity or _find_allow(of_queue, request) or _NO_IDENTITY_ALLOW
     if is_user and by_identity is None:
@@ -115,11 +116,6 @@ def _find_denial(found: Sequence[_Found], reason: Reason, request: Request) -> D
             if statement.applies(request):
                 return Decision(False, reason, policy.name, statement.label)
     return None
-
-
-def _find_identity_allow(found: Sequence[_Found], request: Request) -> Decision | None:
-    """Return the decision of the user's side. An admin needs no policy."""
-    return _ALLOWED_AS_ADMIN if request.principal.is_admin else _find_allow(found, request)
 
 
 def _find_allow(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import TypeAlias
 
 _ARN_COLONS = 5
@@ -120,7 +121,7 @@ def compile_resource_pattern(parts: Sequence[PatternPart]) -> Pattern:
     any number of further segments too.
     """
     narrowed: list[PatternPart] = []
-    for part, following in zip(parts, [*parts[1:], ":"], strict=True):
+    for part, following in zip_longest(parts, parts[1:], fillvalue=":"):
         ends_segment = isinstance(following, str) and following.startswith(":")
         if isinstance(part, str) or (part is Wildcard.TEXT and ends_segment):
             narrowed.append(part)

@@ -104,14 +104,13 @@ class PrincipalElement(msgspec.Struct, frozen=True):
     def _listed(self, principal: Principal) -> PrincipalMatch:
         if self.is_any:
             return PrincipalMatch.ITSELF
-        if principal.kind is PrincipalKind.SERVICE:
-            is_itself = principal.service in self.services
-        else:
-            is_itself = _without_partition(principal.arn) in self.arns
-        if is_itself:
-            return PrincipalMatch.ITSELF
-        if principal.kind is PrincipalKind.USER and principal.account in self.accounts:
-            return PrincipalMatch.ACCOUNT
+        match principal.kind:
+            case PrincipalKind.SERVICE if principal.service in self.services:
+                return PrincipalMatch.ITSELF
+            case PrincipalKind.USER if _without_partition(principal.arn) in self.arns:
+                return PrincipalMatch.ITSELF
+            case PrincipalKind.USER if principal.account in self.accounts:
+                return PrincipalMatch.ACCOUNT
         return PrincipalMatch.NONE
 
     def _is_exempt(self, principal: Principal) -> bool:

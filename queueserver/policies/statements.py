@@ -60,6 +60,8 @@ class Statement(msgspec.Struct, frozen=True):
 
         A statement that cannot be evaluated denies if it is a Deny, and allows nothing otherwise.
         """
+        if not self.tests:
+            return True
         outcome = all_of(test.is_met(request) for test in self.tests)
         return self.is_denial if outcome is None else outcome
 

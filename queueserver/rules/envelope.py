@@ -26,7 +26,7 @@ class Envelope(msgspec.Struct, array_like=True, gc=False):
     end and have a default.
 
     Attributes:
-        sender_id: the account that sent the message.
+        sender_id: the account, user or address that sent the message.
         md5_of_body: the MD5 digest of the body, in hex.
         attributes: the message attributes, or None.
         md5_of_attributes: the digest over all attributes, or None without attributes.

@@ -58,7 +58,7 @@ def prepare_message(
     if system:
         message_attributes.check_message_system_attributes(system)
     envelope = Envelope(
-        context.account,
+        context.sender_id,
         md5_of_body(encoded),
         stored_attributes(attributes) if attributes else None,
         md5_of_attributes(attributes) if attributes else None,

@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.api.dead_letters import create, redrive
 from tests.api.live_server import AlarmCountingClock, LiveServer, config
-from tests.api.sqs_clients import Clients, Connect, Sqs, fetch_query_model
+from tests.api.sqs_clients import Clients, Connect, Sqs, open_clients
+from tests.certificates import Files, write_files
 from tests.databases import NewDatabase, temporary_database
 
 ALLOWED_HOSTS = ("sqs.example.org", "queues.example")
@@ -24,16 +24,8 @@ ALLOWED_HOSTS = ("sqs.example.org", "queues.example")
 
 @pytest.fixture(scope="session")
 def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
-    cache = request.config.cache
-    assert cache is not None
-    with pytest.MonkeyPatch.context() as environment:
-        # The AWS profile and settings of the developer must not affect the tests.
-        environment.delenv("AWS_PROFILE", raising=False)
-        environment.setenv("AWS_CONFIG_FILE", "/dev/null")
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-        clients = Clients(fetch_query_model(Path(cache.mkdir("sqs-query-model"))))
+    with open_clients(request.config) as clients:
         yield clients
-        clients.close()
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -70,6 +62,18 @@ def server(new_database: NewDatabase, clock: AlarmCountingClock) -> Iterator[Liv
     settings = config(new_database(), allowed_hosts=ALLOWED_HOSTS)
     with contextlib.closing(LiveServer(settings, clock)) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def tls_files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Return a certificate for this machine."""
+    return write_files(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(params=[False, True], ids=["http", "https"])
+def tls(request: pytest.FixtureRequest, tls_files: Files) -> Files | None:
+    """Run a test without TLS, and with it: return the certificate of the server, if it has one."""
+    return tls_files if request.param else None
 
 
 @pytest.fixture(params=["json", "query"])

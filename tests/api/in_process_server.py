@@ -21,6 +21,7 @@ from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from storage.database import Database
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.engine.queue_client import ACCOUNT, REGION
 from tests.waiting import TIMEOUT_SECONDS
@@ -40,11 +41,11 @@ class InProcessServer:
         database.secret = bytes(32)  # the same receipt handles on each server
         self.database = database
         self.clock = clock
-        cache = QueueCache(database)
+        cache = QueueCache(database, ACCESS_OFF)
         self.dispatcher = Dispatcher(
-            Queues(database, cache, clock, cooldowns=False),
+            Queues(database, cache, ACCESS_OFF, clock, cooldowns=False),
             Messages(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
-            MoveTasks(database, clock),
+            MoveTasks(database, ACCESS_OFF, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
         )
@@ -117,7 +118,13 @@ class InProcessServer:
 
     async def change_from_another_server(self, url: str, **attributes: str) -> None:
         """Change a queue without this server's cache."""
-        other = Queues(self.database, QueueCache(self.database), self.clock, cooldowns=False)
+        other = Queues(
+            self.database,
+            QueueCache(self.database, ACCESS_OFF),
+            ACCESS_OFF,
+            self.clock,
+            cooldowns=False,
+        )
         names = {
             "".join(word.capitalize() for word in name.split("_")): value
             for name, value in attributes.items()

@@ -21,6 +21,8 @@ from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
 from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
+from queueserver.http.listener import Listener
+from queueserver.http.tls.certificates import Certificates
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -51,6 +53,11 @@ def config(
         public_url=None,
         allowed_hosts=allowed_hosts,
         cors_origins=cors_origins,
+        tls_cert=None,
+        tls_key=None,
+        tls_client_ca=None,
+        tls_port=(),
+        trusted_proxies=(),
         cooldowns=cooldowns,
         in_flight_limit=in_flight_limit,
         connection_limit=16_000,
@@ -147,12 +154,26 @@ class LiveServer:
         return self._app.urls[0]
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        return self._app.urls
+
+    @property
+    def listener(self) -> Listener:
+        return self._app._listener
+
+    @property
+    def certificates(self) -> Certificates:
+        certificates = self.listener._certificates
+        assert certificates is not None
+        return certificates
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
     @property
     def connections(self) -> ClientConnections:
-        return self._app._listener.connections
+        return self.listener.connections
 
     def answer_with_tasks_only(self) -> None:
         """Answer all requests as the server answers rare ones: by aiohttp, with a task for each."""
@@ -178,6 +199,10 @@ class LiveServer:
         self._run(self._app.stop())
         self._stop_loop()
 
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function on the server's event loop."""
+        self._run(_call(function))
+
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_SECONDS)
 
@@ -187,16 +212,20 @@ class LiveServer:
         self._loop.close()
 
 
+async def _call(function: Callable[[], None]) -> None:
+    function()
+
+
 Start = Callable[..., LiveServer]
 """Starts a server with the given settings, and creates the queue `q`."""
 
 
 @contextlib.contextmanager
-def starting_servers(url: str, clock: Clock, **defaults: int) -> Iterator[Start]:
+def starting_servers(url: str, clock: Clock, **defaults: object) -> Iterator[Start]:
     """Yield a function that starts servers on a database; close them at the end."""
     with contextlib.ExitStack() as stack:
 
-        def start(**settings: int) -> LiveServer:
+        def start(**settings: object) -> LiveServer:
             server = LiveServer(structs.replace(config(url), **{**defaults, **settings}), clock)
             stack.callback(server.close)
             body = json.dumps({"QueueName": "q"})

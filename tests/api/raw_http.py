@@ -7,9 +7,10 @@ import json
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode, urlsplit
 
+from tests.certificates import TlsSocket, usual_client
 from tests.waiting import TIMEOUT_SECONDS
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -58,7 +59,12 @@ def json_headers(action: str) -> dict[str, str]:
 
 def connection(url: str) -> http.client.HTTPConnection:
     address = urlsplit(url)
-    return http.client.HTTPConnection(address.hostname or "", address.port, timeout=TIMEOUT_SECONDS)
+    host, port = address.hostname or "", address.port
+    if address.scheme == "https":
+        return http.client.HTTPSConnection(
+            host, port, timeout=TIMEOUT_SECONDS, context=usual_client()
+        )
+    return http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
 
 
 def exchange(
@@ -83,11 +89,20 @@ def read_answer(client: http.client.HTTPConnection) -> Answer:
     return Answer(response.status, headers, response.read())
 
 
-def open_socket(url: str, content: bytes) -> socket.socket:
-    """Connect and send bytes, without reading an answer."""
+def open_socket(url: str, content: bytes, receive_buffer: int | None = None) -> socket.socket:
+    """Connect and send bytes, without reading an answer.
+
+    `receive_buffer` is the size in bytes of the kernel's buffer for unread data.
+    """
     address = urlsplit(url)
-    client = socket.create_connection((address.hostname or "", address.port or 0))
+    host = address.hostname or ""
+    client = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     client.settimeout(TIMEOUT_SECONDS)
+    if receive_buffer is not None:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    client.connect((host, address.port or 0))
+    if address.scheme == "https":
+        client = cast("socket.socket", TlsSocket(client, usual_client(), host))
     client.sendall(content)
     return client
 

@@ -19,7 +19,7 @@ STOP_SECONDS = 10
 ROOT = Path(__file__).parents[2]
 PROGRAM = (sys.executable, "-m", "queueserver")
 _LISTENING = re.compile(
-    r"queueserver listening on (http://\S+(?: http://\S+)*) \((.*)\)(, access .*)?\n"
+    r"queueserver listening on (https?://\S+(?: https?://\S+)*) \((.*)\)(, access .*)?\n"
 )
 
 

@@ -7,6 +7,7 @@ Query protocol; the current botocore can still serialize and parse it.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 import boto3
 import botocore.session
+import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
@@ -66,22 +69,50 @@ class Clients:
         }
         self._clients: dict[tuple[str, ...], Sqs] = {}
 
-    def get(self, protocol: str, url: str, access_key: str, region: str) -> Sqs:
-        key = (protocol, url, access_key, region)
+    def get(
+        self, protocol: str, url: str, access_key: str, region: str, secret: str = "secret"
+    ) -> Sqs:
+        key = (protocol, url, access_key, region, secret)
         if key not in self._clients:
             self._clients[key] = self._sessions[protocol].client(
                 "sqs",
                 endpoint_url=url,
                 region_name=region,
                 aws_access_key_id=access_key,
-                aws_secret_access_key="secret",
+                aws_secret_access_key=secret,
                 config=_CONFIG,
+            )
+        return self._clients[key]
+
+    def anonymous(self, protocol: str, url: str, region: str = "us-east-1") -> Sqs:
+        """Return the client that does not sign its requests."""
+        key = (protocol, url, region)
+        if key not in self._clients:
+            self._clients[key] = self._sessions[protocol].client(
+                "sqs",
+                endpoint_url=url,
+                region_name=region,
+                config=_CONFIG.merge(Config(signature_version=UNSIGNED)),
             )
         return self._clients[key]
 
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
+
+
+@contextlib.contextmanager
+def open_clients(config: pytest.Config) -> Iterator[Clients]:
+    """Yield the clients of a test run; the developer's AWS profile does not affect them."""
+    cache = config.cache
+    assert cache is not None
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("AWS_PROFILE", raising=False)
+        environment.setenv("AWS_CONFIG_FILE", os.devnull)
+        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        query_model = fetch_query_model(Path(cache.mkdir("sqs-query-model")))
+        with contextlib.closing(Clients(query_model)) as clients:
+            yield clients
 
 
 class Rejection(NamedTuple):

@@ -27,6 +27,7 @@ from tests.api.raw_http import (
     request_bytes,
 )
 from tests.api.server_process import ServerProcess
+from tests.certificates import Files
 from tests.waiting import TIMEOUT_SECONDS
 
 MIB = 1024 * 1024
@@ -46,9 +47,10 @@ def clock() -> AlarmCountingClock:
 
 
 @pytest.fixture
-def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
+def start(sqlite: str, clock: AlarmCountingClock, tls: Files | None) -> Iterator[Start]:
     """Return a function that starts a server with a request timeout of 1 s."""
-    with starting_servers(sqlite, clock, request_timeout=1) as start:
+    settings = {} if tls is None else tls.settings
+    with starting_servers(sqlite, clock, request_timeout=1, **settings) as start:
         yield start
 
 
@@ -384,8 +386,11 @@ def test_server_serves_ten_thousand_connections(tmp_path: Path, many_files: None
         pytest.param(head("ListQueues", 100)[:-2], id="incomplete headers"),
     ],
 )
-def test_stop_does_not_wait_for_incomplete_requests(tmp_path: Path, sent: bytes) -> None:
-    with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
+def test_stop_does_not_wait_for_incomplete_requests(
+    tmp_path: Path, sent: bytes, tls: Files | None
+) -> None:
+    flags = ["--log-level", "warning", *([] if tls is None else tls.flags)]
+    with ServerProcess("--database", "sqlite://", *flags, directory=tmp_path) as server:
         with open_socket(server.url, sent) as client:
             assert exchange(server.url, "GET", "/health").status == 200
             began = perf_counter()

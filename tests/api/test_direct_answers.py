@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,7 +24,8 @@ from queueserver.http.clients.endpoint import NotBegun
 from queueserver.http.small_post import SmallPost, SmallPostParser
 from tests.api.live_server import AlarmCountingClock, LiveServer, Start, config, starting_servers
 from tests.api.raw_http import exchange, head, open_socket, read_until_closed, request_bytes
-from tests.waiting import TIMEOUT_SECONDS, wait_until
+from tests.certificates import Files
+from tests.waiting import wait_until
 
 SEND = request_bytes("SendMessage", QueueUrl="q", MessageBody="x")
 RECEIVE = request_bytes("ReceiveMessage", QueueUrl="q")
@@ -140,8 +140,8 @@ def clock() -> AlarmCountingClock:
 
 
 @pytest.fixture
-def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
-    with starting_servers(sqlite, clock) as start:
+def start(sqlite: str, clock: AlarmCountingClock, tls: Files | None) -> Iterator[Start]:
+    with starting_servers(sqlite, clock, **({} if tls is None else tls.settings)) as start:
         yield start
 
 
@@ -396,12 +396,7 @@ def test_idle_time_begins_when_a_slow_client_has_read_its_direct_answer(start: S
     receive_all = request_bytes(
         "ReceiveMessage", QueueUrl="q", MaxNumberOfMessages=10, VisibilityTimeout=0
     )
-    with socket.socket() as client:
-        client.settimeout(TIMEOUT_SECONDS)
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
-        address = urlsplit(server.url)
-        client.connect((address.hostname, address.port))
-        client.sendall(RECEIVE)
+    with open_socket(server.url, RECEIVE, receive_buffer=4_096) as client:
         read_answer(client)
         wait_until(lambda: server.connections.count() == 1)
         (connection,) = server.connections.connections

@@ -17,6 +17,7 @@ from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
 from storage.database import Database
 from storage.messages.commands import Command, Received
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.engine.queue_client import ACCOUNT, REGION
 
@@ -28,9 +29,9 @@ class Receivers:
     """The receivers of a FIFO queue with one message, without HTTP."""
 
     def __init__(self, database: Database, clock: ManualClock) -> None:
-        cache = QueueCache(database)
+        cache = QueueCache(database, ACCESS_OFF)
         self._database = database
-        self._queues = Queues(database, cache, clock, cooldowns=False)
+        self._queues = Queues(database, cache, ACCESS_OFF, clock, cooldowns=False)
         self._messages = Messages(database, cache, clock, in_flight_limit=20_000)
 
     @classmethod

@@ -23,6 +23,7 @@ from tests.api.raw_http import (
     request_bytes,
 )
 from tests.api.server_process import ServerProcess
+from tests.certificates import Files
 from tests.waiting import TIMEOUT_SECONDS, poll_until_timeout
 
 MIB = 1024 * 1024
@@ -40,9 +41,9 @@ def clock() -> AlarmCountingClock:
 
 
 @pytest.fixture
-def start(sqlite: str, clock: AlarmCountingClock) -> Iterator[Start]:
+def start(sqlite: str, clock: AlarmCountingClock, tls: Files | None) -> Iterator[Start]:
     """Return a function that starts a server with a queue."""
-    with starting_servers(sqlite, clock) as start:
+    with starting_servers(sqlite, clock, **({} if tls is None else tls.settings)) as start:
         yield start
 
 
@@ -183,8 +184,11 @@ def test_client_that_keeps_its_connection_after_the_last_answer_is_disconnected(
     raise AssertionError("the connection still counts")
 
 
-def test_stop_does_not_wait_for_clients_that_keep_their_connections(tmp_path: Path) -> None:
-    with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
+def test_stop_does_not_wait_for_clients_that_keep_their_connections(
+    tmp_path: Path, tls: Files | None
+) -> None:
+    flags = ["--log-level", "warning", *([] if tls is None else tls.flags)]
+    with ServerProcess("--database", "sqlite://", *flags, directory=tmp_path) as server:
         last = LIST.replace(b"Host:", b"Connection: close\r\nHost:")
         with open_socket(server.url, last) as client:
             assert statuses(read_until_closed(client)) == [200]

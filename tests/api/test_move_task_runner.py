@@ -24,6 +24,7 @@ from storage.move_tasks import Task
 from storage.queue_settings import QueueSettings, Redrive
 from storage.queues import STANDARD
 from storage.transaction import Transaction
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.engine.queue_client import ACCOUNT, REGION, QueueClient, queue_name, run_event_loop
 from tests.waiting import poll_until_timeout
@@ -121,7 +122,7 @@ async def move_task(sqlite: str) -> AsyncIterator[MoveTask]:
 
 
 async def test_account_has_at_most_100_active_tasks(move_task: MoveTask) -> None:
-    moves = MoveTasks(move_task.database, move_task.clock)
+    moves = MoveTasks(move_task.database, ACCESS_OFF, move_task.clock)
     context = RequestContext(ACCOUNT, REGION, "")
     dead = actions.StartMessageMoveTask(queue_arn(REGION, ACCOUNT, "dead"))
     settings = QueueSettings(60_000, redrive=Redrive(queue_name("dead"), 1))

@@ -24,6 +24,7 @@ from queueserver.declared_queues import DeclaredQueue
 from queueserver.dispatch import Dispatcher
 from queueserver.start_errors import StartError
 from storage.database import Database
+from tests.access.modes import ACCESS_OFF
 from tests.api.live_server import config
 from tests.api.raw_http import exchange, open_socket, request_bytes
 from tests.api.server_process import ServerProcess, failed_start
@@ -158,11 +159,11 @@ async def test_database_that_fails_stops_the_start_with_the_name_of_the_declared
     clock = ManualClock()
     database = await Database.open(settings.database, clock)
     await database.close()
-    cache = QueueCache(database)
+    cache = QueueCache(database, ACCESS_OFF)
     dispatcher = Dispatcher(
-        Queues(database, cache, clock, cooldowns=False),
+        Queues(database, cache, ACCESS_OFF, clock, cooldowns=False),
         Messages(database, cache, clock, in_flight_limit=settings.in_flight_limit),
-        MoveTasks(database, clock),
+        MoveTasks(database, ACCESS_OFF, clock),
         Permissions(database, cache),
     )
     context = RequestContext(settings.account, settings.region, "")

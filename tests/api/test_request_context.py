@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from queueserver.context import ANONYMOUS, RequestContext
+from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.http.clients.connections import ipv4_if_mapped
 from tests.api.live_server import LiveServer
@@ -38,7 +38,7 @@ def contexts(monkeypatch: pytest.MonkeyPatch) -> list[RequestContext]:
 
 
 @pytest.mark.parametrize("protocol", ["json", "query"])
-def test_context_of_signed_request_has_principal_and_client(
+def test_context_of_signed_request_has_access_key_and_client(
     server: LiveServer, contexts: list[RequestContext], protocol: str
 ) -> None:
     if protocol == "json":
@@ -51,10 +51,11 @@ def test_context_of_signed_request_has_principal_and_client(
             account="000000000000",
             region="eu-west-1",
             base_url="http://queues.example:9324",
-            principal="AKIDEXAMPLE",
+            access_key_id="AKIDEXAMPLE",
             client_address="127.0.0.1",
             user_agent="test/1.0",
             request_id=answer.headers["x-amzn-requestid"],
+            obeys_policies=False,
         )
     ]
 
@@ -64,7 +65,7 @@ def test_request_without_credential_is_anonymous(
 ) -> None:
     exchange(server.url, "GET", "/?Action=ListQueues")
     (context,) = contexts
-    assert (context.principal, context.user_agent) == (ANONYMOUS, "")
+    assert (context.access_key_id, context.user_agent) == ("", "")
     assert (context.account, context.region) == ("000000000000", "us-east-1")
     assert context.base_url == server.url
 

@@ -26,6 +26,7 @@ from tests.api.raw_http import (
 )
 from tests.api.server_process import ServerProcess
 from tests.api.sqs_clients import Sqs, bodies
+from tests.certificates import Files
 from tests.waiting import TIMEOUT_SECONDS
 
 KIB = 1024
@@ -45,9 +46,9 @@ def own_clock() -> AlarmCountingClock:
 
 
 @pytest.fixture
-def start(sqlite: str, own_clock: AlarmCountingClock) -> Iterator[Start]:
+def start(sqlite: str, own_clock: AlarmCountingClock, tls: Files | None) -> Iterator[Start]:
     """Return a function that starts a server with a queue."""
-    with starting_servers(sqlite, own_clock) as start:
+    with starting_servers(sqlite, own_clock, **({} if tls is None else tls.settings)) as start:
         yield start
 
 

@@ -2,7 +2,8 @@
 
 The folder of a client has its requirements and a scenario: a script that runs in the client's own
 environment. Its first argument is the URL of the server. It prints the facts that it observes as
-JSON, and the tests check them.
+JSON, and the tests check them. `signer` is a second script, which test_signers.py runs against a
+server with users. A client in Java or Go is one program, which has only this scenario.
 """
 
 from __future__ import annotations

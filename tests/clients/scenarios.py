@@ -12,7 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from tests.clients.environments import node_environment, python_environment
+from tests.clients.environments import (
+    go_program,
+    java_command,
+    node_environment,
+    python_environment,
+)
 
 SCENARIO_SECONDS = 120
 
@@ -24,10 +29,13 @@ Play: TypeAlias = Callable[..., Facts]
 _CLIENTS = Path(__file__).parent
 
 
-def command(environments: Path, name: str, release: str = "") -> list[str]:
-    """Return the command that runs the scenario of a client; create its environment if missing.
+def command(
+    environments: Path, name: str, release: str = "", script: str = "scenario"
+) -> list[str]:
+    """Return the command that runs a script of a client; create its environment if missing.
 
-    A client that is also tested with an older release has requirements for that release.
+    A client that is also tested with an older release has requirements for that release. A client
+    in Java or Go is one program.
     """
     client = _CLIENTS / name
     requirements, package = client / f"{release}requirements.txt", client / "package.json"
@@ -36,11 +44,15 @@ def command(environments: Path, name: str, release: str = "") -> list[str]:
         for module in client.glob("*.mjs"):
             # Node.js finds imports in the directory of the module.
             (directory / module.name).write_bytes(module.read_bytes())
-        return [node, str(directory / "scenario.mjs")]
-    interpreter: Path | str = sys.executable
+        return [node, str(directory / f"{script}.mjs")]
+    if (client / "pom.xml").exists():
+        return java_command(environments, client)
+    if (client / "go.mod").exists():
+        return [str(go_program(environments, client))]
     if requirements.exists():
         interpreter = python_environment(environments, requirements)
-    return [str(interpreter), str(client / "scenario.py")]
+        return [str(interpreter), str(client / f"{script}.py")]
+    return [sys.executable, str(client / f"{script}.py")]
 
 
 def run_scenario(command: list[str], directory: Path) -> Facts:

@@ -18,6 +18,7 @@ import pytest
 from tests.api.server_process import ServerProcess
 from tests.clients.environments import chromium
 from tests.clients.scenarios import Facts, command, run_scenario
+from tests.clients.signers import QUERY_CODES, running_access_server, signing_case
 
 ATTACKS = {
     "beacon",
@@ -74,11 +75,16 @@ def facts(environments: Path, tmp_path_factory: pytest.TempPathFactory) -> Facts
             directory=tmp_path_factory.mktemp("server"),
             settings={"QUEUESERVER_CORS_ORIGINS": listed},
         ) as server,
+        running_access_server(
+            tmp_path_factory.mktemp("access-server"), cors_origins=[listed]
+        ) as access_server,
     ):
         for queue in ATTACKED_QUEUES:
             server.call("CreateQueue", QueueName=queue)
             server.call("SendMessage", QueueUrl=queue, MessageBody="kept")
-        facts = run_scenario([*scenario, server.url, browser, listed, unlisted], directory)
+        origins = [listed, unlisted]
+        signing = [access_server.url, signing_case(access_server.url, "browser")]
+        facts = run_scenario([*scenario, server.url, browser, *origins, *signing], directory)
         counts = {queue: message_count(server, queue) for queue in ATTACKED_QUEUES}
         assert server.stop()[0] == 0
     return {**facts, "counts": counts}
@@ -107,6 +113,10 @@ def test_page_of_a_listed_origin_gets_the_exception_of_the_sdk(facts: Facts, rel
         "known": True,
         "hasRequestId": True,
     }
+
+
+def test_page_of_a_listed_origin_signs_with_the_keys_of_a_user(facts: Facts) -> None:
+    assert facts["signingPage"] == {"bodies": ["ünïcode 🎉"], **QUERY_CODES}
 
 
 def test_page_of_another_origin_cannot_use_the_sdk(facts: Facts) -> None:

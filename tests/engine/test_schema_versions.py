@@ -43,6 +43,7 @@ from storage.errors import DatabaseUnusable
 from storage.messages import dropped_queues, expiry
 from storage.queue_settings import QueueName, Redrive
 from storage.queues import Queue
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.engine.earlier_versions import path_of, restore
 
@@ -68,10 +69,10 @@ class Server:
         self.database = database
         self.clock = clock
         self.handles = handles
-        cache = QueueCache(database)
-        self.queues = Queues(database, cache, clock, cooldowns=True)
+        cache = QueueCache(database, ACCESS_OFF)
+        self.queues = Queues(database, cache, ACCESS_OFF, clock, cooldowns=True)
         self.messages = Messages(database, cache, clock, in_flight_limit=120_000)
-        self.tasks = MoveTasks(database, clock)
+        self.tasks = MoveTasks(database, ACCESS_OFF, clock)
 
     async def queue(self, name: str, context: RequestContext = HOME) -> Queue:
         found = await self.database.read(queues.find, context.account, context.region, name)

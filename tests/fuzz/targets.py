@@ -42,8 +42,15 @@ from queueserver.rules.receipt_handles import decode_receipt_handle, encode_rece
 from queueserver.rules.signed_tokens import TokenSigner
 from storage.database import Database
 from storage.messages.commands import Receipt, Received
+from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
-from tests.fuzz import inputs
+from tests.fuzz import inputs, policies
+from tests.fuzz.signature_target import (
+    error_responses,
+    request_of,
+    signature_rejection,
+    signature_seeds,
+)
 
 Target: TypeAlias = Callable[[bytes], None]
 
@@ -182,11 +189,11 @@ class ActionsTarget:
         database.secret = SECRET
         # Receives must not wait, because the clock stands still.
         database.waiters.close()
-        cache = QueueCache(database)
+        cache = QueueCache(database, ACCESS_OFF)
         self._dispatcher = Dispatcher(
-            Queues(database, cache, clock, cooldowns=False),
+            Queues(database, cache, ACCESS_OFF, clock, cooldowns=False),
             Messages(database, cache, clock, in_flight_limit=120_000),
-            MoveTasks(database, clock),
+            MoveTasks(database, ACCESS_OFF, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=120_000),
         )
@@ -242,6 +249,14 @@ def parse_documents(data: bytes) -> None:
     for name in attributes.Attributes.__struct_encode_fields__:
         for creating in (True, False):
             rejection_of(partial(attributes.parse_requested, {name: text}, {}, creating=creating))
+
+
+def verify_signatures(data: bytes) -> None:
+    """Verify the signature of a request; none may be valid, as no input has the secret."""
+    error = signature_rejection(request_of(data))
+    if error is not None:
+        for response in error_responses(error):
+            assert_valid_response(response)
 
 
 # Seed inputs
@@ -314,7 +329,9 @@ TARGETS: dict[str, tuple[Callable[[], Target], Callable[[], list[bytes]]]] = {
         lambda: parse_receipt_handles,
         lambda: [receipt_handle(n).encode() for n in range(1, 6)],
     ),
+    "signatures": (lambda: verify_signatures, signature_seeds),
     "documents": (lambda: parse_documents, lambda: [*_TEXTS, _POLICY]),
+    "policies": (lambda: policies.evaluate, lambda: list(policies.seed_documents())),
 }
 """For each name, functions that make the target and its seed inputs."""
 
@@ -324,6 +341,7 @@ def dictionary_words() -> list[bytes]:
     found = {name.encode() for name in ACTIONS}
     for action in ACTIONS.values():
         found |= set(_names_of(Structure(action.request)))
+    found |= policies.dictionary_texts()
     return sorted({*found, *_TEXTS, *(b'"%s":' % name for name in found)})
 
 

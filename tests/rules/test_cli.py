@@ -10,7 +10,8 @@ import pytest
 
 from queueserver import cli
 from queueserver.cli import main, parse
-from queueserver.config import SETTINGS, Config, Setting, load
+from queueserver.config import Config, load
+from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
-from queueserver.config import SETTINGS, Config, changed_settings, load, load_database
+from queueserver.config import Config, changed_settings, load, load_database
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.settings import SETTINGS
 from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
 
@@ -30,6 +31,11 @@ DEFAULTS = Config(
     public_url=None,
     allowed_hosts=(),
     cors_origins=(),
+    tls_cert=None,
+    tls_key=None,
+    tls_client_ca=None,
+    tls_port=(),
+    trusted_proxies=(),
     cooldowns=False,
     log_level="info",
     log_format="text",
@@ -61,6 +67,14 @@ VALUES: dict[str, tuple[str, object]] = {
     "cors_origins": (
         "https://App.example:443,http://localhost:5173, tauri://localhost",
         ("https://app.example", "http://localhost:5173", "tauri://localhost"),
+    ),
+    "tls_cert": ("/etc/tls.crt", "/etc/tls.crt"),
+    "tls_key": ("/etc/tls.key", "/etc/tls.key"),
+    "tls_client_ca": ("ca.pem", "ca.pem"),
+    "tls_port": ("9325, 0", (9325, 0)),
+    "trusted_proxies": (
+        "10.0.0.0/8, 192.0.2.1,FD00::/8,::ffff:10.1.0.0/112",
+        ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "10.1.0.0/16"),
     ),
     "cooldowns": ("true", True),
     "in_flight_limit": ("20", 20),
@@ -207,6 +221,13 @@ BAD = [
         ("cors_origins", text)
         for text in ("https://*.a", "https://é", "https://u@a", "https://a b")
     ],
+    *[("tls_cert", text) for text in ("", "a\nb")],
+    *[("tls_key", text) for text in ("", "a\nb")],
+    *[("tls_client_ca", text) for text in ("", "a\nb")],
+    *[("tls_port", text) for text in ("", "x", "65536", "80,")],
+    *[("trusted_proxies", text) for text in ("", "*", "10.0.0.1/8", "10.0.0.0/33", "10.0.0/8")],
+    *[("trusted_proxies", text) for text in ("10.0.0.0/٨", "fe80::1%eth0", "proxy", "010.0.0.1")],
+    *[("trusted_proxies", text) for text in ("10.0.0.1,", "10.0.0.1:80", "[::1]", "::ffff:0:1/96")],
     *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
     *[("access", text) for text in ("", "true", "soft", "on,", " on", "disabled")],
     *[("loose_secret_files", text) for text in ("", "0600", "all")],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from queueserver.identity import signatures
+from queueserver.identity import credentials
 from queueserver.identity.addressing import Addressing
-from queueserver.identity.signatures import Credential, credential_of
+from queueserver.identity.credentials import Credential, credential_of
 
 HEADER = (
     "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-west-1/sqs/aws4_request, "
@@ -65,7 +65,7 @@ def test_credential_cache_is_bounded_in_entries_and_bytes() -> None:
     for number in range(3_000):
         credential_of(f"Credential={number}/20260101/us-east-1/sqs/, {number}", "")
         credential_of(f"Credential={'x' * 200}{number}/20260101/us-east-1/sqs/, {number}", "")
-    assert signatures._find_usual.cache_info().currsize <= 1_000
+    assert credentials._find_usual.cache_info().currsize <= 1_000
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,12 @@ ROWS: dict[type[SQSError], tuple[str, str, str, int]] = {
         "IncompleteSignature",
         400,
     ),
+    errors.MalformedQueryString: (
+        COMMON,
+        "MalformedQueryStringException",
+        "MalformedQueryString",
+        400,
+    ),
     errors.ExpiredToken: (COMMON, "ExpiredTokenException", "ExpiredToken", 403),
     errors.InternalFailure: (COMMON, "InternalFailure", "InternalFailure", 500),
     errors.ServiceUnavailable: (COMMON, "ServiceUnavailable", "ServiceUnavailable", 503),
@@ -192,6 +198,16 @@ def test_middle_of_a_long_message_is_cut_out() -> None:
     assert words.startswith("Value xxx")
     assert "x...x" in words
     assert words.endswith("xxx is invalid.")
+
+
+def test_reason_for_the_operator_is_sent_in_no_protocol() -> None:
+    error = errors.AccessDenied(reason="statement 3 denies it")
+    assert error.reason == "statement 3 denies it"
+    assert error.message == errors.AccessDenied.text
+    for codec in (JsonCodec(), QueryCodec()):
+        response = codec.write_error(error, "rid")
+        assert b"statement 3" not in response.body
+        assert "statement 3" not in (response.query_error or "")
 
 
 def test_only_the_query_error_mentions_a_wsdl_version() -> None:

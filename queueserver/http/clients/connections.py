@@ -22,7 +22,6 @@ from collections.abc import Coroutine, Sequence
 from typing import cast
 
 from aiohttp import web
-from aiohttp.web_protocol import RequestHandler
 
 from protocol.errors import RequestThrottled, ServiceUnavailable
 from queueserver.config import Config
@@ -31,7 +30,9 @@ from queueserver.http.clients.endpoint import Endpoint, NotBegun, PendingAnswer
 from queueserver.http.clients.half_closed import Probe
 from queueserver.http.clients.lingering import Lingering
 from queueserver.http.clients.open_files import possible_connections
+from queueserver.http.clients.tls_connection import TlsConnection
 from queueserver.http.clients.transfers import Transfer, Transfers
+from queueserver.identity.proxies import Peer, Proxies
 
 _UNREAD_BODY_SECONDS = 1.0
 """On stop: timeout for the rest of a body, and for a client to close after its last response."""
@@ -59,10 +60,11 @@ class _TransferEnded(Exception):
 class ClientConnections(web.Server):
     """All client connections, and the limits that they share."""
 
-    def __init__(self, config: Config, endpoint: Endpoint) -> None:
+    def __init__(self, config: Config, endpoint: Endpoint, proxies: Proxies) -> None:
         # Cancel the handler if its client disconnects: it must not receive a message for it.
         super().__init__(endpoint.handle, handler_cancellation=True)
         self.endpoint = endpoint
+        self.proxies = proxies
         self.loop = asyncio.get_running_loop()
         self.limit, self.most_excess = possible_connections(config.connection_limit)
         self.timeout_seconds = float(config.request_timeout)
@@ -74,7 +76,7 @@ class ClientConnections(web.Server):
         self._sweeper: asyncio.TimerHandle
         self._sweep()
 
-    def __call__(self) -> RequestHandler:
+    def __call__(self) -> ClientConnection:
         """Return a new protocol object for one client; the event loop calls this."""
         return ClientConnection(self, self._idle_seconds)
 
@@ -121,13 +123,15 @@ class ClientConnection(DirectReader):
         "client_address",
         "connections",
         "is_excess",
+        "peer",
     )
 
     def __init__(self, connections: ClientConnections, idle_seconds: float) -> None:
         super().__init__(connections, connections.bodies, idle_seconds)
         self.connections = connections
         self.client_address = ""
-        """The client's IP address, once it has connected."""
+        """The peer's IP address, once it has connected: that of the client, or of a proxy."""
+        self.peer: Peer
         self.is_excess = False
         """Whether it is beyond the limit: its requests are answered with 503."""
         self._may_probe = False
@@ -148,6 +152,9 @@ class ClientConnection(DirectReader):
         super().connection_made(transport)
         if isinstance(self.peername, tuple):
             self.client_address = ipv4_if_mapped(self.peername[0])
+        self.peer = connections.proxies.peer(
+            self.client_address, is_secure=isinstance(transport, TlsConnection)
+        )
         if excess > connections.most_excess and self.transport is not None:
             self.transport.abort()
 
@@ -293,6 +300,8 @@ class ClientConnection(DirectReader):
         """
         timeout = self.connections.timeout_seconds
         if self._is_incomplete_for(timeout, now):
+            return True
+        if isinstance(transport, TlsConnection) and transport.is_late(now, timeout):
             return True
         if not transport.is_closing():
             return False

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from aiohttp import web
 
+from queueserver.identity.proxies import Peer
+
 
 class NotBegun(enum.Enum):
     """Why a request is not answered without a task."""
@@ -29,7 +31,9 @@ class DirectConnection(Protocol):
     """A connection as it is used by an answer without a task."""
 
     client_address: str
-    """The client's IP address."""
+    """The peer's IP address: that of the client, or of a proxy."""
+    peer: Peer
+    """The headers of its requests that count."""
 
     @property
     def is_last_request(self) -> bool:

@@ -1,13 +1,15 @@
 // Pages of several origins in Chromium use the server: by the AWS SDK for JavaScript v3, and by the
 // requests that a page of any origin can send. The arguments are the URL of the server, the path of
 // Chromium, the origin of pages that the server lists, and an origin that it does not list. Both
-// origins serve the directory in which the scenario runs.
+// origins serve the directory in which the scenario runs. Two more arguments are those of the
+// scenario of all signers: the URL of a server with users, and the case.
 
 import { writeFileSync } from "node:fs";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
 
-const [server, executablePath, listed, unlisted] = process.argv.slice(2);
+const [server, executablePath, listed, unlisted, accessServer, signingCase] =
+  process.argv.slice(2);
 const { port } = new URL(server);
 
 // Under `queue`, a page cannot be a stranger's; under `evil.example`, it is one.
@@ -53,6 +55,27 @@ async function useQueue(endpoint) {
       known: error instanceof sdk.QueueDoesNotExist,
       hasRequestId: /^[0-9a-f-]{36}$/.test(error.$metadata.requestId),
     },
+  };
+}
+
+// Runs in a page: sign requests with the keys of users.
+async function sign([endpoint, { name, orders, pairs }]) {
+  const call = (user, name, input) => {
+    const [accessKeyId, secretAccessKey] = pairs[user];
+    const credentials = { accessKeyId, secretAccessKey };
+    const sqs = new sdk.SQSClient({ endpoint, region: "us-east-1", credentials });
+    return sqs.send(new sdk[`${name}Command`](input));
+  };
+  const rejection = (...request) => call(...request).then(() => "not rejected", (error) => error.name);
+  const { QueueUrl } = await call("admin", "CreateQueue", { QueueName: name });
+  await call("admin", "SendMessage", { QueueUrl, MessageBody: "ünïcode 🎉" });
+  const { Messages } = await call("admin", "ReceiveMessage", { QueueUrl });
+  await call("producer", "SendMessage", { QueueUrl: orders, MessageBody: name });
+  return {
+    bodies: Messages.map(({ Body }) => Body),
+    denied: await rejection("producer", "ReceiveMessage", { QueueUrl: orders }),
+    "wrong secret": await rejection("wrong secret", "ListQueues", {}),
+    "unknown key": await rejection("unknown key", "ListQueues", {}),
   };
 }
 
@@ -115,6 +138,11 @@ async function listedPage() {
   const page = await open(listed);
   const anotherPort = await page.evaluate(useQueue, `http://localhost:${port}`);
   return { anotherPort, anotherSite: await page.evaluate(useQueue, server) };
+}
+
+async function signingPage() {
+  const page = await open(listed);
+  return page.evaluate(sign, [accessServer, JSON.parse(signingCase)]);
 }
 
 async function unlistedPage() {
@@ -192,7 +220,8 @@ async function rebinding() {
 
 try {
   const facts = {};
-  for (const part of [listedPage, unlistedPage, attacks, pageWithoutOrigin, navigation, typedAddress, rebinding])
+  const pages = [listedPage, signingPage, unlistedPage, pageWithoutOrigin];
+  for (const part of [...pages, attacks, navigation, typedAddress, rebinding])
     facts[part.name] = await part();
   process.stdout.write(JSON.stringify(facts));
 } finally {

@@ -1,6 +1,7 @@
-"""Signatures of AWS Signature Version 4: which credential a request names.
+"""Credentials: which access key and region the signature of a request names.
 
-Signatures are not verified: the server accepts any key, as a local replacement for AWS does.
+Nothing is verified here. While access control is off, the server accepts any key, as a local
+replacement for AWS does.
 """
 
 from __future__ import annotations

@@ -1,0 +1,146 @@
+"""The authorizer: whether the sender of a request may run its action on a queue.
+
+Each action asks it once it has found its queue, with the same state of the queue that the action
+then uses. AWS names of permissions are those of the actions; a batch is checked as the single
+action.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+
+from protocol import actions
+from protocol.actions import ACTIONS
+from protocol.names import queue_arn
+from queueserver.access.denials import Denial
+from queueserver.access.modes import AccessMode
+from queueserver.context import RequestContext
+from queueserver.policies.documents import PolicyKind
+from queueserver.policies.errors import PolicyError
+from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
+from queueserver.policies.principals import ANONYMOUS
+from queueserver.policies.requests import RequestFacts
+from storage.queue_settings import QueueName
+from storage.queues import Queue
+
+log = logging.getLogger(__name__)
+
+PERMISSIONS: Mapping[type, str] = {
+    action.request: action.name.removesuffix("Batch") for action in ACTIONS.values()
+}
+"""The permission that each action needs on its queue."""
+
+_QUEUE_POLICY = "queue policy"
+_COMPILED_POLICIES = 200
+"""Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
+
+
+class Authorizer:
+    """Checks the senders of requests by their policies and those of queues.
+
+    If access control is off, `is_on` is False, and every action is allowed. In mode `log`, a denied
+    action is logged and allowed. `clock` returns the real time in seconds since the epoch.
+    """
+
+    def __init__(self, mode: AccessMode, clock: Callable[[], float]) -> None:
+        self.is_on = mode is not AccessMode.OFF
+        self._rejects = mode is AccessMode.ON
+        self._clock = clock
+
+    def check(self, context: RequestContext, request: object, resource: Resource) -> None:
+        """Check that the sender of a request may run its action on a queue.
+
+        AWS: an action that sets tags on creation needs sqs:TagQueue, too.
+
+        Raises:
+            AccessDenied: no policy allows it, or one denies it.
+        """
+        self.check_permission(context, PERMISSIONS[type(request)], resource, request)
+
+    def check_permission(
+        self,
+        context: RequestContext,
+        permission: str,
+        resource: Resource,
+        request: object = None,
+    ) -> None:
+        """Check that the sender of a request has a permission on a queue.
+
+        `request` has the tags that conditions compare, if it is the request of the permission.
+
+        Raises:
+            AccessDenied: no policy allows it, or one denies it.
+        """
+        if not (self.is_on and context.obeys_policies):
+            return
+        user = context.user
+        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
+        facts = self._facts(context, request)
+        decision = decide(principal, policies, permission, resource, facts)
+        if decision.allowed:
+            return
+        denial = Denial(context, permission, resource, decision)
+        if self._rejects:
+            raise denial.error()
+        log.warning(
+            "access would be denied, allowing it in mode log: request_id=%s %s",
+            context.request_id,
+            denial.reason(),
+        )
+
+    def _facts(self, context: RequestContext, request: object) -> RequestFacts:
+        tags = keys = None
+        if isinstance(request, actions.TagQueue | actions.CreateQueue):
+            tags = {key: value or "" for key, value in (request.tags or {}).items()}
+            keys = list(tags)
+        elif isinstance(request, actions.UntagQueue):
+            keys = request.tag_keys
+        return RequestFacts(
+            source_ip=context.client_address,
+            is_secure=context.is_secure,
+            user_agent=context.user_agent,
+            referer=context.referer,
+            now=self._clock(),
+            region=context.region,
+            source_arn=context.source_arn,
+            source_account=context.source_account,
+            request_tags=tags,
+            tag_keys=keys,
+        )
+
+
+def resource_of(queue: Queue) -> Resource:
+    """Return a queue as policies see it."""
+    text = queue.attributes.get("Policy")
+    arn = queue_arn(queue.region, queue.account, queue.name)
+    policy = None if text is None else _compiled(text)
+    return Resource(arn, queue.account, queue.tags, policy)
+
+
+def missing_resource(name: QueueName) -> Resource:
+    """Return a queue that does not exist as policies see it.
+
+    The sender must not learn whether the queue exists, so it needs the same permission.
+    """
+    return Resource(queue_arn(name.region, name.account, name.name), name.account, None, None)
+
+
+def all_queues(account: str, region: str) -> Resource:
+    """Return the resource of ListQueues. AWS: all queues of the account and region."""
+    return missing_resource(QueueName(account, region, "*"))
+
+
+@lru_cache(_COMPILED_POLICIES)
+def _compiled(text: str) -> Policy | UnreadablePolicy:
+    try:
+        return compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY)
+    except PolicyError as error:
+        unreadable = UnreadablePolicy(_QUEUE_POLICY, str(error))
+    log.error(
+        "a queue's policy cannot be read, denying all but the account's admins: reason=%s",
+        unreadable.reason,
+    )
+    return unreadable

@@ -1,0 +1,1 @@
+"""TLS: the certificate of the server, and when it expires."""
