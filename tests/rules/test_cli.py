@@ -78,6 +78,19 @@ def test_invalid_command_line_is_rejected_in_one_line(argv: list[str], words: st
     assert str(caught.value) == words
 
 
+@pytest.mark.parametrize(
+    "flag", ["--secret-access-key", "--access-key-id", "--secret", "--access-key"]
+)
+@pytest.mark.parametrize("separator", ["=", " "])
+def test_key_pair_is_not_accepted_as_flags_nor_shown(flag: str, separator: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"--port 0 {flag}{separator}THE-SECRET".split())
+    assert str(caught.value) == (
+        f"{flag} is not a flag, because other users can see the flags of a process: set "
+        "QUEUESERVER_ACCESS_KEY_ID and QUEUESERVER_SECRET_ACCESS_KEY"
+    )
+
+
 def test_invalid_value_stops_the_start_with_one_line_and_status_2(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -114,6 +127,14 @@ def test_serve_is_the_default_command(
     assert served == [load({"port": "0"}, {})] * 2
     assert main(["--port", "0", "serve"]) == 2
     assert capfd.readouterr().err == "queueserver: error: unrecognized arguments: serve\n"
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for command in ("backup", "check", "keys"):
+        assert f"`queueserver {command} --help`" in shown
 
 
 @pytest.mark.parametrize("command", ["backup", "check", "serve"])
