@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -146,15 +147,20 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def _logging_restored() -> Iterator[None]:
+def _process_restored() -> Iterator[None]:
+    """Restore what a server changes in its process: logging and the handlers of signals."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    of_signals = {number: signal.getsignal(number) for number in numbers}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for number, handler in of_signals.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("_process_restored")
 def test_failed_start_prints_one_line_and_exits_with_status_2(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
