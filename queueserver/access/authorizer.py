@@ -91,6 +91,12 @@ class Authorizer:
             denial.reason(),
         )
 
+    def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
+        """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
+        if self.is_on and text:
+            for warning in compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY).warnings:
+                log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
+
     def _facts(self, context: RequestContext, request: object) -> RequestFacts:
         tags = keys = None
         if isinstance(request, actions.TagQueue | actions.CreateQueue):

@@ -87,6 +87,7 @@ class Queues:
                 tags,
                 attributes.queue_settings(stored),
             )
+            self._authorizer.warn_of_policy(_arn(queue), stored.get("Policy"))
         _check_same(queue, requested, stored, tags)
         return actions.CreateQueueResult(_url(context, queue.account, queue.name))
 
@@ -232,7 +233,7 @@ class Queues:
         queue = await self._cache.read(context, request)
         limit = queue_parameters.parse_max_results(request.max_results)
         queue_parameters.check_next_token(request.next_token, request.max_results)
-        arn = queue_arn(queue.region, queue.account, queue.name)
+        arn = _arn(queue)
         listing = Listing(f"ListDeadLetterSourceQueues {arn}", arn, limit)
         after = self._parse_start(listing, request.next_token)
         names = await self._database.read(
@@ -269,7 +270,7 @@ class Queues:
         if attributes.needs_counts(request.attribute_names):
             found = await self._database.read(counts.count, queue, self._clock.now_ms())
         facts = {
-            "QueueArn": queue_arn(queue.region, queue.account, queue.name),
+            "QueueArn": _arn(queue),
             "CreatedTimestamp": str(queue.created_at_ms // 1000),
             "LastModifiedTimestamp": str(queue.modified_at_ms // 1000),
             "ApproximateNumberOfMessages": str(found.visible),
@@ -295,6 +296,7 @@ class Queues:
         await self._check_redrive(context, requested, stored, queue.full_name)
         settings = attributes.queue_settings(stored)
         await self._database.write(queues.change_attributes, queue, stored, settings)
+        self._authorizer.warn_of_policy(_arn(queue), requested.get("Policy"))
 
     async def tag_queue(self, context: RequestContext, request: actions.TagQueue) -> None:
         """Add tags to a queue; a tag replaces an existing one with the same key."""
@@ -348,6 +350,10 @@ def _check_same(
         raise QueueNameExists(f"{exists} attribute {difference}")
     if tags and tags != queue.tags:
         raise QueueNameExists(f"{exists} tags")
+
+
+def _arn(queue: Queue) -> str:
+    return queue_arn(queue.region, queue.account, queue.name)
 
 
 def _url(context: RequestContext, account: str, name: str) -> str:
