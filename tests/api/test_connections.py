@@ -301,10 +301,12 @@ def test_every_connection_beyond_the_limit_is_answered_503_with_retry_after(star
 
 def test_connections_far_beyond_the_limit_are_closed(start: Start) -> None:
     server = start(connection_limit=1, request_timeout=20)
+    # Without a handshake of TLS: the last connection is closed before it.
+    url = server.url.replace("https://", "http://")
     with contextlib.ExitStack() as stack:
         for _ in range(1 + MOST_EXCESS_CONNECTIONS):
-            stack.enter_context(open_socket(server.url, b""))
-        last = stack.enter_context(open_socket(server.url, b""))
+            stack.enter_context(open_socket(url, b""))
+        last = stack.enter_context(open_socket(url, b""))
         began = perf_counter()
         assert read_all(last) == b""
         # An excess connection that is not closed at once may be idle for 5 s.
