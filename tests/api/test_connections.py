@@ -225,7 +225,7 @@ def test_slow_but_steady_reader_receives_the_whole_answer(start: Start) -> None:
             # A larger buffer would let the kernel read most of the answer ahead of the client.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             client.sendall(receive)
-            reader = SlowReader(client, 2.5)
+            reader = SlowReader(client, 4)
         # Retry if the machine did not run this reader for half a second.
         if reader.longest_pause < 0.5:
             break
