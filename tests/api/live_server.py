@@ -195,6 +195,14 @@ class LiveServer:
             if isinstance(connection, ClientConnection)
         )
 
+    def reload(self, settings: Config, number: int) -> None:
+        """Use the users of a configuration that was read again."""
+
+        async def reload() -> None:
+            self._app.reload(settings, number)
+
+        self._run(reload())
+
     def close(self) -> None:
         self._run(self._app.stop())
         self._stop_loop()
