@@ -30,9 +30,9 @@ Block Build Call Cancel Change Check Checkpoint Choose Claim Clean Clear Close C
 Commit Compare Compile Complete Compute Configure Connect Convert Copy Count Crash Create Cut
 Decide Decode Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do
 Document Drop
-Enable Encode Encrypt End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit Expire Fail
-Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle Import Include
-Increment Insert Install Interrupt Invalidate Iterate Join Keep Kill Limit List Listen Load Lock
+Enable Encode Encrypt End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit
+Expire Fail Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle Import
+Include Increment Insert Install Interrupt Invalidate Iterate Join Keep Kill Limit List Listen Load Lock
 Log Look Make Map Mark Measure Merge Migrate Move Normalize Notify Open Order Parse Partition Pass
 Pause Perform Pick Poll Post Prepare Prevent Print Probe Publish Purge Put Query Queue Raise Read
 Rebuild Receive Recompute Reconnect Record Recover Redrive Refresh Register Reject Release Remove
