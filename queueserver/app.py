@@ -122,10 +122,6 @@ class App:
             self._use_users(config.users, f"reload {number}")
         self._listener.reload_certificate()
 
-    def reload_certificate(self) -> None:
-        """Load the files of the TLS certificate again; without TLS, do nothing."""
-        self._listener.reload_certificate()
-
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
         self._database.waiters.close()
@@ -240,8 +236,7 @@ async def _serve(
         # The loop would wait for the thread that resolves a host's name, which takes any time.
         _exit(0)
     returning = asyncio.create_task(process_memory.return_memory_regularly(), name="memory")
-    reloads = Reloads(load, app.reload, app.reload_certificate)
-    reloading = asyncio.create_task(reloads.run(), name="reload")
+    reloading = asyncio.create_task(Reloads(load, app.reload).run(), name="reload")
     try:
         process_memory.tune_garbage_collector()
         line = _first_line(app.urls, config)

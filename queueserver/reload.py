@@ -1,8 +1,4 @@
-"""Reload on SIGHUP: the files of the TLS certificate, and the configuration with its users.
-
-The whole configuration is checked before its users replace those before. The certificate is
-independent of that: one may be renewed while the other has a mistake.
-"""
+"""Reload on SIGHUP: read the configuration again, check all of it, and then use its users."""
 
 from __future__ import annotations
 
@@ -21,19 +17,13 @@ class Reloads:
     """Reloads one after the other; a request during a reload is followed by another reload.
 
     `load` reads the configuration. `use` gets it if it has no mistake, and the number of the
-    reload. `reload_certificate` reports its own mistakes. Each reload is logged at once: the number
-    keeps its line from being counted as a repetition of an earlier one.
+    reload. Each reload is logged at once: the number keeps its line from being counted as a
+    repetition of an earlier one.
     """
 
-    def __init__(
-        self,
-        load: Callable[[], Config],
-        use: Callable[[Config, int], None],
-        reload_certificate: Callable[[], None],
-    ) -> None:
+    def __init__(self, load: Callable[[], Config], use: Callable[[Config, int], None]) -> None:
         self._load = load
         self._use = use
-        self._reload_certificate = reload_certificate
         self._number = 0
         self._requested = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -54,7 +44,6 @@ class Reloads:
         trace: BaseException | None = None
         try:
             # The files may be on a disk that is slow to answer.
-            await asyncio.to_thread(self._reload_certificate)
             self._use(await asyncio.to_thread(self._load), self._number)
         except ConfigError as error:
             reason = str(error)
