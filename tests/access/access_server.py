@@ -59,13 +59,9 @@ class AccessServer:
         """Return the client that does not sign."""
         return self._clients.anonymous(protocol, self.url)
 
-    def rewrite(self, *users: User, **settings: object) -> Path:
-        """Write the file again, with other users, as an operator does before a reload."""
-        return write_config(self._directory, users, settings)
-
     def reload(self, *users: User) -> None:
         """Replace the users of the file, and wait until the server uses the new ones."""
-        path = self.rewrite(*users, **self._settings)
+        path = write_config(self._directory, users, self._settings)
         self._reloads += 1
         if isinstance(self.server, LiveServer):
             self.server.reload(_load(path), self._reloads)
