@@ -63,10 +63,11 @@ class Authenticator:
         """
         verified = self._verifier.verify(request, caller.further_hosts, caller.host_region)
         if verified is None:
-            referer = _text(request, b"referer") or ""
-            return Authenticated(
-                msgspec.structs.replace(caller.sender, referer=referer), request.path
+            # A parameter such as MyCredential looks like a credential, and names a key.
+            anonymous = msgspec.structs.replace(
+                caller.sender, access_key_id="", referer=_text(request, b"referer") or ""
             )
+            return Authenticated(anonymous, request.path)
         return Authenticated(
             _sender_of(verified, request), verified.path, verified.is_content_type_signed
         )

@@ -29,14 +29,12 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         base_url, user_agent, is_secure: see `RequestContext`.
-        access_key_id: the access key id that the request names, without proof, or empty.
         sender: the sender as the request names it, without proof.
         host_region: the region that the host name demands, or None.
         further_hosts: other values of the header Host that the client may have signed.
     """
 
     base_url: str
-    access_key_id: str
     user_agent: str
     is_secure: bool
     sender: Sender
@@ -109,14 +107,12 @@ class Callers:
                 account = credential.account or account
         return Caller(
             base_url,
-            access_key_id,
             headers.user_agent,
             peer.is_request_secure(headers.forwarded_proto),
             Sender(
                 account,
                 host_region or region,
-                # Only a signature proves the key if there is access control.
-                "" if self._checks_access else access_key_id,
+                access_key_id,
                 obeys_policies=self._checks_access,
             ),
             host_region,

@@ -25,13 +25,13 @@ class SignedHeaders(msgspec.Struct, frozen=True):
         text: the list as written.
         names: the names, in order.
         name_set: the names.
-        is_canonical: whether the list is in lower case, sorted, and without repetition.
+        is_sorted: whether the list is sorted and without repetition.
     """
 
     text: bytes
     names: tuple[bytes, ...]
     name_set: frozenset[bytes]
-    is_canonical: bool
+    is_sorted: bool
 
     def check_required(self, headers: Mapping[bytes, bytes], time_header: bytes) -> None:
         """Reject a signature that does not cover a header which it must cover.
@@ -55,9 +55,10 @@ class SignedHeaders(msgspec.Struct, frozen=True):
 
     def fault(self, headers: Mapping[bytes, bytes]) -> str:
         """Return why the list cannot be that of a valid signature; empty if it can."""
-        if not self.is_canonical:
-            return "the list of signed headers is not sorted, or not in lower case"
+        if not self.is_sorted:
+            return "the list of signed headers is not sorted, or has a repetition"
         if not headers.keys() >= self.name_set:
+            # `headers` has lower-case names, so a name in upper case is missing, too.
             return "a signed header is missing in the request: a proxy removed it"
         return ""
 
@@ -70,7 +71,7 @@ def parse_signed_headers(text: bytes) -> SignedHeaders:
 def _parse(text: bytes) -> SignedHeaders:
     names = tuple(text.split(b";"))
     is_sorted = all(one < next_one for one, next_one in pairwise(names))
-    return SignedHeaders(text, names, frozenset(names), is_sorted and text == text.lower())
+    return SignedHeaders(text, names, frozenset(names), is_sorted)
 
 
 def _unsigned(name: bytes) -> SignatureDoesNotMatch:
