@@ -44,7 +44,9 @@ class RequestSigner:
         lines.append(b"Authorization: " + self._authorization(start, lines, body, signed_at))
         return b"\r\n".join((start, *lines, b"", body))
 
-    def _authorization(self, start: bytes, lines: list[bytes], body: bytes, signed_at: bytes) -> bytes:
+    def _authorization(
+        self, start: bytes, lines: list[bytes], body: bytes, signed_at: bytes
+    ) -> bytes:
         method, path, _ = start.split(b" ")
         parts = [line.partition(b":") for line in lines if line.lower().startswith(_SIGNED)]
         signed = sorted((name.lower(), value.strip()) for name, _, value in parts)

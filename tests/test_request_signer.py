@@ -31,9 +31,7 @@ def headers_of(request: bytes) -> dict[str, str]:
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_signature_is_that_of_botocore(request_: Request) -> None:
     raw = request_.unsigned()
-    headers = {
-        name: value for name, value in headers_of(raw).items() if name in SIGNED_BY_BOTO3
-    }
+    headers = {name: value for name, value in headers_of(raw).items() if name in SIGNED_BY_BOTO3}
     expected = AWSRequest("POST", "http://bench:9324/", headers=headers, data=request_.body)
     SigV4Auth(Credentials(*PAIR[:2]), "sqs", "us-east-1").add_auth(expected)
     time = datetime.strptime(expected.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

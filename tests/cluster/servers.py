@@ -90,7 +90,8 @@ class ClusterServer:
 class Servers:
     """Several servers on one database; leaving the block kills those that still run.
 
-    They check access if QUEUESERVER_CLUSTER_ACCESS is set. `access` is how a load reaches them. If the block fails, it prints the first traceback of each server's log.
+    If the block fails, it prints the first traceback of each server's log. The servers check access
+    if QUEUESERVER_CLUSTER_ACCESS is set; `access` is how a load reaches them.
     """
 
     def __init__(

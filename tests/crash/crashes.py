@@ -67,9 +67,7 @@ async def crash(
     log_errors: list[str] = []
     acting: asyncio.Task[None] | None = None
     for number in range(crashes + 1):
-        with await asyncio.to_thread(
-            ServerProcess, *arguments, directory=directory
-        ) as server:
+        with await asyncio.to_thread(ServerProcess, *arguments, directory=directory) as server:
             assert ("access on" in server.line) == (access is not OFF), server.line
             load.addresses.set(access.url(server.url))
             if acting is None:
