@@ -70,7 +70,10 @@ class ValueCondition(msgspec.Struct, frozen=True):
 
     def _matches(self, found: str, request: Request) -> bool | None:
         operator = self.use.operator
-        outcome = any_of(one.matches(found, request) for one in self.comparisons)
+        if len(self.comparisons) == 1:
+            outcome = self.comparisons[0].matches(found, request)
+        else:
+            outcome = any_of(one.matches(found, request) for one in self.comparisons)
         if outcome is None and operator.is_false_for_invalid:
             return False
         return negate(outcome) if operator.is_negated else outcome

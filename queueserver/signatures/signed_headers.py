@@ -25,12 +25,14 @@ class SignedHeaders(msgspec.Struct, frozen=True):
         text: the list as written.
         names: the names, in order.
         name_set: the names.
+        form: the headers as the canonical request has them, with `%b` for each value.
         is_canonical: whether the list is in lower case, sorted, and without repetition.
     """
 
     text: bytes
     names: tuple[bytes, ...]
     name_set: frozenset[bytes]
+    form: bytes
     is_canonical: bool
 
     def check_required(self, headers: Mapping[bytes, bytes], time_header: bytes) -> None:
@@ -70,7 +72,8 @@ def parse_signed_headers(text: bytes) -> SignedHeaders:
 def _parse(text: bytes) -> SignedHeaders:
     names = tuple(text.split(b";"))
     is_sorted = all(one < next_one for one, next_one in pairwise(names))
-    return SignedHeaders(text, names, frozenset(names), is_sorted and text == text.lower())
+    form = b"".join(name.replace(b"%", b"%%") + b":%b\n" for name in names)
+    return SignedHeaders(text, names, frozenset(names), form, is_sorted and text == text.lower())
 
 
 def _unsigned(name: bytes) -> SignatureDoesNotMatch:
