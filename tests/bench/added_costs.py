@@ -83,9 +83,9 @@ class Cost(NamedTuple):
     target_us: float | None
 
 
-async def _signed_sends(attributes: Mapping[str, str], bench: Bench, messages: int) -> Step:
+async def _signed_sends(policy: str | None, bench: Bench, messages: int) -> Step:
     """Return a step that sends one of the requests that are signed here."""
-    url = await bench.queue(**attributes)
+    url = await (bench.queue(Policy=policy) if policy else bench.queue())
     request = json_request("SendMessage", QueueUrl=url, MessageBody=BODY)
     signer = RequestSigner(*key_pair("load")[:2])
     signed = [signer.sign(request.unsigned()) for _ in range(messages)]
@@ -97,8 +97,8 @@ async def _signed_sends(attributes: Mapping[str, str], bench: Bench, messages: i
     return step
 
 
-_SEND = Workload("send", partial(_signed_sends, {}))
-_SEND_BY_POLICY = Workload("send", partial(_signed_sends, {"Policy": QUEUE_POLICY}))
+_SEND = Workload("send", partial(_signed_sends, None))
+_SEND_BY_POLICY = Workload("send", partial(_signed_sends, QUEUE_POLICY))
 CASES = (
     Case("send, access on", _ON, _SEND, 45),
     Case("send, on, queue policy", _ON, _SEND_BY_POLICY, 45),
