@@ -103,9 +103,9 @@ class App:
         self._database.run_on_leader(self._leader_work)
 
     def reload(self, config: Config, number: int) -> None:
-        """Use the users of a configuration that was read again; other settings need a restart.
+        """Use the users of a configuration that was read again, and load the certificate again.
 
-        `number` distinguishes the log lines of the reload.
+        Other settings need a restart. `number` distinguishes the log lines of the reload.
 
         Raises:
             ConfigError: no request could be allowed with this configuration.
@@ -120,6 +120,7 @@ class App:
             log.info("reload %d: access control is off, so no users are in use", number)
         else:
             self._use_users(config.users, f"reload {number}")
+        self._listener.reload_certificate()
 
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from queueserver import reload_signal, stop_signals
-from queueserver.access import new_keys
+from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
 from queueserver.config import Config, load, load_database
@@ -142,7 +142,19 @@ def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
     for setting in SETTINGS:
         _add(parser, setting)
+    _reject_key_pair(argv)
     return _given(vars(parser.parse_args(argv)))
+
+
+def _reject_key_pair(argv: Sequence[str]) -> None:
+    """Reject flags for a key pair, whose value the error of argparse would show."""
+    for argument in argv:
+        flag = argument.partition("=")[0]
+        if flag.startswith(("--access-key", "--secret")):
+            raise ConfigError(
+                f"{flag} is not a flag, because other users can see the flags of a process: set "
+                f"{key_pair.ID_VARIABLE} and {key_pair.SECRET_VARIABLE}"
+            )
 
 
 def _database_parser(command: str, description: str) -> argparse.ArgumentParser:

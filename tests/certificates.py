@@ -138,17 +138,26 @@ class TlsSocket:
         Raises:
             ConnectionResetError: the server has closed the TCP connection alone.
         """
-        if self._read_ahead:
-            data, self._read_ahead = self._read_ahead[:count], self._read_ahead[count:]
-            return data
-        while True:
+        while not self._read_ahead:
             try:
-                return self._tls.read(min(count, _RECORD_BYTES))
+                piece = self._tls.read(_RECORD_BYTES)
             except ssl.SSLZeroReturnError:  # after `shutdown`
                 return b""
             except ssl.SSLWantReadError:
                 self._flush()
                 self._fill()
+            else:
+                if not piece:
+                    return b""
+                self._read_ahead = piece
+                self._read_what_has_arrived()
+        data, self._read_ahead = self._read_ahead[:count], self._read_ahead[count:]
+        return data
+
+    def _read_what_has_arrived(self) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            while piece := self._tls.read(_RECORD_BYTES):
+                self._read_ahead += piece
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(_Reader(self))
@@ -156,9 +165,7 @@ class TlsSocket:
     def shutdown(self, _how: int) -> None:
         """Close the sending side: of TLS, and of TCP."""
         # OpenSSL reads no more after it has found data while it closes.
-        with contextlib.suppress(ssl.SSLWantReadError):
-            while True:
-                self._read_ahead += self._tls.read(_RECORD_BYTES)
+        self._read_what_has_arrived()
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush()

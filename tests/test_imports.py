@@ -48,6 +48,7 @@ EARLY_IMPORTS: dict[str, set[str]] = {
     "queueserver/entry_point.py": set(sys.stdlib_module_names),
     # The entry point uses these before it installs the finder.
     "queueserver/line_writer.py": set(sys.stdlib_module_names),
+    "queueserver/reload_signal.py": set(sys.stdlib_module_names),
     "queueserver/standard_streams.py": {*sys.stdlib_module_names, "queueserver.line_writer"},
     "queueserver/stop_signals.py": set(sys.stdlib_module_names),
 }

@@ -59,7 +59,7 @@ class UsualHeadersCache:
         found = self._found.get((peer, key))
         if found is None:
             found = self._read(key, peer)
-            if not found.caller.access_key_id and scope != authorization:
+            if not found.caller.sender.access_key_id and scope != authorization:
                 return self._read((*key[:3], authorization, *key[4:]), peer)
             if sum(map(len, key)) <= _CACHED_BYTES:
                 if len(self._found) >= _CACHED_MEANINGS:

@@ -100,6 +100,7 @@ def _sender_of(verified: Verified[AccessKey], request: SignedRequest) -> Sender:
     return Sender(
         user.account,
         verified.region,
+        verified.key.access_key_id,
         user,
         True,
         _text(request, b"referer") or "",

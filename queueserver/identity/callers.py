@@ -28,14 +28,13 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     """The parts of a request's context that a client repeats in each request.
 
     Attributes:
-        base_url, access_key_id, user_agent, is_secure: see `RequestContext`.
+        base_url, user_agent, is_secure: see `RequestContext`.
         sender: the sender as the request names it, without proof.
         host_region: the region that the host name demands, or None.
         further_hosts: other values of the header Host that the client may have signed.
     """
 
     base_url: str
-    access_key_id: str
     user_agent: str
     is_secure: bool
     sender: Sender
@@ -52,7 +51,7 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
             self.base_url,
             # Drop a non-ASCII trace header instead of rejecting the message.
             trace_header if trace_header.isascii() else "",
-            self.access_key_id,
+            sender.access_key_id,
             client_address,
             self.user_agent,
             request_id,
@@ -108,10 +107,14 @@ class Callers:
                 account = credential.account or account
         return Caller(
             base_url,
-            access_key_id,
             headers.user_agent,
             peer.is_request_secure(headers.forwarded_proto),
-            Sender(account, host_region or region, obeys_policies=self._checks_access),
+            Sender(
+                account,
+                host_region or region,
+                access_key_id,
+                obeys_policies=self._checks_access,
+            ),
             host_region,
             self._further_hosts(headers.forwarded_host, peer),
         )

@@ -12,6 +12,7 @@ class Sender(msgspec.Struct, frozen=True, gc=False):
 
     account: str
     region: str
+    access_key_id: str = ""
     user: User | None = None
     obeys_policies: bool = True
     referer: str = ""

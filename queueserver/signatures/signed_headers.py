@@ -26,14 +26,14 @@ class SignedHeaders(msgspec.Struct, frozen=True):
         names: the names, in order.
         name_set: the names.
         form: the headers as the canonical request has them, with `%b` for each value.
-        is_canonical: whether the list is in lower case, sorted, and without repetition.
+        is_sorted: whether the list is sorted and without repetition.
     """
 
     text: bytes
     names: tuple[bytes, ...]
     name_set: frozenset[bytes]
     form: bytes
-    is_canonical: bool
+    is_sorted: bool
 
     def check_required(self, headers: Mapping[bytes, bytes], time_header: bytes) -> None:
         """Reject a signature that does not cover a header which it must cover.
@@ -57,9 +57,10 @@ class SignedHeaders(msgspec.Struct, frozen=True):
 
     def fault(self, headers: Mapping[bytes, bytes]) -> str:
         """Return why the list cannot be that of a valid signature; empty if it can."""
-        if not self.is_canonical:
-            return "the list of signed headers is not sorted, or not in lower case"
+        if not self.is_sorted:
+            return "the list of signed headers is not sorted, or has a repetition"
         if not headers.keys() >= self.name_set:
+            # `headers` has lower-case names, so a name in upper case is missing, too.
             return "a signed header is missing in the request: a proxy removed it"
         return ""
 
@@ -73,7 +74,7 @@ def _parse(text: bytes) -> SignedHeaders:
     names = tuple(text.split(b";"))
     is_sorted = all(one < next_one for one, next_one in pairwise(names))
     form = b"".join(name.replace(b"%", b"%%") + b":%b\n" for name in names)
-    return SignedHeaders(text, names, frozenset(names), form, is_sorted and text == text.lower())
+    return SignedHeaders(text, names, frozenset(names), form, is_sorted)
 
 
 def _unsigned(name: bytes) -> SignatureDoesNotMatch:

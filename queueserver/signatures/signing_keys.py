@@ -51,15 +51,14 @@ class KeyRing(Generic[Key]):
 
     def signing_key(self, key: SecretKey, scope: CredentialScope) -> bytes:
         """Return the signing key of an access key for a scope."""
-        cached = self._cache.get((key.access_key_id, scope.date, scope.region))
-        return cached or self.derive(key.secret, scope)
+        return self._cache.get(_entry(key, scope)) or self.derive(key.secret, scope)
 
     def store(self, key: SecretKey, scope: CredentialScope, signing_key: bytes) -> None:
         """Store a signing key in the cache.
 
         Call it only after a valid signature: other clients could fill the cache.
         """
-        entry = (key.access_key_id, scope.date, scope.region)
+        entry = _entry(key, scope)
         if entry not in self._cache:
             if len(self._cache) >= _CACHED_KEYS:
                 self._cache.clear()
@@ -71,3 +70,7 @@ class KeyRing(Generic[Key]):
         for part in (scope.date, scope.region, self._service, TERMINATOR):
             key = hmac.digest(key, part, "sha256")
         return key
+
+
+def _entry(key: SecretKey, scope: CredentialScope) -> tuple[str, bytes, bytes]:
+    return key.access_key_id, scope.date, scope.region

@@ -6,16 +6,20 @@ A server runs in this process with a clock that the test moves, or as the `queue
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
 from queueserver import config
+from queueserver.config import Config
 from storage.clock import Clock
 from tests.access.declared_users import KeyPair, User, write_config
 from tests.api.live_server import LiveServer
 from tests.api.server_process import ServerProcess
 from tests.api.sqs_clients import Clients, Sqs
+from tests.waiting import wait_until
 
 
 class AccessServer:
@@ -23,15 +27,20 @@ class AccessServer:
 
     Attributes:
         server: the running server.
-        config_path: the TOML file that it has read.
     """
 
     def __init__(
-        self, server: LiveServer | ServerProcess, config_path: Path, clients: Clients
+        self,
+        server: LiveServer | ServerProcess,
+        directory: Path,
+        settings: Mapping[str, object],
+        clients: Clients,
     ) -> None:
         self.server = server
-        self.config_path = config_path
+        self._directory = directory
+        self._settings = settings
         self._clients = clients
+        self._reloads = 0
 
     @property
     def url(self) -> str:
@@ -50,9 +59,16 @@ class AccessServer:
         """Return the client that does not sign."""
         return self._clients.anonymous(protocol, self.url)
 
-    def rewrite(self, *users: User, **settings: object) -> None:
-        """Write the file again, with other users, as an operator does before a reload."""
-        write_config(self.config_path.parent, users, settings)
+    def reload(self, *users: User) -> None:
+        """Replace the users of the file, and wait until the server uses the new ones."""
+        path = write_config(self._directory, users, self._settings)
+        self._reloads += 1
+        if isinstance(self.server, LiveServer):
+            self.server.reload(_load(path), self._reloads)
+        else:
+            line, errors = f"reload {self._reloads}: users=", self.server.errors
+            self.server.send_signal(signal.SIGHUP)
+            wait_until(lambda: line in errors(), "the server does not reload")
 
 
 @contextlib.contextmanager
@@ -60,11 +76,10 @@ def access_server(
     directory: Path, clients: Clients, clock: Clock, *users: User, **settings: object
 ) -> Iterator[AccessServer]:
     """Run a server in this process, on a SQLite file unless `database` is given."""
-    database = f"sqlite:///{directory / 'queueserver.db'}"
-    path = write_config(directory, users, {"database": database, **settings})
-    server = LiveServer(config.load({"config": str(path), "port": "0"}, {}), clock)
+    settings = {"database": f"sqlite:///{directory / 'queueserver.db'}", **settings}
+    server = LiveServer(_load(write_config(directory, users, settings)), clock)
     with contextlib.closing(server):
-        yield AccessServer(server, path, clients)
+        yield AccessServer(server, directory, settings, clients)
 
 
 @contextlib.contextmanager
@@ -74,7 +89,11 @@ def access_process(
     """Run the `queueserver` command, on a SQLite file unless `database` is given."""
     path = write_config(directory, users, settings)
     with ServerProcess("--config", str(path), directory=directory) as server:
-        yield AccessServer(server, path, clients)
+        yield AccessServer(server, directory, settings, clients)
+
+
+def _load(path: Path) -> Config:
+    return config.load({"config": str(path), "port": "0"}, {}, time.time())
 
 
 StartAccessServer: TypeAlias = Callable[..., AccessServer]

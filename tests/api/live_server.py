@@ -195,13 +195,21 @@ class LiveServer:
             if isinstance(connection, ClientConnection)
         )
 
+    def reload(self, settings: Config, number: int) -> None:
+        """Use the users of a configuration that was read again."""
+
+        async def reload() -> None:
+            self._app.reload(settings, number)
+
+        self._run(reload())
+
     def close(self) -> None:
         self._run(self._app.stop())
         self._stop_loop()
 
-    def call(self, function: Callable[[], None]) -> None:
-        """Call a function on the server's event loop."""
-        self._run(_call(function))
+    def reload_certificate(self) -> None:
+        """Load the certificate again, and wait until that has ended."""
+        self._run(self.certificates.reload())
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(TIMEOUT_SECONDS)
@@ -210,10 +218,6 @@ class LiveServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(TIMEOUT_SECONDS)
         self._loop.close()
-
-
-async def _call(function: Callable[[], None]) -> None:
-    function()
 
 
 Start = Callable[..., LiveServer]

@@ -225,7 +225,7 @@ def test_slow_but_steady_reader_receives_the_whole_answer(start: Start) -> None:
             # A larger buffer would let the kernel read most of the answer ahead of the client.
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
             client.sendall(receive)
-            reader = SlowReader(client, 2.5)
+            reader = SlowReader(client, 4)
         # Retry if the machine did not run this reader for half a second.
         if reader.longest_pause < 0.5:
             break
@@ -301,10 +301,12 @@ def test_every_connection_beyond_the_limit_is_answered_503_with_retry_after(star
 
 def test_connections_far_beyond_the_limit_are_closed(start: Start) -> None:
     server = start(connection_limit=1, request_timeout=20)
+    # Without a handshake of TLS: the last connection is closed before it.
+    url = server.url.replace("https://", "http://")
     with contextlib.ExitStack() as stack:
         for _ in range(1 + MOST_EXCESS_CONNECTIONS):
-            stack.enter_context(open_socket(server.url, b""))
-        last = stack.enter_context(open_socket(server.url, b""))
+            stack.enter_context(open_socket(url, b""))
+        last = stack.enter_context(open_socket(url, b""))
         began = perf_counter()
         assert read_all(last) == b""
         # An excess connection that is not closed at once may be idle for 5 s.

@@ -82,15 +82,23 @@ async def test_host_without_an_address_is_rejected() -> None:
         await bind(["host.invalid"], [80])
 
 
-@pytest.mark.parametrize("host", ["::", "localhost"])
-def test_server_answers_on_both_families(host: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "warnings"),
+    [
+        pytest.param("::", 1, id="all addresses, without access control"),
+        pytest.param("localhost", 0, id="loopback addresses"),
+    ],
+)
+def test_server_answers_on_both_families(host: str, warnings: int, tmp_path: Path) -> None:
     with ServerProcess("--host", host, *DATABASE, directory=tmp_path) as server:
         (url,) = server.urls
         port = urlsplit(url).port
         assert urlsplit(url).hostname == host
         for name in ("127.0.0.1", "[::1]"):
             assert exchange(f"http://{name}:{port}", "GET", "/health").status == 200
-        assert server.stop() == (0, "", "")
+        status, output, errors = server.stop()
+        assert (status, output) == (0, "")
+        assert len(errors.splitlines()) == errors.count("access control is off") == warnings
 
 
 def test_start_prints_one_line_with_each_host_and_port(tmp_path: Path) -> None:

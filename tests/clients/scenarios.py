@@ -19,7 +19,7 @@ from tests.clients.environments import (
     python_environment,
 )
 
-SCENARIO_SECONDS = 120
+SCENARIO_SECONDS = 240
 
 Facts: TypeAlias = dict[str, Any]
 

@@ -41,7 +41,7 @@ class Signer(NamedTuple):
     """A program that signs requests.
 
     Attributes:
-        name: its name, which is also that of its queue.
+        name: its name, with which the name of its queue begins.
         client: the folder of its scenario.
         queue: the facts about the queue that the admin uses.
         errors: the names that it gives to the errors of rejected requests.
@@ -58,7 +58,7 @@ class Signer(NamedTuple):
 
 
 def _queue(name: str) -> Facts:
-    return {"arn": f"arn:aws:sqs:us-east-1:000000000000:{name}", "timeout": "45"}
+    return {"arn": f"arn:aws:sqs:us-east-1:000000000000:{name}-queue", "timeout": "45"}
 
 
 def _used_queue(name: str, missing: str = NO_QUEUE) -> Facts:
@@ -89,6 +89,7 @@ SIGNERS = (
     Signer("java", "java_sdk", _used_queue("java")),
     Signer("go", "go_sdk", _used_queue("go")),
     Signer("javascript", "javascript_sdk", _used_queue("javascript", "QueueDoesNotExist")),
+    Signer("javascript-v2", "javascript_sdk_v2", _used_queue("javascript-v2")),
     Signer("boto3", "boto3_current", _used_queue("boto3")),
     Signer("boto3-query", "boto3_query", _used_queue("boto3-query")),
     Signer("aiobotocore", "aiobotocore_concurrency", _used_queue("aiobotocore")),
@@ -165,12 +166,21 @@ def running_access_server(directory: Path, **settings: object) -> Iterator[Serve
 
 
 def signing_case(url: str, name: str) -> str:
-    """Return the second argument of the scenario of a signer."""
+    """Return the second argument of the scenario of a signer.
+
+    The name of its queue does not begin with that of another signer's queue: scenarios list queues
+    by this name.
+    """
     pairs = {
         "admin": ADMIN,
         "producer": PRODUCER.key_pairs[0],
         "wrong secret": ADMIN._replace(secret=f"{ADMIN.secret[:-1]}!"),
         "unknown key": key_pair("unknown"),
     }
-    texts = {user: [pair.access_key_id, pair.secret] for user, pair in pairs.items()}
-    return json.dumps({"name": name, "orders": f"{url}/000000000000/orders", "pairs": texts})
+    return json.dumps(
+        {
+            "name": f"{name}-queue",
+            "orders": f"{url}/000000000000/orders",
+            "pairs": {user: [pair.access_key_id, pair.secret] for user, pair in pairs.items()},
+        }
+    )

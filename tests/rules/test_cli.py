@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_invalid_command_line_is_rejected_in_one_line(argv: list[str], words: st
     assert str(caught.value) == words
 
 
+@pytest.mark.parametrize(
+    "flag", ["--secret-access-key", "--access-key-id", "--secret", "--access-key"]
+)
+@pytest.mark.parametrize("separator", ["=", " "])
+def test_key_pair_is_not_accepted_as_flags_nor_shown(flag: str, separator: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"--port 0 {flag}{separator}THE-SECRET".split())
+    assert str(caught.value) == (
+        f"{flag} is not a flag, because other users can see the flags of a process: set "
+        "QUEUESERVER_ACCESS_KEY_ID and QUEUESERVER_SECRET_ACCESS_KEY"
+    )
+
+
 def test_invalid_value_stops_the_start_with_one_line_and_status_2(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -116,6 +130,14 @@ def test_serve_is_the_default_command(
     assert capfd.readouterr().err == "queueserver: error: unrecognized arguments: serve\n"
 
 
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    for command in ("backup", "check", "keys"):
+        assert f"`queueserver {command} --help`" in shown
+
+
 @pytest.mark.parametrize("command", ["backup", "check", "serve"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -125,15 +147,20 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def _logging_restored() -> Iterator[None]:
+def _process_restored() -> Iterator[None]:
+    """Restore what a server changes in its process: logging and the handlers of signals."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    of_signals = {number: signal.getsignal(number) for number in numbers}
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for number, handler in of_signals.items():
+        signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("_logging_restored")
+@pytest.mark.usefixtures("_process_restored")
 def test_failed_start_prints_one_line_and_exits_with_status_2(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,8 +71,9 @@ def test_09_unsigned_payload_without_the_header() -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "aws-chunked", "identity, gzip", "GZIP", "deflate"])
 def test_10_content_encoding(encoding: str) -> None:
     headers = (("Content-Encoding", encoding),)
-    for draft in (Draft(unsigned=headers), Draft(headers=(*headers, *JSON_HEADERS))):
-        error = rejection(draft.in_header())
+    unsigned, signed = Draft(unsigned=headers), Draft(headers=(*headers, *JSON_HEADERS))
+    for request in (unsigned.in_header(), signed.in_header(), signed.in_query()):
+        error = rejection(request)
         assert type(error) is IncompleteSignature
         assert encoding in error.message
 

@@ -59,6 +59,11 @@ def test_error_is_printable() -> None:
     assert error.message == REGION.format("???")
 
 
+def test_canonical_request_in_an_error_is_printable() -> None:
+    message = rejection(Draft(headers=(("X-A", "\x1b[2J\x80\xe9"),), secret=b"another").in_header())
+    assert "x-a:?[2J??\n" in message.message
+
+
 def test_long_canonical_request_is_cut_in_its_middle() -> None:
     draft = Draft(headers=(("X-Long", "y" * 10_000),), secret=b"another")
     message = rejection(draft.in_header()).message

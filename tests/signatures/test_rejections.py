@@ -214,6 +214,17 @@ def test_malformed_header_is_an_incomplete_signature(value: str, text: str) -> N
     assert error.message == text
 
 
+def test_missing_time_is_reported() -> None:
+    request = signed_request("GET", "/", {"Host": HOST, "Authorization": VALID})
+    error = rejection(request)
+    assert type(error) is IncompleteSignature
+    assert error.message == (
+        "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. "
+        f"Authorization=AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host;x-amz-date, "
+        "Signature=..."
+    )
+
+
 def test_missing_time_is_reported_together_with_the_missing_parts() -> None:
     request = signed_request("GET", "/", {"Host": HOST, "Authorization": "AWS4-HMAC-SHA256"})
     assert rejection(request).message == (

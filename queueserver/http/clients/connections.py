@@ -9,7 +9,6 @@ this module, `direct_reader` and `request_reader` use private attributes of aioh
 
 - `RequestHandler._keepalive_timeout`: a connection beyond the limit may be idle for a shorter time.
 - `RequestHandler._resume_transport_reading`: begin to read from the socket again.
-- `RequestHandler._drain_helper`: waits until the client has read what was sent.
 - `Server._connections`: the count of connections in constant time, and the transports of those
   that are closing.
 """
@@ -17,7 +16,6 @@ this module, `direct_reader` and `request_reader` use private attributes of aioh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Coroutine, Sequence
 from typing import cast
 
@@ -116,6 +114,7 @@ class ClientConnection(DirectReader):
     __slots__ = (
         "_answer_task",
         "_closing_since",
+        "_has_read",
         "_is_closing",
         "_lingering",
         "_may_probe",
@@ -139,6 +138,8 @@ class ClientConnection(DirectReader):
         self._lingering: Lingering | None = None
         self._closing_since: float | None = None
         self._is_closing = False
+        # Done when the client has read most of the sent data, or has gone.
+        self._has_read: asyncio.Future[None] | None = None
         # A task for the end of an answer that was begun without one.
         self._answer_task: asyncio.Task[None] | None = None
 
@@ -164,6 +165,16 @@ class ClientConnection(DirectReader):
         if self._answer_task is not None:
             self._answer_task.cancel()
         super().connection_lost(exc)
+        self._end_wait()
+
+    def resume_writing(self) -> None:
+        """End the wait for a client that has been slow to read."""
+        super().resume_writing()
+        self._end_wait()
+
+    def _end_wait(self) -> None:
+        if self._has_read is not None and not self._has_read.done():
+            self._has_read.set_result(None)
 
     def data_received(self, data: bytes) -> None:
         """Read the data, or discard it after the last response."""
@@ -283,9 +294,11 @@ class ClientConnection(DirectReader):
                 transfer.grow(count)
                 while self.writing_paused and transport is not None:
                     unread = transport.get_write_buffer_size()
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(connections.timeout_seconds / 4):
-                            await self._drain_helper()
+                    # aiohttp's own wait cannot be repeated after a timeout.
+                    self._has_read = self._loop.create_future()
+                    await asyncio.wait([self._has_read], timeout=connections.timeout_seconds / 4)
+                    if self.transport is None:
+                        raise ConnectionResetError("the client has gone")
                     if transport.get_write_buffer_size() < unread:
                         transfer.grow(0)
         except _TransferEnded:

@@ -2,8 +2,8 @@
 
 The event loop's own TLS transport does not fit this server. It counts no connection before its
 handshake has ended, it cannot close one direction alone, and each connection takes a buffer of
-256 KiB. This one passes everything that it has decrypted on at once. Encrypted data waits in the
-TCP transport alone, so the limits for slow readers apply as they do without TLS.
+256 KiB. This one passes everything that it has decrypted on at once. It encrypts long responses
+step by step, as the client reads them.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ import asyncio
 import contextlib
 import logging
 import ssl
+from collections import deque
 from typing import Any, Protocol, cast
 
 log = logging.getLogger(__name__)
 
 _RECORD_BYTES = 16 * 1024
 """Most bytes in a record of TLS (RFC 8446, 5.1)."""
+
+_STEP_BYTES = 256 * 1024
+"""Most bytes that are encrypted in one step, which takes about 0.1 ms."""
 
 _TEXT = b"This port speaks HTTPS: the URL must begin with https://\n"
 _PLAIN_HTTP_ANSWER = (
@@ -63,11 +67,15 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         "_is_closing",
         "_is_established",
         "_is_paused",
+        "_is_tcp_full",
         "_is_write_closed",
+        "_is_writing_paused",
         "_loop",
         "_outgoing",
         "_tcp",
         "_tls",
+        "_unsent",
+        "_unsent_bytes",
     )
 
     def __init__(self, context: ssl.SSLContext, client: Client) -> None:
@@ -86,6 +94,11 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._is_write_closed = False
         self._is_closing = False
         self._is_paused = False
+        # Written data that is not encrypted yet, and whether the client's protocol knows of it.
+        self._unsent: deque[memoryview] = deque()
+        self._unsent_bytes = 0
+        self._is_tcp_full = False
+        self._is_writing_paused = False
 
     # The protocol of the TCP transport
 
@@ -97,6 +110,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Cancel the request of a client that has gone."""
         self._is_closing = True
+        self._drop_unsent()
         self._client.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -120,12 +134,14 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """Pass on that the client reads too slowly."""
-        self._client.pause_writing()
+        """Pause the encryption: the client reads too slowly."""
+        self._is_tcp_full = True
+        self._report_writing()
 
     def resume_writing(self) -> None:
-        """Pass on that the client has read most of what was sent."""
-        self._client.resume_writing()
+        """Resume the encryption: the client has read most of what was sent."""
+        self._is_tcp_full = False
+        self._send_unsent()
 
     def _continue_handshake(self) -> bool:
         """Return whether the handshake has ended."""
@@ -203,15 +219,55 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         """Send data, encrypted."""
         if self._is_closing or self._is_write_closed or not self._is_established:
             return
-        rest = memoryview(data)
+        if not self._unsent and not self._is_tcp_full and len(data) <= _STEP_BYTES:
+            self._encrypt(data)
+        elif data:
+            self._unsent.append(memoryview(data))
+            self._unsent_bytes += len(data)
+            if len(self._unsent) == 1:
+                self._send_unsent()
+
+    def _send_unsent(self) -> None:
+        """Send one step of the written data, and the next one soon, unless TCP is full."""
+        if self._unsent and not self._is_tcp_full and not self._is_closing:
+            first = self._unsent.popleft()
+            if len(first) > _STEP_BYTES:
+                self._unsent.appendleft(first[_STEP_BYTES:])
+            step = first[:_STEP_BYTES]
+            self._unsent_bytes -= len(step)
+            self._encrypt(step)
+            if self._unsent and not self._is_tcp_full:
+                self._loop.call_soon(self._send_unsent)
+        self._report_writing()
+
+    def _send_all(self) -> None:
+        """Send all of the written data: nothing can follow."""
+        for each in self._unsent:
+            self._encrypt(each)
+        self._drop_unsent()
+
+    def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
         try:
-            while rest:
-                rest = rest[self._tls.write(rest) :]
+            self._tls.write(data)
         except ssl.SSLError as error:
             log.debug("cannot encrypt, closing the connection: reason=%s", error.reason)
             self.abort()
-            return
-        self._flush()
+        else:
+            self._flush()
+
+    def _drop_unsent(self) -> None:
+        self._unsent.clear()
+        self._unsent_bytes = 0
+
+    def _report_writing(self) -> None:
+        """Pass on whether written data waits for the client to read."""
+        is_paused = self._is_tcp_full or bool(self._unsent)
+        if is_paused != self._is_writing_paused:
+            self._is_writing_paused = is_paused
+            if is_paused:
+                self._client.pause_writing()
+            else:
+                self._client.resume_writing()
 
     def can_write_eof(self) -> bool:
         """Return that one direction can be closed alone."""
@@ -221,6 +277,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         """Close the sending side; the client may still send."""
         if self._is_closing or self._is_write_closed:
             return
+        self._send_all()
         self._send_close_notify()
         self._is_write_closed = True
         self._tcp.write_eof()
@@ -230,12 +287,14 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         if self._is_closing:
             return
         if not self._is_write_closed:
+            self._send_all()
             self._send_close_notify()
         self._close_tcp()
 
     def abort(self) -> None:
         """Close the connection at once."""
         self._is_closing = True
+        self._drop_unsent()
         self._tcp.abort()
 
     def is_closing(self) -> bool:
@@ -275,7 +334,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes wait to be sent."""
-        return self._tcp.get_write_buffer_size()
+        return self._unsent_bytes + self._tcp.get_write_buffer_size()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the limits of `set_write_buffer_limits`: low, high."""
