@@ -33,6 +33,7 @@ PERMISSIONS: Mapping[type, str] = {
 }
 """The permission that each action needs on its queue."""
 
+_SETTING_TAGS = (actions.TagQueue, actions.CreateQueue)
 _QUEUE_POLICY = "queue policy"
 _COMPILED_POLICIES = 200
 """Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
@@ -110,22 +111,23 @@ class Authorizer:
 
     def _facts(self, context: RequestContext, request: object) -> RequestFacts:
         tags = keys = None
-        if isinstance(request, actions.TagQueue | actions.CreateQueue):
+        # Most requests have no tags. A union of types would be made for each of them.
+        if isinstance(request, _SETTING_TAGS):
             tags = {key: value or "" for key, value in (request.tags or {}).items()}
             keys = list(tags)
         elif isinstance(request, actions.UntagQueue):
             keys = request.tag_keys
         return RequestFacts(
-            source_ip=context.client_address,
-            is_secure=context.is_secure,
-            user_agent=context.user_agent,
-            referer=context.referer,
-            now=self._clock(),
-            region=context.region,
-            source_arn=context.source_arn,
-            source_account=context.source_account,
-            request_tags=tags,
-            tag_keys=keys,
+            context.client_address,
+            context.is_secure,
+            context.user_agent,
+            context.referer,
+            self._clock(),
+            context.region,
+            context.source_arn,
+            context.source_account,
+            tags,
+            keys,
         )
 
 
