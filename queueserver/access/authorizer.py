@@ -126,6 +126,11 @@ def resource_of(queue: Queue) -> Resource:
     return Resource(arn, queue.account, queue.tags, policy)
 
 
+def named_resource(name: QueueName, queue: Queue | None) -> Resource:
+    """Return the queue of a name as policies see it; `queue` is None if it does not exist."""
+    return missing_resource(name) if queue is None else resource_of(queue)
+
+
 def missing_resource(name: QueueName) -> Resource:
     """Return a queue that does not exist as policies see it.
 

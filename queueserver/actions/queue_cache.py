@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
-from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
+from queueserver.access.authorizer import Authorizer, named_resource, resource_of
 from queueserver.context import RequestContext
 from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
@@ -210,8 +210,7 @@ class QueueCache:
         """
         queue = await self._database.read(queues.find, *name)
         if self._authorizer.is_on:
-            resource = missing_resource(QueueName(*name)) if queue is None else resource_of(queue)
-            self._authorizer.check(context, request, resource)
+            self._authorizer.check(context, request, named_resource(QueueName(*name), queue))
         if queue is None:
             raise QueueDoesNotExist
         return queue

@@ -43,6 +43,12 @@ class AccessServer:
         self._reloads = 0
 
     @property
+    def live(self) -> LiveServer:
+        """The server, which runs in this process."""
+        assert isinstance(self.server, LiveServer)
+        return self.server
+
+    @property
     def url(self) -> str:
         """The URL that the server listens on."""
         return self.server.url
