@@ -60,6 +60,11 @@ class Authorizer:
         """
         self.check_permission(context, PERMISSIONS[type(request)], resource, request)
 
+    def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
+        """Return whether the policies allow an action on a queue; log nothing, in no mode."""
+        permission = PERMISSIONS[type(request)]
+        return self._find_denial(context, permission, resource, request) is None
+
     def check_permission(
         self,
         context: RequestContext,
@@ -74,15 +79,9 @@ class Authorizer:
         Raises:
             AccessDenied: no policy allows it, or one denies it.
         """
-        if not (self.is_on and context.obeys_policies):
+        denial = self._find_denial(context, permission, resource, request)
+        if denial is None:
             return
-        user = context.user
-        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
-        facts = self._facts(context, request)
-        decision = decide(principal, policies, permission, resource, facts)
-        if decision.allowed:
-            return
-        denial = Denial(context, permission, resource, decision)
         if self._rejects:
             raise denial.error()
         log.warning(
@@ -91,13 +90,24 @@ class Authorizer:
             denial.reason(),
         )
 
+    def _find_denial(
+        self, context: RequestContext, permission: str, resource: Resource, request: object
+    ) -> Denial | None:
+        if not (self.is_on and context.obeys_policies):
+            return None
+        user = context.user
+        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
+        facts = self._facts(context, resource, request)
+        decision = decide(principal, policies, permission, resource, facts)
+        return None if decision.allowed else Denial(context, permission, resource, decision)
+
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
         if self.is_on and text:
             for warning in compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY).warnings:
                 log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
 
-    def _facts(self, context: RequestContext, request: object) -> RequestFacts:
+    def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
         tags = keys = None
         if isinstance(request, actions.TagQueue | actions.CreateQueue):
             tags = {key: value or "" for key, value in (request.tags or {}).items()}
@@ -110,7 +120,8 @@ class Authorizer:
             user_agent=context.user_agent,
             referer=context.referer,
             now=self._clock(),
-            region=context.region,
+            # A move task can be about queues of another region than that of the signature.
+            region=resource.arn.split(":", 4)[3],
             source_arn=context.source_arn,
             source_account=context.source_account,
             request_tags=tags,

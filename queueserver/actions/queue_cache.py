@@ -106,15 +106,21 @@ class QueueCache:
         return await self._find(context, request, _name_of(context, request.queue_url))
 
     def cached(self, context: RequestContext, request: QueueRequest) -> CachedQueue | None:
-        """Return the cached queue, which may be stale, or None if the queue is not in the cache.
+        """Return the cached queue, which may be stale.
+
+        None means that the queue is not in the cache, or that the sender may not run the action on
+        it, perhaps because the entry is stale.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
-            AccessDenied: the sender may not run the action on the queue.
         """
         queue = self._entries.get(_name_of(context, request.queue_url))
-        if queue is not None and queue.resource is not None:
-            self._authorizer.check(context, request, queue.resource)
+        if (
+            queue is not None
+            and queue.resource is not None
+            and not self._authorizer.allows(context, request, queue.resource)
+        ):
+            return None
         return queue
 
     async def run(
@@ -146,7 +152,7 @@ class QueueCache:
             except QueueChanged:
                 self._remove(name)
             except SQSError:
-                if cached is None or await self._is_current(context, request, name, cached):
+                if cached is None or await self._is_current(name, cached):
                     raise
                 self._remove(name)
 
@@ -195,11 +201,10 @@ class QueueCache:
         if removed is not None:
             self._weight -= removed.weight
 
-    async def _is_current(
-        self, context: RequestContext, request: QueueRequest, name: _Name, cached: CachedQueue
-    ) -> bool:
-        queue = await self._find(context, request, name)
-        return (queue.id, queue.revision) == (cached.id, cached.revision)
+    async def _is_current(self, name: _Name, cached: CachedQueue) -> bool:
+        """Return whether the queue still has the state of its entry."""
+        queue = await self._database.read(queues.find, *name)
+        return queue is not None and (queue.id, queue.revision) == (cached.id, cached.revision)
 
     async def _find(self, context: RequestContext, request: QueueRequest, name: _Name) -> Queue:
         """Return the queue from the database, if the sender may run the action on it.

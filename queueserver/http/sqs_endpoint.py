@@ -77,9 +77,9 @@ class SqsEndpoint:
         if self._authenticator.is_on:
             signed = SignedRequest("POST", path, "", headers, post.body, codec.reads_forms)
             try:
-                found = self._authenticator.authenticate(caller, signed, client_address, request_id)
+                found = self._authenticator.verify(caller, signed)
             except SQSError:
-                return None  # `handle` takes the same step, and answers the same error.
+                return None  # `handle` takes the same step, and answers or logs the error.
             if not found.is_content_type_signed:
                 return None
             sender, path = found.sender, found.path

@@ -57,15 +57,15 @@ class Authenticator:
     def authenticate(
         self, caller: Caller, request: SignedRequest, client_address: str, request_id: str
     ) -> Authenticated:
-        """Return the sender of a request: an anonymous one if it has no credentials at all.
+        """Return the sender of a request, in mode `log` also if its signature is wrong.
 
-        `caller` is what the request says without proof. Threads may call this.
+        Threads may call this.
 
         Raises:
-            SQSError: the signature is wrong, or its access key is unknown.
+            SQSError: see `verify`.
         """
         try:
-            verified = self._verifier.verify(request, caller.further_hosts, caller.host_region)
+            return self.verify(caller, request)
         except SQSError as error:
             error.reason = f"client={client_address} reason={error.reason or error.message}"
             if self._rejects:
@@ -78,6 +78,16 @@ class Authenticator:
             )
             unproved = msgspec.structs.replace(caller.sender, obeys_policies=False)
             return Authenticated(unproved, request.path)
+
+    def verify(self, caller: Caller, request: SignedRequest) -> Authenticated:
+        """Return the sender of a request: an anonymous one if it has no credentials at all.
+
+        `caller` is what the request says without proof.
+
+        Raises:
+            SQSError: the signature is wrong, or its access key is unknown.
+        """
+        verified = self._verifier.verify(request, caller.further_hosts, caller.host_region)
         if verified is None:
             referer = _text(request, b"referer") or ""
             return Authenticated(
