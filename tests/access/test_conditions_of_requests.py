@@ -128,8 +128,8 @@ SOURCES = {"X-Amz-Source-Arn": TOPIC, "X-Amz-Source-Account": OWNER}
 def test_only_signed_headers_of_a_service_name_the_source_of_a_request(
     principal: object, condition: dict[str, object], start: StartAccessServer
 ) -> None:
-    nobody = User("nobody")
-    server = start(ADMIN, TOPICS, EVENTS, nobody)
+    newcomer = User("newcomer")
+    server = start(ADMIN, TOPICS, EVENTS, newcomer)
     create(server, statement("Allow", "sqs:SendMessage", principal, Condition=condition))
     topics = server.client(TOPICS)
     assert not sends(topics)
@@ -139,7 +139,7 @@ def test_only_signed_headers_of_a_service_name_the_source_of_a_request(
         assert not sends(topics)
     with headers(topics, {"X-Amz-Source-Arn": f"{TOPIC}2", "X-Amz-Source-Account": "1" * 12}):
         assert not sends(topics)
-    for sqs in (server.client(nobody), server.client(nobody, "query"), server.anonymous()):
+    for sqs in (server.client(newcomer), server.client(newcomer, "query"), server.anonymous()):
         with headers(sqs, SOURCES):
             assert not sends(sqs)
     with headers(server.client(EVENTS), SOURCES):
@@ -154,14 +154,14 @@ TEAM_IS_BLUE = {"StringEquals": {"aws:ResourceTag/team": "blue"}}
 
 def test_tags_of_the_queue_count_in_policies_of_users_alone(start: StartAccessServer) -> None:
     blue = user_with("blue", statement("Allow", "sqs:*", Condition=TEAM_IS_BLUE))
-    nobody = User("nobody")
-    server = start(ADMIN, blue, nobody)
+    newcomer = User("newcomer")
+    server = start(ADMIN, blue, newcomer)
     keeper = server.client(ADMIN)
     create(server, statement("Allow", "sqs:*", "*", Condition=TEAM_IS_BLUE))
     for tags, allowed in (({"team": "red"}, False), ({"team": "blue"}, True)):
         keeper.tag_queue(QueueUrl="q", Tags=tags)
         assert sends(server.client(blue)) is allowed
-        assert not sends(server.client(nobody))
+        assert not sends(server.client(newcomer))
     missing = rejection(server.client(blue).send_message, QueueUrl="none", MessageBody="x")
     assert missing[:2] == DENIED
 

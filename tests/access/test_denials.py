@@ -35,7 +35,7 @@ from tests.clock import ManualClock
 from tests.databases import execute
 
 ADMIN = admin()
-NOBODY = User("nobody")
+NEWCOMER = User("newcomer")
 FULL = User("full", ["AmazonSQSFullAccess"])
 
 
@@ -61,13 +61,13 @@ def create(server: AccessServer, *statements: Statement, name: str = "q") -> Tar
 def test_log_names_user_action_queue_policy_statement_and_request(
     start: StartAccessServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = start(ADMIN, NOBODY, user_with("barred", {"Sid": "stop", **statement("Deny", "*")}))
+    server = start(ADMIN, NEWCOMER, user_with("barred", {"Sid": "stop", **statement("Deny", "*")}))
     barred = statement("Deny", "sqs:SendMessage", {"AWS": user_arn(ADMIN)}, Sid="no admins")
     target = create(server, barred)
     in_user, in_queue = "an identity-based policy", "a resource-based policy"
     cases: list[tuple[User | None, str, str, str]] = [
         (ADMIN, "queue policy", "no admins", f"explicit deny in {in_queue}"),
-        (NOBODY, "none", "none", "no identity-based policy allows the action"),
+        (NEWCOMER, "none", "none", "no identity-based policy allows the action"),
         (User("barred"), "policy_documents[0]", "stop", f"explicit deny in {in_user}"),
         (None, "none", "none", "no resource-based policy allows the action"),
     ]
@@ -116,8 +116,8 @@ FAILING = {
 def test_mode_log_allows_each_action_and_logs_each_missing_permission_once(
     start: StartAccessServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = start(ADMIN, NOBODY, access="log")
-    sqs = server.client(NOBODY)
+    server = start(ADMIN, NEWCOMER, access="log")
+    sqs = server.client(NEWCOMER)
     for call in CALLS:
         target = create(server, name=call.action)
         caplog.clear()
@@ -142,7 +142,7 @@ SENDS = {
 @pytest.mark.parametrize(
     ("pair", "line"),
     [
-        pytest.param(NOBODY.key_pairs[0], "access would be denied", id="no rights"),
+        pytest.param(NEWCOMER.key_pairs[0], "access would be denied", id="no rights"),
         pytest.param(key_pair("unknown"), "request would be denied", id="unknown key"),
         pytest.param(None, "access would be denied", id="anonymous"),
     ],
@@ -154,7 +154,7 @@ def test_mode_log_logs_a_request_once(
     start: StartAccessServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server = start(ADMIN, NOBODY, access="log")
+    server = start(ADMIN, NEWCOMER, access="log")
     create(server)
     sqs = server.anonymous() if pair is None else server.client_with(pair)
     for _ in range(2):
@@ -270,7 +270,7 @@ def without_connections(postgres_url: str, database: str) -> Iterator[None]:
 def test_database_that_fails_is_no_denial(
     tasks_only: bool, start: StartAccessServer, postgres_url: str, postgresql: str
 ) -> None:
-    server = start(ADMIN, NOBODY, database=postgresql)
+    server = start(ADMIN, NEWCOMER, database=postgresql)
     if tasks_only:
         server.live.answer_with_tasks_only()
     cached = create(server)
@@ -279,7 +279,7 @@ def test_database_that_fails_is_no_denial(
     with without_connections(postgres_url, postgresql):
         for call in (BY_ACTION["SendMessage"], BY_ACTION["GetQueueUrl"], BY_ACTION["TagQueue"]):
             for target in targets:
-                for sqs in (server.client(NOBODY), server.client(ADMIN), server.anonymous()):
+                for sqs in (server.client(NEWCOMER), server.client(ADMIN), server.anonymous()):
                     error = rejected(sqs, call, target)
                     assert error[:2] == (503, "ServiceUnavailable")
 

@@ -45,7 +45,7 @@ from tests.clock import ManualClock
 KEEPER = admin("keeper")
 """The administrator who makes the queues; no policy names this user."""
 
-NOBODY = User("nobody")
+NEWCOMER = User("newcomer")
 ADMIN = admin("admin")
 STRANGER = User("stranger", ["AmazonSQSFullAccess"], {"account": OTHER})
 POOR_STRANGER = User("poor-stranger", settings={"account": OTHER})
@@ -67,7 +67,7 @@ ADMIN_WITHOUT = {
 }
 """Administrators with a policy that denies one permission."""
 
-USERS = [KEEPER, NOBODY, ADMIN, STRANGER, POOR_STRANGER, TOPICS]
+USERS = [KEEPER, NEWCOMER, ADMIN, STRANGER, POOR_STRANGER, TOPICS]
 
 OPEN = [statement("Allow", "sqs:*", "*")]
 """The statements of a queue that is open to all."""
@@ -77,7 +77,7 @@ GIVEN = {
     "Sid": "given",
     **statement("Allow", "sqs:GetQueueUrl", {"AWS": "arn:aws:iam::999999999999:root"}),
 }
-"""A statement about nobody, which RemovePermission can remove."""
+"""A statement about newcomer, which RemovePermission can remove."""
 
 
 class Rights(NamedTuple):
@@ -162,7 +162,7 @@ def closed(rights: Rights) -> Target:
 
 @pytest.fixture(scope="module")
 def opened(rights: Rights) -> Target:
-    """Return a queue whose policy allows everything to everybody."""
+    """Return a queue whose policy allows everything to all senders."""
     return rights.create(*OPEN)
 
 
@@ -185,9 +185,9 @@ def arn_of(call: Call, target: Target, account: str = OWNER) -> str:
 def test_user_without_rights_gets_one_error_whether_the_queue_exists_or_not(
     call: Call, rights: Rights, closed: Target
 ) -> None:
-    sqs, missing = rights.client(NOBODY), rights.missing()
+    sqs, missing = rights.client(NEWCOMER), rights.missing()
     for target in (closed, missing):
-        expected = denial(NOBODY, call.permission, arn_of(call, target), BY_IDENTITY)
+        expected = denial(NEWCOMER, call.permission, arn_of(call, target), BY_IDENTITY)
         assert rejected(sqs, call, target) == expected
 
 
@@ -214,8 +214,8 @@ def test_deny_in_the_policy_of_the_queue_wins_against_an_admin(call: Call, right
 
 @each([call for call in CALLS if call.action not in ("ListQueues", "StartMessageMoveTask")])
 def test_policy_of_the_queue_suffices_for_a_user_that_it_names(call: Call, rights: Rights) -> None:
-    allowed = statement("Allow", prefixed(call.permissions), {"AWS": user_arn(NOBODY)})
-    call.make(rights.client(NOBODY), rights.create_for(call, allowed))
+    allowed = statement("Allow", prefixed(call.permissions), {"AWS": user_arn(NEWCOMER)})
+    call.make(rights.client(NEWCOMER), rights.create_for(call, allowed))
 
 
 @each([call for call in CALLS if call.action != "ListQueues"])
@@ -224,8 +224,8 @@ def test_policy_that_names_the_account_of_the_queue_gives_its_users_nothing(
 ) -> None:
     principals = {"AWS": [f"arn:aws:iam::{OWNER}:root", OWNER]}
     target = rights.create(statement("Allow", "sqs:*", principals))
-    expected = denial(NOBODY, call.permission, target.arn, BY_IDENTITY)
-    assert rejected(rights.client(NOBODY), call, target) == expected
+    expected = denial(NEWCOMER, call.permission, target.arn, BY_IDENTITY)
+    assert rejected(rights.client(NEWCOMER), call, target) == expected
 
 
 # Users of another account

@@ -112,7 +112,7 @@ def test_start_of_a_move_task_needs_send_message_on_each_source(
     start_task(sqs, DestinationArn=arn("other"))()
 
 
-def test_missing_destination_is_not_told_from_a_forbidden_one(start: StartAccessServer) -> None:
+def test_missing_destination_gets_the_error_of_a_forbidden_one(start: StartAccessServer) -> None:
     mover = user_with("mover", statement("Allow", prefixed(["StartMessageMoveTask", *MOVE])))
     server = start(ADMIN, mover)
     create_queues(server, {})

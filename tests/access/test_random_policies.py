@@ -294,8 +294,8 @@ async def test_server_decides_as_the_naive_evaluator(seed: int, checked: Checked
         policies, calls = generator.policies(), generator.calls()
         verdicts = await checked.allowed(policies, calls)
         for (caller, name, permission, _), verdict in zip(calls, verdicts, strict=True):
-            told = (policies, caller, name, permission)
-            assert verdict is expected(*told), told
+            decided = (policies, caller, name, permission)
+            assert verdict is expected(*decided), decided
             counts[verdict] += 1
         for change in (generator.with_another_deny, generator.without_an_allow):
             later = await checked.allowed(change(policies), calls)
