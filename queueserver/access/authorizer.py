@@ -61,6 +61,12 @@ class Authorizer:
         """
         self.check_permission(context, PERMISSIONS[type(request)], resource, request)
 
+    def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
+        """Return whether the policies allow an action on a queue; log nothing, in no mode."""
+        if not (self.is_on and context.obeys_policies):
+            return True
+        return self._decide(context, PERMISSIONS[type(request)], resource, request).allowed
+
     def check_permission(
         self,
         context: RequestContext,
@@ -89,18 +95,12 @@ class Authorizer:
             denial.reason(),
         )
 
-    def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
-        """Return whether `check` would neither raise an error nor log one."""
-        if not (self.is_on and context.obeys_policies):
-            return True
-        return self._decide(context, PERMISSIONS[type(request)], resource, request).allowed
-
     def _decide(
         self, context: RequestContext, permission: str, resource: Resource, request: object
     ) -> Decision:
         user = context.user
         principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
-        facts = self._facts(context, request)
+        facts = self._facts(context, resource, request)
         return decide(principal, policies, permission, resource, facts)
 
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
@@ -109,7 +109,7 @@ class Authorizer:
             for warning in compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY).warnings:
                 log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
 
-    def _facts(self, context: RequestContext, request: object) -> RequestFacts:
+    def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
         tags = keys = None
         # Most requests have no tags. A union of types would be made for each of them.
         if isinstance(request, _SETTING_TAGS):
@@ -123,7 +123,8 @@ class Authorizer:
             context.user_agent,
             context.referer,
             self._clock(),
-            context.region,
+            # A move task can be about queues of another region than that of the signature.
+            resource.arn.split(":", 4)[3],
             context.source_arn,
             context.source_account,
             tags,
@@ -137,6 +138,11 @@ def resource_of(queue: Queue) -> Resource:
     arn = queue_arn(queue.region, queue.account, queue.name)
     policy = None if text is None else _compiled(text)
     return Resource(arn, queue.account, queue.tags, policy)
+
+
+def named_resource(name: QueueName, queue: Queue | None) -> Resource:
+    """Return the queue of a name as policies see it; `queue` is None if it does not exist."""
+    return missing_resource(name) if queue is None else resource_of(queue)
 
 
 def missing_resource(name: QueueName) -> Resource:

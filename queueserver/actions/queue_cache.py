@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
-from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
+from queueserver.access.authorizer import Authorizer, named_resource, resource_of
 from queueserver.context import RequestContext
 from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
@@ -109,7 +109,7 @@ class QueueCache:
         """Return the cached queue, which may be stale.
 
         None means that the queue is not in the cache, or that the sender may not run the action on
-        it: `run` must run the action, or raise the error.
+        it, perhaps because the entry is stale: `run` must run the action, or raise the error.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
@@ -198,6 +198,7 @@ class QueueCache:
             self._weight -= removed.weight
 
     async def _is_current(self, name: _Name, cached: CachedQueue) -> bool:
+        """Return whether the queue still has the state of its entry."""
         queue = await self._database.read(queues.find, *name)
         return queue is not None and (queue.id, queue.revision) == (cached.id, cached.revision)
 
@@ -210,8 +211,7 @@ class QueueCache:
         """
         queue = await self._database.read(queues.find, *name)
         if self._authorizer.is_on:
-            resource = missing_resource(QueueName(*name)) if queue is None else resource_of(queue)
-            self._authorizer.check(context, request, resource)
+            self._authorizer.check(context, request, named_resource(QueueName(*name), queue))
         if queue is None:
             raise QueueDoesNotExist
         return queue

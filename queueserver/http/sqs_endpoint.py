@@ -79,7 +79,7 @@ class SqsEndpoint:
             try:
                 found = self._authenticator.authenticate(caller, signed)
             except SQSError:
-                return None  # `handle` takes the same step, and answers the same error.
+                return None  # `handle` takes the same step, and answers or logs the error.
             if not found.is_content_type_signed:
                 return None
             sender, path = found.sender, found.path

@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from queueserver import config
@@ -42,6 +43,12 @@ class AccessServer:
         self._settings = settings
         self._clients = clients
         self._reloads = 0
+
+    @property
+    def live(self) -> LiveServer:
+        """The server, which runs in this process."""
+        assert isinstance(self.server, LiveServer)
+        return self.server
 
     @property
     def url(self) -> str:
@@ -78,7 +85,7 @@ def access_server(
     clients: Clients,
     clock: Clock,
     *users: User,
-    settings: Mapping[str, object],
+    settings: Mapping[str, object] = MappingProxyType({}),
     now: Callable[[], float] = real_seconds,
 ) -> Iterator[AccessServer]:
     """Run a server in this process, on a SQLite file unless the settings name a database.
