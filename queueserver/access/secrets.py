@@ -7,7 +7,6 @@ an operator may have written the secret itself there.
 from __future__ import annotations
 
 import hmac
-import re
 from pathlib import Path
 
 from queueserver.access.text_files import read_text
@@ -15,7 +14,10 @@ from queueserver.access.text_files import read_text
 _LONGEST_FILE = 4_096
 """The longest file of a secret, in bytes; a longer one was named by mistake."""
 
-_SECRET = re.compile(r"[!-~]{16,256}")
+_SHORTEST, _LONGEST = 16, 256
+_BYTE_ORDER_MARK = "\ufeff"
+_CHARACTERS = {" ": "a space", "\t": "a tab", "\n": "a line break", "\r": "a line break"}
+"""What errors call the characters that an editor or a shell adds to a secret by mistake."""
 
 
 class Secret:
@@ -47,12 +49,21 @@ def parse_secret(text: str) -> Secret:
     """Return the secret that a text is.
 
     Raises:
-        ValueError: the text is not a secret.
+        ValueError: the text is not a secret. The error contains none of its printable characters.
     """
     if not text:
         raise ValueError("the secret is empty")
-    if not _SECRET.fullmatch(text):
-        raise ValueError("a secret has 16 to 256 printable ASCII characters, and no spaces")
+    if text.startswith(_BYTE_ORDER_MARK):
+        raise ValueError("the secret begins with a byte order mark: save it without one")
+    for place, character in enumerate(text, 1):
+        if not "!" <= character <= "~":
+            name = _CHARACTERS.get(character) or (
+                "a control character" if character.isascii() else "a character that is not ASCII"
+            )
+            raise ValueError(f"the secret contains {name}, at position {place} of {len(text)}")
+    if not _SHORTEST <= len(text) <= _LONGEST:
+        count = "1 character" if len(text) == 1 else f"{len(text)} characters"
+        raise ValueError(f"the secret has {count}, {_SHORTEST} to {_LONGEST} are needed")
     return Secret(text.encode())
 
 

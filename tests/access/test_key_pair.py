@@ -15,7 +15,7 @@ ID_RULE = (
     "an access key ID has 3 to 128 letters, digits, hyphens and underscores, and is not a "
     "12-digit account ID"
 )
-SECRET_RULE = "a secret has 16 to 256 printable ASCII characters, and no spaces"
+END = f"at position {len(SECRET) + 1} of {len(SECRET) + 1}"
 
 
 @pytest.mark.parametrize("id_in_file", [False, True])
@@ -71,11 +71,21 @@ MISTAKES = [
     ),
     pytest.param({ID: f"{SECRET}/", VALUE: "AKA"}, f"{ID}: {ID_RULE}", id="exchanged halves"),
     pytest.param({ID: "123456789012", VALUE: SECRET}, f"{ID}: {ID_RULE}", id="account as id"),
-    pytest.param({ID: "AKA", VALUE: "short"}, f"{VALUE}: {SECRET_RULE}", id="short secret"),
     pytest.param(
-        {ID: "AKA", VALUE: f"{SECRET}\n"}, f"{VALUE}: {SECRET_RULE}", id="newline in a variable"
+        {ID: "AKA", VALUE: "short"},
+        f"{VALUE}: the secret has 5 characters, 16 to 256 are needed",
+        id="short secret",
     ),
-    pytest.param({ID: "AKA", VALUE: f"{SECRET}\udcff"}, f"{VALUE}: {SECRET_RULE}", id="not UTF-8"),
+    pytest.param(
+        {ID: "AKA", VALUE: f"{SECRET}\n"},
+        f"{VALUE}: the secret contains a line break, {END}",
+        id="newline in a variable",
+    ),
+    pytest.param(
+        {ID: "AKA", VALUE: f"{SECRET}\udcff"},
+        f"{VALUE}: the secret contains a character that is not ASCII, {END}",
+        id="not UTF-8",
+    ),
     pytest.param(
         {ID: "AKA", VALUE_FILE: "/nowhere"},
         f"{VALUE_FILE}: cannot read the file: No such file or directory",

@@ -13,7 +13,7 @@ import pytest
 from queueserver.access.secrets import Secret, parse_secret
 from tests.access.user_files import SECRET, UserFiles, key, user
 
-RULE = "a secret has 16 to 256 printable ASCII characters, and no spaces"
+SIZE = len(SECRET)
 LOOSE = (
     "the file has mode {mode}, which gives its group or others access: change it to 0600 or 0400, "
     "or set --loose-secret-files"
@@ -29,6 +29,11 @@ def secret_of(files: UserFiles, document: str = DOCUMENT) -> bytes:
     return access_key.secret
 
 
+def contains(what: str, place: int, length: int) -> str:
+    """Return the error for a secret with a character that is not allowed."""
+    return f"the secret contains {what}, at position {place} of {length}"
+
+
 @pytest.mark.parametrize("text", ["a" * 16, "a" * 256, "".join(map(chr, range(0x21, 0x7F)))])
 def test_secret_has_printable_characters(text: str) -> None:
     assert parse_secret(text).reveal() == text.encode()
@@ -39,17 +44,38 @@ def test_secret_has_printable_characters(text: str) -> None:
     [
         pytest.param("", "the secret is empty", id="empty"),
         pytest.param("\n", "the secret is empty", id="newline alone"),
-        pytest.param(f"{SECRET}\n\n", RULE, id="two newlines"),
-        pytest.param(f" {SECRET}", RULE, id="space before"),
-        pytest.param(f"{SECRET} \n", RULE, id="space after"),
-        pytest.param(f"{SECRET}\t", RULE, id="tab"),
-        pytest.param(f"{SECRET}\n{SECRET}", RULE, id="two lines"),
-        pytest.param(f"{SECRET}\r", RULE, id="carriage return alone"),
-        pytest.param(f"{SECRET}\0", RULE, id="null character"),
-        pytest.param(f"{SECRET}é", RULE, id="character beyond ASCII"),
-        pytest.param(f"\ufeff{SECRET}", RULE, id="byte order mark"),
-        pytest.param("a" * 15, RULE, id="too short"),
-        pytest.param("a" * 257, RULE, id="too long"),
+        pytest.param(
+            f"{SECRET}\n\n", contains("a line break", SIZE + 1, SIZE + 1), id="two newlines"
+        ),
+        pytest.param(f" {SECRET}", contains("a space", 1, SIZE + 1), id="space before"),
+        pytest.param(f"{SECRET} \n", contains("a space", SIZE + 1, SIZE + 1), id="space after"),
+        pytest.param(f"{SECRET}\t", contains("a tab", SIZE + 1, SIZE + 1), id="tab"),
+        pytest.param(
+            f"{SECRET}\n{SECRET}", contains("a line break", SIZE + 1, 2 * SIZE + 1), id="two lines"
+        ),
+        pytest.param(
+            f"{SECRET}\r", contains("a line break", SIZE + 1, SIZE + 1), id="carriage return alone"
+        ),
+        pytest.param(
+            f"{SECRET}\0", contains("a control character", SIZE + 1, SIZE + 1), id="null character"
+        ),
+        pytest.param(
+            f"{SECRET}é",
+            contains("a character that is not ASCII", SIZE + 1, SIZE + 1),
+            id="character beyond ASCII",
+        ),
+        pytest.param(
+            f"\ufeff{SECRET}",
+            "the secret begins with a byte order mark: save it without one",
+            id="byte order mark",
+        ),
+        pytest.param("a", "the secret has 1 character, 16 to 256 are needed", id="one character"),
+        pytest.param(
+            "a" * 15, "the secret has 15 characters, 16 to 256 are needed", id="too short"
+        ),
+        pytest.param(
+            "a" * 257, "the secret has 257 characters, 16 to 256 are needed", id="too long"
+        ),
         pytest.param("a" * 4_097, "the file has more than 4096 bytes", id="another file"),
         pytest.param(SECRET.encode() + b"\xff", "the file is not UTF-8", id="not text"),
     ],
@@ -67,11 +93,18 @@ def test_final_newline_of_a_file_is_not_a_part_of_the_secret(ending: str, files:
     assert secret_of(files) == SECRET.encode()
 
 
-@pytest.mark.parametrize("value", [f"{SECRET} ", f"{SECRET}\n", "short", "x" * 257])
-def test_variable_that_is_no_secret_is_rejected(value: str, files: UserFiles) -> None:
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        pytest.param(f"{SECRET} ", contains("a space", SIZE + 1, SIZE + 1), id="space"),
+        pytest.param(f"{SECRET}\n", contains("a line break", SIZE + 1, SIZE + 1), id="newline"),
+        pytest.param("short", "the secret has 5 characters, 16 to 256 are needed", id="short"),
+    ],
+)
+def test_variable_that_is_no_secret_is_rejected(value: str, reason: str, files: UserFiles) -> None:
     document = user("alice", keys=key("AKALICE", "secret_env = 'ALICE'"))
     line = files.error(document, {"ALICE": value})
-    assert line == f"users.alice.keys[0].secret_env: {RULE}"
+    assert line == f"users.alice.keys[0].secret_env: {reason}"
 
 
 # Files
