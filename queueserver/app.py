@@ -80,6 +80,7 @@ class App:
         self._clock = clock
         self._database: Database
         self._now = now
+        self._users = config.users
         self._authenticator = Authenticator(config.access, config.users, now)
         self._listener: Listener
         self._leader_work: LeaderWork
@@ -121,14 +122,14 @@ class App:
         """
         is_off = self._config.access is AccessMode.OFF
         if not is_off and not config.users:
-            raise ConfigError("no user is declared")
+            raise ConfigError(f"{config.path}: no user is declared")
         changed = changed_settings(self._config, config)
         if changed:
             log.warning("reload %d: settings need a restart: %s", number, ", ".join(changed))
         if is_off:
             log.info("reload %d: access control is off, so no users are in use", number)
         else:
-            self._use_users(config.users, f"reload {number}")
+            self._use_reloaded_users(config.users, number)
         self._listener.reload_certificate()
 
     async def stop(self) -> None:
@@ -140,19 +141,20 @@ class App:
             await self._leader_work.close()
             await self._database.close()
 
-    def _use_users(self, users: Users, occasion: str) -> None:
-        """Authenticate and authorize the next requests by these users."""
+    def _use_reloaded_users(self, users: Users, number: int) -> None:
+        # The digest does not depend on secrets, so it cannot show that one has changed.
+        changed = users.count_changed_secrets(self._users)
         self._authenticator.use_users(users)
-        log.info(
-            "%s: users=%d keys=%d digest=%s", occasion, len(users), users.key_count, users.digest
-        )
-        for warning in users.warnings:
-            log.warning("%s: %s", occasion, warning)
+        self._users = users
+        log.info("reload %d: %s secrets_changed=%d", number, users.description, changed)
+        _log_warnings(users, f"reload {number}")
 
     def _describe_access(self) -> None:
         mode, addresses = self._config.access, self._listener.addresses
         if mode is not AccessMode.OFF:
-            self._use_users(self._config.users, f"access control is {mode.value}")
+            occasion = f"access control is {mode.value}"
+            log.info("%s: %s", occasion, self._users.description)
+            _log_warnings(self._users, occasion)
         elif not all(map(is_loopback, addresses)):
             log.warning(
                 "access control is off, so all clients that reach this server can use all queues; "
@@ -214,6 +216,11 @@ class App:
         rules.listen_on(self._listener.addresses)
 
 
+def _log_warnings(users: Users, occasion: str) -> None:
+    for warning in users.warnings:
+        log.warning("%s: %s", occasion, warning)
+
+
 async def serve(
     config: Config, load: Callable[[], Config], stdout: LineWriter, deadline: threading.Timer
 ) -> None:
@@ -260,10 +267,11 @@ async def _serve(
 
 def _first_line(urls: Sequence[str], config: Config) -> str:
     line = f"queueserver listening on {' '.join(urls)} ({mask_password(config.database)})"
-    if config.access is AccessMode.OFF:
+    count, is_off = len(config.users), config.access is AccessMode.OFF
+    if is_off and not count:
         return line
-    count = len(config.users)
-    return f"{line}, access {config.access.value}, {count} {'user' if count == 1 else 'users'}"
+    users = f"{count} {'user' if count == 1 else 'users'}{' not in use' if is_off else ''}"
+    return f"{line}, access {config.access.value}, {users}"
 
 
 def _begin_stop(stop: asyncio.Event, deadline: threading.Timer) -> None:

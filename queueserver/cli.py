@@ -112,7 +112,8 @@ def _keys(argv: Sequence[str]) -> int:
         "--secret-file", metavar="PATH", type=Path, help="a new file for the secret, mode 0600"
     )
     given = parser.parse_args(argv)
-    print_output(new_keys.make(given.user, given.secret_file))
+    region = next(setting.default for setting in SETTINGS if setting.name == "region")
+    print_output(new_keys.make(given.user, given.secret_file, region or ""))
     return 0
 
 
@@ -133,7 +134,7 @@ def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
     parser = _Parser(
         prog=program,
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
-        epilog="`queueserver serve` is the same as `queueserver`. "
+        epilog=f"{key_pair.DESCRIPTION} `queueserver serve` is the same as `queueserver`. "
         "`queueserver backup --help` explains how to copy a SQLite database in use, "
         "`queueserver check --help` how to look for damage in it, "
         "`queueserver keys --help` how to make access keys.",
@@ -199,7 +200,7 @@ class _Append(argparse.Action):
 
 
 def _add(parser: argparse.ArgumentParser, setting: Setting) -> None:
-    text = f"{setting.help} (default: {setting.default or 'none'}; {setting.variable})"
+    text = f"{setting.help} (default: {setting.default_text}; {setting.variable})"
     text = text.replace("%", "%%")
     if setting.switch:
         name = setting.flag.removeprefix("--")

@@ -7,6 +7,7 @@ values are checked here, before the server starts. argv and the environment are 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,14 +25,15 @@ from queueserver.access.users import Users
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
-from queueserver.toml_values import list_text_of, text_of
+from queueserver.toml_values import header_of, list_text_of, text_of
 from storage.errors import mask_password
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The checked values of `SETTINGS` by name, the declared queues and the users.
 
-    `public_url` has no final slash. `access` is `ON` if it is not given and there are users.
+    `public_url` has no final slash. `access` is `ON` if it is not given and there are users. `path`
+    is that of the file, or empty.
     """
 
     host: tuple[str, ...]
@@ -62,6 +64,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     queues: Mapping[str, DeclaredQueue]
     users: Users
+    path: str = ""
 
 
 _SETTINGS = {setting.name: setting for setting in SETTINGS}
@@ -89,6 +92,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], now: float = 
     values["users"] = users
     values["access"] = _resolved_mode(values["access"], given.get("access"), users)
     values["queues"] = declared_queues.read(document.get("queues", {}), path)
+    values["path"] = path
     return msgspec.convert(values, Config)
 
 
@@ -115,6 +119,8 @@ _Given: TypeAlias = tuple[str, str]
 
 _TABLES = {"queues", "users"}
 """The keys of the file that are no settings."""
+
+_HEADER = re.compile(r"^\s*\[(queues|users)\.([^\]\s\"']+)\]", re.MULTILINE)
 
 
 def _read_sources(
@@ -168,7 +174,7 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
             continue
         name = key.replace("-", "_")
         if name not in _SETTINGS or not _SETTINGS[name].in_file:
-            raise ConfigError(f"{path}: {key} is not a setting (see `queueserver --help`)")
+            raise ConfigError(f"{path}: {key} is not a setting {_hint(key, value)}")
         if name in given:
             raise ConfigError(f"{path}: {name} is set twice")
         origin = f"{path}: {key}"
@@ -178,6 +184,13 @@ def _from_file(document: Mapping[str, object], path: str) -> dict[str, _Given]:
         if value != [] or _SETTINGS[name].default is not None:
             given[name] = (origin, text)
     return given
+
+
+def _hint(key: str, value: object) -> str:
+    table = f"{key}s"
+    if table in _TABLES and isinstance(value, dict) and value:
+        return f"(did you mean {header_of(table, next(iter(value)))}?)"
+    return "(see `queueserver --help`)"
 
 
 def _value(setting: Setting, given: _Given | None) -> object:
@@ -192,12 +205,24 @@ def _value(setting: Setting, given: _Given | None) -> object:
 
 
 def _document(path: str, origin: str) -> dict[str, object]:
+    text = ""
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return tomllib.loads(text)
     except OSError as error:
         reason = error.strerror or str(error)
-    except ValueError as error:  # not UTF-8, not TOML, or not a path
+    except tomllib.TOMLDecodeError as error:
+        reason = f"{error}{_missing_quotes(text)}"
+    except ValueError as error:  # not UTF-8, or not a path
         reason = str(error)
     except RecursionError:
         reason = "arrays or tables are nested too deeply"
     raise ConfigError(f"{origin}: cannot read {path!r}: {reason}")
+
+
+def _missing_quotes(text: str) -> str:
+    """Return a hint if a name without quotes has characters that TOML allows in quotes only."""
+    for table, name in _HEADER.findall(text):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+            return f"; this name needs quotes: {header_of(table, name)}"
+    return ""

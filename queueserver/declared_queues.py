@@ -17,7 +17,7 @@ from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
 from queueserver.rules import attributes, queue_parameters
 from queueserver.start_errors import ConfigError, StartError
-from queueserver.toml_values import table_of, text_of
+from queueserver.toml_values import dotted_name_hint, table_of, text_of
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
 
 
@@ -44,7 +44,7 @@ def _read_queue(name: str, value: object, where: str) -> DeclaredQueue:
     members = table_of(value, where)
     tags = table_of(members.pop("tags", {}), f"{where}.tags")
     queue = DeclaredQueue(
-        {key: text_of(member, f"{where}.{key}") for key, member in members.items()},
+        {key: _attribute(name, key, member, f"{where}.{key}") for key, member in members.items()},
         {key: text_of(tag, f"{where}.tags.{key}") for key, tag in tags.items()},
     )
     try:
@@ -56,6 +56,14 @@ def _read_queue(name: str, value: object, where: str) -> DeclaredQueue:
     except SQSError as error:
         raise ConfigError(f"{where}: {error.message}") from None
     return queue
+
+
+def _attribute(name: str, key: str, value: object, where: str) -> str:
+    try:
+        return text_of(value, where)
+    except ConfigError as error:
+        hint = dotted_name_hint("queues", name, key) if isinstance(value, dict) else ""
+        raise ConfigError(f"{error}{hint}") from None
 
 
 async def declare(

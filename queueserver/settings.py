@@ -24,7 +24,7 @@ class Setting(msgspec.Struct, frozen=True):
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
     accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
     given several times, or an array in the file. `in_file` is False for the file's own path.
-    `unset` is the value if there is no default.
+    `unset` is the value if there is no default, and `unset_text` says in the help what it is.
     """
 
     name: str
@@ -36,6 +36,12 @@ class Setting(msgspec.Struct, frozen=True):
     is_list: bool = False
     in_file: bool = True
     unset: object = None
+    unset_text: str = "none"
+
+    @property
+    def default_text(self) -> str:
+        """The default as the help shows it."""
+        return self.unset_text if self.default is None else self.default
 
     @property
     def flag(self) -> str:
@@ -234,9 +240,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "access",
         None,
-        "check signatures and policies; log only reports rejections; if unset, on with users",
+        "check signatures and policies; log only reports rejections",
         "off, log or on",
         _access_mode,
+        unset_text="on with users, else off",
     ),
     Setting(
         "loose_secret_files",

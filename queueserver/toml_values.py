@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
 from queueserver.start_errors import ConfigError
@@ -29,6 +31,20 @@ def list_text_of(value: object, where: str) -> str:
     if isinstance(value, list):
         return ",".join(text_of(each, f"{where}[{place}]") for place, each in enumerate(value))
     return text_of(value, where)
+
+
+def header_of(table: str, name: str) -> str:
+    """Return the header of a table in a table, such as `[users.shop]`."""
+    key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+    return f"[{table}.{key}]"
+
+
+def dotted_name_hint(table: str, name: str, key: str) -> str:
+    """Return the end of an error about an unexpected table `key` in the table of `name`.
+
+    TOML reads `[users.jane.doe]` as a table `doe` of the user `jane`.
+    """
+    return f"; a name with a dot needs quotes: {header_of(table, f'{name}.{key}')}"
 
 
 def table_of(value: object, where: str) -> dict[str, object]:
@@ -64,14 +80,15 @@ def boolean_of(value: object, where: str) -> bool:
     return value
 
 
-def array_of(value: object, where: str) -> list[tuple[str, object]]:
+def array_of(value: object, where: str, example: str = "") -> list[tuple[str, object]]:
     """Return the items of a TOML array, each with its name in errors, such as `keys[0]`.
 
     Raises:
-        ConfigError: the value is not an array.
+        ConfigError: the value is not an array; the error shows the `example` of one, if any.
     """
     if not isinstance(value, list):
-        raise ConfigError(f"{where} must be an array")
+        such_as = f", such as {example}" if example else ""
+        raise ConfigError(f"{where} must be an array{such_as}")
     return [(f"{where}[{place}]", item) for place, item in enumerate(value)]
 
 
@@ -88,7 +105,7 @@ def members_of(value: object, where: str, owner: str, names: Sequence[str]) -> d
     for key, member in table_of(value, where).items():
         name = key.replace("-", "_")
         if name not in names:
-            raise ConfigError(f"{where}.{key} is not a setting of {owner} ({', '.join(names)})")
+            raise ConfigError(f"{where}.{key} is not a key of {owner} ({', '.join(names)})")
         if name in members:
             raise ConfigError(f"{where}.{name} is set twice")
         members[name] = member

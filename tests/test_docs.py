@@ -24,6 +24,7 @@ FOREIGN_FLAGS = {
     "curl": "--cacert",
     "docker": "--tag --publish --volume --env --read-only --tmpfs --cap-drop --security-opt --file "
     "--signal",
+    "aws": "--endpoint-url --profile",
     "fallocate": "--length",
     "pip": "--quiet --editable",
     "pip-audit": "--requirement --require-hashes --disable-pip",

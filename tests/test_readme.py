@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.actions import ACTIONS
+from queueserver.access import key_pair
 from queueserver.config import load
 from queueserver.settings import SETTINGS, Setting
 from tests.api.live_server import LiveServer, config
@@ -25,9 +26,9 @@ ROWS = {row.split("`")[1]: row for row in SETTINGS_PAGE.splitlines() if row.star
 def test_every_setting_has_a_row_with_its_variable_and_default(setting: Setting) -> None:
     _, _, variable, default, _, _, _ = ROWS[setting.flag].split("|")
     assert variable.strip() == f"`{setting.variable}`"
-    shown = re.match(r"`([^`]*)`|none", default.strip())
+    shown = re.match(r"`([^`]*)`|none|on with users, else off", default.strip())
     assert shown is not None
-    assert shown[1] == setting.default
+    assert (shown[1] or shown[0]) == setting.default_text
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -38,6 +39,11 @@ def test_every_setting_has_a_row_with_its_allowed_values_and_help(setting: Setti
 
 def test_no_row_is_for_an_unknown_setting() -> None:
     assert set(ROWS) == {setting.flag for setting in SETTINGS}
+
+
+def test_page_lists_the_variables_of_the_key_pair() -> None:
+    rows = re.findall(r"^\| `(QUEUESERVER_\w+)` \|", SETTINGS_PAGE, re.MULTILINE)
+    assert set(rows) == key_pair.VARIABLES
 
 
 def test_defaults_of_the_image_are_those_of_the_dockerfile() -> None:

@@ -18,7 +18,15 @@ from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
 from queueserver.policies.policy import compile_policy
 from queueserver.start_errors import ConfigError
-from queueserver.toml_values import array_of, boolean_of, members_of, string_of, table_of, text_of
+from queueserver.toml_values import (
+    array_of,
+    boolean_of,
+    dotted_name_hint,
+    members_of,
+    string_of,
+    table_of,
+    text_of,
+)
 
 _USER_MEMBERS = ("account", "admin", "service", "tags", "keys")
 _POLICY_MEMBERS = ("policies", "policy_documents", "policy_files")
@@ -60,7 +68,7 @@ class UserTables:
             self._add_user(users, name, table, f"{where}.{name}")
 
     def _add_user(self, users: UserSet, name: str, table: object, where: str) -> None:
-        members = members_of(table, where, "a user", (*_USER_MEMBERS, *_POLICY_MEMBERS))
+        members = _members(name, table, where)
         check_name(name, where)
         is_admin = boolean_of(members.get("admin", False), f"{where}.admin")
         account = _account(members.get("account", self._account), f"{where}.account")
@@ -89,8 +97,12 @@ class UserTables:
             )
 
     def _secret(self, members: Mapping[str, object], where: str) -> Secret:
-        if ("secret_file" in members) == ("secret_env" in members):
-            raise ConfigError(f"{where}: one of secret_file and secret_env is needed")
+        given = [name for name in ("secret_file", "secret_env") if name in members]
+        if len(given) != 1:
+            rule = "only one of secret_file and secret_env may be given"
+            if not given:
+                rule = "secret_file or secret_env is missing"
+            raise ConfigError(f"{where}: {rule}")
         if "secret_env" in members:
             place = f"{where}.secret_env"
             return self._sources.from_variable(string_of(members["secret_env"], place), place)
@@ -101,7 +113,8 @@ class UserTables:
     def _policies(
         self, members: Mapping[str, object], account: str, where: str
     ) -> Iterator[DeclaredPolicy]:
-        for place, value in array_of(members.get("policies", []), f"{where}.policies"):
+        listed = members.get("policies", [])
+        for place, value in array_of(listed, f"{where}.policies", '["send:orders"]'):
             name = string_of(value, place)
             yield _compiled(_named_document(name, account, place), name, place)
         for place, value in array_of(
@@ -116,6 +129,18 @@ class UserTables:
             except ValueError as error:
                 raise ConfigError(f"{place}: {file}: {error}") from None
             yield _compiled(text, str(file), place)
+
+
+def _members(name: str, value: object, where: str) -> dict[str, object]:
+    names = (*_USER_MEMBERS, *_POLICY_MEMBERS)
+    try:
+        return members_of(value, where, "a user", names)
+    except ConfigError as error:
+        for key, member in table_of(value, where).items():
+            if key.replace("-", "_") not in names and isinstance(member, dict):
+                hint = dotted_name_hint("users", name, key)
+                raise ConfigError(f"{error}{hint}") from None
+        raise
 
 
 def _compiled(text: str, name: str, where: str) -> DeclaredPolicy:

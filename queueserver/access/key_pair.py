@@ -17,7 +17,15 @@ SECRET_VARIABLE = "QUEUESERVER_SECRET_ACCESS_KEY"  # noqa: S105 - a name
 USER_NAME = "admin"
 
 _FILE = "_FILE"
-_VARIABLES = {ID_VARIABLE, SECRET_VARIABLE, ID_VARIABLE + _FILE, SECRET_VARIABLE + _FILE}
+
+DESCRIPTION = (
+    f"The key pair of an administrator is in the environment variables {ID_VARIABLE} and "
+    f"{SECRET_VARIABLE}, or in the files that {ID_VARIABLE}{_FILE} and {SECRET_VARIABLE}{_FILE} "
+    "name."
+)
+"""How the help describes the variables, which are no settings: they turn access control on."""
+
+VARIABLES = {ID_VARIABLE, SECRET_VARIABLE, ID_VARIABLE + _FILE, SECRET_VARIABLE + _FILE}
 _SIMILAR_VARIABLE = re.compile(r"QUEUESERVER_(ACCESS_KEY|SECRET|USER)\w*")
 
 
@@ -63,7 +71,7 @@ def check_variables(environment: Mapping[str, str], sources: SecretSources) -> N
         ConfigError: there is such a variable.
     """
     for name in environment:
-        if name not in _VARIABLES | sources.variables and _SIMILAR_VARIABLE.fullmatch(name):
+        if name not in VARIABLES | sources.variables and _SIMILAR_VARIABLE.fullmatch(name):
             raise ConfigError(
                 f"{name} is not a variable of the server; the key pair is {ID_VARIABLE} and "
                 f"{SECRET_VARIABLE}"

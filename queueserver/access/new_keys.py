@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import string
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from queueserver.access import key_pair
 from queueserver.access.declared_users import check_name
 from queueserver.start_errors import StartError
+from queueserver.toml_values import header_of
 
 _ID_PREFIX = "AKQS"
 _ID_CHARACTERS = string.ascii_uppercase + "234567"
@@ -21,11 +21,11 @@ _SECRET_LENGTH = 40
 """AWS: an access key ID has 20 characters, a secret 40."""
 
 
-def make(user: str | None, secret_file: Path | None) -> str:
+def make(user: str | None, secret_file: Path | None, region: str) -> str:
     """Make an access key; return the lines to paste.
 
     Without a `user`, the key is the pair of the environment. `secret_file` is created with the
-    secret as its content.
+    secret as its content. `region` is the one that the client shall use.
 
     Raises:
         ConfigError: the name of the user is not allowed.
@@ -40,10 +40,14 @@ def make(user: str | None, secret_file: Path | None) -> str:
         _write_new_file(file, secret)
     return "\n".join(
         [
-            "# For the client: ~/.aws/credentials",
+            "# For the client: in ~/.aws/credentials; if the profile exists, replace its two lines",
             f"[{user or 'default'}]",
             f"aws_access_key_id = {access_key_id}",
             f"aws_secret_access_key = {secret}",
+            "",
+            "# For the client: in ~/.aws/config, for a new profile; the region is the server's --region",
+            "[default]" if user is None else f"[profile {user}]",
+            f"region = {region}",
             "",
             *(
                 _variables(access_key_id, secret, file)
@@ -67,12 +71,13 @@ def _variables(access_key_id: str, secret: str, file: str | None) -> list[str]:
 
 def _table(user: str, access_key_id: str, secret: str, file: str | None) -> list[str]:
     """Return the table of a user in the configuration file."""
-    name = user if re.fullmatch(r"[A-Za-z0-9_-]+", user) else json.dumps(user)
-    variable = re.sub(r"[^A-Z0-9]", "_", f"SECRET_{user.upper()}")
+    # The ID makes the variable of each key another one: a user has two keys during a rotation.
+    variable = f"SECRET_{access_key_id}"
     source = f'secret_env = "{variable}"' if file is None else f"secret_file = {json.dumps(file)}"
     lines = [
-        "# For the server: the TOML file of --config",
-        f"[users.{name}]",
+        "# For the server: in the file of --config; if the user exists, add the {...} to its keys",
+        header_of("users", user),
+        'policies = []  # for example "send:orders", "receive:orders"; or write: admin = true',
         f'keys = [{{ id = "{access_key_id}", {source} }}]',
     ]
     if file is None:

@@ -17,7 +17,7 @@ _LONGEST_FILE = 4_096
 _SHORTEST, _LONGEST = 16, 256
 _BYTE_ORDER_MARK = "\ufeff"
 _CHARACTERS = {" ": "a space", "\t": "a tab", "\n": "a line break", "\r": "a line break"}
-"""What errors call the characters that an editor or a shell adds to a secret by mistake."""
+"""The names, in errors, of characters that an editor or a shell may add to a secret."""
 
 
 class Secret:

@@ -63,6 +63,8 @@ class UserSet:
         self._places: dict[str, str] = {}
         """Where each user was declared, by the name in lower case."""
         self._keys: dict[str, AccessKey] = {}
+        self._owners: dict[Secret, AccessKey] = {}
+        """The first access key with each secret."""
         self._warnings: list[str] = []
 
     def add(
@@ -107,12 +109,20 @@ class UserSet:
         if taken is not None:
             owner = taken.user.name
             raise ConfigError(f"{declared.where}: user {owner} has an access key with this ID")
-        self._keys[declared.access_key_id] = AccessKey(
+        key = AccessKey(
             access_key_id=declared.access_key_id,
             hidden_secret=declared.secret,
             expires=declared.expires,
             user=user,
         )
+        self._keys[declared.access_key_id] = key
+        first = self._owners.setdefault(declared.secret, key)
+        if first is not key:
+            self._warnings.append(
+                f"two access keys have the same secret: user={user.name} "
+                f"access_key_id={key.access_key_id} other_user={first.user.name} "
+                f"other_access_key_id={first.access_key_id}"
+            )
 
     def _check_active_keys(self, where: str, user: User) -> None:
         keys = [self._keys[access_key_id] for access_key_id in user.access_key_ids]

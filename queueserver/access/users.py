@@ -98,6 +98,14 @@ class Users:
         """Return the key of an ID, also if it has expired, or None."""
         return self._keys.get(access_key_id)
 
+    def count_changed_secrets(self, earlier: Users) -> int:
+        """Return the number of keys that earlier users have, too, with another secret."""
+        pairs = ((key, earlier.find(name)) for name, key in self._keys.items())
+        return sum(
+            before is not None and key.hidden_secret != before.hidden_secret
+            for key, before in pairs
+        )
+
     def __len__(self) -> int:
         return len(self._users)
 
@@ -105,6 +113,11 @@ class Users:
     def key_count(self) -> int:
         """The number of access keys."""
         return len(self._keys)
+
+    @property
+    def description(self) -> str:
+        """The fields of log lines: the numbers of users and keys, and the digest."""
+        return f"users={len(self)} keys={self.key_count} digest={self.digest}"
 
     def __repr__(self) -> str:
         return f"Users(users={len(self)}, keys={self.key_count}, digest={self.digest})"

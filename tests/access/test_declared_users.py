@@ -19,7 +19,6 @@ ID_RULE = (
     "an access key ID has 3 to 128 letters, digits, hyphens and underscores, and is not a "
     "12-digit account ID"
 )
-SECRET_RULE = "a secret has 16 to 256 printable ASCII characters, and no spaces"
 EXPIRY_RULE = "must be a date and time with an offset, such as 2026-12-31T00:00:00Z"
 POLICY_RULE = (
     "is neither a managed policy (AmazonSQSFullAccess, AmazonSQSReadOnlyAccess, "
@@ -27,10 +26,10 @@ POLICY_RULE = (
     "such as send:orders"
 )
 USER_SETTINGS = (
-    "is not a setting of a user (account, admin, service, tags, keys, policies, policy_documents, "
+    "is not a key of a user (account, admin, service, tags, keys, policies, policy_documents, "
     "policy_files)"
 )
-KEY_SETTINGS = "is not a setting of an access key (id, secret_file, secret_env, expires)"
+KEY_SETTINGS = "is not a key of an access key (id, secret_file, secret_env, expires)"
 
 EXPIRED = ", expires = 2020-01-01T00:00:00Z"
 LATER = ", expires = 2030-01-01T00:00:00+01:00"
@@ -124,7 +123,11 @@ def test_access_key_without_expiry_never_expires(files: UserFiles) -> None:
 
 
 def test_expired_key_is_not_counted_as_active(files: UserFiles) -> None:
-    keys = [key("AKA", more=EXPIRED), key("AKB"), key("AKC", more=LATER)]
+    keys = [
+        key("AKA", more=EXPIRED),
+        key("AKB", "secret_file = 'second'"),
+        key("AKC", "secret_file = 'third'", LATER),
+    ]
     users = files.load(user("alice", keys=", ".join(keys))).users
     assert (len(users), users.key_count, users.warnings) == (1, 3, ())
     expired = users.find("AKA")
@@ -136,6 +139,17 @@ def test_user_whose_keys_have_all_expired_is_a_warning(files: UserFiles) -> None
     config = files.load(user("alice", keys=key(more=EXPIRED)))
     assert config.access is AccessMode.ON
     assert config.users.warnings == ("all access keys of a user have expired: user=alice",)
+
+
+def test_two_keys_with_one_secret_are_a_warning(files: UserFiles) -> None:
+    keys = ", ".join([key("AKB"), key("AKC", "secret_file = 'second'")])
+    users = files.load(user("alice") + user("bob", keys=keys)).users
+    assert list(users.warnings) == [
+        (
+            "two access keys have the same secret: user=bob access_key_id=AKB other_user=alice "
+            "other_access_key_id=AKALICE"
+        )
+    ]
 
 
 # The set
@@ -203,6 +217,11 @@ MISTAKES = [
         user("alice", keys=""), "users.alice: the user has no access key", id="empty list of keys"
     ),
     pytest.param(user("alice", "admn = true"), f"users.alice.admn {USER_SETTINGS}", id="typo"),
+    pytest.param(
+        user("alice") + user("jane.doe", keys=key("AKTWO")),
+        f'users.jane.doe {USER_SETTINGS}; a name with a dot needs quotes: [users."jane.doe"]',
+        id="name with a dot and without quotes",
+    ),
     pytest.param(
         user("alice", "policy_files = []", "policy-files = []"),
         "users.alice.policy_files is set twice",
@@ -320,12 +339,12 @@ MISTAKES = [
     ),
     pytest.param(
         user("alice", keys="{ id = 'AKA' }"),
-        "users.alice.keys[0]: one of secret_file and secret_env is needed",
+        "users.alice.keys[0]: secret_file or secret_env is missing",
         id="no secret",
     ),
     pytest.param(
         user("alice", keys=key("AKA", "secret_file = 'secret', secret_env = 'ALICE'")),
-        "users.alice.keys[0]: one of secret_file and secret_env is needed",
+        "users.alice.keys[0]: only one of secret_file and secret_env may be given",
         id="two secrets",
     ),
     pytest.param(
@@ -380,7 +399,7 @@ MISTAKES = [
     # Policies
     pytest.param(
         user("alice", "policies = 'send:orders'"),
-        "users.alice.policies must be an array",
+        'users.alice.policies must be an array, such as ["send:orders"]',
         id="policies is a string",
     ),
     pytest.param(
@@ -430,3 +449,25 @@ MISTAKES = [
 def test_mistake_is_reported_in_one_line(document: str, line: str, files: UserFiles) -> None:
     expected = line.replace("{path}", str(files.path)).replace("{folder}", str(files.folder))
     assert files.error(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        pytest.param("users.jane@example.com", '[users."jane@example.com"]', id="user"),
+        pytest.param("users.a=b", '[users."a=b"]', id="equals sign"),
+        pytest.param("queues.orders+", '[queues."orders+"]', id="queue"),
+    ],
+)
+def test_name_without_the_quotes_that_toml_needs_is_shown_with_them(
+    header: str, hint: str, files: UserFiles
+) -> None:
+    line = files.error(f"{user('alice')}\n[{header}]\n{DECLARED_KEY}")
+    assert line.startswith(f"--config: cannot read '{files.path}': ")
+    assert line.endswith(f"; this name needs quotes: {hint}")
+
+
+def test_another_mistake_of_a_file_gives_no_hint_at_quotes(files: UserFiles) -> None:
+    line = files.error(f"region =\n[users.'jane@example.com']\n{user('alice')}{DECLARED_KEY}")
+    assert line.startswith(f"--config: cannot read '{files.path}': ")
+    assert "quotes" not in line

@@ -63,6 +63,12 @@ def variables(section: str) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
+def access_key_id_of(sections: dict[str, str]) -> str:
+    """Return the ID of the key in the section for the client."""
+    (access_key_id,) = re.findall("aws_access_key_id = (.+)", sections[CLIENT])
+    return str(access_key_id)
+
+
 def key_of(users: Users, access_key_id: str) -> tuple[str, str]:
     """Return the name of the user of an access key, and the secret."""
     access_key = users.find(access_key_id)
@@ -70,10 +76,11 @@ def key_of(users: Users, access_key_id: str) -> tuple[str, str]:
     return access_key.user.name, access_key.secret.decode()
 
 
-CLIENT = "For the client: ~/.aws/credentials"
+CLIENT = "For the client: in ~/.aws/credentials; if the profile exists, replace its two lines"
+REGION = "For the client: in ~/.aws/config, for a new profile; the region is the server's --region"
 VARIABLES = "For the server: environment variables"
 VARIABLE = "For the server: an environment variable"
-FILE = "For the server: the TOML file of --config"
+FILE = "For the server: in the file of --config; if the user exists, add the {...} to its keys"
 
 
 def test_pair_for_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +90,24 @@ def test_pair_for_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert re.fullmatch(r"[A-Za-z0-9]{40}", secret)
     users = load({}, variables(sections[VARIABLES])).users
     assert key_of(users, access_key_id) == ("admin", secret)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "profile"),
+    [
+        pytest.param([], "default", id="pair"),
+        pytest.param(["--user", "a@b.example"], "a@b.example", id="user"),
+    ],
+)
+def test_profile_has_the_default_region(
+    arguments: list[str], profile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(new_key(tmp_path, *arguments)[REGION])
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    for name in ("AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert Session(profile=profile).get_config_variable("region") == load({}, {}).region
 
 
 def test_pair_with_the_secret_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,10 +123,38 @@ def test_pair_with_the_secret_in_a_file(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_key_of_a_user(files: UserFiles) -> None:
     sections = new_key(files.folder, "--user", "orders-worker")
-    assert list(sections) == [CLIENT, FILE, VARIABLE]
-    assert list(variables(sections[VARIABLE])) == ["SECRET_ORDERS_WORKER"]
+    assert list(sections) == [CLIENT, REGION, FILE, VARIABLE]
+    access_key_id = access_key_id_of(sections)
+    assert list(variables(sections[VARIABLE])) == [f"SECRET_{access_key_id}"]
     users = files.load(sections[FILE], variables(sections[VARIABLE])).users
-    assert len(users) == 1
+    assert key_of(users, access_key_id)[0] == "orders-worker"
+
+
+@pytest.mark.parametrize("rights", ['policies = ["send:orders", "receive:orders"]', "admin = true"])
+def test_rights_of_a_user_can_replace_those_of_the_pasted_lines(
+    rights: str, files: UserFiles
+) -> None:
+    sections = sections_of(new_keys.make("shop", None, "us-east-1"))
+    header, policies, keys = sections[FILE].splitlines()
+    assert policies.startswith("policies = []  # ")
+    for word in ('"send:orders", "receive:orders"', "admin = true"):
+        assert word in policies
+    document = "\n".join([header, rights, keys])
+    users = files.load(document, variables(sections[VARIABLE])).users
+    access_key = users.find(access_key_id_of(sections))
+    assert access_key is not None
+    assert access_key.user.is_admin == (rights == "admin = true")
+    assert len(access_key.user.policies) == rights.count(":")
+
+
+def test_second_key_of_a_user_is_added_to_its_keys(files: UserFiles) -> None:
+    first, second = (sections_of(new_keys.make("shop", None, "us-east-1")) for _ in range(2))
+    (table,) = re.findall(r"\{.*\}", second[FILE])
+    document = first[FILE].replace("}]", f"}}, {table}]")
+    settings = {**variables(first[VARIABLE]), **variables(second[VARIABLE])}
+    users = files.load(document, settings).users
+    secrets = [key_of(users, access_key_id_of(each))[1] for each in (first, second)]
+    assert (len(users), users.warnings, len(set(secrets))) == (1, (), 2)
 
 
 @pytest.mark.parametrize("name", ["orders-worker", "a@b.example", "9=+,.@_-", "x" * 64])
@@ -110,7 +163,7 @@ def test_lines_work_for_every_name_of_a_user(
     name: str, file: str | None, files: UserFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = None if file is None else files.folder / file
-    sections = sections_of(new_keys.make(name, path))
+    sections = sections_of(new_keys.make(name, path, "us-east-1"))
     access_key_id, secret = credentials(files.folder, sections[CLIENT], name, monkeypatch)
     assert secret not in sections[FILE]
     users = files.load(sections[FILE], variables(sections.get(VARIABLE, ""))).users
@@ -118,7 +171,7 @@ def test_lines_work_for_every_name_of_a_user(
 
 
 def test_two_keys_differ() -> None:
-    first, second = (sections_of(new_keys.make(None, None))[CLIENT] for _ in range(2))
+    first, second = (sections_of(new_keys.make(None, None, "us-east-1"))[CLIENT] for _ in range(2))
     for one, other in zip(first.splitlines()[1:], second.splitlines()[1:], strict=True):
         assert one != other
 

@@ -53,11 +53,21 @@ def described(files: UserFiles, users: int, keys: int) -> str:
     return f"users={users} keys={keys} digest={digest}"
 
 
+def reloaded(files: UserFiles, users: int, keys: int, secrets_changed: int = 0) -> str:
+    """Return how the log describes them after a reload."""
+    return f"{described(files, users, keys)} secrets_changed={secrets_changed}"
+
+
+def bob(*more_keys: str) -> str:
+    """Return the user bob, whose first key has another secret than that of alice."""
+    return user("bob", keys=", ".join([key("AKBOB", "secret_file = 'second'"), *more_keys]))
+
+
 # Start
 
 
 def test_first_line_and_log_name_the_mode_and_the_number_of_users(files: UserFiles) -> None:
-    with server(files, user("alice") + user("bob")) as process:
+    with server(files, user("alice") + bob()) as process:
         assert process.line == (
             f"queueserver listening on {process.url} (sqlite://), access on, 2 users\n"
         )
@@ -70,12 +80,25 @@ def test_first_line_names_the_mode_log(files: UserFiles) -> None:
         assert process.line.endswith(" (sqlite://), access log, 1 user\n")
 
 
-@pytest.mark.parametrize("document", ["", f"access = 'off'\n{user('alice')}"])
-def test_first_line_does_not_change_while_access_control_is_off(
-    document: str, files: UserFiles
-) -> None:
-    with server(files, document) as process:
+def test_first_line_does_not_change_while_access_control_is_off(files: UserFiles) -> None:
+    with server(files, "") as process:
         assert process.line == f"queueserver listening on {process.url} (sqlite://)\n"
+        assert process.stop() == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("document", "end"),
+    [
+        pytest.param(user("alice"), "1 user not in use", id="one user"),
+        pytest.param(user("alice") + bob(), "2 users not in use", id="two users"),
+    ],
+)
+def test_first_line_names_users_that_are_not_in_use(
+    document: str, end: str, files: UserFiles
+) -> None:
+    with server(files, f"access = 'off'\n{document}") as process:
+        expected = f"queueserver listening on {process.url} (sqlite://), access off, {end}\n"
+        assert process.line == expected
         assert process.stop() == (0, "", "")
 
 
@@ -122,10 +145,10 @@ def test_mistake_of_a_user_stops_the_start_with_one_line(files: UserFiles) -> No
 
 def test_reload_uses_the_users_of_the_changed_file(files: UserFiles) -> None:
     with server(files, user("alice")) as process:
-        files.path.write_text(user("alice") + user("bob", keys=f"{key('AKA')}, {key('AKB')}"))
-        assert reload(process, 1) == [f"reload 1: {described(files, 2, 3)}"]
+        files.path.write_text(user("alice") + bob(key("AKTWO", "secret_file = 'third'")))
+        assert reload(process, 1) == [f"reload 1: {reloaded(files, 2, 3)}"]
         files.path.write_text(user("alice"))
-        assert reload(process, 2) == [f"reload 2: {described(files, 1, 1)}"]
+        assert reload(process, 2) == [f"reload 2: {reloaded(files, 1, 1)}"]
         assert process.stop()[:2] == (0, "")
 
 
@@ -133,11 +156,11 @@ MISTAKES = {
     "[users": "--config: cannot read '{path}': ",
     "region = 'a b'": "{path}: region: 'a b' is not lower-case letters",
     "queues.q.Foo = 1": "{path}: queues.q: Unknown Attribute Foo.",
-    "": "no user is declared",
-    "access = 'off'": "no user is declared",
+    "": "{path}: no user is declared",
+    "access = 'off'": "{path}: no user is declared",
     "[users]": "{path}: users: no user is declared",
     "[users.bob]": "{path}: users.bob: the user has no access key",
-    user("bob", "polices = []"): "{path}: users.bob.polices is not a setting of a user",
+    user("bob", "polices = []"): "{path}: users.bob.polices is not a key of a user",
     user("bob", keys=key(source="secret_file = 'none'")): (
         "{path}: users.bob.keys[0].secret_file: cannot read the file: No such file or directory"
     ),
@@ -157,7 +180,32 @@ def test_reload_of_a_file_with_a_mistake_keeps_the_users(files: UserFiles) -> No
             )
         files.path.write_text(user("alice"))
         last = len(MISTAKES) + 1
-        assert reload(process, last) == [f"reload {last}: {described(files, 1, 1)}"]
+        assert reload(process, last) == [f"reload {last}: {reloaded(files, 1, 1)}"]
+
+
+def test_reload_counts_the_secrets_that_have_changed(files: UserFiles) -> None:
+    with server(files, user("alice") + bob(key("AKTWO", "secret_file = 'third'"))) as process:
+        files.write("secret", f"new-{SECRET}")
+        files.write("third", f"newer-{SECRET}")
+        assert reload(process, 1) == [f"reload 1: {reloaded(files, 2, 3, 2)}"]
+        assert reload(process, 2) == [f"reload 2: {reloaded(files, 2, 3)}"]
+        # A new key is no changed secret: the digest shows it.
+        files.path.write_text(user("alice") + bob(key("AKNEW", "secret_file = 'third'")))
+        assert reload(process, 3) == [f"reload 3: {reloaded(files, 2, 3)}"]
+
+
+def test_users_that_share_a_secret_are_a_warning_at_the_start_and_at_a_reload(
+    files: UserFiles,
+) -> None:
+    warning = (
+        "two access keys have the same secret: user=bob access_key_id=AKBOB other_user=alice "
+        "other_access_key_id=AKALICE"
+    )
+    document = user("alice") + user("bob")
+    with server(files, document) as process:
+        assert messages(process)[1:] == [f"access control is on: {warning}"]
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: f"reload 1: {warning}" in messages(process), "there is no warning")
 
 
 def test_reload_reads_secrets_and_files_of_the_environment_again(files: UserFiles) -> None:
@@ -171,20 +219,20 @@ def test_reload_reads_secrets_and_files_of_the_environment_again(files: UserFile
         files.write("id", "AKOTHER")
         (line,) = reload(process, 1)
         assert line.startswith("reload 1: users=1 keys=1 digest=")
-        assert not line.endswith(first)
+        assert f"digest={first} " not in line
         files.write("secret", "short")
         (failure,) = reload(process, 2)
-        assert "users it has: QUEUESERVER_SECRET_ACCESS_KEY_FILE: a secret has" in failure
+        assert "users it has: QUEUESERVER_SECRET_ACCESS_KEY_FILE: the secret has" in failure
 
 
 def test_reload_names_the_settings_that_need_a_restart(files: UserFiles) -> None:
     with server(files, user("alice")) as process:
         files.path.write_text(
-            f"access = 'log'\nregion = 'eu-west-1'\n{user('alice')}{user('bob')}[queues.q]\n"
+            f"access = 'log'\nregion = 'eu-west-1'\n{user('alice')}{bob()}[queues.q]\n"
         )
         assert reload(process, 1) == [
             "reload 1: settings need a restart: region, access, queues",
-            f"reload 1: {described(files, 2, 2)}",
+            f"reload 1: {reloaded(files, 2, 2)}",
         ]
 
 
@@ -223,7 +271,7 @@ def test_many_signals_end_with_the_last_content_of_the_file(files: UserFiles) ->
             # The rename leaves no time at which the file is incomplete.
             files.write("next", user(f"alice{number}")).rename(files.path)
             process.send_signal(signal.SIGHUP)
-        last = described(files, 1, 1)
+        last = reloaded(files, 1, 1)
         wait_until(lambda: last in "".join(messages(process)[-1:]), "the last content is not used")
 
 

@@ -14,6 +14,8 @@ from queueserver.start_errors import ConfigError
 SECRET = "THE-SECRET-OF-THESE-TESTS"
 """The secret in all files and variables; no error and no output may contain it."""
 
+SECOND, THIRD = f"{SECRET}-2", f"{SECRET}-3"
+
 KEY_PAIR = {
     "QUEUESERVER_ACCESS_KEY_ID": "AKPAIR",
     "QUEUESERVER_SECRET_ACCESS_KEY": SECRET,
@@ -23,12 +25,16 @@ NOW = 1_800_000_000.0
 
 
 class UserFiles:
-    """A folder with a configuration file and a file of a secret, `secret`, that is private."""
+    """A folder with a configuration file and three private files of secrets.
+
+    They are `secret`, `second` and `third`, and each has another secret.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "queueserver.toml"
-        self.write("secret", SECRET)
+        for name, secret in (("secret", SECRET), ("second", SECOND), ("third", THIRD)):
+            self.write(name, secret)
 
     def write(self, name: str, content: str | bytes, mode: int = 0o600) -> Path:
         """Write a file with a mode into the folder."""

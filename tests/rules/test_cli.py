@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from queueserver import cli
+from queueserver.access import key_pair
 from queueserver.cli import main, parse
 from queueserver.config import Config, load
 from queueserver.settings import SETTINGS, Setting
@@ -37,6 +38,9 @@ def test_flag_that_is_repeated_adds_to_a_list_or_overrides(setting: Setting) -> 
         assert parse([setting.flag, "x", setting.flag, "y"]) == {setting.name: given}
 
 
+DEFAULTS_IN_WORDS = {"access": "on with users, else off"}
+
+
 def test_help_shows_every_flag_with_its_default_and_variable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -46,10 +50,12 @@ def test_help_shows_every_flag_with_its_default_and_variable(
     # argparse wraps the help, also at the hyphens of a value.
     shown = "".join(capsys.readouterr().out.split())
     for setting in SETTINGS:
-        default = setting.default or "none"
+        default = DEFAULTS_IN_WORDS.get(setting.name, setting.default or "none")
         assert f"(default:{default};{setting.variable})".replace(" ", "") in shown
         assert setting.flag in shown
         assert setting.help.replace(" ", "") in shown
+    for name in key_pair.VARIABLES:
+        assert name in shown
 
 
 def test_version_flag_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:

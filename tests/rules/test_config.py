@@ -107,7 +107,7 @@ def file(tmp_path: Path) -> Path:
 
 def test_every_setting_is_covered_by_these_tests() -> None:
     assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
-    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users"}
+    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users", "path"}
 
 
 def test_settings_that_are_not_given_have_their_defaults() -> None:
@@ -284,8 +284,24 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
         ),
         pytest.param(
             "user.alice.admin = true",
-            "user is not a setting (see `queueserver --help`)",
+            "user is not a setting (did you mean [users.alice]?)",
             id="misspelled table of users",
+        ),
+        pytest.param(
+            "[user.'jane.doe']",
+            'user is not a setting (did you mean [users."jane.doe"]?)',
+            id="misspelled table of a user whose name needs quotes",
+        ),
+        pytest.param(
+            "[queue.orders]",
+            "queue is not a setting (did you mean [queues.orders]?)",
+            id="misspelled table of queues",
+        ),
+        pytest.param(
+            "user = 1", "user is not a setting (see `queueserver --help`)", id="user is a number"
+        ),
+        pytest.param(
+            "[user]", "user is not a setting (see `queueserver --help`)", id="user without a name"
         ),
         pytest.param(
             "access.mode = 'on'",
@@ -318,6 +334,12 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             "queues.q.DelaySeconds = 1.5",
             "queues.q.DelaySeconds must be a string, an integer or a boolean",
             id="attribute is a float",
+        ),
+        pytest.param(
+            "[queues.jobs.fifo]",
+            "queues.jobs.fifo must be a string, an integer or a boolean; a name with a dot needs "
+            'quotes: [queues."jobs.fifo"]',
+            id="queue with a dot and without quotes",
         ),
         pytest.param(
             "queues.q.tags.team = []",
