@@ -62,16 +62,25 @@ _FLUSH_SECONDS = 0.2
 
 
 class App:
-    """One server, from `start` to `stop`."""
+    """One server, from `start` to `stop`.
+
+    `clock` is the time of messages. `now` returns the real time in seconds since the epoch, for
+    signatures, policies and the header Date.
+    """
 
     def __init__(
-        self, config: Config, clock: Clock, engine_settings: EngineSettings | None = None
+        self,
+        config: Config,
+        clock: Clock,
+        engine_settings: EngineSettings | None = None,
+        now: Callable[[], float] = real_seconds,
     ) -> None:
         self._config = config
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
-        self._authenticator = Authenticator(config.access, config.users, real_seconds)
+        self._now = now
+        self._authenticator = Authenticator(config.access, config.users, now)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -103,9 +112,9 @@ class App:
         self._database.run_on_leader(self._leader_work)
 
     def reload(self, config: Config, number: int) -> None:
-        """Use the users of a configuration that was read again; other settings need a restart.
+        """Use the users of a configuration that was read again, and load the certificate again.
 
-        `number` distinguishes the log lines of the reload.
+        Other settings need a restart. `number` distinguishes the log lines of the reload.
 
         Raises:
             ConfigError: no request could be allowed with this configuration.
@@ -120,6 +129,7 @@ class App:
             log.info("reload %d: access control is off, so no users are in use", number)
         else:
             self._use_users(config.users, f"reload {number}")
+        self._listener.reload_certificate()
 
     async def stop(self) -> None:
         """Answer waiting receivers with no message, finish all requests, and close the database."""
@@ -167,7 +177,7 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        authorizer = Authorizer(config.access, real_seconds)
+        authorizer = Authorizer(config.access, self._now)
         cache = QueueCache(database, authorizer)
         return Dispatcher(
             Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
@@ -194,7 +204,7 @@ class App:
             ),
             self._authenticator,
             proxies,
-            Answers(self._clock, rules.lines_without_origin),
+            Answers(self._now, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
         routes = Routes(rules, Health(self._database), sqs)

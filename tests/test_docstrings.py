@@ -25,22 +25,21 @@ from tests.sources import (
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 _VERBS = """
-Accept Acquire Add Advance Allow Answer Append Apply Assert Authenticate Await Back Begin Bind
-Block Build Call Cancel Change Check Checkpoint Choose Claim Clean Clear Close Collect Combine
-Commit Compare Compile Complete Compute Configure Connect Convert Copy Count Crash Create Cut
-Decide Decode Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do
-Document Drop
-Enable Encode End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit Expire Fail
-Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle Import Include
-Increment Insert Install Interrupt Invalidate Iterate Join Keep Kill Limit List Listen Load Lock
-Log Look Make Map Mark Measure Merge Migrate Move Normalize Notify Open Order Parse Partition Pass
-Pause Perform Pick Poll Post Prepare Prevent Print Probe Publish Purge Put Query Queue Raise Read
-Rebuild Receive Recompute Reconnect Record Recover Redrive Refresh Register Reject Release Remove
-Rename Renew Replace Replay Report Request Require Reserve Reset Resolve Restart Restore Resume
-Resync Retry Return Reuse Revert Roll Run Save Scan Schedule Search Select Send Serialize Serve Set
-Shuffle Shut Sign Simulate Skip Sleep Sort Split Start Stop Store Stream Subtract Suspend Swap
-Synchronize Take Terminate Trim Truncate Try Undo Unlock Unquote Update Use Validate Verify Visit
-Wait Wake Walk Warn Watch Wrap Write Yield
+Accept Acquire Add Advance Allow Answer Append Apply Assert Authenticate Await Back Begin Bind Block
+Build Call Cancel Change Check Checkpoint Choose Claim Clean Clear Close Collect Combine Commit
+Compare Compile Complete Compute Configure Connect Convert Copy Count Crash Create Cut Decide Decode
+Decorate Delay Delete Deliver Describe Detect Digest Disable Discard Disconnect Do Document Drop
+Enable Encode Encrypt End Enforce Enter Escape Estimate Evaluate Exchange Exclude Execute Exit
+Expire Fail Fetch Fill Find Finish Flatten Follow Forbid Format Free Generate Get Group Handle
+Import Include Increment Insert Install Interrupt Invalidate Iterate Join Keep Kill Limit List
+Listen Load Lock Log Look Make Map Mark Measure Merge Migrate Move Normalize Notify Open Order Parse
+Partition Pass Pause Perform Pick Poll Post Prepare Prevent Print Probe Publish Purge Put Query
+Queue Raise Read Rebuild Receive Recompute Reconnect Record Recover Redrive Refresh Register Reject
+Release Remove Rename Renew Replace Replay Report Request Require Reserve Reset Resolve Restart
+Restore Resume Resync Retry Return Reuse Revert Roll Run Save Scan Schedule Search Select Send
+Serialize Serve Set Shuffle Shut Sign Simulate Skip Sleep Sort Split Start Stop Store Stream
+Subtract Suspend Swap Synchronize Take Terminate Trim Truncate Try Undo Unlock Unquote Update Use
+Validate Verify Visit Wait Wake Walk Warn Watch Wrap Write Yield
 """
 IMPERATIVE_VERBS = frozenset(_VERBS.split())
 """Plain verbs of technical English, which is all that a docstring may begin with.

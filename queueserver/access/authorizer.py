@@ -19,7 +19,7 @@ from queueserver.access.modes import AccessMode
 from queueserver.context import RequestContext
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
-from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.evaluation import Decision, Resource, decide
 from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
 from queueserver.policies.principals import ANONYMOUS
 from queueserver.policies.requests import RequestFacts
@@ -33,6 +33,7 @@ PERMISSIONS: Mapping[type, str] = {
 }
 """The permission that each action needs on its queue."""
 
+_SETTING_TAGS = (actions.TagQueue, actions.CreateQueue)
 _QUEUE_POLICY = "queue policy"
 _COMPILED_POLICIES = 200
 """Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
@@ -62,8 +63,9 @@ class Authorizer:
 
     def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
         """Return whether the policies allow an action on a queue; log nothing, in no mode."""
-        permission = PERMISSIONS[type(request)]
-        return self._find_denial(context, permission, resource, request) is None
+        if not (self.is_on and context.obeys_policies):
+            return True
+        return self._decide(context, PERMISSIONS[type(request)], resource, request).allowed
 
     def check_permission(
         self,
@@ -79,9 +81,12 @@ class Authorizer:
         Raises:
             AccessDenied: no policy allows it, or one denies it.
         """
-        denial = self._find_denial(context, permission, resource, request)
-        if denial is None:
+        if not (self.is_on and context.obeys_policies):
             return
+        decision = self._decide(context, permission, resource, request)
+        if decision.allowed:
+            return
+        denial = Denial(context, permission, resource, decision)
         if self._rejects:
             raise denial.error()
         log.warning(
@@ -90,16 +95,13 @@ class Authorizer:
             denial.reason(),
         )
 
-    def _find_denial(
+    def _decide(
         self, context: RequestContext, permission: str, resource: Resource, request: object
-    ) -> Denial | None:
-        if not (self.is_on and context.obeys_policies):
-            return None
+    ) -> Decision:
         user = context.user
         principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
         facts = self._facts(context, resource, request)
-        decision = decide(principal, policies, permission, resource, facts)
-        return None if decision.allowed else Denial(context, permission, resource, decision)
+        return decide(principal, policies, permission, resource, facts)
 
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
@@ -109,23 +111,24 @@ class Authorizer:
 
     def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
         tags = keys = None
-        if isinstance(request, actions.TagQueue | actions.CreateQueue):
+        # Most requests have no tags. A union of types would be made for each of them.
+        if isinstance(request, _SETTING_TAGS):
             tags = {key: value or "" for key, value in (request.tags or {}).items()}
             keys = list(tags)
         elif isinstance(request, actions.UntagQueue):
             keys = request.tag_keys
         return RequestFacts(
-            source_ip=context.client_address,
-            is_secure=context.is_secure,
-            user_agent=context.user_agent,
-            referer=context.referer,
-            now=self._clock(),
+            context.client_address,
+            context.is_secure,
+            context.user_agent,
+            context.referer,
+            self._clock(),
             # A move task can be about queues of another region than that of the signature.
-            region=resource.arn.split(":", 4)[3],
-            source_arn=context.source_arn,
-            source_account=context.source_account,
-            request_tags=tags,
-            tag_keys=keys,
+            resource.arn.split(":", 4)[3],
+            context.source_arn,
+            context.source_account,
+            tags,
+            keys,
         )
 
 

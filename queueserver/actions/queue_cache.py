@@ -109,19 +109,15 @@ class QueueCache:
         """Return the cached queue, which may be stale.
 
         None means that the queue is not in the cache, or that the sender may not run the action on
-        it, perhaps because the entry is stale.
+        it, perhaps because the entry is stale: `run` must run the action, or raise the error.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
         """
         queue = self._entries.get(_name_of(context, request.queue_url))
-        if (
-            queue is not None
-            and queue.resource is not None
-            and not self._authorizer.allows(context, request, queue.resource)
-        ):
-            return None
-        return queue
+        if queue is None or queue.resource is None:
+            return queue
+        return queue if self._authorizer.allows(context, request, queue.resource) else None
 
     async def run(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import NamedTuple
 
@@ -50,7 +50,7 @@ class Listener:
             https = [_Port(number, "https", accept) for number in config.tls_port or config.port]
             self._ports = [*self._ports, *https] if config.tls_port else https
         self._servers: list[asyncio.Server] = []
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> tuple[str, ...]:
         """Listen; return a URL for each host and port, in the order of the settings.
@@ -74,7 +74,7 @@ class Listener:
             await self._close()
             raise
         if self._certificates is not None:
-            self._watching = asyncio.create_task(self._certificates.watch(), name="certificates")
+            self._run(self._certificates.watch())
         return tuple(
             f"{scheme}://{name_of(host, number)}"
             for host in self._hosts
@@ -95,14 +95,23 @@ class Listener:
         return [each.getsockname()[0] for server in self._servers for each in server.sockets]
 
     def reload_certificate(self) -> None:
-        """Load the TLS certificate again, if there is one; keep the one before if that fails."""
+        """Begin to load the TLS certificate again, if there is one.
+
+        If it cannot be used, one line is logged, and the server keeps the one before.
+        """
         if self._certificates is not None:
-            self._certificates.reload()
+            self._run(self._certificates.reload())
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        """Run work until `stop`."""
+        task = asyncio.create_task(work, name="certificate")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         """Stop listening, answer the requests that have arrived, and close all connections."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
         for server in self._servers:
             server.close()
         await self.connections.begin_stop()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from queueserver.policies.errors import PolicyError, quote
 from queueserver.policies.letter_case import fold_ascii
-from queueserver.policies.patterns import WILDCARDS, Pattern, parse_wildcards
+from queueserver.policies.patterns import WILDCARDS, IndexedText, Pattern, parse_wildcards
 
 SHAREABLE_ACTIONS = frozenset(
     {
@@ -48,6 +48,7 @@ _SINGLE_ACTIONS = {
     for action in ("ChangeMessageVisibility", "DeleteMessage", "SendMessage")
 }
 _FOLDED_ACTIONS = {action.lower(): action for action in ACTIONS}
+_INDEXED_ACTIONS = {action: IndexedText(folded) for folded, action in _FOLDED_ACTIONS.items()}
 _PUNCTUATION = "-_."
 
 
@@ -85,7 +86,9 @@ def _match_pattern(text: str) -> frozenset[str]:
     if WILDCARDS.keys().isdisjoint(folded):
         return frozenset({_FOLDED_ACTIONS[folded]} if folded in _FOLDED_ACTIONS else ())
     pattern = Pattern(parse_wildcards(folded))
-    return frozenset(action for lower, action in _FOLDED_ACTIONS.items() if pattern.matches(lower))
+    return frozenset(
+        action for action, indexed in _INDEXED_ACTIONS.items() if pattern.matches(indexed)
+    )
 
 
 def _is_name(text: str, punctuation: str) -> bool:

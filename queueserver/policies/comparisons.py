@@ -9,25 +9,33 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import lru_cache
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from queueserver.policies.documents import Document
+from queueserver.policies.errors import PolicyError, quote
 from queueserver.policies.letter_case import fold_ascii
 from queueserver.policies.patterns import (
+    IndexedText,
     Pattern,
     PatternPart,
     compile_arn_pattern,
     is_arn,
 )
 from queueserver.policies.requests import Request
-from queueserver.policies.variables import Unresolved, parse_template
+from queueserver.policies.ternary import any_of
+from queueserver.policies.variables import Template, Unresolved, parse_template
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MAXIMUM_RESOLVED_CHARACTERS = 4_096
+"""Characters in all values of one condition after variables are replaced.
+
+A policy may repeat a variable that a client sets, such as aws:UserAgent, hundreds of times."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,10 +56,13 @@ _MAPPED_PREFIX_LENGTH = 96
 
 
 class Comparison(Protocol):
-    """A value of a policy, ready to be compared with values of requests."""
+    """The values of a policy for one key, ready to be compared with values of requests."""
 
     def matches(self, found: str, request: Request) -> bool | None:
-        """Return whether a value of the request matches, or None if that cannot be evaluated."""
+        """Return whether a value of the request matches one of them.
+
+        None means that it cannot be evaluated.
+        """
 
 
 class ParsedComparison(Generic[Found, Expected]):
@@ -61,85 +72,116 @@ class ParsedComparison(Generic[Found, Expected]):
         self,
         parse: Callable[[str], Found],
         compare: Callable[[Found, Expected], bool],
-        expected: Expected,
+        expected: Sequence[Expected],
     ) -> None:
         self._parse = parse
         self._compare = compare
         self._expected = expected
 
     def matches(self, found: str, request: Request) -> bool | None:
-        """Return the comparison's outcome, or None if the value found cannot be parsed."""
+        """Return whether a value matches, or None if the value found cannot be parsed."""
         try:
             value = self._parse(found)
         except ValueError:
             return None
-        return self._compare(value, self._expected)
+        return any(self._compare(value, expected) for expected in self._expected)
 
 
 class TextComparison:
     """A comparison of whole texts."""
 
-    def __init__(self, text: str, document: Document, *, ignores_case: bool = False) -> None:
-        self._template = parse_template(text, document, has_wildcards=False)
-        self._ignores_case = ignores_case
-        constant = self._template.constant
-        self._constant = None if constant is None else self._joined(constant)
+    def __init__(
+        self, texts: Sequence[str], document: Document, *, ignores_case: bool = False
+    ) -> None:
+        self._fold = fold_ascii if ignores_case else str
+        self._constants: set[str] = set()
+        self._templates: list[Template] = []
+        for text in texts:
+            template = parse_template(text, document, has_wildcards=False)
+            if template.constant is None:
+                self._templates.append(template)
+            else:
+                self._constants.add(self._fold(_joined(template.constant)))
 
     def matches(self, found: str, request: Request) -> bool | None:
-        """Return whether the texts are equal. A variable without a value equals no text."""
-        expected = self._constant
-        if expected is None:
-            parts = self._template.resolve(request)
-            if isinstance(parts, Unresolved):
-                return parts.outcome
-            expected = self._joined(parts)
-        return expected == (fold_ascii(found) if self._ignores_case else found)
+        """Return whether a text is equal. A variable without a value equals no text."""
+        folded = self._fold(found)
+        if folded in self._constants:
+            return True
+        return any_of(self._outcome(folded, template, request) for template in self._templates)
 
-    def _joined(self, parts: Iterable[PatternPart]) -> str:
-        text = "".join(part for part in parts if isinstance(part, str))
-        return fold_ascii(text) if self._ignores_case else text
+    def _outcome(self, folded: str, template: Template, request: Request) -> bool | None:
+        parts = template.resolve(request)
+        if isinstance(parts, Unresolved):
+            return parts.outcome
+        return self._fold(_joined(parts)) == folded
 
 
 class PatternComparison:
-    """A comparison of a text with a pattern."""
+    """A comparison of a text with patterns, or of an ARN with patterns of ARNs."""
 
-    def __init__(self, text: str, document: Document) -> None:
-        self._template = parse_template(text, document, has_wildcards=True)
-        constant = self._template.constant
-        self._constant = None if constant is None else Pattern(constant)
-
-    def matches(self, found: str, request: Request) -> bool | None:
-        """Return whether the text matches. A variable without a value matches no text."""
-        pattern = self._constant
-        if pattern is None:
-            parts = self._template.resolve(request)
-            if isinstance(parts, Unresolved):
-                return parts.outcome
-            pattern = Pattern(parts)
-        return pattern.matches(found)
-
-
-class ArnComparison:
-    """A comparison of an ARN with a pattern, part by part."""
-
-    def __init__(self, text: str, document: Document) -> None:
-        self._template = parse_template(text, document, has_wildcards=True)
-        constant = self._template.constant
-        self._constant = None if constant is None else compile_arn_pattern(constant)
-        if constant is not None and self._constant is None:
-            raise ValueError(text)
+    def __init__(
+        self, texts: Sequence[str], document: Document, *, compares_arns: bool = False
+    ) -> None:
+        self._compares_arns = compares_arns
+        self._compile = compile_arn_pattern if compares_arns else Pattern
+        self._patterns: list[Pattern] = []
+        self._templates: list[Template] = []
+        for text in texts:
+            template = parse_template(text, document, has_wildcards=True)
+            if template.constant is None:
+                self._templates.append(template)
+                continue
+            pattern = self._compile(template.constant)
+            if pattern is None:
+                raise PolicyError(f"{quote(text)} is not an ARN")
+            self._patterns.append(pattern)
 
     def matches(self, found: str, request: Request) -> bool | None:
-        """Return whether the ARN matches, or None if one of the two is not an ARN."""
-        pattern = self._constant
-        if pattern is None:
-            parts = self._template.resolve(request)
-            if isinstance(parts, Unresolved):
-                return parts.outcome
-            pattern = compile_arn_pattern(parts)
-        if pattern is None or not is_arn(found):
+        """Return whether a pattern matches. A variable without a value matches no text.
+
+        A comparison of ARNs with a text that is none cannot be evaluated.
+        """
+        if self._compares_arns and not is_arn(found):
             return None
-        return pattern.matches(found)
+        indexed = IndexedText(found)
+        if any(pattern.matches(indexed) for pattern in self._patterns):
+            return True
+        return any_of(self._outcomes(indexed, request))
+
+    def _outcomes(self, indexed: IndexedText, request: Request) -> Iterator[bool | None]:
+        """Yield the outcomes of the patterns with variables, whose total length is limited."""
+        characters = 0
+        for template in self._templates:
+            parts = template.resolve(request)
+            if isinstance(parts, Unresolved):
+                yield parts.outcome
+                continue
+            characters += sum(len(part) for part in parts if isinstance(part, str))
+            if characters > MAXIMUM_RESOLVED_CHARACTERS:
+                yield None
+                return
+            pattern = self._compile(parts)
+            yield None if pattern is None else pattern.matches(indexed)
+
+
+def parse_values(texts: Sequence[str], parse: Callable[[str], Expected]) -> list[Expected]:
+    """Parse the values of a policy for one key.
+
+    Raises:
+        PolicyError: a value cannot be parsed.
+    """
+    values = []
+    for text in texts:
+        try:
+            values.append(parse(text))
+        except ValueError:
+            raise PolicyError(f"{quote(text)} is not a value of this operator") from None
+    return values
+
+
+def _joined(parts: Sequence[PatternPart]) -> str:
+    return "".join(part for part in parts if isinstance(part, str))
 
 
 def parse_number(text: str) -> Decimal:

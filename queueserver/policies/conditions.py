@@ -6,13 +6,12 @@ operator, none may.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Protocol, TypeVar
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
-from queueserver.policies.comparisons import Comparison, parse_boolean
+from queueserver.policies.comparisons import Comparison, parse_boolean, parse_values
 from queueserver.policies.condition_keys import ConditionKey, find_condition_key
 from queueserver.policies.documents import Document, as_list
 from queueserver.policies.errors import PolicyError, quote
@@ -21,7 +20,9 @@ from queueserver.policies.operators import NULL, OperatorUse, SetQualifier, pars
 from queueserver.policies.requests import Request
 from queueserver.policies.ternary import all_of, any_of, negate
 
-Value = TypeVar("Value")
+MAXIMUM_FOUND_CHARACTERS = 16_384
+"""Characters in the values of a key of one request. AWS allows 50 tags with keys of 128
+characters, and HTTP headers are shorter. A condition on longer values cannot be evaluated."""
 
 
 class Condition(Protocol):
@@ -47,7 +48,7 @@ class ValueCondition(msgspec.Struct, frozen=True):
 
     key: ConditionKey
     use: OperatorUse
-    comparisons: tuple[Comparison, ...]
+    comparison: Comparison
 
     def is_met(self, request: Request) -> bool | None:
         """Return whether the value matches, or None if it cannot be compared."""
@@ -60,6 +61,8 @@ class ValueCondition(msgspec.Struct, frozen=True):
             # AWS leaves it undefined how several values are compared without a qualifier.
             return self._matches(found[0], request) if len(found) == 1 else None
         values = (found,) if isinstance(found, str) else found
+        if sum(len(value) + 1 for value in values) > MAXIMUM_FOUND_CHARACTERS:
+            return None
         outcomes = (self._matches(value, request) for value in values)
         return any_of(outcomes) if self.use.qualifier is SetQualifier.ANY else all_of(outcomes)
 
@@ -69,8 +72,10 @@ class ValueCondition(msgspec.Struct, frozen=True):
         return self.use.operator.is_negated and self.use.qualifier is SetQualifier.NONE
 
     def _matches(self, found: str, request: Request) -> bool | None:
+        if len(found) > MAXIMUM_FOUND_CHARACTERS:
+            return None
         operator = self.use.operator
-        outcome = any_of(one.matches(found, request) for one in self.comparisons)
+        outcome = self.comparison.matches(found, request)
         if outcome is None and operator.is_false_for_invalid:
             return False
         return negate(outcome) if operator.is_negated else outcome
@@ -102,24 +107,9 @@ def _compile_condition(
     operator_name: str, key: ConditionKey, texts: list[str], document: Document
 ) -> Condition:
     if operator_name == NULL:
-        return NullCondition(key, frozenset(_compile_values(NULL, texts, parse_boolean)))
+        return NullCondition(key, frozenset(parse_values(texts, parse_boolean)))
     use = parse_operator(operator_name)
-    compile_value = partial(use.operator.compile_value, document=document)
-    return ValueCondition(key, use, _compile_values(operator_name, texts, compile_value))
-
-
-def _compile_values(
-    operator_name: str, texts: list[str], compile_value: Callable[[str], Value]
-) -> tuple[Value, ...]:
-    values = []
-    for text in texts:
-        try:
-            values.append(compile_value(text))
-        except PolicyError:
-            raise
-        except ValueError:
-            raise PolicyError(f"{quote(text)} is not a value of {operator_name}") from None
-    return tuple(values)
+    return ValueCondition(key, use, use.operator.compile_values(texts, document))
 
 
 def _text_of(value: object) -> str:

@@ -6,11 +6,10 @@ no name of an action could equal one.
 
 from __future__ import annotations
 
-import string
-
-_FOLDED = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
 
 def fold_ascii(text: str) -> str:
     """Return the text with the letters A to Z in lower case."""
-    return text.lower() if text.isascii() else text.translate(_FOLDED)
+    if text.isascii():
+        return text.lower()
+    # The method of bytes folds ASCII letters alone, and is faster than str.translate.
+    return text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 
 from queueserver.policies.comparisons import (
-    ArnComparison,
     Comparison,
     ParsedComparison,
     PatternComparison,
@@ -29,6 +28,7 @@ from queueserver.policies.comparisons import (
     parse_network,
     parse_number,
     parse_policy_date,
+    parse_values,
 )
 from queueserver.policies.documents import Document
 from queueserver.policies.errors import PolicyError, quote
@@ -42,11 +42,11 @@ Found = TypeVar("Found")
 Expected = TypeVar("Expected")
 
 
-class CompileValue(Protocol):
-    """A function that turns a value of a policy into a comparison."""
+class CompileValues(Protocol):
+    """A function that turns the values of a policy for one key into a comparison."""
 
-    def __call__(self, text: str, document: Document) -> Comparison:
-        """Compile a value, or raise a ValueError if it is invalid."""
+    def __call__(self, texts: Sequence[str], document: Document) -> Comparison:
+        """Compile the values, or raise a PolicyError if one is invalid."""
 
 
 class SetQualifier(enum.Enum):
@@ -61,13 +61,13 @@ class Operator(msgspec.Struct, frozen=True):
     """An operator without prefix and suffix.
 
     Attributes:
-        compile_value: turns a value of the policy into a comparison.
+        compile_values: turns the values of the policy into a comparison.
         is_negated: whether the values of the policy are those that must not match.
         is_false_for_invalid: whether a value of the request that cannot be parsed is one that
             does not match. Otherwise the condition cannot be evaluated.
     """
 
-    compile_value: CompileValue
+    compile_values: CompileValues
     is_negated: bool = False
     is_false_for_invalid: bool = False
 
@@ -102,16 +102,17 @@ def _compile_parsed(
     parse_found: Callable[[str], Found],
     parse_expected: Callable[[str], Expected],
     compare: Callable[[Found, Expected], bool],
-    text: str,
+    texts: Sequence[str],
     document: Document,
 ) -> Comparison:
-    """Compile a value of a type that has no variables."""
-    return ParsedComparison(parse_found, compare, parse_expected(text))
+    """Compile values of a type that has no variables."""
+    return ParsedComparison(parse_found, compare, parse_values(texts, parse_expected))
 
 
 _numbers = partial(_compile_parsed, parse_number, parse_number)
 _dates = partial(_compile_parsed, parse_date, parse_policy_date)
 _network = partial(_compile_parsed, parse_address, parse_network, is_in_network)
+_arns = partial(PatternComparison, compares_arns=True)
 _text_without_case = partial(TextComparison, ignores_case=True)
 
 _OPERATORS = {
@@ -139,8 +140,8 @@ _OPERATORS = {
     "BinaryEquals": Operator(partial(_compile_parsed, encode_text, parse_binary, operator.eq)),
     "IpAddress": Operator(_network),
     "NotIpAddress": Operator(_network, is_negated=True),
-    "ArnEquals": Operator(ArnComparison),
-    "ArnLike": Operator(ArnComparison),
-    "ArnNotEquals": Operator(ArnComparison, is_negated=True),
-    "ArnNotLike": Operator(ArnComparison, is_negated=True),
+    "ArnEquals": Operator(_arns),
+    "ArnLike": Operator(_arns),
+    "ArnNotEquals": Operator(_arns, is_negated=True),
+    "ArnNotLike": Operator(_arns, is_negated=True),
 }

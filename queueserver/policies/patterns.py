@@ -1,9 +1,10 @@
 """Patterns: texts with `*` and `?`, matched without backtracking.
 
-A pattern is a row of positions, one per character that it needs. While a text is read character
-by character, the matcher keeps the set of all positions that can be reached, as the bits of one
-integer. So the time grows with the length of the text, whatever the pattern: there is one step
-per character. A regular expression or a recursive matcher could take exponential time.
+The matcher reads the pattern once. It keeps the set of all positions in the text that the pattern
+can have reached so far, as the bits of one integer: bit 3 stands for the place after three
+characters. A literal character or `?` moves the whole set by one place, and `*` extends it. So
+the time grows with the length of the pattern, whatever the text. A regular expression or a
+recursive matcher could take exponential time.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _IN_SEGMENT = {
 
 PatternPart: TypeAlias = str | Wildcard
 
+_REPEATABLE = {Wildcard.TEXT, Wildcard.SEGMENT_TEXT}
+"""Wildcards that mean the same when they are repeated."""
+
 
 def parse_wildcards(text: str) -> tuple[PatternPart, ...]:
     """Return the parts of a text in which each `*` and `?` is a wildcard."""
@@ -50,51 +54,82 @@ def parse_wildcards(text: str) -> tuple[PatternPart, ...]:
     return tuple(parts)
 
 
-class Pattern:
-    """A compiled pattern."""
+class IndexedText:
+    """A text, and the positions of its characters as bits of integers."""
 
-    __slots__ = ("_colon_loops", "_final", "_loops", "_other", "_reached_by")
+    __slots__ = ("_positions", "everywhere", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.everywhere = (1 << len(text)) - 1
+        self._positions: dict[str, int] = {}
+
+    def positions(self, character: str) -> int:
+        """Return the positions of a character."""
+        found = self._positions.get(character)
+        if found is None:
+            bits = bytearray((len(self.text) >> 3) + 1)
+            place = self.text.find(character)
+            while place >= 0:
+                bits[place >> 3] |= 1 << (place & 7)
+                place = self.text.find(character, place + 1)
+            found = self._positions[character] = int.from_bytes(bits, "little")
+        return found
+
+    def in_segments(self) -> int:
+        """Return the positions of all characters but colons."""
+        return self.everywhere & ~self.positions(":")
+
+
+class Pattern:
+    """A pattern, ready to be compared with texts."""
+
+    __slots__ = ("_parts",)
 
     def __init__(self, parts: Iterable[PatternPart]) -> None:
-        literals: dict[str, int] = {}
-        anywhere = in_segment = loops = colon_loops = 0
-        bit = 1
+        # A `*` after another adds a step and nothing else.
+        self._parts: list[PatternPart] = []
         for part in parts:
-            if isinstance(part, str):
-                for character in part:
-                    literals[character] = literals.get(character, 0) | bit
-                    bit <<= 1
-            elif part is Wildcard.TEXT:
-                loops |= bit
-                colon_loops |= bit
-            elif part is Wildcard.SEGMENT_TEXT:
-                loops |= bit
-            else:
-                if part is Wildcard.CHARACTER:
-                    anywhere |= bit
-                else:
-                    in_segment |= bit
-                bit <<= 1
-        self._other = anywhere | in_segment
-        self._reached_by = {
-            character: mask | (anywhere if character == ":" else self._other)
-            for character, mask in literals.items()
-        }
-        self._reached_by.setdefault(":", anywhere)
-        self._loops = loops
-        self._colon_loops = colon_loops
-        self._final = bit
+            if part not in _REPEATABLE or self._parts[-1:] != [part]:
+                self._parts.append(part)
 
-    def matches(self, text: str) -> bool:
+    def matches(self, indexed: IndexedText) -> bool:
         """Return whether the whole text matches."""
         reached = 1
-        for character in text:
-            loops = self._colon_loops if character == ":" else self._loops
-            steps = reached & self._reached_by.get(character, self._other)
-            reached = (steps << 1) | (reached & loops)
+        for part in self._parts:
+            if isinstance(part, str):
+                reached = _after_literal(part, indexed, reached)
+            elif part is Wildcard.CHARACTER:
+                reached = (reached & indexed.everywhere) << 1
+            elif part is Wildcard.SEGMENT_CHARACTER:
+                reached = (reached & indexed.in_segments()) << 1
+            elif part is Wildcard.TEXT:
+                reached = _extend(reached, indexed.everywhere)
+            else:
+                reached = _extend(reached, indexed.in_segments())
             if not reached:
                 return False
-        return bool(reached & self._final)
+        return bool(reached >> len(indexed.text))
+
+
+def _after_literal(literal: str, indexed: IndexedText, reached: int) -> int:
+    """Return the places after a literal text that begins at a place reached."""
+    if reached & (reached - 1) == 0:  # a single place, as before the first `*`
+        place = reached.bit_length() - 1
+        return reached << len(literal) if indexed.text.startswith(literal, place) else 0
+    for character in literal:
+        reached = (reached & indexed.positions(character)) << 1
+        if not reached:
+            break
+    return reached
+
+
+def _extend(reached: int, characters: int) -> int:
+    """Return the places reached, and those after any number of the characters that follow.
+
+    The addition carries a bit through the run of characters that begins there.
+    """
+    return (((reached & characters) + characters) ^ characters) | reached
 
 
 def compile_arn_pattern(parts: Sequence[PatternPart]) -> Pattern | None:

@@ -10,6 +10,7 @@ from queueserver.policies.documents import Document
 from queueserver.policies.errors import PolicyError, quote
 from queueserver.policies.patterns import (
     WILDCARDS,
+    IndexedText,
     Pattern,
     compile_resource_pattern,
     parse_wildcards,
@@ -42,7 +43,8 @@ class ResourceElement(msgspec.Struct, frozen=True):
         """
         if self.templates:
             return True
-        return any(pattern.matches(arn) for pattern in self.patterns) != self.is_negated
+        indexed = IndexedText(arn)
+        return any(pattern.matches(indexed) for pattern in self.patterns) != self.is_negated
 
     def is_met(self, request: Request) -> bool | None:
         """Return whether the element matches the resource of a request.
@@ -54,14 +56,14 @@ class ResourceElement(msgspec.Struct, frozen=True):
         return negate(outcome) if self.is_negated else outcome
 
     def _outcomes(self, request: Request) -> Iterator[bool | None]:
-        arn = request.resource_arn
-        yield from (pattern.matches(arn) for pattern in self.patterns)
+        indexed = IndexedText(request.resource_arn)
+        yield from (pattern.matches(indexed) for pattern in self.patterns)
         for template in self.templates:
             parts = template.resolve(request)
             if isinstance(parts, Unresolved):
                 yield None if self.is_negated else parts.outcome
             else:
-                yield compile_resource_pattern(parts).matches(arn)
+                yield compile_resource_pattern(parts).matches(indexed)
 
 
 def compile_resources(

@@ -40,7 +40,8 @@ def start(
     with contextlib.ExitStack() as stack:
 
         def start(*users: User, **settings: object) -> AccessServer:
-            return stack.enter_context(access_server(tmp_path, clients, clock, *users, **settings))
+            server = access_server(tmp_path, clients, clock, *users, settings=settings)
+            return stack.enter_context(server)
 
         yield start
 

@@ -6,7 +6,9 @@ import pytest
 
 from queueserver.access.named_policies import MANAGED_POLICIES, SHORT_FORMS
 from queueserver.policies.actions import ACTIONS
+from queueserver.policies.documents import PolicyKind
 from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.policy import Policy, compile_policy
 from queueserver.policies.requests import RequestFacts
 from tests.access.user_files import NOW, UserFiles, user
 
@@ -41,7 +43,9 @@ def alice(*lines: str) -> str:
     return user("alice", f"account = '{ACCOUNT}'", *lines)
 
 
-def allowed(files: UserFiles, document: str, resource: str) -> set[str]:
+def allowed(
+    files: UserFiles, document: str, resource: str, queue_policy: Policy | None = None
+) -> set[str]:
     """Return the actions on a resource that the user alice of a configuration file is allowed."""
     access_key = files.load(document).users.find("AKALICE")
     assert access_key is not None
@@ -58,7 +62,11 @@ def allowed(files: UserFiles, document: str, resource: str) -> set[str]:
         action
         for action in ACTIONS
         if decide(
-            owner.principal, owner.policies, action, Resource(resource, account), facts
+            owner.principal,
+            owner.policies,
+            action,
+            Resource(resource, account, policy=queue_policy),
+            facts,
         ).allowed
     }
 
@@ -104,6 +112,27 @@ def test_policy_allows_these_actions_and_no_others(
 def test_queue_of_another_account_needs_its_own_policy(policy: str, files: UserFiles) -> None:
     document = alice(f"policies = ['{policy}']")
     assert allowed(files, document, arn(account="999999999999")) == set()
+
+
+@pytest.mark.parametrize(
+    ("policy", "actions"),
+    [
+        pytest.param("AmazonSQSFullAccess", {"SendMessage"}, id="managed policy"),
+        pytest.param("send:orders", set(), id="short form"),
+        pytest.param("send", set(), id="short form of all queues"),
+    ],
+)
+def test_short_form_is_for_queues_of_the_users_account_only(
+    policy: str, actions: set[str], files: UserFiles
+) -> None:
+    foreign = arn(account="999999999999")
+    text = (
+        '{ "Statement": { "Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*", '
+        f'"Principal": {{ "AWS": "{ACCOUNT}" }} }} }}'
+    )
+    queue_policy = compile_policy(text, PolicyKind.QUEUE, "queue policy")
+    document = alice(f"policies = ['{policy}']")
+    assert allowed(files, document, foreign, queue_policy) == actions
 
 
 # Documents and files

@@ -68,8 +68,7 @@ def test_producer_may_only_send_and_consumer_may_only_receive(server: AccessServ
 def test_removed_user_is_rejected_on_its_open_connection(server: AccessServer) -> None:
     shop = server.client(SHOP)
     send(shop)
-    server.rewrite(ADMIN, BILLING, database="sqlite://")
-    reload(server, 1)
+    server.reload(ADMIN, BILLING)
     # boto3 sends the next request on the connection of the one before.
     assert error(shop) == UNKNOWN_KEY
     send(server.client(ADMIN))
@@ -78,8 +77,7 @@ def test_removed_user_is_rejected_on_its_open_connection(server: AccessServer) -
 def test_policies_of_a_user_change(server: AccessServer) -> None:
     shop = server.client(SHOP)
     send(shop)
-    server.rewrite(ADMIN, User("shop", ["receive:orders"]), database="sqlite://")
-    reload(server, 1)
+    server.reload(ADMIN, User("shop", ["receive:orders"]))
     assert error(shop) == DENIED
     assert bodies(shop.receive_message(QueueUrl="orders")) == ["x"]
 
@@ -90,8 +88,7 @@ def test_secret_of_a_key_changes(server: AccessServer) -> None:
     send(server.client_with(old))
     assert error(server.client_with(new)) == WRONG_SIGNATURE
     changed = User("shop", SHOP.policies, keys=[new])
-    server.rewrite(ADMIN, changed, database="sqlite://")
-    reload(server, 1)
+    server.reload(ADMIN, changed)
     # The server had derived a signing key from the old secret.
     assert error(server.client_with(old)) == WRONG_SIGNATURE
     send(server.client_with(new))
@@ -101,12 +98,10 @@ def test_key_is_replaced_by_another_while_both_work(server: AccessServer) -> Non
     old, new = key_pair("shop"), key_pair("shop 2")
     both, last = (User("shop", SHOP.policies, keys=keys) for keys in ([old, new], [new]))
     assert error(server.client_with(new)) == UNKNOWN_KEY
-    server.rewrite(ADMIN, both, database="sqlite://")
-    reload(server, 1)
+    server.reload(ADMIN, both)
     send(server.client_with(old))
     send(server.client_with(new))
-    server.rewrite(ADMIN, last, database="sqlite://")
-    reload(server, 2)
+    server.reload(ADMIN, last)
     assert error(server.client_with(old)) == UNKNOWN_KEY
     send(server.client_with(new))
 
@@ -116,8 +111,7 @@ def test_expired_key_is_rejected(server: AccessServer) -> None:
     expired = KeyPair(*key_pair("shop")[:2], expires=yesterday)
     send(server.client(SHOP))
     keys = [expired, key_pair("shop 2"), key_pair("shop 3")]
-    server.rewrite(ADMIN, User("shop", SHOP.policies, keys=keys), database="sqlite://")
-    reload(server, 1)
+    server.reload(ADMIN, User("shop", SHOP.policies, keys=keys))
     assert error(server.client_with(expired)) == UNKNOWN_KEY
     for pair in keys[1:]:
         send(server.client_with(pair))

@@ -17,6 +17,7 @@ from queueserver.config import load
 from tests.access.user_files import KEY_PAIR, SECRET, UserFiles, key, user
 from tests.api.raw_http import exchange
 from tests.api.server_process import ServerProcess, command, environment, failed_start
+from tests.certificates import write_files
 from tests.waiting import wait_until
 
 
@@ -204,6 +205,16 @@ def test_server_without_a_configuration_file_continues_after_sighup(tmp_path: Pa
     with ServerProcess("--database", "sqlite://", directory=tmp_path) as process:
         assert reload(process, 1) == ["reload 1: access control is off, so no users are in use"]
         assert process.stop()[:2] == (0, "")
+
+
+def test_sighup_loads_the_certificate(files: UserFiles) -> None:
+    certificate = write_files(files.folder / "tls")
+    with server(files, user("alice"), *certificate.flags) as process:
+        write_files(files.folder / "tls")
+        reload(process, 1)
+        loaded = "loaded the TLS certificate again"
+        wait_until(lambda: loaded in process.errors(), "the certificate is not loaded")
+        assert exchange(process.url, "GET", "/health").status == 200
 
 
 def test_many_signals_end_with_the_last_content_of_the_file(files: UserFiles) -> None:

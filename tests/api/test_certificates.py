@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
+import signal
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from queueserver.http.tls.validity import end_of_validity
 from queueserver.start_errors import ConfigError, StartError
 from tests.api.live_server import AlarmCountingClock, LiveServer, config, starting_servers
 from tests.api.raw_http import exchange, open_socket, request_bytes
-from tests.api.server_process import failed_start
+from tests.api.server_process import ServerProcess, failed_start
 from tests.certificates import NAMES, Files, TlsSocket, authority, usual_client, write_files
 from tests.waiting import wait_until
 
@@ -247,7 +247,7 @@ def test_reload_changes_the_certificate_of_new_connections_only(
     with open_socket(server.url, LIST) as client:
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
         write_files(files.cert.parent)
-        server.call(server.certificates.reload)
+        server.reload_certificate()
         assert serial_number(server.url) != before
         client.sendall(LIST)
         assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
@@ -260,16 +260,29 @@ def test_reload_of_wrong_files_keeps_the_certificate_and_logs_one_line(
     before = serial_number(server.url)
     assert callable(break_files)
     break_files(files)
-    server.call(server.certificates.reload)
+    server.reload_certificate()
     assert serial_number(server.url) == before
     assert exchange(server.url, "GET", "/health").status == 200
     (line,) = lines(caplog, logging.ERROR)
     assert line.startswith("cannot load the TLS certificate again, new connections get the one ")
 
 
-def test_reload_without_a_certificate_does_nothing(sqlite: str) -> None:
-    with contextlib.closing(LiveServer(config(sqlite), AlarmCountingClock())) as server:
-        server.call(server.listener.reload_certificate)
+def test_sighup_loads_the_certificate_again(tmp_path: Path, files: Files) -> None:
+    with ServerProcess("--database", "sqlite://", *files.flags, directory=tmp_path) as server:
+        before = serial_number(server.url)
+        write_files(files.cert.parent)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: serial_number(server.url) != before)
+        swap_key(files)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "cannot load the TLS certificate again" in server.errors())
+        assert exchange(server.url, "GET", "/health").status == 200
+
+
+def test_sighup_without_a_certificate_changes_nothing(tmp_path: Path) -> None:
+    with ServerProcess("--database", "sqlite://", directory=tmp_path) as server:
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "reload 1" in server.errors())
         assert exchange(server.url, "GET", "/health").status == 200
 
 
@@ -344,22 +357,18 @@ def test_server_watches_the_files(
 
 def test_context_of_an_untrusted_issuer_is_not_accepted(files: Files, server: LiveServer) -> None:
     write_files(files.cert.parent, issuer=trustme.CA())
-    server.call(server.certificates.reload)
+    server.reload_certificate()
     with pytest.raises(ssl.SSLCertVerificationError):
         serial_number(server.url)
 
 
-def test_reload_by_a_thread_and_by_a_signal_keeps_the_newer_files(files: Files) -> None:
-    async def run() -> None:
-        loaded = load(settings(files))
-        write_files(files.cert.parent)
-        check = asyncio.create_task(loaded.check())
-        await asyncio.sleep(0)
-        write_files(files.cert.parent)
-        loaded.reload()
-        newest = loaded.context
-        await check
-        await loaded.check()
-        assert loaded.context is newest
-
-    asyncio.run(run())
+async def test_two_loads_at_once_keep_the_newer_files(files: Files) -> None:
+    loaded = load(settings(files))
+    write_files(files.cert.parent)
+    check = asyncio.create_task(loaded.check())
+    await asyncio.sleep(0)
+    write_files(files.cert.parent)
+    await asyncio.gather(check, loaded.reload())
+    newest = loaded.context
+    await loaded.check()
+    assert loaded.context is newest

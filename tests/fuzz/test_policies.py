@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.patterns import (
+    IndexedText,
     Pattern,
     compile_arn_pattern,
     compile_resource_pattern,
@@ -169,13 +170,13 @@ def by_segments(pattern: list[str], text: list[str], *, crosses: bool) -> bool:
 
 @given(SMALL, FOUND)
 def test_pattern_matches_as_the_reference_does(pattern: str, text: str) -> None:
-    assert Pattern(parse_wildcards(pattern)).matches(text) is reference(pattern, text)
+    assert Pattern(parse_wildcards(pattern)).matches(IndexedText(text)) is reference(pattern, text)
 
 
 @given(SMALL, FOUND)
 def test_pattern_of_a_resource_matches_segment_by_segment(pattern: str, text: str) -> None:
     expected = by_segments(pattern.split(":"), text.split(":"), crosses=True)
-    assert compile_resource_pattern(parse_wildcards(pattern)).matches(text) is expected
+    assert compile_resource_pattern(parse_wildcards(pattern)).matches(IndexedText(text)) is expected
 
 
 @given(
@@ -187,11 +188,11 @@ def test_pattern_of_an_arn_matches_part_by_part(parts: list[str], found: list[st
     assert pattern is not None
     text = ":".join(found)
     expected = by_segments(parts, text.split(":", 5), crosses=False)
-    assert pattern.matches(text) is expected
+    assert pattern.matches(IndexedText(text)) is expected
 
 
 @given(st.text(), st.text())
 def test_pattern_without_wildcards_matches_itself_only(pattern: str, text: str) -> None:
     compiled_pattern = Pattern((pattern,) if pattern else ())
-    assert compiled_pattern.matches(pattern)
-    assert compiled_pattern.matches(text) is (text == pattern)
+    assert compiled_pattern.matches(IndexedText(pattern))
+    assert compiled_pattern.matches(IndexedText(text)) is (text == pattern)

@@ -458,3 +458,28 @@ def test_key_that_no_request_has_is_absent(key: str) -> None:
     assert outcome({"Null": {key: True}}, {}) is MET
     assert outcome({"StringNotEquals": {key: "x"}}, {}) is MET
     assert outcome({"StringEquals": {key: "x"}}, {}) is NOT_MET
+
+
+@pytest.mark.parametrize("operator", ["StringLike", "StringNotLike"])
+def test_pattern_that_variables_make_too_long_cannot_be_evaluated(operator: str) -> None:
+    condition = {operator: {"aws:UserAgent": ["*${aws:UserAgent}*b"] * 400}}
+    assert outcome(condition, {"user_agent": "a" * 8_000}) is UNKNOWN
+    assert outcome(condition, {"user_agent": "a"}) is (operator == "StringNotLike")
+
+
+@pytest.mark.parametrize(
+    ("condition", "facts"),
+    [
+        pytest.param(
+            {"StringLike": {"aws:UserAgent": "a*"}}, {"user_agent": "a" * 20_000}, id="text"
+        ),
+        pytest.param(sets(ALL, "StringLike", "a*"), {"tag_keys": ["a" * 100] * 200}, id="texts"),
+        pytest.param(
+            sets(ANY, "StringNotLike", "x"), {"tag_keys": [""] * 20_000}, id="empty texts"
+        ),
+    ],
+)
+def test_condition_on_values_longer_than_any_of_aws_cannot_be_evaluated(
+    condition: dict[str, Any], facts: dict[str, Any]
+) -> None:
+    assert outcome(condition, facts) is UNKNOWN

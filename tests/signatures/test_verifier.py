@@ -71,6 +71,14 @@ def test_cached_signing_key_is_not_used_for_another_date_region_or_key() -> None
             assert f"{verified.key.access_key_id}/20260102/{verified.region}" in draft.credential
 
 
+def test_cached_signing_key_is_not_used_after_midnight() -> None:
+    shared = verifier(time="20260103T000000Z")
+    before = Draft(time="20260102T235500Z")
+    after = Draft(time="20260103T000500Z", credential=CREDENTIAL.replace("0102", "0103"))
+    for draft in (before, after, before, after):
+        assert shared.verify(draft.in_header()) is not None
+
+
 def test_signing_key_is_derived_once_for_a_scope() -> None:
     ring = KeyRing(ExampleKeys(ExampleKey()), b"sqs")
     scope = parse_credential(CREDENTIAL.encode())

@@ -134,12 +134,12 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """Encrypt no more for now: the client reads too slowly."""
+        """Pause the encryption: the client reads too slowly."""
         self._is_tcp_full = True
         self._report_writing()
 
     def resume_writing(self) -> None:
-        """Encrypt more: the client has read most of what was sent."""
+        """Resume the encryption: the client has read most of what was sent."""
         self._is_tcp_full = False
         self._send_unsent()
 
@@ -228,7 +228,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
                 self._send_unsent()
 
     def _send_unsent(self) -> None:
-        """Encrypt one step of what was written, and the next one soon, unless TCP is full."""
+        """Send one step of the written data, and the next one soon, unless TCP is full."""
         if self._unsent and not self._is_tcp_full and not self._is_closing:
             first = self._unsent.popleft()
             if len(first) > _STEP_BYTES:
@@ -241,7 +241,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._report_writing()
 
     def _send_all(self) -> None:
-        """Encrypt everything that was written: nothing can follow."""
+        """Send all of the written data: nothing can follow."""
         for each in self._unsent:
             self._encrypt(each)
         self._drop_unsent()

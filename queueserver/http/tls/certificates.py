@@ -37,6 +37,7 @@ class Certificates:
         self._clock = clock
         self._loaded = files.load()
         self._failed_versions = self._loaded.versions
+        self._loading = asyncio.Lock()
         self._warned_on = ""
         log.info(
             "loaded the TLS certificate: file=%s expires=%s",
@@ -61,15 +62,6 @@ class Certificates:
         """The context for a new connection."""
         return self._loaded.context
 
-    def reload(self) -> None:
-        """Load the files; keep the certificate before, and log one line, if that fails."""
-        versions = self._files.versions()
-        try:
-            self._replace(self._files.load())
-        except StartError as error:
-            self._log_failure(error)
-            self._failed_versions = versions
-
     async def watch(self) -> None:
         """Check the files regularly, until the task is cancelled."""
         while True:
@@ -77,23 +69,26 @@ class Certificates:
             await self.check()
 
     async def check(self) -> None:
-        """Load the files if they have changed; warn if the certificate expires soon.
+        """Load the files if they have changed; warn if the certificate expires soon."""
+        versions = await asyncio.to_thread(self._files.versions)
+        if versions not in (self._loaded.versions, self._failed_versions):
+            await self.reload()
+        self._warn_of_expiry()
+
+    async def reload(self) -> None:
+        """Load the files; keep the certificate before, and log one line, if that fails.
 
         A thread reads them: a file system may be slow.
         """
-        before = self._loaded
-        versions = await asyncio.to_thread(self._files.versions)
-        if versions not in (before.versions, self._failed_versions):
+        async with self._loading:
+            versions = await asyncio.to_thread(self._files.versions)
             try:
                 loaded = await asyncio.to_thread(self._files.load)
             except StartError as error:
                 self._log_failure(error)
                 self._failed_versions = versions
             else:
-                # `reload` may have loaded newer files meanwhile.
-                if self._loaded is before:
-                    self._replace(loaded)
-        self._warn_of_expiry()
+                self._replace(loaded)
 
     def _replace(self, loaded: Loaded) -> None:
         self._loaded = loaded
