@@ -78,7 +78,7 @@ def test_log_names_user_action_queue_policy_statement_and_request(
             sqs.send_message_batch(QueueUrl="q", Entries=[{"Id": "1", "MessageBody": "x"}])
         request_id = caught.value.response["ResponseMetadata"]["RequestId"]
         arn = "anonymous" if user is None else user_arn(user)
-        key = "" if user is None else user.key_pairs[0].access_key_id
+        key = "none" if user is None else user.key_pairs[0].access_key_id
         (line,) = warnings(caplog)
         assert line == (
             f"access denied, answering AccessDenied (403): request_id={request_id} user={arn} "
