@@ -62,16 +62,25 @@ _FLUSH_SECONDS = 0.2
 
 
 class App:
-    """One server, from `start` to `stop`."""
+    """One server, from `start` to `stop`.
+
+    `clock` is the time of messages. `now` returns the real time in seconds since the epoch, for
+    signatures, policies and the header Date.
+    """
 
     def __init__(
-        self, config: Config, clock: Clock, engine_settings: EngineSettings | None = None
+        self,
+        config: Config,
+        clock: Clock,
+        engine_settings: EngineSettings | None = None,
+        now: Callable[[], float] = real_seconds,
     ) -> None:
         self._config = config
         self._engine_settings = engine_settings
         self._clock = clock
         self._database: Database
-        self._authenticator = Authenticator(config.access, config.users, real_seconds)
+        self._now = now
+        self._authenticator = Authenticator(config.access, config.users, now)
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -168,7 +177,7 @@ class App:
 
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
-        authorizer = Authorizer(config.access, real_seconds)
+        authorizer = Authorizer(config.access, self._now)
         cache = QueueCache(database, authorizer)
         return Dispatcher(
             Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
@@ -195,7 +204,7 @@ class App:
             ),
             self._authenticator,
             proxies,
-            Answers(self._clock, rules.lines_without_origin),
+            Answers(self._now, rules.lines_without_origin),
             RequestMemory(config.buffer_mib * 1024 * 1024),
         )
         routes = Routes(rules, Health(self._database), sqs)

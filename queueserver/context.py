@@ -16,7 +16,8 @@ class RequestContext(msgspec.Struct, frozen=True, gc=False):
         region: the region that queue names mean.
         base_url: scheme and host of the queue URLs in the response, without a final slash.
         trace_header: the request's X-Amzn-Trace-Id, or empty.
-        access_key_id: the access key id that the request names, or empty.
+        access_key_id: the access key that signed the request; without access control, the one that
+            the request names; or empty.
         client_address: the IP address of the client; empty for the server's own calls.
         user_agent: the request's User-Agent header, or empty.
         request_id: the request id that the response and log lines carry.

@@ -19,7 +19,7 @@ from queueserver.access.modes import AccessMode
 from queueserver.context import RequestContext
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
-from queueserver.policies.evaluation import Resource, decide
+from queueserver.policies.evaluation import Decision, Resource, decide
 from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
 from queueserver.policies.principals import ANONYMOUS
 from queueserver.policies.requests import RequestFacts
@@ -33,6 +33,7 @@ PERMISSIONS: Mapping[type, str] = {
 }
 """The permission that each action needs on its queue."""
 
+_SETTING_TAGS = (actions.TagQueue, actions.CreateQueue)
 _QUEUE_POLICY = "queue policy"
 _COMPILED_POLICIES = 200
 """Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
@@ -60,6 +61,12 @@ class Authorizer:
         """
         self.check_permission(context, PERMISSIONS[type(request)], resource, request)
 
+    def allows(self, context: RequestContext, request: object, resource: Resource) -> bool:
+        """Return whether the policies allow an action on a queue; log nothing, in no mode."""
+        if not (self.is_on and context.obeys_policies):
+            return True
+        return self._decide(context, PERMISSIONS[type(request)], resource, request).allowed
+
     def check_permission(
         self,
         context: RequestContext,
@@ -76,10 +83,7 @@ class Authorizer:
         """
         if not (self.is_on and context.obeys_policies):
             return
-        user = context.user
-        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
-        facts = self._facts(context, request)
-        decision = decide(principal, policies, permission, resource, facts)
+        decision = self._decide(context, permission, resource, request)
         if decision.allowed:
             return
         denial = Denial(context, permission, resource, decision)
@@ -91,30 +95,40 @@ class Authorizer:
             denial.reason(),
         )
 
+    def _decide(
+        self, context: RequestContext, permission: str, resource: Resource, request: object
+    ) -> Decision:
+        user = context.user
+        principal, policies = (ANONYMOUS, ()) if user is None else (user.principal, user.policies)
+        facts = self._facts(context, resource, request)
+        return decide(principal, policies, permission, resource, facts)
+
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
         if self.is_on and text:
             for warning in compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY).warnings:
                 log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
 
-    def _facts(self, context: RequestContext, request: object) -> RequestFacts:
+    def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
         tags = keys = None
-        if isinstance(request, actions.TagQueue | actions.CreateQueue):
+        # Most requests have no tags. A union of types would be made for each of them.
+        if isinstance(request, _SETTING_TAGS):
             tags = {key: value or "" for key, value in (request.tags or {}).items()}
             keys = list(tags)
         elif isinstance(request, actions.UntagQueue):
             keys = request.tag_keys
         return RequestFacts(
-            source_ip=context.client_address,
-            is_secure=context.is_secure,
-            user_agent=context.user_agent,
-            referer=context.referer,
-            now=self._clock(),
-            region=context.region,
-            source_arn=context.source_arn,
-            source_account=context.source_account,
-            request_tags=tags,
-            tag_keys=keys,
+            context.client_address,
+            context.is_secure,
+            context.user_agent,
+            context.referer,
+            self._clock(),
+            # A move task can be about queues of another region than that of the signature.
+            resource.arn.split(":", 4)[3],
+            context.source_arn,
+            context.source_account,
+            tags,
+            keys,
         )
 
 
@@ -124,6 +138,11 @@ def resource_of(queue: Queue) -> Resource:
     arn = queue_arn(queue.region, queue.account, queue.name)
     policy = None if text is None else _compiled(text)
     return Resource(arn, queue.account, queue.tags, policy)
+
+
+def named_resource(name: QueueName, queue: Queue | None) -> Resource:
+    """Return the queue of a name as policies see it; `queue` is None if it does not exist."""
+    return missing_resource(name) if queue is None else resource_of(queue)
 
 
 def missing_resource(name: QueueName) -> Resource:

@@ -49,10 +49,10 @@ class Denial(NamedTuple):
         context, decision = self.context, self.decision
         user = context.user.arn if context.user else "anonymous"
         return (
-            f"user={user} access_key_id={context.access_key_id} action=sqs:{self.permission} "
-            f"queue={self.resource.arn} client={context.client_address} "
-            f"policy={decision.policy_name or 'none'} statement={decision.sid or 'none'} "
-            f"reason={decision.reason.value}"
+            f"user={user} access_key_id={context.access_key_id or 'none'} "
+            f"action=sqs:{self.permission} queue={self.resource.arn} "
+            f"client={context.client_address} policy={decision.policy_name or 'none'} "
+            f"statement={decision.sid or 'none'} reason={decision.reason.value}"
         )
 
     def _url(self) -> str:

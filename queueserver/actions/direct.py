@@ -121,9 +121,9 @@ class DirectActions:
         `done` gets the action's result after COMMIT, or its error, or `NeedsTask`.
 
         None means that nothing has begun, and that `Dispatcher.dispatch` must run the action: it is
-        not one of this class, its queue is not cached, the request breaks a rule (perhaps because
-        the cached queue is stale), the write queue is full, a batch has no valid entry, or other
-        receivers already wait for the messages of the queue.
+        not one of this class, its queue is not cached, a policy or a rule rejects the request
+        (perhaps because the cached queue is stale), the write queue is full, a batch has no valid
+        entry, or other receivers already wait for the messages of the queue.
         """
         prepare = self._prepare.get(type(request))
         if prepare is None:

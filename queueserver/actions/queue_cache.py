@@ -15,7 +15,7 @@ import msgspec
 
 from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
-from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
+from queueserver.access.authorizer import Authorizer, named_resource, resource_of
 from queueserver.context import RequestContext
 from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
@@ -106,16 +106,18 @@ class QueueCache:
         return await self._find(context, request, _name_of(context, request.queue_url))
 
     def cached(self, context: RequestContext, request: QueueRequest) -> CachedQueue | None:
-        """Return the cached queue, which may be stale, or None if the queue is not in the cache.
+        """Return the cached queue, which may be stale.
+
+        None means that the queue is not in the cache, or that the sender may not run the action on
+        it, perhaps because the entry is stale: `run` must run the action, or raise the error.
 
         Raises:
             QueueDoesNotExist: no queue can have this URL.
-            AccessDenied: the sender may not run the action on the queue.
         """
         queue = self._entries.get(_name_of(context, request.queue_url))
-        if queue is not None and queue.resource is not None:
-            self._authorizer.check(context, request, queue.resource)
-        return queue
+        if queue is None or queue.resource is None:
+            return queue
+        return queue if self._authorizer.allows(context, request, queue.resource) else None
 
     async def run(
         self,
@@ -146,7 +148,7 @@ class QueueCache:
             except QueueChanged:
                 self._remove(name)
             except SQSError:
-                if cached is None or await self._is_current(context, request, name, cached):
+                if cached is None or await self._is_current(name, cached):
                     raise
                 self._remove(name)
 
@@ -195,11 +197,10 @@ class QueueCache:
         if removed is not None:
             self._weight -= removed.weight
 
-    async def _is_current(
-        self, context: RequestContext, request: QueueRequest, name: _Name, cached: CachedQueue
-    ) -> bool:
-        queue = await self._find(context, request, name)
-        return (queue.id, queue.revision) == (cached.id, cached.revision)
+    async def _is_current(self, name: _Name, cached: CachedQueue) -> bool:
+        """Return whether the queue still has the state of its entry."""
+        queue = await self._database.read(queues.find, *name)
+        return queue is not None and (queue.id, queue.revision) == (cached.id, cached.revision)
 
     async def _find(self, context: RequestContext, request: QueueRequest, name: _Name) -> Queue:
         """Return the queue from the database, if the sender may run the action on it.
@@ -210,8 +211,7 @@ class QueueCache:
         """
         queue = await self._database.read(queues.find, *name)
         if self._authorizer.is_on:
-            resource = missing_resource(QueueName(*name)) if queue is None else resource_of(queue)
-            self._authorizer.check(context, request, resource)
+            self._authorizer.check(context, request, named_resource(QueueName(*name), queue))
         if queue is None:
             raise QueueDoesNotExist
         return queue

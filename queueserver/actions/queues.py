@@ -17,8 +17,7 @@ from protocol.names import queue_arn, queue_url
 from queueserver.access.authorizer import (
     Authorizer,
     all_queues,
-    missing_resource,
-    resource_of,
+    named_resource,
 )
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.context import RequestContext
@@ -71,11 +70,12 @@ class Queues:
         tags = parse_text_map("Tag", request.tags)
         queue_parameters.check_tags(tags)
         name = QueueName(context.account, context.region, request.queue_name)
-        created = missing_resource(name)
-        self._authorizer.check(context, request, created)
-        if tags:
-            self._authorizer.check_permission(context, "TagQueue", created, request)
         queue = await self._database.read(queues.find, *name)
+        if self._authorizer.is_on:
+            resource = named_resource(name, queue)
+            self._authorizer.check(context, request, resource)
+            if tags:
+                self._authorizer.check_permission(context, "TagQueue", resource, request)
         if queue is None:
             await self._check_cooldown(name)
             await self._check_redrive(context, requested, stored, name)
@@ -122,7 +122,7 @@ class Queues:
         target_name = QueueName(arn.account, arn.region, arn.resource)
         target = await self._database.read(queues.find, *target_name)
         if self._authorizer.is_on:
-            resource = missing_resource(target_name) if target is None else resource_of(target)
+            resource = named_resource(target_name, target)
             self._authorizer.check_permission(context, "SendMessage", resource)
         # Comparing ARNs also rejects a wrong partition, which the lookup does not see.
         if target is None or str(arn) != queue_arn(source.region, target.account, target.name):
@@ -191,9 +191,8 @@ class Queues:
 
         AWS: an account does not learn which queues of other accounts exist.
         """
-        resource = missing_resource(name) if queue is None else resource_of(queue)
         try:
-            self._authorizer.check(context, request, resource)
+            self._authorizer.check(context, request, named_resource(name, queue))
         except AccessDenied as error:
             if name.account == context.account or context.user is None:
                 raise

@@ -14,7 +14,6 @@ from protocol.actions import Action
 from protocol.codecs.lengths import long_messages
 from protocol.wire import Codec, WireResponse
 from queueserver.http.response import ResponseHeads, SqsResponse
-from storage.clock import Clock
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,11 +22,12 @@ T = TypeVar("T")
 class Answers:
     """Writes the responses of the SQS endpoint.
 
-    `added_lines` are header lines that every response has whose request has no Origin.
+    `now` returns the real time in seconds since the epoch, for the header Date. `added_lines` are
+    header lines that every response has whose request has no Origin.
     """
 
-    def __init__(self, clock: Clock, added_lines: str) -> None:
-        self._heads = ResponseHeads(clock)
+    def __init__(self, now: Callable[[], float], added_lines: str) -> None:
+        self._heads = ResponseHeads(now)
         self._added_lines = added_lines
         # One thread: with several, the event loop would wait for each of them in turn.
         self._codec_thread = ThreadPoolExecutor(1, "codec")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -11,7 +12,6 @@ from aiohttp.http import HttpVersion11
 
 from protocol.wire import WireResponse
 from queueserver.http.clients.connections import connection_of
-from storage.clock import Clock
 
 # `nosniff`: a browser must not render a response as a page, whatever message is in it.
 _HEADERS = {"Server": "queueserver", "X-Content-Type-Options": "nosniff"}
@@ -22,16 +22,20 @@ _RETRY_SECONDS = 1
 
 
 class ResponseHeads:
-    """The heads of responses: the part that all responses of a second share is made once."""
+    """The heads of responses: the part that all responses of a second share is made once.
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    `now` returns the time of the header Date, in seconds since the epoch: the one by which
+    signatures are checked. Clients whose clock is wrong correct it by this header, and sign again.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self._second = 0
         self._shared: dict[tuple[int, str], str] = {}
 
     def of(self, response: WireResponse, request_id: str) -> str:
         """Return the part of a head between the version and what depends on the connection."""
-        second = self._clock.now_ms() // 1000
+        second = int(self._now())
         if second != self._second:
             self._second = second
             self._shared.clear()

@@ -77,9 +77,9 @@ class SqsEndpoint:
         if self._authenticator.is_on:
             signed = SignedRequest("POST", path, "", headers, post.body, codec.reads_forms)
             try:
-                found = self._authenticator.authenticate(caller, signed, client_address, request_id)
+                found = self._authenticator.authenticate(caller, signed)
             except SQSError:
-                return None  # `handle` takes the same step, and answers the same error.
+                return None  # `handle` takes the same step, and answers or logs the error.
             if not found.is_content_type_signed:
                 return None
             sender, path = found.sender, found.path
@@ -190,7 +190,7 @@ class SqsEndpoint:
         Raises:
             MalformedInput: the signed target differs from the one that the server uses, because it
                 has a scheme or a fragment.
-            SQSError: see `Authenticator.authenticate`.
+            SQSError: see `Authenticator.authenticate`. In mode `log`, no error is raised.
         """
         signed = SignedRequest.from_pairs(
             request.method,
@@ -199,14 +199,18 @@ class SqsEndpoint:
             wire_request.body,
             has_form=codec.reads_forms,
         )
-        if (signed.path, signed.query) != (wire_request.path, wire_request.query):
-            raise MalformedInput("The request's target must be a path, and a query string if any.")
-        authenticate = self._authenticator.authenticate
-        if codec.is_long(wire_request):
-            return await self._answers.run_in_thread(
-                authenticate, caller, signed, client_address, request_id
+        authenticator = self._authenticator
+        try:
+            if (signed.path, signed.query) != (wire_request.path, wire_request.query):
+                reason = "The request's target must be a path, and a query string if any."
+                raise MalformedInput(reason)
+            if codec.is_long(wire_request):
+                return await self._answers.run_in_thread(authenticator.authenticate, caller, signed)
+            return authenticator.authenticate(caller, signed)
+        except SQSError as error:
+            return authenticator.accept_unproved(
+                error, caller, wire_request.path, client_address, request_id
             )
-        return authenticate(caller, signed, client_address, request_id)
 
     def _client_address(self, request: web.BaseRequest) -> str:
         connection = connection_of(request)

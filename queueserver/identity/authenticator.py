@@ -40,9 +40,8 @@ class Authenticated(msgspec.Struct, frozen=True, gc=False):
 class Authenticator:
     """Finds the senders of requests by their signatures.
 
-    If access control is off, `is_on` is False, and nothing is verified. In mode `log`, a request
-    whose signature is wrong is logged and accepted. `clock` returns the real time in seconds since
-    the epoch.
+    If access control is off, `is_on` is False, and nothing is verified. `clock` returns the real
+    time in seconds since the epoch.
     """
 
     def __init__(self, mode: AccessMode, users: Users, clock: Callable[[], float]) -> None:
@@ -54,9 +53,7 @@ class Authenticator:
         """Accept the access keys of these users from now on, and no others."""
         self._verifier.use_keys(users)
 
-    def authenticate(
-        self, caller: Caller, request: SignedRequest, client_address: str, request_id: str
-    ) -> Authenticated:
+    def authenticate(self, caller: Caller, request: SignedRequest) -> Authenticated:
         """Return the sender of a request: an anonymous one if it has no credentials at all.
 
         `caller` is what the request says without proof. Threads may call this.
@@ -64,28 +61,38 @@ class Authenticator:
         Raises:
             SQSError: the signature is wrong, or its access key is unknown.
         """
-        try:
-            verified = self._verifier.verify(request, caller.further_hosts, caller.host_region)
-        except SQSError as error:
-            error.reason = f"client={client_address} reason={error.reason or error.message}"
-            if self._rejects:
-                raise
-            log.warning(
-                "request would be denied, accepting it in mode log: code=%s request_id=%s %s",
-                error.code,
-                request_id,
-                error.reason,
-            )
-            unproved = msgspec.structs.replace(caller.sender, obeys_policies=False)
-            return Authenticated(unproved, request.path)
+        verified = self._verifier.verify(request, caller.further_hosts, caller.host_region)
         if verified is None:
-            referer = _text(request, b"referer") or ""
-            return Authenticated(
-                msgspec.structs.replace(caller.sender, referer=referer), request.path
+            # A parameter such as MyCredential looks like a credential, and names a key.
+            anonymous = msgspec.structs.replace(
+                caller.sender, access_key_id="", referer=_text(request, b"referer") or ""
             )
+            return Authenticated(anonymous, request.path)
         return Authenticated(
             _sender_of(verified, request), verified.path, verified.is_content_type_signed
         )
+
+    def accept_unproved(
+        self, error: SQSError, caller: Caller, path: str, client_address: str, request_id: str
+    ) -> Authenticated:
+        """Accept a request that `authenticate` has rejected with this error, in mode `log`.
+
+        Its sender is what the request says. Call this once for a request: it logs the error.
+
+        Raises:
+            SQSError: the same error in mode `on`, with the reason for the log.
+        """
+        error.reason = f"client={client_address} reason={error.reason or error.message}"
+        if self._rejects:
+            raise error
+        log.warning(
+            "request would be denied, accepting it in mode log: code=%s request_id=%s %s",
+            error.code,
+            request_id,
+            error.reason,
+        )
+        unproved = msgspec.structs.replace(caller.sender, obeys_policies=False)
+        return Authenticated(unproved, path)
 
 
 def _sender_of(verified: Verified[AccessKey], request: SignedRequest) -> Sender:

@@ -62,7 +62,10 @@ class Statement(msgspec.Struct, frozen=True):
         """
         if not self.tests:
             return True
-        outcome = all_of(test.is_met(request) for test in self.tests)
+        if len(self.tests) == 1:
+            outcome = self.tests[0].is_met(request)
+        else:
+            outcome = all_of(test.is_met(request) for test in self.tests)
         return self.is_denial if outcome is None else outcome
 
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from protocol.actions import ACTIONS
 from protocol.errors import OverLimit, missing_parameter
-from queueserver.json_objects import parse_json_object
 from queueserver.policies.actions import SHAREABLE_ACTIONS
 from queueserver.policies.documents import OLDEST_VERSION, as_list
 from queueserver.rules import limits
 from queueserver.rules.parameters import ACCOUNT, NAME, NAME_RULE, invalid_value_error
-from queueserver.rules.policy_documents import compact_json, count_principals
+from queueserver.rules.policy_documents import compact_json, count_principals, read_stored_policy
 from queueserver.utf8 import utf8_bytes
 
 GRANTABLE_ACTIONS = SHAREABLE_ACTIONS
@@ -27,6 +26,7 @@ def add_permission(
 
     Raises:
         MissingParameter: the label or the actions are missing.
+        InvalidAttributeValue: the existing policy cannot be read.
         InvalidParameterValue: the label exists, or a label, account or action is invalid.
         OverLimit: there are more than 7 actions, or the policy would have more than 20 statements,
             50 principals or 8,192 bytes [guess: the last two].
@@ -35,7 +35,7 @@ def add_permission(
     _check_accounts(accounts)
     _check_actions(actions)
     empty = {"Version": OLDEST_VERSION, "Id": f"{queue_arn}/SQSDefaultPolicy", "Statement": []}
-    document = empty if policy is None else parse_json_object(policy)
+    document = empty if policy is None else read_stored_policy(policy)
     statements = as_list(document["Statement"])
     if any(statement.get("Sid") == label for statement in statements):
         raise invalid_value_error("Label", label, "Already exists.")
@@ -61,9 +61,10 @@ def remove_permission(policy: str | None, label: str) -> str | None:
     """Return the policy without the statement of this label, or None if no statement is left.
 
     Raises:
+        InvalidAttributeValue: the policy cannot be read.
         InvalidParameterValue: no statement has the label.
     """
-    document = {} if policy is None else parse_json_object(policy)
+    document = {} if policy is None else read_stored_policy(policy)
     statements = as_list(document.get("Statement", []))
     kept = [statement for statement in statements if statement.get("Sid") != label]
     if len(kept) == len(statements):

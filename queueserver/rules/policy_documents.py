@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from protocol.errors import InvalidAttributeValue, OverLimit
+from queueserver.json_objects import parse_json_object
 from queueserver.policies.documents import PolicyKind, as_list, parse_document
 from queueserver.policies.errors import PolicyError
-from queueserver.policies.policy import compile_document
+from queueserver.policies.policy import compile_document, compile_policy
 from queueserver.rules import limits
 from queueserver.rules.parameters import is_xml_text
 from queueserver.utf8 import utf8_bytes
@@ -50,6 +51,20 @@ def parse_policy(text: str) -> str:
     except PolicyError:
         raise _invalid_policy_error() from None
     return text
+
+
+def read_stored_policy(text: str) -> dict[str, Any]:
+    """Return the document of a queue's policy, to change its statements.
+
+    Raises:
+        InvalidAttributeValue: the policy cannot be read, so it must be replaced as a whole: a
+            damaged database has it, or an earlier version of the server has stored it.
+    """
+    try:
+        compile_policy(text, PolicyKind.QUEUE, QUEUE_POLICY)
+    except PolicyError:
+        raise _invalid_policy_error() from None
+    return parse_json_object(text)
 
 
 def count_principals(statements: Sequence[Mapping[str, Any]]) -> int:

@@ -12,6 +12,8 @@ from queueserver.signatures.parameters import ALGORITHM, SignatureParameters
 
 _CREDENTIAL, _SIGNATURE, _SIGNED_HEADERS = "Credential", "Signature", "SignedHeaders"
 _REQUIRED = (_CREDENTIAL, _SIGNATURE, _SIGNED_HEADERS)
+_REPEATED = {_CREDENTIAL, _SIGNED_HEADERS}
+"""The parameters that a client repeats in many requests."""
 
 _CACHED_HEADERS = 1_000
 _CACHED_BYTES = 1_000
@@ -27,21 +29,24 @@ def parse_authorization(headers: Mapping[bytes, bytes]) -> SignatureParameters:
     header = headers[b"authorization"]
     time_header = b"x-amz-date" if b"x-amz-date" in headers else b"date"
     time = headers.get(time_header)
-    found = _usual_parameters(header) or _parse(header)
+    # Usually the signature comes last, after a beginning that repeats.
+    usual, mark, signature = header.rpartition(b", Signature=")
+    if mark and b"," not in signature and len(usual) <= _CACHED_BYTES:
+        found = _parse_usual(usual)
+        if time is not None and found.keys() == _REPEATED:
+            return SignatureParameters(
+                found[_CREDENTIAL],
+                found[_SIGNED_HEADERS],
+                signature.strip(),
+                time.strip(),
+                time_header,
+            )
+    found = _parse(header)
     if time is None or len(found) < len(_REQUIRED):
         raise _incomplete(header, found, time)
     return SignatureParameters(
         found[_CREDENTIAL], found[_SIGNED_HEADERS], found[_SIGNATURE], time.strip(), time_header
     )
-
-
-def _usual_parameters(header: bytes) -> dict[str, bytes] | None:
-    """Return the parameters if the signature comes last, after a beginning that repeats."""
-    before, mark, signature = header.rpartition(b", Signature=")
-    if not mark or b"," in signature or len(before) > _CACHED_BYTES:
-        return None
-    usual = _parse_usual(before)
-    return None if _SIGNATURE in usual else {**usual, _SIGNATURE: signature.strip()}
 
 
 def _parse(header: bytes) -> dict[str, bytes]:

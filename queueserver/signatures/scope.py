@@ -22,7 +22,13 @@ _CACHED_BYTES = 300
 
 
 class CredentialScope(msgspec.Struct, frozen=True, gc=False):
-    """The parts of a credential. `text` is the scope as the string to sign has it."""
+    """The parts of a credential.
+
+    Attributes:
+        text: the scope as the string to sign has it.
+        region_name: the region as a text.
+        is_region: whether a region can have this name.
+    """
 
     access_key_id: str
     date: bytes
@@ -30,11 +36,8 @@ class CredentialScope(msgspec.Struct, frozen=True, gc=False):
     service: bytes
     terminator: bytes
     text: bytes
-
-    @property
-    def region_name(self) -> str:
-        """The region as a text."""
-        return self.region.decode("latin-1")
+    region_name: str
+    is_region: bool
 
     def check(self, time: SigningTime, service: bytes, region: str | None) -> None:
         """Reject a scope that is not for this service, this region and the date of signing.
@@ -72,9 +75,7 @@ class CredentialScope(msgspec.Struct, frozen=True, gc=False):
         raise SignatureDoesNotMatch("".join(texts))
 
     def _is_region(self, region: str | None) -> bool:
-        if region is None:
-            return _REGION.fullmatch(self.region) is not None
-        return self.region == region.encode()
+        return self.is_region if region is None else self.region == region.encode()
 
 
 def parse_credential(text: bytes) -> CredentialScope:
@@ -94,9 +95,15 @@ def _parse(text: bytes) -> CredentialScope:
             f" keyid/date/region/service/term, got '{echo(text)}'"
         )
     access_key_id, date, region, service, terminator = parts
-    scope = text.partition(b"/")[2]
     return CredentialScope(
-        access_key_id.decode("latin-1"), date, region, service, terminator, scope
+        access_key_id.decode("latin-1"),
+        date,
+        region,
+        service,
+        terminator,
+        text.partition(b"/")[2],
+        region.decode("latin-1"),
+        _REGION.fullmatch(region) is not None,
     )
 
 

@@ -13,8 +13,8 @@ def check_no_session_token(request: SignedRequest, query: SignedQuery) -> None:
     Raises:
         InvalidClientTokenId: the request has one, in a header or in the query string.
     """
-    if b"x-amz-security-token" in request.headers or any(
-        name == b"X-Amz-Security-Token" for name, _ in query.pairs
+    if b"x-amz-security-token" in request.headers or (
+        query.pairs and any(name == b"X-Amz-Security-Token" for name, _ in query.pairs)
     ):
         # AWS's text has no final dot, unlike that for an unknown access key.
         raise InvalidClientTokenId(

@@ -35,12 +35,13 @@ class SignatureInput(msgspec.Struct, frozen=True):
 
     def canonical_request(self, host: bytes) -> bytes:
         """Return the canonical request; a missing header is empty in it."""
-        lines = [self.start]
-        for name in self.signed.names:
-            value = host if name == b"host" else self.headers.get(name, b"")
-            lines.append(b"%b:%b" % (name, b" ".join(value.split())))
-        lines += (b"", self.signed.text, self.payload_hash)
-        return b"\n".join(lines)
+        get, signed = self.headers.get, self.signed
+        values = [
+            b" ".join((host if name == b"host" else get(name, b"")).split())
+            for name in signed.names
+        ]
+        headers = signed.form % tuple(values)
+        return b"\n".join((self.start, headers, signed.text, self.payload_hash))
 
     def string_to_sign(self, canonical_request: bytes) -> bytes:
         """Return the string to sign for a canonical request."""

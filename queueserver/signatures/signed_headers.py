@@ -25,12 +25,14 @@ class SignedHeaders(msgspec.Struct, frozen=True):
         text: the list as written.
         names: the names, in order.
         name_set: the names.
+        form: the headers as the canonical request has them, with `%b` for each value.
         is_sorted: whether the list is sorted and without repetition.
     """
 
     text: bytes
     names: tuple[bytes, ...]
     name_set: frozenset[bytes]
+    form: bytes
     is_sorted: bool
 
     def check_required(self, headers: Mapping[bytes, bytes], time_header: bytes) -> None:
@@ -71,7 +73,8 @@ def parse_signed_headers(text: bytes) -> SignedHeaders:
 def _parse(text: bytes) -> SignedHeaders:
     names = tuple(text.split(b";"))
     is_sorted = all(one < next_one for one, next_one in pairwise(names))
-    return SignedHeaders(text, names, frozenset(names), is_sorted)
+    form = b"".join(name.replace(b"%", b"%%") + b":%b\n" for name in names)
+    return SignedHeaders(text, names, frozenset(names), form, is_sorted)
 
 
 def _unsigned(name: bytes) -> SignatureDoesNotMatch:

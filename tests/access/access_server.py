@@ -10,9 +10,11 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from queueserver import config
+from queueserver.clock import real_seconds
 from queueserver.config import Config
 from storage.clock import Clock
 from tests.access.declared_users import KeyPair, User, write_config
@@ -41,6 +43,12 @@ class AccessServer:
         self._settings = settings
         self._clients = clients
         self._reloads = 0
+
+    @property
+    def live(self) -> LiveServer:
+        """The server, which runs in this process."""
+        assert isinstance(self.server, LiveServer)
+        return self.server
 
     @property
     def url(self) -> str:
@@ -73,13 +81,21 @@ class AccessServer:
 
 @contextlib.contextmanager
 def access_server(
-    directory: Path, clients: Clients, clock: Clock, *users: User, **settings: object
+    directory: Path,
+    clients: Clients,
+    clock: Clock,
+    *users: User,
+    settings: Mapping[str, object] = MappingProxyType({}),
+    now: Callable[[], float] = real_seconds,
 ) -> Iterator[AccessServer]:
-    """Run a server in this process, on a SQLite file unless `database` is given."""
-    settings = {"database": f"sqlite:///{directory / 'queueserver.db'}", **settings}
-    server = LiveServer(_load(write_config(directory, users, settings)), clock)
+    """Run a server in this process, on a SQLite file unless the settings name a database.
+
+    `now` returns the time by which signatures are checked.
+    """
+    given = {"database": f"sqlite:///{directory / 'queueserver.db'}", **settings}
+    server = LiveServer(_load(write_config(directory, users, given)), clock, now)
     with contextlib.closing(server):
-        yield AccessServer(server, directory, settings, clients)
+        yield AccessServer(server, directory, given, clients)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from tests.access.access_server import (
 )
 from tests.access.declared_users import User
 from tests.access.user_files import UserFiles
+from tests.api.live_server import AlarmCountingClock
 from tests.api.sqs_clients import Clients, open_clients
-from tests.clock import ManualClock
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +27,21 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
+def clock() -> AlarmCountingClock:
     """Return the clock of the servers in this process; signatures are checked by the real time."""
-    return ManualClock()
+    return AlarmCountingClock()
 
 
 @pytest.fixture
-def start(clients: Clients, clock: ManualClock, tmp_path: Path) -> Iterator[StartAccessServer]:
+def start(
+    clients: Clients, clock: AlarmCountingClock, tmp_path: Path
+) -> Iterator[StartAccessServer]:
     """Return a function that starts a server in this process, with the given users and settings."""
     with contextlib.ExitStack() as stack:
 
         def start(*users: User, **settings: object) -> AccessServer:
-            return stack.enter_context(access_server(tmp_path, clients, clock, *users, **settings))
+            server = access_server(tmp_path, clients, clock, *users, settings=settings)
+            return stack.enter_context(server)
 
         yield start
 

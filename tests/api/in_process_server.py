@@ -12,6 +12,7 @@ from protocol import actions
 from protocol.actions import Message
 from protocol.errors import SQSError
 from protocol.names import queue_url
+from queueserver.access.authorizer import Authorizer
 from queueserver.actions.direct import DirectActions, NeedsTask, Pending
 from queueserver.actions.messages import Messages
 from queueserver.actions.move_tasks import MoveTasks
@@ -37,15 +38,17 @@ IN_FLIGHT_LIMIT = 3
 class InProcessServer:
     """A server's dispatcher on a database with two queues, without HTTP."""
 
-    def __init__(self, database: Database, clock: ManualClock) -> None:
+    def __init__(
+        self, database: Database, clock: ManualClock, authorizer: Authorizer = ACCESS_OFF
+    ) -> None:
         database.secret = bytes(32)  # the same receipt handles on each server
         self.database = database
         self.clock = clock
-        cache = QueueCache(database, ACCESS_OFF)
+        cache = QueueCache(database, authorizer)
         self.dispatcher = Dispatcher(
-            Queues(database, cache, ACCESS_OFF, clock, cooldowns=False),
+            Queues(database, cache, authorizer, clock, cooldowns=False),
             Messages(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
-            MoveTasks(database, ACCESS_OFF, clock),
+            MoveTasks(database, authorizer, clock),
             Permissions(database, cache),
             direct=DirectActions(database, cache, clock, in_flight_limit=IN_FLIGHT_LIMIT),
         )
@@ -64,17 +67,19 @@ class InProcessServer:
     async def aclose(self) -> None:
         await self.database.close()
 
-    async def dispatch(self, request: msgspec.Struct) -> Answer:
+    async def dispatch(self, request: msgspec.Struct, context: RequestContext = CONTEXT) -> Answer:
         """Run an action in this task."""
         try:
-            return await self.dispatcher.dispatch(CONTEXT, request)
+            return await self.dispatcher.dispatch(context, request)
         except SQSError as error:
             return error
 
-    def begin(self, request: msgspec.Struct) -> tuple[Pending | None, asyncio.Future[Answer]]:
+    def begin(
+        self, request: msgspec.Struct, context: RequestContext = CONTEXT
+    ) -> tuple[Pending | None, asyncio.Future[Answer]]:
         """Begin an action without a task; return the future of what its callback gets."""
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        pending = self.dispatcher.begin(CONTEXT, request, answered.set_result)
+        pending = self.dispatcher.begin(context, request, answered.set_result)
         assert not answered.done()
         return pending, answered
 
@@ -84,12 +89,12 @@ class InProcessServer:
         assert pending is not None
         return await asyncio.wait_for(answered, TIMEOUT_SECONDS)
 
-    async def answer(self, request: msgspec.Struct) -> Answer:
+    async def answer(self, request: msgspec.Struct, context: RequestContext = CONTEXT) -> Answer:
         """Run an action without a task if that is possible, as the HTTP endpoint does."""
-        pending, answered = self.begin(request)
+        pending, answered = self.begin(request, context)
         answer = None if pending is None else await asyncio.wait_for(answered, TIMEOUT_SECONDS)
         if pending is None or isinstance(answer, NeedsTask):
-            return await self.dispatch(request)
+            return await self.dispatch(request, context)
         return answer
 
     def does_not_begin(self, request: msgspec.Struct) -> bool:

@@ -17,12 +17,19 @@ from msgspec import structs
 from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
 from queueserver.app import App
+from queueserver.clock import real_seconds
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
-from queueserver.http.clients.endpoint import DirectConnection, Endpoint, NotBegun
+from queueserver.http.clients.endpoint import (
+    DirectConnection,
+    Endpoint,
+    NotBegun,
+    PendingAnswer,
+)
 from queueserver.http.listener import Listener
 from queueserver.http.tls.certificates import Certificates
+from queueserver.identity.authenticator import Authenticator
 from storage.clock import Clock
 from storage.settings import EngineSettings
 from tests.api.raw_http import exchange, json_headers
@@ -135,12 +142,35 @@ class _TasksOnly:
         return self._endpoint.handle_failure(request, status, error)
 
 
+class DirectAnswerCounter:
+    """An endpoint that counts the requests which it begins to answer without a task."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self.count = 0
+
+    def begin(self, connection: DirectConnection, data: bytes) -> PendingAnswer | NotBegun:
+        answer = self._endpoint.begin(connection, data)
+        self.count += not isinstance(answer, NotBegun)
+        return answer
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        return await self._endpoint.handle(request)
+
+    def handle_failure(
+        self, request: web.BaseRequest, status: int, error: BaseException | None
+    ) -> web.StreamResponse:
+        return self._endpoint.handle_failure(request, status, error)
+
+
 class LiveServer:
     """A server that listens from its construction until `close`."""
 
-    def __init__(self, settings: Config, clock: Clock) -> None:
+    def __init__(
+        self, settings: Config, clock: Clock, now: Callable[[], float] = real_seconds
+    ) -> None:
         self._loop = uvloop.new_event_loop()
-        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS))
+        self._app = App(settings, clock, EngineSettings(postgresql=LONG_TIMEOUTS), now)
         self._thread = threading.Thread(target=self._loop.run_forever, name="server", daemon=True)
         self._thread.start()
         try:
@@ -168,6 +198,10 @@ class LiveServer:
         return certificates
 
     @property
+    def authenticator(self) -> Authenticator:
+        return self._app._authenticator
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop:
         return self._loop
 
@@ -178,6 +212,12 @@ class LiveServer:
     def answer_with_tasks_only(self) -> None:
         """Answer all requests as the server answers rare ones: by aiohttp, with a task for each."""
         self.connections.endpoint = _TasksOnly(self.connections.endpoint)
+
+    def count_direct_answers(self) -> DirectAnswerCounter:
+        """Count the requests that the server begins to answer without a task from now on."""
+        counter = DirectAnswerCounter(self.connections.endpoint)
+        self.connections.endpoint = counter
+        return counter
 
     def has_pending_answer(self) -> bool:
         """Return whether a request that is answered without a task waits for its command."""

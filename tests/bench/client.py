@@ -16,6 +16,9 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
+from tests.certificates import usual_client
+from tests.request_signer import RequestSigner, signer_of
+
 ACCOUNT = "000000000000"
 _LENGTH = b"content-length:"
 
@@ -38,11 +41,17 @@ _numbers = itertools.count(1)
 class Request(NamedTuple):
     """A request: its head, which has places for two numbers, and its body.
 
-    Each time it is sent, its signature and invocation id are new ones, as those of an SDK are.
+    Each time it is sent, its signature and invocation id are new ones, as those of an SDK are. The
+    signature is not valid, unless the connection signs.
     """
 
     head: bytes
     body: bytes
+
+    def unsigned(self) -> bytes:
+        """Return the request as it is sent, with a signature that is not valid."""
+        number = next(_numbers)
+        return self.head % (number, number) + self.body
 
 
 class Answer(NamedTuple):
@@ -66,24 +75,33 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._received = bytearray()
         self._expected = 0
+        self._signer: RequestSigner | None = None
 
     @classmethod
     async def open(cls, url: str) -> Connection:
-        """Connect to a server by its base URL."""
+        """Connect to a server by its base URL; sign requests if the URL has an access key."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
         host, port = parts.hostname or "127.0.0.1", parts.port or 80
-        _, connection = await loop.create_connection(cls, host, port)
+        context = usual_client() if parts.scheme == "https" else None
+        _, connection = await loop.create_connection(cls, host, port, ssl=context)
+        connection._signer = signer_of(url)
         return connection
 
-    def ask(self, request: Request) -> asyncio.Future[Answer]:
-        """Send a request; return the future response, which must have a Content-Length."""
+    def ask(self, request: Request | bytes) -> asyncio.Future[Answer]:
+        """Send a request; return the future response, which must have a Content-Length.
+
+        Bytes are sent as they are.
+        """
         answer = self._answer = self._loop.create_future()
         if self._transport.is_closing():
             answer.set_exception(ConnectionResetError("the server has closed"))
             return answer
-        number = next(_numbers)
-        self._transport.write(request.head % (number, number) + request.body)
+        if isinstance(request, Request):
+            request = request.unsigned()
+            if self._signer is not None:
+                request = self._signer.sign(request)
+        self._transport.write(request)
         return answer
 
     async def call(self, action: str, **parameters: object) -> dict[str, Any]:

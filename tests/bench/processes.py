@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _STOP_SECONDS = 60
+_URL = re.compile("https?://")
 
 
 class Usage(NamedTuple):
@@ -78,7 +80,7 @@ def started(
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        url = next((word for word in line.split() if word.startswith("http://")), None)
+        url = next((word for word in line.split() if _URL.match(word)), None)
         if url is None:
             raise RuntimeError(f"{' '.join(arguments)} did not start: {line!r}")
         yield Server(url, process.pid)

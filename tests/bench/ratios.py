@@ -3,6 +3,8 @@
 Others on the machine can only make a round worse. The least CPU time of all rounds counts, and the
 median of the rounds' ratios of rates: what slows one turn slows the next one, too. The standard
 queue is the reference of the FIFO queue, and the echo that of a send.
+
+Access control and TLS are compared with a server without them (see `added_costs`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from tests.bench import workloads
+from tests.bench import added_costs, workloads
+from tests.bench.added_costs import Cost
 from tests.bench.processes import Server, started
 from tests.bench.scenarios import Bench, Size, wake
 from tests.bench.workloads import Measured, Workload
@@ -93,6 +96,7 @@ class Ratios(NamedTuple):
 
     comparisons: Sequence[Ratio]
     wake_ups: Sequence[WakeUp]
+    added_costs: Sequence[Cost]
 
 
 async def measure(
@@ -107,9 +111,12 @@ async def measure(
     try:
         for comparison in COMPARISONS:
             found += await _compare(comparison, servers, names, size)
-        return Ratios(found, await _wake_ups(servers, names, size))
+        woken = await _wake_ups(servers, names, size)
     finally:
         await to_thread(running.close)
+    # On PostgreSQL, the server does the same for access control and TLS as on SQLite.
+    costs = await added_costs.measure(directory, size, checkouts) if database is None else []
+    return Ratios(found, woken, costs)
 
 
 @contextlib.contextmanager
@@ -201,3 +208,5 @@ def table(ratios: Ratios) -> Iterable[str]:
             f"{FLOOR} {woken.floor_ms:.2f} ms: {woken.ours_ms - woken.floor_ms:+.2f} ms  "
             f"target +{WAKE_UP_TARGET_MS:.2f} ms"
         )
+    if ratios.added_costs:
+        yield from ("", *added_costs.table(ratios.added_costs))

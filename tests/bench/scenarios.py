@@ -154,12 +154,21 @@ def repeat(request: Request, each: int = 1) -> Step:
     """Return a step of one request that moves `each` messages and must succeed."""
 
     async def step(connection: Connection, _: int) -> int:
-        answer = await connection.ask(request)
-        if answer.status != 200:
-            raise RuntimeError(f"{answer.status} {answer.body[:500]!r}")
+        await ask(connection, request)
         return each
 
     return step
+
+
+async def ask(connection: Connection, request: Request | bytes) -> None:
+    """Send a request that must succeed.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    answer = await connection.ask(request)
+    if answer.status != 200:
+        raise RuntimeError(f"{answer.status} {answer.body[:500]!r}")
 
 
 def cycle(url: str, group: Callable[[int], dict[str, Any]] = plain, body: str = BODY) -> Step:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from tests.bench import counts, profile, ratios
+from tests.bench import added_costs, counts, profile, ratios
 from tests.bench.__main__ import Report, as_json, lines, measure, table
 from tests.bench.processes import ROOT
 from tests.bench.profile import OTHER, layer_of, shares
@@ -50,7 +50,10 @@ def test_each_checkout_is_compared_with_the_reference_of_each_workload() -> None
         assert [row.name for row in rows] == [each.workload.name for each in ratios.COMPARISONS]
         assert all(row.cpu > 0 and row.rate > 0 for row in rows)
     assert [woken.checkout for woken in found.wake_ups] == [ratios.THIS, str(ROOT)]
-    assert len(list(ratios.table(found))) == 1 + 2 * len(ratios.COMPARISONS) + 2
+    assert all(row.cpu_us > 0 and row.plain_us > 0 for row in found.added_costs)
+    assert len(found.added_costs) == 2 * len(added_costs.CASES)
+    lines_of_tables = 1 + 2 * len(ratios.COMPARISONS) + 2, 2 + len(found.added_costs)
+    assert len(list(ratios.table(found))) == sum(lines_of_tables)
 
 
 def test_every_workload_is_counted_and_profiled() -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.access.load_access import OFF, LoadAccess, access_on
 from tests.api.server_process import environment
 from tests.cluster.postgres import Postgres, free_port
 from tests.databases import create_database, drop_database
@@ -38,14 +39,18 @@ sys.exit(main())
 class ClusterServer:
     """One server process, on the same port after every start."""
 
-    def __init__(self, directory: Path, *arguments: str, ahead_seconds: int = 0) -> None:
+    def __init__(
+        self, directory: Path, access: LoadAccess, *arguments: str, ahead_seconds: int = 0
+    ) -> None:
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = access.url(f"http://127.0.0.1:{self.port}")
         self._log = directory / f"server-{self.port}.log"
+        self._checks_access = access is not OFF
         program = ["-m", "queueserver"]
         if ahead_seconds:
             program = ["-c", _SERVER_WITH_WRONG_CLOCK, str(ahead_seconds)]
-        self._command = [sys.executable, *program, "--port", str(self.port), *arguments]
+        given = (*access.arguments, *arguments)
+        self._command = [sys.executable, *program, "--port", str(self.port), *given]
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -57,6 +62,7 @@ class ClusterServer:
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), _PROCESS_SECONDS)
         assert b"listening" in line, self.errors()
+        assert (b"access on" in line) == self._checks_access, line
 
     def errors(self) -> str:
         """Return what the server has written to stderr."""
@@ -84,7 +90,8 @@ class ClusterServer:
 class Servers:
     """Several servers on one database; leaving the block kills those that still run.
 
-    If the block fails, it prints the first traceback of each server's log.
+    If the block fails, it prints the first traceback of each server's log. The servers check access
+    if QUEUESERVER_CLUSTER_ACCESS is set; `access` is how a load reaches them.
     """
 
     def __init__(
@@ -92,8 +99,9 @@ class Servers:
     ) -> None:
         """Prepare servers; the clock of every second one is `ahead_seconds` ahead."""
         given = ("--database", database, *arguments)
+        self.access = access_on(directory) if "QUEUESERVER_CLUSTER_ACCESS" in os.environ else OFF
         self.all: Sequence[ClusterServer] = [
-            ClusterServer(directory, *given, ahead_seconds=ahead_seconds * (place % 2))
+            ClusterServer(directory, self.access, *given, ahead_seconds=ahead_seconds * (place % 2))
             for place in range(count)
         ]
 

@@ -16,6 +16,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from tests.access.declared_users import KeyPair
+from tests.access.load_access import LoadAccess
 from tests.cluster.balancer import Balancer
 from tests.cluster.postgres import Postgres
 from tests.cluster.servers import cluster
@@ -116,7 +118,7 @@ async def test_sdk_hides_a_rolling_restart_from_its_callers(
 ) -> None:
     loop = asyncio.get_running_loop()
     async with cluster(primary, directory, 2) as servers, Balancer(servers.urls) as balancer:
-        sqs = await asyncio.to_thread(sdk_client, balancer.url)
+        sqs = await asyncio.to_thread(sdk_client, balancer.url, servers.access)
         callers = await asyncio.to_thread(Callers, sqs)
         working = [
             *(loop.run_in_executor(threads, callers.produce, n) for n in range(CLIENTS)),
@@ -143,13 +145,14 @@ async def test_sdk_hides_a_rolling_restart_from_its_callers(
     assert check(history, SETTING) == []
 
 
-def sdk_client(url: str) -> Sqs:
+def sdk_client(url: str, access: LoadAccess) -> Sqs:
     """Return a client with the SDK's default retries."""
+    access_key_id, secret, _ = access.pair or KeyPair("any", "any")
     return boto3.client(
         "sqs",
         endpoint_url=url,
         region_name="us-east-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret,
         config=Config(proxies={}, max_pool_connections=4 * CLIENTS),
     )

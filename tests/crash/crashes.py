@@ -8,6 +8,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.access.load_access import OFF, LoadAccess
 from tests.api.server_process import ServerProcess
 from tests.crash.load import SETTING, Load
 from tests.histories.checker import Finding, check
@@ -55,18 +56,20 @@ class Report:
         ]
 
 
-async def crash(database: str, directory: Path, crashes: int, seed: int) -> Report:
+async def crash(
+    database: str, directory: Path, crashes: int, seed: int, access: LoadAccess = OFF
+) -> Report:
     """Kill a server `crashes` times, empty its queues at the end, and check the history."""
+    arguments = ("--database", database, *access.arguments)
     rng = random.Random(seed)
     load = Load(seed)
     log = directory / "stderr"
     log_errors: list[str] = []
     acting: asyncio.Task[None] | None = None
     for number in range(crashes + 1):
-        with await asyncio.to_thread(
-            ServerProcess, "--database", database, directory=directory
-        ) as server:
-            load.addresses.set(server.url)
+        with await asyncio.to_thread(ServerProcess, *arguments, directory=directory) as server:
+            assert ("access on" in server.line) == (access is not OFF), server.line
+            load.addresses.set(access.url(server.url))
             if acting is None:
                 await load.create_queues()
                 acting = asyncio.create_task(load.run())
