@@ -26,7 +26,7 @@ DESCRIPTION = (
 """How the help describes the variables, which are no settings: they turn access control on."""
 
 VARIABLES = {ID_VARIABLE, SECRET_VARIABLE, ID_VARIABLE + _FILE, SECRET_VARIABLE + _FILE}
-_SIMILAR_VARIABLE = re.compile(r"QUEUESERVER_(ACCESS_KEY|SECRET|USER)\w*")
+_SIMILAR_VARIABLE = re.compile(r"QUEUESERVER_(ACCESS_|SECRET|USER)\w*")
 
 
 def add_key_pair(

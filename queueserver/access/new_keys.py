@@ -45,7 +45,7 @@ def make(user: str | None, secret_file: Path | None, region: str) -> str:
             f"aws_access_key_id = {access_key_id}",
             f"aws_secret_access_key = {secret}",
             "",
-            "# For the client: in ~/.aws/config, for a new profile; the region is the server's --region",
+            "# For the client: in ~/.aws/config, for a new profile; write the server's region",
             "[default]" if user is None else f"[profile {user}]",
             f"region = {region}",
             "",

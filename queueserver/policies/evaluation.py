@@ -47,7 +47,7 @@ class Reason(enum.Enum):
     NO_RESOURCE_ALLOW = "no resource-based policy allows the action"
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The outcome for a request.
 
     Attributes:

@@ -77,7 +77,7 @@ def key_of(users: Users, access_key_id: str) -> tuple[str, str]:
 
 
 CLIENT = "For the client: in ~/.aws/credentials; if the profile exists, replace its two lines"
-REGION = "For the client: in ~/.aws/config, for a new profile; the region is the server's --region"
+REGION = "For the client: in ~/.aws/config, for a new profile; write the server's region"
 VARIABLES = "For the server: environment variables"
 VARIABLE = "For the server: an environment variable"
 FILE = "For the server: in the file of --config; if the user exists, add the {...} to its keys"
