@@ -72,7 +72,7 @@ def read_stored_policy(text: str) -> dict[str, Any]:
 
 @contextmanager
 def policy_of_queue(queue_arn: str) -> Iterator[None]:
-    """Name the queue in the reason for the log, if its policy is rejected.
+    """Add the queue to the reason for the log, if its policy is rejected.
 
     Raises:
         InvalidAttributeValue: the same error. AWS's text for the client does not say the reason.
