@@ -154,6 +154,13 @@ def active(connection: sa.Connection) -> Sequence[Task]:
     return [_task(row) for row in connection.execute(statement)]
 
 
+def origins(connection: sa.Connection, queue: Queue) -> Sequence[QueueName]:
+    """Return the queues from which the messages of a dead-letter queue came."""
+    source = messages.c.dead_letter_source
+    statement = sa.select(source).where(messages.c.queue_id == queue.id).distinct()
+    return [QueueName.parse(name) for name in connection.scalars(statement) if name is not None]
+
+
 def find(connection: sa.Connection, task_id: str, *, lock: bool = False) -> Task | None:
     """Return a task, or None. With `lock`, no other server works on it before COMMIT."""
     statement = sa.select(tasks).where(tasks.c.id == task_id)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from protocol import actions
 from protocol.errors import InvalidParameterValue, MissingParameter, ResourceNotFoundException
 from protocol.names import queue_arn
-from queueserver.access.authorizer import Authorizer, resource_of
+from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.policies.evaluation import Resource
@@ -96,19 +96,26 @@ class MoveTasks:
     async def _check_sources(self, context: RequestContext, source: Queue) -> None:
         """Check that the sender may send to each queue that the messages may move back to.
 
+        These are the queues that use this one as their dead-letter queue, and those that its
+        messages came from: such a queue may use another one now, or may be created again.
+
         Raises:
             AccessDenied: the sender may not send to one of them.
         """
+        for origin in await self._database.read(move_tasks.origins, source):
+            await self._check_send(context, origin)
         after = ""
         while names := await self._database.read(
             queues.list_dead_letter_sources, source.full_name, after, _SOURCES_PER_READ
         ):
             for name in names:
-                queue = await self._database.read(queues.find, source.account, source.region, name)
-                if queue is not None:
-                    resource = resource_of(queue)
-                    self._authorizer.check_permission(context, "SendMessage", resource)
+                await self._check_send(context, QueueName(source.account, source.region, name))
             after = names[-1]
+
+    async def _check_send(self, context: RequestContext, name: QueueName) -> None:
+        queue = await self._database.read(queues.find, *name)
+        resource = missing_resource(name) if queue is None else resource_of(queue)
+        self._authorizer.check_permission(context, "SendMessage", resource)
 
     async def _check_quota(self, account: str) -> None:
         """Reject a task beyond the account's quota.

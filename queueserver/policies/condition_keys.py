@@ -47,6 +47,14 @@ storagegateway sts support swf tag timestream transfer verifiedpermissions vpc-l
 workspaces xray
 """
 
+MAXIMUM_TAGS = 100
+"""Tags of a request that conditions look at. AWS: a queue has at most 50.
+
+SQS rejects more, but only after the policies: each of hundreds of variables would search them."""
+
+_SEVERAL_VALUES = ("", "")
+"""The value of a key that cannot be evaluated."""
+
 KeyValue: TypeAlias = str | tuple[str, ...] | None
 """The value of a key: one text, several texts, or None if the key is absent."""
 
@@ -100,10 +108,14 @@ class _TagReader:
         self._tag = tag
 
     def __call__(self, request: Request) -> KeyValue:
+        tags = self._tags(request) or {}
+        if len(tags) > MAXIMUM_TAGS:
+            return _SEVERAL_VALUES
+        # The key of a request may have megabytes: its length is compared first.
         values = tuple(
             value
-            for key, value in (self._tags(request) or {}).items()
-            if fold_ascii(key) == self._tag
+            for key, value in tags.items()
+            if len(key) == len(self._tag) and fold_ascii(key) == self._tag
         )
         if not values:
             return None

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from queueserver.policies.comparisons import Comparison, parse_boolean, parse_values
-from queueserver.policies.condition_keys import ConditionKey, find_condition_key
+from queueserver.policies.condition_keys import MAXIMUM_TAGS, ConditionKey, find_condition_key
 from queueserver.policies.documents import Document, as_list
 from queueserver.policies.errors import PolicyError, one_word, quote
 from queueserver.policies.letter_case import fold_ascii
@@ -67,7 +67,7 @@ class ValueCondition(msgspec.Struct, frozen=True):
             # AWS leaves it undefined how several values are compared without a qualifier.
             return self._matches(found[0], request) if len(found) == 1 else None
         values = (found,) if isinstance(found, str) else found
-        if sum(len(value) + 1 for value in values) > MAXIMUM_FOUND_CHARACTERS:
+        if len(values) > MAXIMUM_TAGS or sum(map(len, values)) > MAXIMUM_FOUND_CHARACTERS:
             return None
         outcomes = (self._matches(value, request) for value in values)
         return any_of(outcomes) if self.use.qualifier is SetQualifier.ANY else all_of(outcomes)

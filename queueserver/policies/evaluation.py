@@ -47,7 +47,7 @@ class Reason(enum.Enum):
     NO_RESOURCE_ALLOW = "no resource-based policy allows the action"
 
 
-class UnmetAllow(msgspec.Struct, frozen=True):
+class UnmetAllow(msgspec.Struct, frozen=True, gc=False):
     """An Allow that a request would get if it met a condition.
 
     Attributes:
@@ -60,7 +60,7 @@ class UnmetAllow(msgspec.Struct, frozen=True):
     condition: str
 
 
-class Decision(msgspec.Struct, frozen=True):
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The outcome for a request.
 
     Attributes:

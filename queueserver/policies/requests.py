@@ -9,7 +9,8 @@ import msgspec
 from queueserver.policies.principals import Principal
 
 
-class RequestFacts(msgspec.Struct, frozen=True):
+# `gc=False`: nothing here is part of a reference cycle, and each request has one of both.
+class RequestFacts(msgspec.Struct, frozen=True, gc=False):
     """The facts about a request, besides its principal and its resource.
 
     Attributes:
@@ -34,7 +35,7 @@ class RequestFacts(msgspec.Struct, frozen=True):
     tag_keys: Sequence[str] | None = None
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, gc=False):
     """Everything that a statement is compared with, except the action.
 
     Attributes:

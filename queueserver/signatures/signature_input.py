@@ -14,7 +14,8 @@ from queueserver.signatures.signed_headers import SignedHeaders
 from queueserver.signatures.signing_time import SigningTime
 
 
-class SignatureInput(msgspec.Struct, frozen=True):
+# `gc=False`: it is part of no reference cycle, and each request has one.
+class SignatureInput(msgspec.Struct, frozen=True, gc=False):
     """The data that a signature is computed from, for any value of the header Host.
 
     Attributes:

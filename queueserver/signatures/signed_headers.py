@@ -15,7 +15,7 @@ _SIGNED_IF_PRESENT = (b"x-amz-content-sha256", b"x-amz-security-token", b"x-amz-
 
 _CACHED_LISTS = 1_000
 _CACHED_BYTES = 500
-"""Number and length of the lists that are cached: at most 5 KB each."""
+"""Number and length of the lists that are cached: at most 20 KB each."""
 
 
 class SignedHeaders(msgspec.Struct, frozen=True):

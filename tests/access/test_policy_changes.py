@@ -158,6 +158,29 @@ def test_added_permission_counts_until_it_is_removed(
         keeper.remove_permission(QueueUrl=url, Label="send")
 
 
+@pytest.mark.parametrize("tasks_only", [False, True], ids=["both ways", "tasks only"])
+def test_reload_of_users_decides_about_the_next_request_of_an_open_connection(
+    tasks_only: bool, start: StartAccessServer
+) -> None:
+    sender, receiver = User("guest", ["send:q"]), User("guest", ["receive:q"])
+    server = start(ADMIN, sender)
+    if tasks_only:
+        server.live.answer_with_tasks_only()
+    server.client(ADMIN).create_queue(QueueName="q")
+    guest = server.client(GUEST)
+    for _ in range(2):
+        guest.send_message(QueueUrl="q", MessageBody="x")
+        assert rejection(guest.receive_message, QueueUrl="q")[:2] == DENIED
+        server.reload(ADMIN, receiver)
+        assert rejection(guest.send_message, QueueUrl="q", MessageBody="x")[:2] == DENIED
+        guest.receive_message(QueueUrl="q")
+        server.reload(ADMIN)
+        unknown_key = (403, "InvalidClientTokenId")
+        assert rejection(guest.send_message, QueueUrl="q", MessageBody="x")[:2] == unknown_key
+        assert rejection(guest.receive_message, QueueUrl="q")[:2] == unknown_key
+        server.reload(ADMIN, sender)
+
+
 CHANGES: dict[str, Callable[[Sqs], object]] = {
     "policy": lambda sqs: sqs.set_queue_attributes(
         QueueUrl="q", Attributes={"Policy": for_guest("Deny")}
@@ -183,6 +206,25 @@ def test_receiver_that_waits_gets_no_message_after_its_right_has_ended(
         clock.advance(20)
         assert waiting.result()[:2] == DENIED
     assert bodies(keeper.receive_message(QueueUrl="q")) == ["secret"]
+
+
+def test_receiver_that_waits_is_of_its_user_until_it_ends(
+    clock: AlarmCountingClock, start: StartAccessServer
+) -> None:
+    guest = User("guest", ["receive:q"])
+    server = start(ADMIN, guest)
+    keeper = server.client(ADMIN)
+    keeper.create_queue(QueueName="q")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(
+            server.client(guest).receive_message, QueueUrl="q", WaitTimeSeconds=20
+        )
+        clock.wait_for_alarms(20)
+        server.reload(ADMIN)
+        keeper.send_message(QueueUrl="q", MessageBody="x")
+        assert bodies(waiting.result()) == ["x"]
+    error = rejection(server.client(guest).receive_message, QueueUrl="q")
+    assert error[:2] == (403, "InvalidClientTokenId")
 
 
 @pytest.mark.parametrize("protocol", ["json", "query"])

@@ -41,7 +41,7 @@ SHARED = {
     "ReceiveMessage",
     "SendMessage",
 }
-ROUNDS, CALLS_PER_ROUND = 20, 40
+ROUNDS, CALLS_PER_ROUND = 12, 40
 ON = Authorizer(AccessMode.ON, real_seconds)
 SERVER_ITSELF = RequestContext(OWNER, REGION, "", obeys_policies=False)
 
@@ -301,4 +301,4 @@ async def test_server_decides_as_the_naive_evaluator(seed: int, checked: Checked
             later = await checked.allowed(change(policies), calls)
             for call, before, after in zip(calls, verdicts, later, strict=True):
                 assert before or not after, (policies, call)
-    assert min(counts.values()) > 100
+    assert min(counts.values()) > 60

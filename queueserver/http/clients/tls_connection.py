@@ -65,6 +65,7 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         "_has_ended",
         "_incoming",
         "_is_closing",
+        "_is_end_known",
         "_is_established",
         "_is_paused",
         "_is_tcp_full",
@@ -89,8 +90,10 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._began = self._loop.time()
         self._is_established = False
-        # Whether the client has closed its sending side, and whether the server has.
+        # Whether the client has closed its sending side, whether its protocol knows, and whether
+        # the server has closed its own.
         self._has_ended = False
+        self._is_end_known = False
         self._is_write_closed = False
         self._is_closing = False
         self._is_paused = False
@@ -199,7 +202,10 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
         A paused client has not read the data before that yet.
         """
         self._has_ended = True
-        if not (self._is_paused or self._is_closing) and not self._client.eof_received():
+        if self._is_paused or self._is_closing or self._is_end_known:
+            return
+        self._is_end_known = True
+        if not self._client.eof_received():
             self.close()
 
     def _flush(self) -> None:
@@ -242,9 +248,10 @@ class TlsConnection(asyncio.Transport, asyncio.Protocol):
 
     def _send_all(self) -> None:
         """Send all of the written data: nothing can follow."""
-        for each in self._unsent:
+        while self._unsent:
+            each = self._unsent.popleft()
+            self._unsent_bytes -= len(each)
             self._encrypt(each)
-        self._drop_unsent()
 
     def _encrypt(self, data: bytes | bytearray | memoryview) -> None:
         try:

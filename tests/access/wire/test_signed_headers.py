@@ -15,7 +15,11 @@ from tests.access.wire.wire_server import WireServer
 
 JSON = "application/x-amz-json-1.0"
 FORM = "application/x-www-form-urlencoded"
-INJECTED_FORM = {"QueueUrl": "victim", "MessageBody": "&Action=PurgeQueue&QueueUrl=victim&x="}
+INJECTED_FORMS = [
+    "&Action=PurgeQueue&QueueUrl=victim&x=",
+    "&Action=SendMessage&QueueUrl=victim&MessageBody=other&x=",
+]
+"""Bodies of messages: in a form, each would be another request."""
 
 
 def send(server: WireServer) -> HttpRequest:
@@ -185,12 +189,13 @@ def test_signed_header_that_was_changed_is_rejected(
     assert (error.status, error.code) == (403, "SignatureDoesNotMatch")
 
 
+@pytest.mark.parametrize("body", INJECTED_FORMS)
 @pytest.mark.parametrize("content_type", [FORM, "text/plain", "", JSON])
 def test_unsigned_content_type_does_not_choose_the_protocol_of_a_target(
-    server: WireServer, content_type: str
+    server: WireServer, content_type: str, body: str
 ) -> None:
     signer = server.signer()._replace(unsigned=["content-type"])
-    signed = signer.sign(server.json("SendMessage", **INJECTED_FORM))
+    signed = signer.sign(server.json("SendMessage", QueueUrl="victim", MessageBody=body))
     answer = server.answer(signed.replacing("Content-Type", content_type))
     assert answer.status == 200, answer
     assert "MessageId" in json.loads(answer.body)

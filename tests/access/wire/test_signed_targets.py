@@ -6,7 +6,7 @@ import pytest
 
 from tests.access.wire.drafts import draft, url_draft
 from tests.access.wire.http_requests import HttpRequest, as_sent, get
-from tests.access.wire.wire_server import PRODUCER, WireServer
+from tests.access.wire.wire_server import PRODUCER, STRANGER, WireServer
 
 ORDERS = "/000000000000/orders"
 
@@ -135,6 +135,21 @@ def test_path_with_an_equal_signature_names_the_same_queue(server: WireServer, p
         assert answer.status == 200, answer
         assert (server.message_count("orders"), server.message_count("victim")) == (1, 0)
         server.purge("orders")
+
+
+@pytest.mark.parametrize("spelling", ["x/../", "./", "/", "./x/.././"])
+def test_path_with_an_equal_signature_names_the_same_account(
+    server: WireServer, spelling: str
+) -> None:
+    # The two last segments name account and queue; a queue without an account is the sender's own.
+    server.call("CreateQueue", STRANGER, QueueName="public")
+    signer = server.signer(STRANGER)
+    signed = signer.sign(server.form("SendMessage", "/000000000000/public", MessageBody="x"))
+    answer = server.answer(signed._replace(target=f"/000000000000/{spelling}public"))
+    assert answer.status == 200, answer
+    assert server.message_count("public") == 1
+    server.purge("public")
+    server.call("DeleteQueue", STRANGER, QueueUrl="public")
 
 
 OTHER_SPELLINGS = [

@@ -126,6 +126,11 @@ def test_source_of_a_service_counts_only_if_its_signature_covers_it(server: Wire
         request.adding(source),
     ):
         assert server.rejection(rejected).code == "AccessDenied"
+    statement["Principal"] = "*"
+    server.set_policy("victim", {"Version": "2012-10-17", "Statement": [statement]})
+    for rejected in (server.signer(STRANGER).sign(request.adding(source)), request.adding(source)):
+        assert server.rejection(rejected).code == "AccessDenied"
+    assert server.answer(server.signer(SERVICE).sign(request.adding(source))).status == 200
     server.set_policy("victim", None)
     purge(server)
 

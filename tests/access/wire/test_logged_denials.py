@@ -11,7 +11,7 @@ from queueserver.logs import JsonLines, TextLines
 from tests.access.declared_users import KeyPair
 from tests.access.wire.drafts import SCOPE, draft
 from tests.access.wire.http_requests import HttpRequest, as_sent, get
-from tests.access.wire.test_error_texts import ROWS
+from tests.access.wire.rejected_requests import ROWS
 from tests.access.wire.wire_server import ADMIN, PRODUCER, USERS, WireServer
 
 ID = ADMIN.key_pairs[0].access_key_id
