@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -263,11 +264,15 @@ def test_admin_repairs_a_policy_that_cannot_be_read(
 @pytest.mark.parametrize("policy", DAMAGED.values(), ids=DAMAGED)
 @pytest.mark.parametrize("action", ["AddPermission", "RemovePermission"])
 def test_permissions_of_a_policy_that_cannot_be_read_cannot_be_changed(
-    policy: str, action: str, start_damaged: StartDamaged
+    policy: str, action: str, start_damaged: StartDamaged, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "queueserver.http.errors")
     server = start_damaged(policy)
     error = rejected(server.client(ADMIN), BY_ACTION[action], Target(server.url, "q"))
     assert error[:2] == (400, "InvalidAttributeValue")
+    (line,) = (text for text in caplog.messages if text.startswith("request rejected"))
+    arn = f"arn:aws:sqs:us-east-1:{OWNER}:q"
+    assert f" queue={arn} reason=the stored policy cannot be read: " in line
 
 
 # Databases that fail
