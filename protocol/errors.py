@@ -29,7 +29,10 @@ class SQSError(Exception):
         text: the default message; if it is empty, the JSON protocol omits the message.
         bare: whether the Query protocol answers with only an empty element named after the shape.
         message: the message of this instance, of at most about `LONGEST_MESSAGE` characters.
-        reason: a sentence for the operator's log; the client never receives it.
+        reason: why the server rejects the request, for the operator's log, if `message` does not
+            say it; the client never receives it.
+        denial: who may not do what and why, as fields of a line in the log, if access control
+            rejects the request; the client never receives it.
     """
 
     shape: ClassVar[str] = ""
@@ -49,13 +52,14 @@ class SQSError(Exception):
         cls.code = code or cls.__name__
         cls.status = status
 
-    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+    def __init__(self, message: str | None = None, *, reason: str = "", denial: str = "") -> None:
         text = self.text if message is None else message
         if len(text) > LONGEST_MESSAGE:
             half = LONGEST_MESSAGE // 2
             text = f"{text[:half]}...{text[-half:]}"
         self.message = text
         self.reason = reason
+        self.denial = denial
         super().__init__(text)
 
     @property

@@ -54,7 +54,8 @@ def _read_queue(name: str, value: object, where: str) -> DeclaredQueue:
             queue_parameters.check_tags(queue.tags)
             queue_parameters.check_tag_count(name, len(queue.tags))
     except SQSError as error:
-        raise ConfigError(f"{where}: {error.message}") from None
+        reason = f" Reason: {error.reason}" if error.reason else ""
+        raise ConfigError(f"{where}: {error.message}{reason}") from None
     return queue
 
 

@@ -20,7 +20,7 @@ from queueserver.context import RequestContext
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
 from queueserver.policies.evaluation import Decision, Resource, decide
-from queueserver.policies.policy import Policy, UnreadablePolicy, compile_policy
+from queueserver.policies.policy import QUEUE_POLICY, Policy, UnreadablePolicy, compile_policy
 from queueserver.policies.principals import ANONYMOUS
 from queueserver.policies.requests import RequestFacts
 from storage.queue_settings import QueueName
@@ -34,7 +34,6 @@ PERMISSIONS: Mapping[type, str] = {
 """The permission that each action needs on its queue."""
 
 _SETTING_TAGS = (actions.TagQueue, actions.CreateQueue)
-_QUEUE_POLICY = "queue policy"
 _COMPILED_POLICIES = 200
 """Number of queue policies that are cached; each has at most 8,192 bytes (AWS) as text."""
 
@@ -92,7 +91,7 @@ class Authorizer:
         log.warning(
             "access would be denied, allowing it in mode log: request_id=%s %s",
             context.request_id,
-            denial.reason(),
+            denial.fields(),
         )
 
     def _decide(
@@ -106,7 +105,7 @@ class Authorizer:
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
         if self.is_on and text:
-            for warning in compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY).warnings:
+            for warning in compile_policy(text, PolicyKind.QUEUE, QUEUE_POLICY).warnings:
                 log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
 
     def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
@@ -161,9 +160,9 @@ def all_queues(account: str, region: str) -> Resource:
 @lru_cache(_COMPILED_POLICIES)
 def _compiled(text: str) -> Policy | UnreadablePolicy:
     try:
-        return compile_policy(text, PolicyKind.QUEUE, _QUEUE_POLICY)
+        return compile_policy(text, PolicyKind.QUEUE, QUEUE_POLICY)
     except PolicyError as error:
-        unreadable = UnreadablePolicy(_QUEUE_POLICY, str(error))
+        unreadable = UnreadablePolicy(QUEUE_POLICY, str(error))
     log.error(
         "a queue's policy cannot be read, denying all but the account's admins: reason=%s",
         unreadable.reason,

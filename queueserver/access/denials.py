@@ -1,6 +1,7 @@
 """Denials: the error that a client gets for an action that no policy allows, and the log's words.
 
-The client gets AWS's text. The operator's note names the statement that decided.
+The client gets AWS's text. The operator's note names the statement that decided; if none did, the
+Allow whose condition is not met.
 """
 
 from __future__ import annotations
@@ -42,17 +43,26 @@ class Denial(NamedTuple):
                 f"User: {user.arn} is not authorized to perform: {action} on resource: "
                 f"{self.resource.arn} {because}"
             )
-        return AccessDenied(text, reason=self.reason())
+        return AccessDenied(text, denial=self.fields())
 
-    def reason(self) -> str:
-        """Return what a log line says: user, action, queue, and the statement that decided."""
+    def fields(self) -> str:
+        """Return the fields of a log line: user, action, queue, and the statement that decided."""
         context, decision = self.context, self.decision
         user = context.user.arn if context.user else "anonymous"
         return (
             f"user={user} access_key_id={context.access_key_id or 'none'} "
             f"action=sqs:{self.permission} queue={self.resource.arn} "
             f"client={context.client_address} policy={decision.policy_name or 'none'} "
-            f"statement={decision.sid or 'none'} reason={decision.reason.value}"
+            f"statement={decision.sid or 'none'} {self._unmet()}reason={decision.reason.value}"
+        )
+
+    def _unmet(self) -> str:
+        unmet = self.decision.unmet
+        if unmet is None:
+            return ""
+        return (
+            f"unmet_policy={unmet.policy_name} unmet_statement={unmet.sid} "
+            f"unmet_condition={unmet.condition} "
         )
 
     def _url(self) -> str:

@@ -8,6 +8,7 @@ from protocol.names import queue_arn
 from queueserver.actions.queue_cache import QueueCache
 from queueserver.context import RequestContext
 from queueserver.rules import attributes, permissions
+from queueserver.rules.policy_documents import policy_of_queue
 from storage import queues
 from storage.database import Database
 from storage.queues import Queue
@@ -25,13 +26,15 @@ class Permissions:
         await self._cache.change(context, request, self._add, request)
 
     async def _add(self, queue: Queue, request: actions.AddPermission) -> None:
-        policy = permissions.add_permission(
-            queue.attributes.get("Policy"),
-            queue_arn(queue.region, queue.account, queue.name),
-            request.label or "",
-            request.aws_account_ids or [],
-            request.actions or [],
-        )
+        arn = queue_arn(queue.region, queue.account, queue.name)
+        with policy_of_queue(arn):
+            policy = permissions.add_permission(
+                queue.attributes.get("Policy"),
+                arn,
+                request.label or "",
+                request.aws_account_ids or [],
+                request.actions or [],
+            )
         await self._set_policy(queue, policy)
 
     async def remove_permission(
@@ -43,7 +46,8 @@ class Permissions:
     async def _remove(self, queue: Queue, request: actions.RemovePermission) -> None:
         if not request.label:
             raise missing_parameter("Label")
-        policy = permissions.remove_permission(queue.attributes.get("Policy"), request.label)
+        with policy_of_queue(queue_arn(queue.region, queue.account, queue.name)):
+            policy = permissions.remove_permission(queue.attributes.get("Policy"), request.label)
         await self._set_policy(queue, policy)
 
     async def _set_policy(self, queue: Queue, policy: str | None) -> None:

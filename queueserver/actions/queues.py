@@ -25,6 +25,7 @@ from queueserver.rules import attributes, queue_parameters, redrive_policies
 from queueserver.rules.limits import COOLDOWN_SECONDS
 from queueserver.rules.page_tokens import Listing, decode_page_token, encode_page_token
 from queueserver.rules.parameters import ACCOUNT, parse_text_map
+from queueserver.rules.policy_documents import policy_of_queue
 from storage import queues
 from storage.clock import Clock
 from storage.database import Database
@@ -64,7 +65,8 @@ class Queues:
         AWS: tags need the permission of TagQueue, too.
         """
         requested = attributes.parse_request(request.attributes)
-        stored = attributes.parse_requested(requested, {}, creating=True)
+        with policy_of_queue(queue_arn(context.region, context.account, request.queue_name)):
+            stored = attributes.parse_requested(requested, {}, creating=True)
         queue_parameters.check_queue_name(request.queue_name, is_fifo=attributes.is_fifo(stored))
         queue_parameters.check_tag_count(request.queue_name, len(request.tags or ()))
         tags = parse_text_map("Tag", request.tags)
@@ -198,7 +200,7 @@ class Queues:
                 raise
             raise QueueDoesNotExist(
                 "The specified queue does not exist or you do not have access to it.",
-                reason=error.reason,
+                denial=error.denial,
             ) from None
 
     async def list_queues(
@@ -291,7 +293,8 @@ class Queues:
         if not request.attributes:
             raise missing_parameter("Attribute.Name")
         requested = attributes.parse_request(request.attributes)
-        stored = attributes.parse_requested(requested, queue.attributes, creating=False)
+        with policy_of_queue(_arn(queue)):
+            stored = attributes.parse_requested(requested, queue.attributes, creating=False)
         await self._check_redrive(context, requested, stored, queue.full_name)
         settings = attributes.queue_settings(stored)
         await self._database.write(queues.change_attributes, queue, stored, settings)

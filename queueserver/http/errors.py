@@ -32,14 +32,7 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
     """
     if isinstance(error, SQSError):
         error.__traceback__ = error.__cause__ = error.__context__ = None
-        if error.reason:
-            log.warning(
-                "access denied, answering %s (%d): request_id=%s %s",
-                error.code,
-                error.status,
-                request_id,
-                error.reason,
-            )
+        _log_reason(error, request_id)
         return error
     if isinstance(error, DatabaseBusy):
         return RequestThrottled()
@@ -70,6 +63,26 @@ def sqs_error(error: BaseException, request_id: str) -> SQSError:
         exc_info=error,
     )
     return InternalFailure()
+
+
+def _log_reason(error: SQSError, request_id: str) -> None:
+    """Log what the operator needs to know of an error, and the client's text does not say."""
+    if error.denial:
+        log.warning(
+            "access denied, answering %s (%d): request_id=%s %s",
+            error.code,
+            error.status,
+            request_id,
+            error.denial,
+        )
+    elif error.reason:
+        log.info(
+            "request rejected, answering %s (%d): request_id=%s %s",
+            error.code,
+            error.status,
+            request_id,
+            error.reason,
+        )
 
 
 def unreadable_request(error: BaseException | None, request_id: str) -> SQSError:

@@ -208,8 +208,14 @@ class SqsEndpoint:
                 return await self._answers.run_in_thread(authenticator.authenticate, caller, signed)
             return authenticator.authenticate(caller, signed)
         except SQSError as error:
+            action = codec.action_in_headers(wire_request)
             return authenticator.accept_unproved(
-                error, caller, wire_request.path, client_address, request_id
+                error,
+                caller,
+                wire_request.path,
+                None if action is None else action.name,
+                client_address,
+                request_id,
             )
 
     def _client_address(self, request: web.BaseRequest) -> str:

@@ -12,6 +12,7 @@ from queueserver.access.modes import AccessMode
 from queueserver.access.users import AccessKey, Users
 from queueserver.identity.callers import Caller
 from queueserver.identity.senders import Sender
+from queueserver.signatures.echo import echo
 from queueserver.signatures.requests import SignedRequest
 from queueserver.signatures.verifier import Verified, Verifier
 
@@ -73,26 +74,43 @@ class Authenticator:
         )
 
     def accept_unproved(
-        self, error: SQSError, caller: Caller, path: str, client_address: str, request_id: str
+        self,
+        error: SQSError,
+        caller: Caller,
+        path: str,
+        action: str | None,
+        client_address: str,
+        request_id: str,
     ) -> Authenticated:
         """Accept a request that `authenticate` has rejected with this error, in mode `log`.
 
         Its sender is what the request says. Call this once for a request: it logs the error.
+        `action` is the name of the action if the headers have it.
 
         Raises:
-            SQSError: the same error in mode `on`, with the reason for the log.
+            SQSError: the same error in mode `on`, with the denial for the log.
         """
-        error.reason = f"client={client_address} reason={error.reason or error.message}"
+        denial = (
+            f"access_key_id={_quoted_id(caller.sender)} "
+            f"action={f'sqs:{action}' if action else 'unknown'} client={client_address} "
+            f"reason={error.reason or error.message}"
+        )
         if self._rejects:
+            error.denial = denial
             raise error
         log.warning(
             "request would be denied, accepting it in mode log: code=%s request_id=%s %s",
             error.code,
             request_id,
-            error.reason,
+            denial,
         )
         unproved = msgspec.structs.replace(caller.sender, obeys_policies=False)
         return Authenticated(unproved, path)
+
+
+def _quoted_id(sender: Sender) -> str:
+    """Return the access key ID that a request names without proof, for the log, or `none`."""
+    return echo(sender.access_key_id.encode(errors="surrogateescape")) or "none"
 
 
 def _sender_of(verified: Verified[AccessKey], request: SignedRequest) -> Sender:

@@ -14,7 +14,7 @@ import msgspec
 from queueserver.policies.comparisons import Comparison, parse_boolean, parse_values
 from queueserver.policies.condition_keys import MAXIMUM_TAGS, ConditionKey, find_condition_key
 from queueserver.policies.documents import Document, as_list
-from queueserver.policies.errors import PolicyError, quote
+from queueserver.policies.errors import PolicyError, one_word, quote
 from queueserver.policies.letter_case import fold_ascii
 from queueserver.policies.operators import NULL, OperatorUse, SetQualifier, parse_operator
 from queueserver.policies.requests import Request
@@ -28,6 +28,10 @@ characters, and HTTP headers are shorter. A condition on longer values cannot be
 class Condition(Protocol):
     """One operator and key of the element Condition."""
 
+    @property
+    def name(self) -> str:
+        """The operator and the key, such as `IpAddress/aws:SourceIp`: what logs call it."""
+
     def is_met(self, request: Request) -> bool | None:
         """Return whether the request meets it, or None if that cannot be evaluated."""
 
@@ -35,6 +39,7 @@ class Condition(Protocol):
 class NullCondition(msgspec.Struct, frozen=True):
     """A test whether a key is absent. `expected` has the values of the policy."""
 
+    name: str
     key: ConditionKey
     expected: frozenset[bool]
 
@@ -46,6 +51,7 @@ class NullCondition(msgspec.Struct, frozen=True):
 class ValueCondition(msgspec.Struct, frozen=True):
     """A test of the value of a key."""
 
+    name: str
     key: ConditionKey
     use: OperatorUse
     comparison: Comparison
@@ -96,20 +102,21 @@ def compile_conditions(
         for key_name, values in keys.items():
             texts = [_text_of(value) for value in as_list(values)]
             try:
-                key = find_condition_key(key_name, document.kind)
-                conditions.append(_compile_condition(operator_name, key, texts, document))
+                conditions.append(_compile_condition(operator_name, key_name, texts, document))
             except PolicyError as error:
                 raise PolicyError(f"Condition: {error}") from None
     return tuple(conditions)
 
 
 def _compile_condition(
-    operator_name: str, key: ConditionKey, texts: list[str], document: Document
+    operator_name: str, key_name: str, texts: list[str], document: Document
 ) -> Condition:
+    key = find_condition_key(key_name, document.kind)
+    name = f"{operator_name}/{one_word(key_name)}"
     if operator_name == NULL:
-        return NullCondition(key, frozenset(parse_values(texts, parse_boolean)))
+        return NullCondition(name, key, frozenset(parse_values(texts, parse_boolean)))
     use = parse_operator(operator_name)
-    return ValueCondition(key, use, use.operator.compile_values(texts, document))
+    return ValueCondition(name, key, use, use.operator.compile_values(texts, document))
 
 
 def _text_of(value: object) -> str:

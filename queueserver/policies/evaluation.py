@@ -47,23 +47,37 @@ class Reason(enum.Enum):
     NO_RESOURCE_ALLOW = "no resource-based policy allows the action"
 
 
+class UnmetAllow(msgspec.Struct, frozen=True, gc=False):
+    """An Allow that a request would get if it met a condition.
+
+    Attributes:
+        sid: the statement: its Sid, or its number.
+        condition: the operator and the key, such as `IpAddress/aws:SourceIp`.
+    """
+
+    policy_name: str
+    sid: str
+    condition: str
+
+
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """The outcome for a request.
 
     Attributes:
         policy_name: the policy that decided, or empty if none did.
-        sid: the statement that decided: its Sid, or `statement 3`, or empty.
+        sid: the statement that decided: its Sid, or its number, or empty.
+        unmet: if no statement decided: the first Allow whose conditions the request does not meet,
+            in the policies that AWS's text names as those without an Allow.
     """
 
     allowed: bool
     reason: Reason
     policy_name: str = ""
     sid: str = ""
+    unmet: UnmetAllow | None = None
 
 
 _ALLOWED_AS_ADMIN = Decision(True, Reason.ALLOWED)
-_NO_IDENTITY_ALLOW = Decision(False, Reason.NO_IDENTITY_ALLOW)
-_NO_RESOURCE_ALLOW = Decision(False, Reason.NO_RESOURCE_ALLOW)
 
 _Found: TypeAlias = tuple[Policy, Matches]
 """A policy, and its statements that concern the request."""
@@ -102,12 +116,18 @@ def decide(
         is_admin = principal.is_admin and action in ACTIONS
         by_identity = _ALLOWED_AS_ADMIN if is_admin else _find_allow(of_user, request)
     if is_owner:
-        return by_identity or _find_allow(of_queue, request) or _NO_IDENTITY_ALLOW
+        return (
+            by_identity
+            or _find_allow(of_queue, request)
+            or _implicit_denial(Reason.NO_IDENTITY_ALLOW, (*of_user, *of_queue), request)
+        )
     if is_user and by_identity is None:
-        return _NO_IDENTITY_ALLOW
+        return _implicit_denial(Reason.NO_IDENTITY_ALLOW, of_user, request)
     if action not in SHAREABLE_ACTIONS:
-        return _NO_RESOURCE_ALLOW
-    return _find_allow(of_queue, request, to_account=is_user) or _NO_RESOURCE_ALLOW
+        return Decision(False, Reason.NO_RESOURCE_ALLOW)
+    return _find_allow(of_queue, request, to_account=is_user) or _implicit_denial(
+        Reason.NO_RESOURCE_ALLOW, of_queue, request, to_account=is_user
+    )
 
 
 def _find_denial(found: Sequence[_Found], reason: Reason, request: Request) -> Decision | None:
@@ -123,7 +143,20 @@ def _find_allow(
 ) -> Decision | None:
     """Return the decision of the first statement that allows, to the account if that counts."""
     for policy, matches in found:
-        for statement in (*matches.grants, *matches.delegations) if to_account else matches.grants:
+        for statement in matches.allows(to_account=to_account):
             if statement.applies(request):
                 return Decision(True, Reason.ALLOWED, policy.name, statement.label)
     return None
+
+
+def _implicit_denial(
+    reason: Reason, found: Sequence[_Found], request: Request, *, to_account: bool = False
+) -> Decision:
+    """Return a denial for want of an Allow, with the first one whose conditions are not met."""
+    for policy, matches in found:
+        for statement in matches.allows(to_account=to_account):
+            condition = statement.unmet_condition(request)
+            if condition is not None:
+                unmet = UnmetAllow(policy.name, statement.label, condition)
+                return Decision(False, reason, unmet=unmet)
+    return Decision(False, reason)

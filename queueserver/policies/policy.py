@@ -10,6 +10,9 @@ from queueserver.policies.documents import Document, PolicyKind, parse_document
 from queueserver.policies.principals import Principal, PrincipalMatch
 from queueserver.policies.statements import Statement, compile_statements, warn_of_statements
 
+QUEUE_POLICY = "queue"
+"""The name of the policy of every queue in logs."""
+
 MAXIMUM_CACHED_MATCHES = 1_024
 """Entries in the cache of one policy. An entry takes some 300 bytes."""
 
@@ -37,6 +40,10 @@ class Matches(msgspec.Struct, frozen=True):
     denials: tuple[Statement, ...]
     grants: tuple[Statement, ...]
     delegations: tuple[Statement, ...]
+
+    def allows(self, *, to_account: bool) -> tuple[Statement, ...]:
+        """Return the statements that may allow, to the account of the principal if that counts."""
+        return (*self.grants, *self.delegations) if to_account else self.grants
 
 
 _Key: TypeAlias = tuple[object, ...]

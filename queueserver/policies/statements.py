@@ -30,11 +30,12 @@ class Statement(msgspec.Struct, frozen=True):
     """A compiled statement.
 
     Attributes:
-        label: the Sid, or `statement 3`: what logs call the statement.
+        label: the Sid, or the number of the statement: what logs call it.
         is_denial: whether the effect is Deny.
         actions: the actions of SQS that it names.
         principals: None in the policy of a user, which concerns that user.
-        tests: what depends on the request: conditions, and a resource with variables.
+        conditions: the element Condition; a request must meet all of them.
+        tests: what depends on the request: a resource with variables, and the conditions.
     """
 
     label: str
@@ -42,7 +43,8 @@ class Statement(msgspec.Struct, frozen=True):
     actions: frozenset[str]
     principals: PrincipalElement | None
     resources: ResourceElement
-    tests: tuple[Condition, ...]
+    conditions: tuple[Condition, ...]
+    tests: tuple[Condition | ResourceElement, ...]
 
     def match(self, principal: Principal, action: str, arn: str) -> PrincipalMatch:
         """Return how the statement concerns a principal, an action and a resource.
@@ -68,6 +70,15 @@ class Statement(msgspec.Struct, frozen=True):
             outcome = all_of(test.is_met(request) for test in self.tests)
         return self.is_denial if outcome is None else outcome
 
+    def unmet_condition(self, request: Request) -> str | None:
+        """Return the name of the first condition that a request does not meet.
+
+        Return None if there is none, or if the statement names another resource.
+        """
+        if self.resources.templates and not self.resources.is_met(request):
+            return None
+        return next((one.name for one in self.conditions if not one.is_met(request)), None)
+
 
 def compile_statements(document: Document) -> tuple[Statement, ...]:
     """Compile the statements of a document.
@@ -85,11 +96,11 @@ def compile_statements(document: Document) -> tuple[Statement, ...]:
 
 
 def warn_of_statements(document: Document) -> Iterator[str]:
-    """Yield a warning for each action in a Deny that denies nothing."""
+    """Yield a warning for each action that SQS does not have: it is probably misspelled."""
     for number, statement in enumerate(document.statements, 1):
-        if statement["Effect"] == "Deny" and "Action" in statement:
-            for warning in warn_of_patterns(as_list(statement["Action"])):
-                yield f"statement {number}: {warning}"
+        name = "Action" if "Action" in statement else "NotAction"
+        for warning in warn_of_patterns(as_list(statement[name])):
+            yield f"statement {number}: {warning}"
 
 
 def _compile_statement(statement: Mapping[str, Any], number: int, document: Document) -> Statement:
@@ -111,6 +122,7 @@ def _compile_statement(statement: Mapping[str, Any], number: int, document: Docu
         actions,
         _compile_principals(statement, is_denial=is_denial),
         resources,
+        conditions,
         (resources, *conditions) if resources.templates else conditions,
     )
 
@@ -133,8 +145,10 @@ def _compile_principals(
 
 
 def _label(statement: Mapping[str, Any], number: int) -> str:
-    """Return the Sid if it fits into one line of a log."""
-    sid = statement.get("Sid", "")
-    if sid and sid.isprintable() and len(sid) <= _LONGEST_LABEL_CHARACTERS:
-        return str(sid)
-    return f"statement {number}"
+    """Return the Sid if it can be the value of a field in a log, else the number.
+
+    A Sid of digits would be taken for a number.
+    """
+    sid = str(statement.get("Sid", ""))
+    is_word = sid.isprintable() and " " not in sid and not sid.isdigit()
+    return sid if sid and is_word and len(sid) <= _LONGEST_LABEL_CHARACTERS else str(number)

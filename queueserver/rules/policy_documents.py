@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 # Any: the JSON of a policy, whose grammar is checked.
 from typing import Any
@@ -11,14 +12,11 @@ from typing import Any
 from protocol.errors import InvalidAttributeValue, OverLimit
 from queueserver.json_objects import parse_json_object
 from queueserver.policies.documents import PolicyKind, as_list, parse_document
-from queueserver.policies.errors import PolicyError
-from queueserver.policies.policy import compile_document, compile_policy
+from queueserver.policies.errors import PolicyError, one_word
+from queueserver.policies.policy import QUEUE_POLICY, compile_document, compile_policy
 from queueserver.rules import limits
 from queueserver.rules.parameters import is_xml_text
 from queueserver.utf8 import utf8_bytes
-
-QUEUE_POLICY = "queue policy"
-"""The name of every queue's policy in logs."""
 
 
 def compact_json(value: object) -> str:
@@ -42,14 +40,19 @@ def parse_policy(text: str) -> str:
         OverLimit: the policy has too many statements, actions, principals or conditions [guess:
             the texts of the last three follow the first's].
     """
-    if utf8_bytes(text) > limits.MAXIMUM_POLICY_BYTES or not is_xml_text(text):
-        raise _invalid_policy_error()
+    length = utf8_bytes(text)
+    if length > limits.MAXIMUM_POLICY_BYTES:
+        raise _invalid_policy_error(
+            f"the policy has {length} bytes, at most {limits.MAXIMUM_POLICY_BYTES} are allowed"
+        )
+    if not is_xml_text(text):
+        raise _invalid_policy_error("the policy has a character that XML does not allow")
     try:
         document = parse_document(text, PolicyKind.QUEUE)
         _check_counts(document.statements)
         compile_document(document, QUEUE_POLICY)
-    except PolicyError:
-        raise _invalid_policy_error() from None
+    except PolicyError as error:
+        raise _invalid_policy_error(str(error)) from None
     return text
 
 
@@ -62,9 +65,24 @@ def read_stored_policy(text: str) -> dict[str, Any]:
     """
     try:
         compile_policy(text, PolicyKind.QUEUE, QUEUE_POLICY)
-    except PolicyError:
-        raise _invalid_policy_error() from None
+    except PolicyError as error:
+        raise _invalid_policy_error(f"the stored policy cannot be read: {error}") from None
     return parse_json_object(text)
+
+
+@contextmanager
+def policy_of_queue(queue_arn: str) -> Iterator[None]:
+    """Add the queue to the reason for the log, if its policy is rejected.
+
+    Raises:
+        InvalidAttributeValue: the same error. AWS's text for the client does not say the reason.
+    """
+    try:
+        yield
+    except InvalidAttributeValue as error:
+        if error.reason:
+            error.reason = f"queue={one_word(queue_arn)} reason={error.reason}"
+        raise
 
 
 def count_principals(statements: Sequence[Mapping[str, Any]]) -> int:
@@ -77,8 +95,8 @@ def count_principals(statements: Sequence[Mapping[str, Any]]) -> int:
     return count
 
 
-def _invalid_policy_error() -> InvalidAttributeValue:
-    return InvalidAttributeValue("Invalid value for the parameter Policy.")
+def _invalid_policy_error(reason: str) -> InvalidAttributeValue:
+    return InvalidAttributeValue("Invalid value for the parameter Policy.", reason=reason)
 
 
 def _check_counts(statements: Sequence[Mapping[str, Any]]) -> None:

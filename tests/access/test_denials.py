@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -62,11 +63,11 @@ def test_log_names_user_action_queue_policy_statement_and_request(
     start: StartAccessServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = start(ADMIN, NEWCOMER, user_with("barred", {"Sid": "stop", **statement("Deny", "*")}))
-    barred = statement("Deny", "sqs:SendMessage", {"AWS": user_arn(ADMIN)}, Sid="no admins")
+    barred = statement("Deny", "sqs:SendMessage", {"AWS": user_arn(ADMIN)}, Sid="no-admins")
     target = create(server, barred)
     in_user, in_queue = "an identity-based policy", "a resource-based policy"
     cases: list[tuple[User | None, str, str, str]] = [
-        (ADMIN, "queue policy", "no admins", f"explicit deny in {in_queue}"),
+        (ADMIN, "queue", "no-admins", f"explicit deny in {in_queue}"),
         (NEWCOMER, "none", "none", "no identity-based policy allows the action"),
         (User("barred"), "policy_documents[0]", "stop", f"explicit deny in {in_user}"),
         (None, "none", "none", "no resource-based policy allows the action"),
@@ -85,6 +86,25 @@ def test_log_names_user_action_queue_policy_statement_and_request(
             f"access_key_id={key} action=sqs:SendMessage queue={target.arn} client=127.0.0.1 "
             f"policy={policy} statement={sid} reason={reason}"
         )
+
+
+def test_log_names_the_allow_whose_condition_is_not_met(
+    start: StartAccessServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start(ADMIN, NEWCOMER)
+    over_tls = {"Bool": {"aws:SecureTransport": "true"}}
+    allowed = statement("Allow", "sqs:SendMessage", "*", Sid="tls", Condition=over_tls)
+    target = create(server, statement("Allow", "sqs:GetQueueUrl", "*"), allowed)
+    for sqs, side in ((server.client(NEWCOMER), "identity"), (server.anonymous(), "resource")):
+        caplog.clear()
+        error = rejected(sqs, BY_ACTION["SendMessage"], target)
+        (line,) = warnings(caplog)
+        assert line.endswith(
+            " policy=none statement=none unmet_policy=queue unmet_statement=tls "
+            f"unmet_condition=Bool/aws:SecureTransport reason=no {side}-based policy allows the "
+            "action"
+        )
+        assert "SecureTransport" not in error.message
 
 
 def test_hidden_queue_of_another_account_is_in_the_log(
@@ -244,11 +264,15 @@ def test_admin_repairs_a_policy_that_cannot_be_read(
 @pytest.mark.parametrize("policy", DAMAGED.values(), ids=DAMAGED)
 @pytest.mark.parametrize("action", ["AddPermission", "RemovePermission"])
 def test_permissions_of_a_policy_that_cannot_be_read_cannot_be_changed(
-    policy: str, action: str, start_damaged: StartDamaged
+    policy: str, action: str, start_damaged: StartDamaged, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "queueserver.http.errors")
     server = start_damaged(policy)
     error = rejected(server.client(ADMIN), BY_ACTION[action], Target(server.url, "q"))
     assert error[:2] == (400, "InvalidAttributeValue")
+    (line,) = (text for text in caplog.messages if text.startswith("request rejected"))
+    arn = f"arn:aws:sqs:us-east-1:{OWNER}:q"
+    assert f" queue={arn} reason=the stored policy cannot be read: " in line
 
 
 # Databases that fail

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -67,6 +69,13 @@ def prepared(server: AccessServer, policy: str, name: str = "q") -> Target:
     sqs.send_message(QueueUrl=name, MessageBody="x")
     (message,) = sqs.receive_message(QueueUrl=name)["Messages"]
     return Target(server.url, name, message["ReceiptHandle"])
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: str) -> list[str]:
+    """Return the lines of a level since the last call, without the requests' own IDs."""
+    found = [record.message for record in caplog.records if record.levelname == level]
+    caplog.clear()
+    return [re.sub("request_id=[0-9a-f-]{36}", "request_id=", line) for line in found]
 
 
 def set_policy(server: AccessServer, policy: str, name: str = "q") -> None:
@@ -241,3 +250,48 @@ def test_handle_is_a_right_at_its_own_queue_alone(protocol: str, start: StartAcc
     )
     for name in ("a", "b"):
         assert bodies(keeper.receive_message(QueueUrl=name)) == [name]
+
+
+# Mistakes in policies
+
+
+MISSPELLED = "statement 1: Condition: 'aws:SourceIpp' is not a condition key"
+TEXT = "Invalid value for the parameter Policy."
+
+
+@pytest.mark.parametrize("access", ["on", "off"])
+def test_log_says_why_a_policy_is_rejected(
+    access: str, start: StartAccessServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server = start(ADMIN, access=access)
+    sqs = server.client(ADMIN)
+    sqs.create_queue(QueueName="q")
+    condition = {"IpAddress": {"aws:SourceIpp": "10.0.0.0/8"}}
+    attributes = {"Policy": document(statement("Allow", "sqs:*", "*", Condition=condition))}
+    arn = f"arn:aws:sqs:us-east-1:{OWNER}:"
+    for call, arguments, queue in (
+        (sqs.set_queue_attributes, {"QueueUrl": "q"}, f"{arn}q"),
+        (sqs.create_queue, {"QueueName": "new"}, f"{arn}new"),
+        (sqs.create_queue, {"QueueName": "a b\n"}, f"{arn}a%20b%0A"),
+    ):
+        lines(caplog, "INFO")
+        error = rejection(call, **arguments, Attributes=attributes)
+        assert error == (400, "InvalidAttributeValue", TEXT)
+        (line,) = lines(caplog, "INFO")
+        assert line == (
+            "request rejected, answering InvalidAttributeValue (400): request_id= "
+            f"queue={queue} reason={MISSPELLED}"
+        )
+
+
+def test_allow_of_an_action_that_sqs_does_not_have_is_a_warning(
+    start: StartAccessServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    sqs = start(ADMIN).client(ADMIN)
+    policy = {"Policy": document(statement("Allow", ["sqs:SendMesage", "sqs:GetQueueUrl"], "*"))}
+    warning = "statement 1: 'sqs:SendMesage' is not an action of SQS"
+    sqs.create_queue(QueueName="q", Attributes=policy)
+    sqs.set_queue_attributes(QueueUrl="q", Attributes=policy)
+    line = f"new policy of a queue: queue=arn:aws:sqs:us-east-1:{OWNER}:q warning={warning}"
+    assert lines(caplog, "WARNING") == [line] * 2

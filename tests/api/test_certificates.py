@@ -128,6 +128,16 @@ WRONG_FILES = [
         id="certificate is no PEM",
     ),
     pytest.param(
+        lambda files: files.key.write_bytes(files.cert.read_bytes()),
+        "--tls-key: '.*/tls.key' is a certificate, not a private key$",
+        id="certificate in place of the key",
+    ),
+    pytest.param(
+        lambda files: files.cert.write_bytes(files.key.read_bytes()),
+        "--tls-cert: '.*/tls.crt' is a private key, not a certificate$",
+        id="key in place of the certificate",
+    ),
+    pytest.param(
         lambda files: files.key.write_text(""),
         "--tls-cert, --tls-key: cannot use .*not in PEM",
         id="empty key",
@@ -187,6 +197,20 @@ def test_key_can_be_in_the_file_of_the_certificate(files: Files) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of a file")
+@pytest.mark.parametrize("mode", [0o600, 0o644])
+def test_certificate_without_a_key_says_how_to_name_the_key(files: Files, mode: int) -> None:
+    files.cert.chmod(mode)
+    text = r"^--tls-cert: '.*/tls.crt' contains no private key: name the file of the key with --tl"
+    with pytest.raises(StartError, match=text):
+        load(settings(files, tls_key=None))
+
+
+def test_files_whose_flags_are_swapped_stop_the_start(files: Files) -> None:
+    swapped = settings(files, tls_cert=str(files.key), tls_key=str(files.cert))
+    with pytest.raises(StartError, match=r"^--tls-key: '.*/tls.crt' is a certificate, not a priv"):
+        load(swapped)
+
+
 def test_group_may_read_a_key_of_another_owner(files: Files) -> None:
     os.chown(files.key, 12_345, os.getegid())
     files.key.chmod(0o640)

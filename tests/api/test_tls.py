@@ -283,9 +283,10 @@ def test_garbage_after_the_handshake_closes_the_connection(
 
 
 @pytest.mark.parametrize("tasks_only", [False, True], ids=["both ways", "tasks only"])
-def test_tls_on_a_port_of_http_is_answered_400(
+def test_tls_on_a_port_of_http_is_answered_400_and_logged(
     sqlite: str, caplog: pytest.LogCaptureFixture, tasks_only: bool
 ) -> None:
+    caplog.set_level(logging.INFO)
     with starting_servers(sqlite, AlarmCountingClock()) as start:
         server = start()
         if tasks_only:
@@ -296,6 +297,12 @@ def test_tls_on_a_port_of_http_is_answered_400(
         ):
             usual_client().wrap_socket(client, server_hostname="localhost")
         assert exchange(server.url, "GET", "/health").status == 200
+    (line,) = unexpected(caplog)
+    assert line.startswith("request is not valid HTTP, answering MalformedInput (400) and closing")
+    assert line.endswith(
+        " reason=a client spoke TLS to a port of HTTP: its URL must begin with http://, or set "
+        "--tls-cert"
+    )
     assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 

@@ -132,7 +132,15 @@ def ineffective(batch: str, single: str) -> str:
 WARNINGS = [
     pytest.param(deny(Action="sqs:SendMessage"), [], id="single action"),
     pytest.param(deny(Action=["sqs:*", "*", "s3:Get"]), [], id="wildcards and another service"),
-    pytest.param(allow(Action="sqs:SendMessageBatch"), [], id="Allow"),
+    pytest.param(allow(Action=["sqs:Send*", "SQS:getqueueurl"]), [], id="Allow"),
+    pytest.param(
+        allow(Action=["sqs:SendMesage", "sqs:SendMessageBatch"]),
+        [
+            "statement 1: 'sqs:SendMesage' is not an action of SQS",
+            ineffective("sqs:SendMessageBatch", "SendMessage"),
+        ],
+        id="Allow of a misspelled action and a batch action",
+    ),
     pytest.param(
         deny(Action="SQS:sendmessagebatch"),
         [
@@ -158,12 +166,17 @@ WARNINGS = [
         ],
         id="misspelled action and pattern of batches",
     ),
-    pytest.param(deny(Action=None, NotAction="sqs:SendMessageBatch"), [], id="NotAction"),
+    pytest.param(deny(Action=None, NotAction="sqs:SendMessage"), [], id="NotAction"),
+    pytest.param(
+        allow(Action=None, NotAction="sqs:DeleteQeue"),
+        ["statement 1: 'sqs:DeleteQeue' is not an action of SQS"],
+        id="NotAction with a misspelled action, which allows more than its author thinks",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("statement", "expected"), WARNINGS)
-def test_deny_without_effect_has_a_warning(
+def test_action_that_sqs_does_not_have_is_a_warning(
     statement: dict[str, object], expected: list[str]
 ) -> None:
     assert list(user_policy(statement).warnings) == expected

@@ -10,7 +10,7 @@ import pytest
 
 from queueserver.policies.actions import ACTIONS, SHAREABLE_ACTIONS
 from queueserver.policies.documents import PolicyKind
-from queueserver.policies.evaluation import Decision, Reason
+from queueserver.policies.evaluation import Decision, Reason, UnmetAllow
 from queueserver.policies.policy import (
     MAXIMUM_CACHED_MATCHES,
     Policy,
@@ -124,7 +124,7 @@ def test_only_eight_actions_are_shared(action: str) -> None:
             "alice",
             [user_policy(allow())],
             queue_policy(for_all(allow()), for_all(deny())),
-            Decision(False, DENIED_BY_QUEUE, "queue policy", "statement 2"),
+            Decision(False, DENIED_BY_QUEUE, "queue policy", "2"),
             id="deny without a Sid",
         ),
         pytest.param(
@@ -138,22 +138,36 @@ def test_only_eight_actions_are_shared(action: str) -> None:
             "alice",
             [user_policy(deny(Sid="a\nb"))],
             None,
-            Decision(False, DENIED_BY_USER, "user policy", "statement 1"),
+            Decision(False, DENIED_BY_USER, "user policy", "1"),
             id="Sid with a line break",
         ),
         pytest.param(
             "alice",
             [user_policy(deny(Sid="\x1b[2J"))],
             None,
-            Decision(False, DENIED_BY_USER, "user policy", "statement 1"),
+            Decision(False, DENIED_BY_USER, "user policy", "1"),
             id="Sid with a control sequence",
         ),
         pytest.param(
             "alice",
             [user_policy(deny(Sid="x" * 129))],
             None,
-            Decision(False, DENIED_BY_USER, "user policy", "statement 1"),
+            Decision(False, DENIED_BY_USER, "user policy", "1"),
             id="long Sid",
+        ),
+        pytest.param(
+            "alice",
+            [user_policy(deny(Sid="a reason=allowed"))],
+            None,
+            Decision(False, DENIED_BY_USER, "user policy", "1"),
+            id="Sid with a space",
+        ),
+        pytest.param(
+            "alice",
+            [user_policy(deny(Sid="7"))],
+            None,
+            Decision(False, DENIED_BY_USER, "user policy", "1"),
+            id="Sid that looks like a number",
         ),
         pytest.param(
             "alice",
@@ -266,3 +280,158 @@ def test_name_of_a_policy_is_kept() -> None:
     policy = compile_policy(document(allow()), PolicyKind.IDENTITY, "/etc/q/orders.json")
     assert policy.name == "/etc/q/orders.json"
     assert decision(ALICE, [policy]).policy_name == "/etc/q/orders.json"
+
+
+# Denials for want of an Allow whose condition is met
+
+
+FROM_ELSEWHERE = {"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}
+OVER_TLS = {"Bool": {"aws:SecureTransport": "true"}}
+BY_ADDRESS = "IpAddress/aws:SourceIp"
+
+
+@pytest.mark.parametrize(
+    ("caller", "of_user", "of_queue", "expected"),
+    [
+        pytest.param(
+            "alice",
+            [allow(Sid="office", Condition=FROM_ELSEWHERE)],
+            [],
+            UnmetAllow("user policy", "office", BY_ADDRESS),
+            id="policy of the user",
+        ),
+        pytest.param(
+            "alice",
+            [],
+            [for_all(allow(Condition=FROM_ELSEWHERE))],
+            UnmetAllow("queue policy", "1", BY_ADDRESS),
+            id="policy of the queue",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Condition=FROM_ELSEWHERE)],
+            [for_all(allow(Condition=FROM_ELSEWHERE))],
+            UnmetAllow("user policy", "1", BY_ADDRESS),
+            id="both policies: that of the user comes first",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Action="sqs:GetQueueUrl"), allow(Condition={**OVER_TLS, **FROM_ELSEWHERE})],
+            [],
+            UnmetAllow("user policy", "2", BY_ADDRESS),
+            id="one of two conditions",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Condition={"Null": {"aws:Referer": "false"}})],
+            [],
+            UnmetAllow("user policy", "1", "Null/aws:Referer"),
+            id="Null",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Condition={"DateLessThan": {"aws:PrincipalTag/Team": "2026-01-02"}})],
+            [],
+            UnmetAllow("user policy", "1", "DateLessThan/aws:PrincipalTag/Team"),
+            id="value that cannot be compared",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Condition={"StringEquals": {"aws:PrincipalTag/a b\n\u00e9": "x"}})],
+            [],
+            UnmetAllow("user policy", "1", "StringEquals/aws:PrincipalTag/a%20b%0A%C3%A9"),
+            id="key with other characters",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Condition={"StringEquals": {f"aws:PrincipalTag/{'x' * 300}": "x"}})],
+            [],
+            UnmetAllow("user policy", "1", f"StringEquals/aws:PrincipalTag/{'x' * 183}..."),
+            id="long key",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Resource=f"{ORDERS}-${{aws:username}}", Condition=FROM_ELSEWHERE)],
+            [],
+            None,
+            id="another resource",
+        ),
+        pytest.param(
+            "alice",
+            [
+                allow(
+                    Resource=f"{ORDERS[:-6]}${{aws:PrincipalTag/none, 'orders'}}",
+                    Condition=FROM_ELSEWHERE,
+                )
+            ],
+            [],
+            UnmetAllow("user policy", "1", BY_ADDRESS),
+            id="resource with a variable",
+        ),
+        pytest.param(
+            "alice",
+            [allow(Action="sqs:GetQueueUrl", Condition=FROM_ELSEWHERE)],
+            [],
+            None,
+            id="another action",
+        ),
+        pytest.param(
+            "alice",
+            [],
+            [allow(Principal={"AWS": OWNER}, Condition=FROM_ELSEWHERE)],
+            None,
+            id="Allow for the account of the queue, which gives nothing",
+        ),
+        pytest.param(
+            "other",
+            [allow(Condition=FROM_ELSEWHERE)],
+            [for_all(allow(Condition=FROM_ELSEWHERE))],
+            UnmetAllow("user policy", "1", BY_ADDRESS),
+            id="user of another account",
+        ),
+        pytest.param(
+            "other",
+            [allow()],
+            [allow(Principal={"AWS": OTHER}, Condition=FROM_ELSEWHERE)],
+            UnmetAllow("queue policy", "1", BY_ADDRESS),
+            id="Allow for another account",
+        ),
+        pytest.param(
+            "sns",
+            [allow(Condition=FROM_ELSEWHERE)],
+            [allow(Principal={"Service": "sns.amazonaws.com"}, Condition=FROM_ELSEWHERE)],
+            UnmetAllow("queue policy", "1", BY_ADDRESS),
+            id="service",
+        ),
+        pytest.param(
+            "anonymous",
+            [],
+            [for_all(allow(Condition=FROM_ELSEWHERE))],
+            UnmetAllow("queue policy", "1", BY_ADDRESS),
+            id="anonymous",
+        ),
+    ],
+)
+def test_denial_names_the_first_allow_whose_condition_is_not_met(
+    caller: str,
+    of_user: list[dict[str, Any]],
+    of_queue: list[dict[str, Any]],
+    expected: UnmetAllow | None,
+) -> None:
+    policies = [user_policy(*of_user)] if of_user else []
+    queue = queue_policy(*of_queue) if of_queue else None
+    decided = decision(CALLERS[caller], policies, queue)
+    assert not decided.allowed
+    assert decided.unmet == expected
+
+
+def test_action_that_no_queue_can_share_has_no_unmet_allow() -> None:
+    queue = queue_policy(for_all(allow(Condition=FROM_ELSEWHERE)))
+    decided = decision(CALLERS["anonymous"], [], queue, "DeleteQueue")
+    assert decided == Decision(False, BY_QUEUE)
+
+
+def test_decision_of_a_statement_has_no_unmet_allow() -> None:
+    unmet = allow(Condition=FROM_ELSEWHERE)
+    assert decision(ALICE, [user_policy(unmet, deny())]).unmet is None
+    assert decision(ALICE, [user_policy(unmet, allow())]).unmet is None

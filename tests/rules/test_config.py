@@ -350,6 +350,11 @@ def test_switch_accepts_the_usual_words(text: str, value: bool) -> None:
             "queues.q.Foo = 1", "queues.q: Unknown Attribute Foo.", id="unknown attribute"
         ),
         pytest.param(
+            "queues.q.Policy = '{}'",
+            "queues.q: Invalid value for the parameter Policy. Reason: the policy has no Statement",
+            id="policy",
+        ),
+        pytest.param(
             "queues.q.DelaySeconds = 901",
             "queues.q: Invalid value for the parameter DelaySeconds.",
             id="invalid value of an attribute",

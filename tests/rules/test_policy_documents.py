@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
-from queueserver.rules.policy_documents import parse_policy
+from protocol.errors import InvalidAttributeValue
+from queueserver.rules.policy_documents import parse_policy, policy_of_queue
 from tests.rules.policies import STATEMENT, A, policy, with_
 from tests.rules.rejections import rejection
 
@@ -125,6 +127,52 @@ def test_policy_is_stored_as_it_was_sent(text: str) -> None:
 def test_document_that_is_not_a_policy_is_rejected(text: str) -> None:
     expected = ("InvalidAttributeValue", "Invalid value for the parameter Policy.")
     assert rejection(parse_policy, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("[]", "not a JSON object, or an object with a repeated name", id="not JSON"),
+        pytest.param(
+            policy(STATEMENT, with_(Effect="allow")),
+            "statement 2: Effect is not Allow or Deny",
+            id="grammar",
+        ),
+        pytest.param(
+            policy(with_(Condition={"Bool": {"aws:SecureTransprt": "true"}})),
+            "statement 1: Condition: 'aws:SecureTransprt' is not a condition key",
+            id="condition key",
+        ),
+        pytest.param(
+            policy(with_(Sid="x" * 8_192)),
+            r"the policy has 8\d\d\d bytes, at most 8192",
+            id="length",
+        ),
+        pytest.param(
+            policy(with_(Sid="a")).replace('"a"', '"\x01"'),
+            "the policy has a character that XML does not allow",
+            id="character",
+        ),
+    ],
+)
+def test_rejected_policy_has_a_reason_for_the_log(text: str, reason: str) -> None:
+    with pytest.raises(InvalidAttributeValue) as caught:
+        parse_policy(text)
+    assert re.match(reason, caught.value.reason)
+    assert not caught.value.denial
+
+
+def test_queue_in_the_reason_is_one_short_word() -> None:
+    for name in ("orders", "a b\n", "\ud800", "x" * 1_000_000, "\U0001f600" * 200):
+        with pytest.raises(InvalidAttributeValue) as caught, policy_of_queue(f"arn:{name}"):
+            parse_policy("{}")
+        queue, _, reason = caught.value.reason.partition(" reason=")
+        assert queue.startswith("queue=arn:")
+        assert queue.isascii()
+        assert queue.isprintable()
+        assert " " not in queue
+        assert len(queue) < 220
+        assert reason == "the policy has no Statement"
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,13 @@ _CUT_OFF = "the client has closed its side before the end of the body"
 _METHOD = re.compile(rb"[A-Z-]{1,32}( |\Z)")
 """The beginning of a request: a method in upper case, and a space. The parser checks the rest."""
 
+_TLS_HANDSHAKE = b"\x16\x03"
+"""The beginning of a TLS connection (RFC 8446, 5.1): the type of the record, and the version."""
+
+_SPOKE_TLS = (
+    "a client spoke TLS to a port of HTTP: its URL must begin with http://, or set --tls-cert"
+)
+
 _EMPTY_LINE = b"\r\n\r\n"
 _CONTENT_LENGTH = b"\r\nContent-Length: "
 
@@ -179,6 +186,9 @@ class RequestReader(RequestHandler):
         if self._body is None and not self._head and not self._unanswered:
             # Empty lines may come before a request: a pass for each of thousands takes too long.
             data = data.lstrip(b"\r\n")
+            if data.startswith(_TLS_HANDSHAKE):
+                self._fail(BadHttpMessage(_SPOKE_TLS))
+                return
         while start < len(data) and not self._is_parsing_paused():
             end = self._framing.end_of_piece(data, start)
             piece = data[start:end]

@@ -17,6 +17,9 @@ from queueserver.start_errors import ConfigError, StartError
 
 _PROTOCOL = "http/1.1"
 
+_PRIVATE_KEY, _CERTIFICATE = "PRIVATE KEY-----", "CERTIFICATE-----"
+"""The ends of the first lines in PEM. Other words may stand before them, such as EC or RSA."""
+
 _REASONS = {
     "KEY_VALUES_MISMATCH": "the key is not that of the certificate",
     "KEY_TYPE_MISMATCH": "the key is not that of the certificate",
@@ -61,8 +64,8 @@ class TlsFiles(msgspec.Struct, frozen=True):
         context.set_alpn_protocols([_PROTOCOL])
         pem = _read("--tls-cert", self.cert)
         key_flag, key = ("--tls-cert", self.cert) if self.key is None else ("--tls-key", self.key)
+        _check_contents(self.cert, pem, self.key, _read(key_flag, key))
         _check_mode(key_flag, key)
-        _read(key_flag, key)
         try:
             context.load_cert_chain(self.cert, key, _no_password)
             expires_at = end_of_validity(pem)
@@ -138,6 +141,24 @@ def _read(flag: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise StartError(f"{flag}: cannot read {path!r}: {error.strerror or error}") from None
+
+
+def _check_contents(cert: str, cert_pem: str, key: str | None, key_pem: str) -> None:
+    """Check that each file has what its flag names; OpenSSL's errors do not say which has not.
+
+    Raises:
+        StartError: a file is that of the other flag, or there is no key.
+    """
+    if _PRIVATE_KEY not in key_pem:
+        if key is None:
+            raise StartError(
+                f"--tls-cert: {cert!r} contains no private key: name the file of the key with "
+                "--tls-key"
+            )
+        if _CERTIFICATE in key_pem:
+            raise StartError(f"--tls-key: {key!r} is a certificate, not a private key")
+    if _CERTIFICATE not in cert_pem and _PRIVATE_KEY in cert_pem:
+        raise StartError(f"--tls-cert: {cert!r} is a private key, not a certificate")
 
 
 def _check_mode(flag: str, path: str) -> None:

@@ -79,6 +79,49 @@ def test_one_line_explains_each_rejected_request(
     assert re.search(r"request_id=[0-9a-f]{8}-", line)
 
 
+FORGED = "arn:aws:iam::000000000000:user/admin"
+CREDENTIAL = f"AWS4-HMAC-SHA256 Credential=AKNOBODY/{SCOPE}, SignedHeaders=host, Signature=0"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "key"),
+    [
+        pytest.param(CREDENTIAL, "AKNOBODY", id="unknown key"),
+        pytest.param(CREDENTIAL.replace("AKNOBODY", ID), ID, id="key of a user"),
+        pytest.param(CREDENTIAL.replace("AKNOBODY", f"A user={FORGED}"), "none", id="space"),
+        pytest.param(CREDENTIAL.replace("AKNOBODY", "K" * 1_000), "K" * 200 + "...", id="long"),
+        pytest.param(CREDENTIAL.replace("AKNOBODY", "A\udcff"), "A?", id="not ASCII"),
+        pytest.param(CREDENTIAL.replace("AKNOBODY", "a1" * 32), "...", id="signature as key"),
+        pytest.param("Basic eDp5", "none", id="another scheme"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("target", "action"),
+    [
+        pytest.param("AmazonSQS.SendMessageBatch", "sqs:SendMessageBatch", id="action"),
+        pytest.param("AmazonSQS.Nothing user=admin", "unknown", id="no action of SQS"),
+    ],
+)
+def test_line_of_failed_authentication_names_the_access_key_and_the_action(
+    server: WireServer, lines: Lines, authorization: str, key: str, target: str, action: str
+) -> None:
+    headers = (
+        ("Host", server.host),
+        ("Content-Type", "application/x-amz-json-1.0"),
+        ("X-Amz-Target", target),
+        ("Authorization", authorization),
+    )
+    (line,) = lines.of(server, HttpRequest("POST", "/", headers, b"{}"))
+    assert f" access_key_id={key} action={action} client=127.0.0.1 reason=" in line
+    assert "user=" not in line.partition(" reason=")[0]
+
+
+def test_line_of_a_presigned_url_names_its_access_key(server: WireServer, lines: Lines) -> None:
+    url = server.signer()._replace(expires="60").sign(get(server.host, Action="ListQueues"))
+    (line,) = lines.of(server, url._replace(target=f"{url.target}&x=1"))
+    assert f" access_key_id={ID} action=unknown client=127.0.0.1 reason=" in line
+
+
 def test_no_secret_and_no_signature_is_logged_or_echoed(
     server: WireServer, protocol: str, lines: Lines
 ) -> None:
