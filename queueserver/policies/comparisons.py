@@ -58,6 +58,10 @@ _MAPPED_PREFIX_LENGTH = 96
 class Comparison(Protocol):
     """The values of a policy for one key, ready to be compared with values of requests."""
 
+    @property
+    def size(self) -> int:
+        """How many patterns and variables each value of a request is compared with."""
+
     def matches(self, found: str, request: Request) -> bool | None:
         """Return whether a value of the request matches one of them.
 
@@ -77,6 +81,11 @@ class ParsedComparison(Generic[Found, Expected]):
         self._parse = parse
         self._compare = compare
         self._expected = expected
+
+    @property
+    def size(self) -> int:
+        """How many values of the policy each value of a request is compared with."""
+        return len(self._expected)
 
     def matches(self, found: str, request: Request) -> bool | None:
         """Return whether a value matches, or None if the value found cannot be parsed."""
@@ -102,6 +111,11 @@ class TextComparison:
                 self._templates.append(template)
             else:
                 self._constants.add(self._fold(_joined(template.constant)))
+
+    @property
+    def size(self) -> int:
+        """How many texts with variables each value of a request is compared with."""
+        return len(self._templates)
 
     def matches(self, found: str, request: Request) -> bool | None:
         """Return whether a text is equal. A variable without a value equals no text."""
@@ -139,6 +153,11 @@ class PatternComparison:
             if pattern is None:
                 raise PolicyError(f"{quote(text)} is not an ARN")
             self._patterns.append(pattern)
+
+    @property
+    def size(self) -> int:
+        """How many patterns each value of a request is compared with."""
+        return len(self._patterns) + len(self._templates)
 
     def matches(self, found: str, request: Request) -> bool | None:
         """Return whether a pattern matches. A variable without a value matches no text.

@@ -24,6 +24,13 @@ MAXIMUM_FOUND_CHARACTERS = 16_384
 """Characters in the values of a key of one request. AWS allows 50 tags with keys of 128
 characters, and HTTP headers are shorter. A condition on longer values cannot be evaluated."""
 
+MAXIMUM_VALUE_CHARACTERS = 4_096
+"""Characters in one value of a key of one request."""
+
+MAXIMUM_COMPARISONS = 2_000
+"""Most values of a request times the patterns and variables of a policy, in one condition. AWS
+allows 50 tags, so 40 patterns are possible for each; more could take a second."""
+
 
 class Condition(Protocol):
     """One operator and key of the element Condition."""
@@ -67,7 +74,11 @@ class ValueCondition(msgspec.Struct, frozen=True):
             # AWS leaves it undefined how several values are compared without a qualifier.
             return self._matches(found[0], request) if len(found) == 1 else None
         values = (found,) if isinstance(found, str) else found
-        if len(values) > MAXIMUM_TAGS or sum(map(len, values)) > MAXIMUM_FOUND_CHARACTERS:
+        if (
+            len(values) > MAXIMUM_TAGS
+            or sum(map(len, values)) > MAXIMUM_FOUND_CHARACTERS
+            or len(values) * self.comparison.size > MAXIMUM_COMPARISONS
+        ):
             return None
         outcomes = (self._matches(value, request) for value in values)
         return any_of(outcomes) if self.use.qualifier is SetQualifier.ANY else all_of(outcomes)
@@ -78,7 +89,7 @@ class ValueCondition(msgspec.Struct, frozen=True):
         return self.use.operator.is_negated and self.use.qualifier is SetQualifier.NONE
 
     def _matches(self, found: str, request: Request) -> bool | None:
-        if len(found) > MAXIMUM_FOUND_CHARACTERS:
+        if len(found) > MAXIMUM_VALUE_CHARACTERS:
             return None
         operator = self.use.operator
         outcome = self.comparison.matches(found, request)

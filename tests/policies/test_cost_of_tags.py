@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from queueserver.policies.condition_keys import MAXIMUM_TAGS
-from queueserver.policies.evaluation import Decision
+from queueserver.policies.evaluation import Decision, Reason
 from queueserver.policies.principals import ANONYMOUS
 from queueserver.policies.requests import RequestFacts
 from tests.policies.requests import FACTS, decision, deny, for_all, queue_policy
@@ -95,3 +95,30 @@ def test_denial_applies_if_there_are_too_many_tags_to_look_at(
 def test_length_of_a_text_that_ignores_case_is_that_of_its_characters() -> None:
     condition = {"StringEqualsIgnoreCase": {"aws:RequestTag/a": "${aws:RequestTag/b}"}}
     assert decide(condition, facts({"a": "\u00fcX", "b": "\u00fcx"})).sid == "1"
+
+
+@pytest.mark.parametrize(
+    ("operator", "texts", "reason"),
+    [
+        pytest.param("StringLike", ["x*"] * 40, Reason.NO_RESOURCE_ALLOW, id="most patterns"),
+        pytest.param("StringLike", ["x*"] * 41, Reason.EXPLICIT_DENY_RESOURCE, id="more patterns"),
+        pytest.param(
+            "StringEquals",
+            ["x${aws:userid}"] * 41,
+            Reason.EXPLICIT_DENY_RESOURCE,
+            id="more variables",
+        ),
+        pytest.param(
+            "StringEquals",
+            [f"x{number}" for number in range(400)],
+            Reason.NO_RESOURCE_ALLOW,
+            id="constant texts",
+        ),
+    ],
+)
+def test_deny_applies_if_fifty_tags_need_too_many_comparisons(
+    operator: str, texts: list[str], reason: Reason
+) -> None:
+    tags = {f"key{number}": "v" for number in range(50)}
+    condition = {f"ForAnyValue:{operator}": {"aws:TagKeys": texts}}
+    assert decide(condition, facts(tags)).reason is reason
