@@ -96,6 +96,7 @@ def access_server(
     server = LiveServer(_load(write_config(directory, users, given)), clock, now)
     with contextlib.closing(server):
         yield AccessServer(server, directory, given, clients)
+        clients.close_those_of(server.url)
 
 
 @contextlib.contextmanager
@@ -106,6 +107,7 @@ def access_process(
     path = write_config(directory, users, settings)
     with ServerProcess("--config", str(path), directory=directory) as server:
         yield AccessServer(server, directory, settings, clients)
+        clients.close_those_of(server.url)
 
 
 def _load(path: Path) -> Config:

@@ -344,8 +344,10 @@ def test_sighup_during_the_stop_does_not_change_the_exit_status(files: UserFiles
 @pytest.mark.parametrize("arguments", [["check"], ["keys", "new"]])
 def test_other_commands_do_not_ignore_sighup(arguments: list[str], tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from queueserver import cli; from queueserver.entry_point import "
-        "main; cli._COMMANDS[sys.argv[1]] = lambda _: os.kill(os.getpid(), signal.SIGHUP); main()"
+        # Whatever started the tests may ignore the signal, and children inherit that.
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "from queueserver import cli; from queueserver.entry_point import main; "
+        "cli._COMMANDS[sys.argv[1]] = lambda _: os.kill(os.getpid(), signal.SIGHUP); main()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, *arguments],

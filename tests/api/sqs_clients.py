@@ -96,6 +96,11 @@ class Clients:
             )
         return self._clients[key]
 
+    def close_those_of(self, url: str) -> None:
+        """Close the clients of a server that has stopped: they keep connections open."""
+        for key in [key for key in self._clients if key[1] == url]:
+            self._clients.pop(key).close()
+
     def close(self) -> None:
         for client in self._clients.values():
             client.close()
