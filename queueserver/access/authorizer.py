@@ -53,8 +53,6 @@ class Authorizer:
     def check(self, context: RequestContext, request: object, resource: Resource) -> None:
         """Check that the sender of a request may run its action on a queue.
 
-        AWS: an action that sets tags on creation needs sqs:TagQueue, too.
-
         Raises:
             AccessDenied: no policy allows it, or one denies it.
         """
@@ -105,7 +103,8 @@ class Authorizer:
     def warn_of_policy(self, queue_arn: str, text: str | None) -> None:
         """Log the parts of a queue's new policy that have no effect; `text` was checked before."""
         if self.is_on and text:
-            for warning in compile_policy(text, PolicyKind.QUEUE, QUEUE_POLICY).warnings:
+            policy = _compiled(text)
+            for warning in policy.warnings if isinstance(policy, Policy) else ():
                 log.warning("new policy of a queue: queue=%s warning=%s", queue_arn, warning)
 
     def _facts(self, context: RequestContext, resource: Resource, request: object) -> RequestFacts:
@@ -149,7 +148,7 @@ def missing_resource(name: QueueName) -> Resource:
 
     The sender must not learn whether the queue exists, so it needs the same permission.
     """
-    return Resource(queue_arn(name.region, name.account, name.name), name.account, None, None)
+    return Resource(queue_arn(name.region, name.account, name.name), name.account)
 
 
 def all_queues(account: str, region: str) -> Resource:

@@ -23,7 +23,7 @@ DESCRIPTION = (
     f"{SECRET_VARIABLE}, or in the files that {ID_VARIABLE}{_FILE} and {SECRET_VARIABLE}{_FILE} "
     "name."
 )
-"""How the help describes the variables, which are no settings: they turn access control on."""
+"""The text about these variables in `--help`. They are no settings, and have no flags."""
 
 VARIABLES = {ID_VARIABLE, SECRET_VARIABLE, ID_VARIABLE + _FILE, SECRET_VARIABLE + _FILE}
 _SIMILAR_VARIABLE = re.compile(r"QUEUESERVER_(ACCESS_|SECRET|USER)\w*")

@@ -61,7 +61,7 @@ class UserSet:
     def __init__(self, now: float) -> None:
         self._now = now
         self._places: dict[str, str] = {}
-        """Where each user was declared, by the name in lower case."""
+        """The place in the configuration that declares each user, by the name in lower case."""
         self._keys: dict[str, AccessKey] = {}
         self._owners: dict[Secret, AccessKey] = {}
         """The first access key with each secret."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from protocol import actions
 from protocol.errors import InvalidParameterValue, MissingParameter, ResourceNotFoundException
 from protocol.names import queue_arn
-from queueserver.access.authorizer import Authorizer, missing_resource, resource_of
+from queueserver.access.authorizer import Authorizer, named_resource, resource_of
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text, new_identifier
 from queueserver.policies.evaluation import Resource
@@ -114,7 +114,7 @@ class MoveTasks:
 
     async def _check_send(self, context: RequestContext, name: QueueName) -> None:
         queue = await self._database.read(queues.find, *name)
-        resource = missing_resource(name) if queue is None else resource_of(queue)
+        resource = named_resource(name, queue)
         self._authorizer.check_permission(context, "SendMessage", resource)
 
     async def _check_quota(self, account: str) -> None:

@@ -60,7 +60,7 @@ class Comparison(Protocol):
 
     @property
     def size(self) -> int:
-        """How many patterns and variables each value of a request is compared with."""
+        """The number of patterns and variables that a value of a request is compared with."""
 
     def matches(self, found: str, request: Request) -> bool | None:
         """Return whether a value of the request matches one of them.
@@ -84,7 +84,7 @@ class ParsedComparison(Generic[Found, Expected]):
 
     @property
     def size(self) -> int:
-        """How many values of the policy each value of a request is compared with."""
+        """The number of values in the policy."""
         return len(self._expected)
 
     def matches(self, found: str, request: Request) -> bool | None:
@@ -114,7 +114,7 @@ class TextComparison:
 
     @property
     def size(self) -> int:
-        """How many texts with variables each value of a request is compared with."""
+        """The number of texts with variables: constant texts are looked up in a set."""
         return len(self._templates)
 
     def matches(self, found: str, request: Request) -> bool | None:
@@ -156,7 +156,7 @@ class PatternComparison:
 
     @property
     def size(self) -> int:
-        """How many patterns each value of a request is compared with."""
+        """The number of patterns, with and without variables."""
         return len(self._patterns) + len(self._templates)
 
     def matches(self, found: str, request: Request) -> bool | None:

@@ -21,7 +21,7 @@ from queueserver.policies.requests import Request, RequestFacts
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """The object of a request.
+    """The queue that a request is about.
 
     Attributes:
         arn: the ARN of the queue, or the one that it would have.

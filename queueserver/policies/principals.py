@@ -63,7 +63,7 @@ ANONYMOUS = Principal(PrincipalKind.ANONYMOUS, ANONYMOUS_ACCOUNT, unique_id=ANON
 
 
 class PrincipalMatch(enum.Enum):
-    """How an element names a principal."""
+    """Whether an element lists a principal, and whether by its account."""
 
     NONE = enum.auto()
     ACCOUNT = enum.auto()

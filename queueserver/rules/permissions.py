@@ -13,9 +13,6 @@ from queueserver.rules.parameters import ACCOUNT, NAME, NAME_RULE, invalid_value
 from queueserver.rules.policy_documents import compact_json, count_principals, read_stored_policy
 from queueserver.utf8 import utf8_bytes
 
-GRANTABLE_ACTIONS = SHAREABLE_ACTIONS
-"""AWS: the actions that AddPermission can grant; the other actions are the owner's only."""
-
 
 def add_permission(
     policy: str | None, queue_arn: str, label: str, accounts: Sequence[str], actions: Sequence[str]
@@ -96,7 +93,7 @@ def _check_actions(names: Sequence[str]) -> None:
         raise missing_parameter("Actions")
     _check_quota(len(names), "Actions", limits.MAXIMUM_STATEMENT_ACTIONS)
     for name in names:
-        if name in GRANTABLE_ACTIONS or name == "*":
+        if name in SHAREABLE_ACTIONS or name == "*":
             continue
         reason = "Please refer to the appropriate WSDL for a list of valid actions."
         # AWS has no permission for a batch action: the single action's permission covers it.

@@ -25,7 +25,7 @@ PROVIDER_DIRECTORIES = (
     "/usr/local/share/terraform/plugins",
     "/usr/share/terraform/plugins",
 )
-"""Directories that may contain Terraform's providers; in others Terraform looks by itself."""
+"""Directories with providers that Terraform does not search by itself."""
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
 

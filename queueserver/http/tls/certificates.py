@@ -23,7 +23,7 @@ _CHECK_SECONDS = 60.0
 """Interval between two checks of the files."""
 
 _WARNING = timedelta(days=14)
-"""Time before a certificate expires in which the server warns, once a day."""
+"""Remaining validity of a certificate below which the server warns once a day."""
 
 
 class Certificates:
