@@ -286,9 +286,27 @@ def _delay_of(name: str, attributes: dict[str, str]) -> dict[str, str | int | No
         return {"delay_ms": 0}
 
 
+def _add_data_keys(connection: sa.Connection) -> None:
+    """Migrate version 3 to 4: contents may be encrypted with data keys. All contents stay clear."""
+    is_sqlite = connection.dialect.name == "sqlite"
+    number, binary = ("INTEGER", "BLOB") if is_sqlite else ("BIGINT", "BYTEA")
+    name = "TEXT" if is_sqlite else 'TEXT COLLATE "C"'
+    _run(
+        connection,
+        f"ALTER TABLE bodies ADD COLUMN data_key {number}",
+        f"CREATE TABLE data_keys (id {number} NOT NULL, master_key {name} NOT NULL, "
+        f"fingerprint TEXT NOT NULL, wrapped {binary} NOT NULL, named_key {name}, "
+        f"created_at_ms {number} NOT NULL, encrypts_until_ms {number} NOT NULL, PRIMARY KEY (id))",
+        "CREATE INDEX data_keys_by_master_key ON data_keys (master_key, fingerprint)",
+    )
+    if not is_sqlite:
+        _run(connection, "ALTER TABLE bodies ALTER COLUMN data_key SET STATISTICS 0")
+
+
 MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (
     _store_settings_in_columns,
     _separate_bodies,
+    _add_data_keys,
 )
 """The migration from version 1 to 2, from 2 to 3, and so on."""
 

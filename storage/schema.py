@@ -28,6 +28,9 @@ properties = Table(
 
 - `schema_version`: the version of these tables.
 - `secret`: 32 random bytes in hexadecimal, which sign receipt handles and page tokens.
+- `wrapped_secret`: in place of `secret` if it is encrypted: the name and the fingerprint of the
+  master key, and the wrapped secret in hexadecimal.
+- `deduplication`: `keyed` if the keys of `deduplications` are keyed digests.
 - `reserved_numbers`: the first number that SQLite has not reserved for ids.
 - `reached_ms`: the time floor, in epoch milliseconds.
 """
@@ -201,6 +204,7 @@ deduplications = Table(
     metadata,
     Column("queue_id", _Number, primary_key=True, autoincrement=False),
     # The deduplication id; in queues that deduplicate by group, the group, a space, and the id.
+    # Once messages are encrypted, it is a keyed digest of that: an id may be one of the body.
     Column("key", Text, primary_key=True),
     Column("message_id", LargeBinary, nullable=False),
     Column("number", _Number, nullable=False),
@@ -260,6 +264,8 @@ bodies = Table(
     Column("queue_id", _Number, nullable=False),
     Column("id", _Number, primary_key=True, autoincrement=False),
     Column("message_id", LargeBinary, nullable=False),
+    # Before the content: SQLite then reads it without the pages of a long content.
+    Column("data_key", _Number),
     Column("body", Text, nullable=False),
     Column("envelope", LargeBinary, nullable=False),
 )
@@ -267,8 +273,33 @@ bodies = Table(
 
 `id` and `queue_id` are those of the message when it was sent; `messages.body_id` refers to `id`.
 
+If `data_key` is not null, the content is encrypted with the row of `data_keys` that has this
+id: body and envelope are one encrypted record in `envelope`, and `body` is empty.
+
 On SQLite the id is the row id, which keeps large rows out of the inner pages of the tree, and
 appending writes to one page for any number of queues.
+"""
+
+data_keys = Table(
+    "data_keys",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=False),
+    Column("master_key", _Name, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("named_key", _Name),
+    Column("created_at_ms", _Number, nullable=False),
+    Column("encrypts_until_ms", _Number, nullable=False),
+    Index("data_keys_by_master_key", "master_key", "fingerprint"),
+)
+"""The keys that encrypt the contents of messages, each wrapped by a master key.
+
+Each server encrypts with data keys of its own, one for each queue at a time. A row stays as long
+as a message refers to it, in whatever queue.
+
+- `master_key`, `fingerprint`: the name and the fingerprint of the master key that wraps it.
+- `named_key`: the name of the master key that the queue has asked for, or null for the first one.
+- `encrypts_until_ms`: from this time on, no server encrypts with it.
 """
 
 backlogs = Table(

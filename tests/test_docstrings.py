@@ -38,8 +38,8 @@ Queue Raise Read Rebuild Receive Recompute Reconnect Record Recover Redrive Refr
 Release Remove Rename Renew Replace Replay Report Request Require Reserve Reset Resolve Restart
 Restore Resume Resync Retry Return Reuse Revert Roll Run Save Scan Schedule Search Select Send
 Serialize Serve Set Shuffle Shut Sign Simulate Skip Sleep Sort Split Start Stop Store Stream
-Subtract Suspend Swap Synchronize Take Terminate Trim Truncate Try Undo Unlock Unquote Update Use
-Validate Verify Visit Wait Wake Walk Warn Watch Wrap Write Yield
+Subtract Suspend Swap Synchronize Take Terminate Trim Truncate Try Undo Unlock Unquote Unwrap
+Update Use Validate Verify Visit Wait Wake Walk Warn Watch Wrap Write Yield
 """
 IMPERATIVE_VERBS = frozenset(_VERBS.split())
 """Plain verbs of technical English, which is all that a docstring may begin with.

@@ -30,7 +30,7 @@ from tests.sources import (
 
 MAY_IMPORT = {
     "protocol": {"protocol", "msgspec", "xmltodict"},
-    "storage": {"storage", "sqlalchemy", "aiosqlite", "asyncpg"},
+    "storage": {"storage", "sqlalchemy", "aiosqlite", "asyncpg", "cryptography"},
     "queueserver": {
         "queueserver",
         "protocol",
