@@ -1,4 +1,4 @@
-"""Reading the small files that the configuration names: secrets and policies."""
+"""Reading the small files that the configuration names: secrets, keys and policies."""
 
 from __future__ import annotations
 
