@@ -21,7 +21,9 @@ class Reloads:
     repetition of an earlier one.
     """
 
-    def __init__(self, load: Callable[[], Config], use: Callable[[Config, int], Awaitable[None]]) -> None:
+    def __init__(
+        self, load: Callable[[], Config], use: Callable[[Config, int], Awaitable[None]]
+    ) -> None:
         self._load = load
         self._use = use
         self._number = 0
@@ -52,7 +54,7 @@ class Reloads:
         else:
             return
         log.error(
-            "reload %d failed, the server continues with the users and keys that it has: %s",
+            "reload %d failed, the server continues as before: %s",
             self._number,
             reason,
             exc_info=trace,
