@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -150,6 +151,7 @@ class Search(NamedTuple):
         hits: how often each text was found, by place.
         searched_bytes: how much was searched, by place.
         rows: the rows of the database when messages were in all states.
+        began_ms: when the first message was sent, in epoch milliseconds.
         returned: the bodies that a later server delivered of the state `returned`.
         messages: the messages that were sent.
         marks: their texts.
@@ -158,6 +160,7 @@ class Search(NamedTuple):
     hits: Mapping[str, Counter[Hit]]
     searched_bytes: Counter[str]
     rows: Rows
+    began_ms: int
     returned: Sequence[str]
     messages: MarkedMessages
     marks: MarkedTexts
@@ -208,6 +211,14 @@ class _Searcher:
         self.search([Stored(BACKUP, path.read_bytes())])
 
 
+@contextlib.contextmanager
+def new_directory() -> Iterator[Path]:
+    """Create a directory that PostgreSQL can read, which runs as another user."""
+    with tempfile.TemporaryDirectory(prefix="queueserver-search-") as made:
+        Path(made).chmod(0o755)
+        yield Path(made)
+
+
 def run(kind: str, directory: Path, encryption: LoadEncryption) -> Search:
     """Search the database of a kind, and all else that a server writes, for its contents."""
     with new_database(kind, directory) as database:
@@ -216,6 +227,7 @@ def run(kind: str, directory: Path, encryption: LoadEncryption) -> Search:
         settings = dict.fromkeys(("TMPDIR", "SQLITE_TMPDIR"), str(searcher.temporary))
         with ServerProcess(*arguments, directory=directory, settings=settings) as server:
             messages = MarkedMessages(server.url, searcher.marks, encryption)
+            began_ms = time.time_ns() // 1_000_000
             with contextlib.closing(messages):
                 messages.fill()
                 searcher.search_database()
@@ -241,7 +253,13 @@ def run(kind: str, directory: Path, encryption: LoadEncryption) -> Search:
         database.checkpoint()
         searcher.search_database()
     return Search(
-        searcher.hits, searcher.searched_bytes, rows, returned, messages, searcher.marks
+        searcher.hits,
+        searcher.searched_bytes,
+        rows,
+        began_ms,
+        returned,
+        messages,
+        searcher.marks,
     )
 
 
@@ -304,9 +322,7 @@ def main() -> int:
     searches = {}
     for kind in [arguments.only] if arguments.only else DATABASES:
         for mode in ["clear"] if arguments.clear else ["clear", "encrypted"]:
-            with tempfile.TemporaryDirectory(prefix="queueserver-search-") as made:
-                directory = Path(made)
-                directory.chmod(0o755)
+            with new_directory() as directory:
                 used = load_encryption.OFF if mode == "clear" else encryption_on(directory)
                 searches[DATABASES[kind], mode] = run(kind, directory, used)
     sys.stdout.write("\n".join([*table(searches), ""]))

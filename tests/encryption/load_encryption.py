@@ -3,13 +3,41 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import secrets
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
+
 FIRST_KEY, OTHER_KEY = "first", "other"
 """The names of the keys in a new file."""
+
+
+_COUNT = "SELECT count(*), count(data_key) FROM bodies"
+
+
+class StoredContents(NamedTuple):
+    """How many contents of messages a database has."""
+
+    clear: int
+    encrypted: int
+
+
+async def count_contents(database: str) -> StoredContents:
+    """Count the contents in a database, which servers may use meanwhile."""
+    if database.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as file:
+            total, encrypted = file.execute(_COUNT).fetchone()
+    else:
+        connection = await asyncpg.connect(database)
+        try:
+            ((total, encrypted),) = await connection.fetch(_COUNT)
+        finally:
+            await connection.close()
+    return StoredContents(total - encrypted, encrypted)
 
 
 class LoadEncryption(NamedTuple):
@@ -30,8 +58,10 @@ OFF = LoadEncryption()
 
 
 def encryption_on(directory: Path) -> LoadEncryption:
-    """Write a file with keys into a directory; return how the servers of a load use it."""
-    path = write_keys(directory / "keys", new_keys(FIRST_KEY, OTHER_KEY))
+    """Write a file with keys into a directory, once; return how the servers of a load use it."""
+    path = directory / "keys"
+    if not path.exists():
+        write_keys(path, new_keys(FIRST_KEY, OTHER_KEY))
     return LoadEncryption(("--encryption-key-file", str(path)), OTHER_KEY)
 
 

@@ -180,9 +180,7 @@ class MarkedMessages:
         deduplication_id = marks.text(state, "deduplication_id")
         for _ in range(2 if state == "duplicate" else 1):
             self._send_message(state, body, **group)
-            self._send_message(
-                state, other_body, **group, MessageDeduplicationId=deduplication_id
-            )
+            self._send_message(state, other_body, **group, MessageDeduplicationId=deduplication_id)
 
     def _send_message(self, state: str, body: str, **parameters: object) -> None:
         trace = f"Root={_TRACE_ID};Mark={self._marks.text(state, 'trace_header')}"

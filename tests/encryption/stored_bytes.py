@@ -57,7 +57,7 @@ class SearchedDatabase(Protocol):
 class SqliteFiles:
     """A SQLite database in a directory of its own."""
 
-    places = (DATABASE_FILE, WAL, WAL_INDEX)
+    places: tuple[str, ...] = (DATABASE_FILE, WAL, WAL_INDEX)
 
     def __init__(self, directory: Path) -> None:
         self._file = directory / "queueserver.db"
@@ -94,7 +94,7 @@ class PostgresqlFolder:
     Files that have not changed since the server was created are left out.
     """
 
-    places = (TABLES, WAL, OTHER_FILES)
+    places: tuple[str, ...] = (TABLES, WAL, OTHER_FILES)
 
     def __init__(self, directory: Path) -> None:
         self._server = Postgres.create(directory / "data")
@@ -165,7 +165,7 @@ def _each_value(rows: Rows) -> Iterator[Any]:
             yield from row.values()
 
 
-def _value(value: Any) -> bytes:
+def _value(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     return (value if isinstance(value, str) else json.dumps(value)).encode()
