@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import asyncpg
 
+from tests.engine.earlier_versions import path_of
+
 FIRST_KEY, OTHER_KEY = "first", "other"
 """The names of the keys in a new file."""
 
@@ -29,7 +31,7 @@ class StoredContents(NamedTuple):
 async def count_contents(database: str) -> StoredContents:
     """Count the contents in a database, which servers may use meanwhile."""
     if database.startswith("sqlite:"):
-        with contextlib.closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as file:
+        with contextlib.closing(sqlite3.connect(path_of(database))) as file:
             total, encrypted = file.execute(_COUNT).fetchone()
     else:
         connection = await asyncpg.connect(database)
