@@ -24,8 +24,7 @@ def start(database_url: str, clock: ManualClock) -> Iterator[Start]:
 
 
 @pytest.fixture
-def rows(database_url: str, start: Start) -> Iterator[StoredRows]:
-    """Yield the rows of the test's database, which a server has created."""
-    start().close()
+def rows(database_url: str) -> Iterator[StoredRows]:
+    """Yield the rows of the test's database, which a server creates."""
     with stored_rows(database_url) as rows:
         yield rows
