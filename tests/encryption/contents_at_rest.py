@@ -176,7 +176,7 @@ class _Searcher:
 
     def __init__(self, database: SearchedDatabase, directory: Path) -> None:
         self.marks = MarkedTexts()
-        places = (*database.places, VALUES, BACKUP, FILES_OF_PROCESS, LOG, OUTPUT)
+        places = (*database.places, VALUES, FILES_OF_PROCESS, LOG, OUTPUT)
         self.hits: dict[str, Counter[Hit]] = {place: Counter() for place in places}
         self.searched_bytes: Counter[str] = Counter()
         self._database = database
@@ -208,6 +208,7 @@ class _Searcher:
             check=True,
             capture_output=True,
         )
+        self.hits[BACKUP] = Counter()
         self.search([Stored(BACKUP, path.read_bytes())])
 
 
@@ -287,17 +288,16 @@ def _is_freed(database: SearchedDatabase, messages: MarkedMessages) -> bool:
 
 def table(searches: Mapping[tuple[str, str], Search]) -> Iterator[str]:
     """Return the lines of the result: `searches` by the database and the mode of the server."""
-    yield f"{'database':<12}{'where':<28}{'server':<11}{'MiB':>8}" + "".join(
+    yield f"{'database':<12}{'where':<28}{'server':<11}{'KiB':>9}" + "".join(
         f"{form:>9}" for form in FORMS
     )
     for (database, mode), search in searches.items():
         for place, hits in search.hits.items():
             forms = Counter(hit.form for hit in hits.elements())
             searched = search.searched_bytes[place]
-            if searched:
-                yield f"{database:<12}{place:<28}{mode:<11}{searched / 2**20:>8.2f}" + "".join(
-                    f"{forms[form]:>9}" for form in FORMS
-                )
+            yield f"{database:<12}{place:<28}{mode:<11}{searched / 1024:>9,.0f}" + "".join(
+                f"{forms[form]:>9}" for form in FORMS
+            )
     columns = "".join(f"{database + ', ' + mode:>23}" for database, mode in searches)
     for title, names, attribute in (("text", KINDS, "kind"), ("state", STATES, "state")):
         yield ""

@@ -88,8 +88,7 @@ class MarkedTexts:
 def encoded(tag: str) -> Iterator[tuple[bytes, str]]:
     """Yield a tag as it stands in the other forms of a text that contains it."""
     content = tag.encode()
-    yield tag.encode("utf-16-le"), UTF_16
-    yield tag.encode("utf-16-be"), UTF_16
+    yield tag.encode("utf-16-le")[:-1], UTF_16  # in either order of bytes
     yield content.hex().encode(), HEX
     yield content.hex().upper().encode(), HEX
     for before in range(3):

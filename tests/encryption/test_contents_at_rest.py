@@ -31,7 +31,14 @@ from tests.encryption.contents_at_rest import (
 from tests.encryption.load_encryption import FIRST_KEY, OTHER_KEY, encryption_on
 from tests.encryption.marked_texts import BASE64, HEX, MD5, SHA_256, TEXT, UTF_16, MarkedTexts
 from tests.encryption.message_states import KINDS, STATES
-from tests.encryption.stored_bytes import BACKUP, DATABASE_FILE, TABLES, VALUES, WAL
+from tests.encryption.stored_bytes import (
+    BACKUP,
+    DATABASE_FILE,
+    FILES_OF_PROCESS,
+    TABLES,
+    VALUES,
+    WAL,
+)
 
 DATABASE_KINDS = pytest.mark.parametrize("kind", DATABASES)
 RunOnce: TypeAlias = Callable[[str, str], Search]
@@ -83,9 +90,8 @@ def test_search_reads_every_place(run_once: RunOnce, kind: str) -> None:
     for mode in ("clear", "encrypted"):
         search = run_once(kind, mode)
         unread = {place for place in search.hits if not search.searched_bytes[place]}
-        assert unread <= {"temporary files"} | ({BACKUP} if kind == "postgresql" else set())
-        # A server logs its access to the database at level debug.
-        assert any("log" in place and search.searched_bytes[place] for place in search.hits)
+        # The servers have written no temporary files.
+        assert unread <= {FILES_OF_PROCESS}
 
 
 @pytest.mark.parametrize("before", ["", "x", "xx"])
@@ -141,7 +147,7 @@ def test_everything_that_is_listed_as_clear_is_found(run_once: RunOnce, kind: st
         "tags": lambda value: sent.tag in str(value),
         "message ids": lambda value: value == uuid.UUID(sent.message_ids[0]).bytes,
         "times": lambda value: sent_at_ms - 60_000 <= (value or 0) <= sent_at_ms + 600_000,
-        "sizes": lambda value: value == 1024 * 1024,
+        "sizes": lambda value: 0 <= value - 1024 * 1024 < 200,  # with its attributes
         "message group ids": lambda value: value == sent.group_id,
         "receive counts": lambda value: value == 2,
         "receive attempt ids": lambda value: value == sent.attempt_id,
