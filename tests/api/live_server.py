@@ -241,12 +241,8 @@ class LiveServer:
         )
 
     def reload(self, settings: Config, number: int) -> None:
-        """Use the users of a configuration that was read again."""
-
-        async def reload() -> None:
-            self._app.reload(settings, number)
-
-        self._run(reload())
+        """Use the users and keys of a configuration that was read again."""
+        self._run(self._app.reload(settings, number))
 
     def close(self) -> None:
         self._run(self._app.stop())
