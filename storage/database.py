@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Concatenate, ParamSpec, Protocol, Self, TypeVar
 
 import sqlalchemy as sa
@@ -15,16 +16,21 @@ from storage.clock import Clock
 from storage.commits import write_queue
 from storage.commits.write_queue import WriteQueue
 from storage.commits.writer import Writer, WriterSettings
+from storage.encryption import master_key_usage
+from storage.encryption.data_keys import DataKeys
+from storage.encryption.keyring import Keyring
 from storage.engine import Engine
 from storage.errors import (
     DatabaseBusy,
     DatabaseUnavailable,
     DatabaseUnusable,
+    UnsuitableKeyring,
     WriteConflict,
     explain,
 )
 from storage.hints import Hints
 from storage.messages.commands import Command
+from storage.opening import Secrets, prepare
 from storage.postgresql.engine import PostgresqlEngine
 from storage.settings import EngineSettings
 from storage.sqlite.engine import SqliteEngine
@@ -76,16 +82,18 @@ class Database:
         self,
         engine: Engine,
         clock: Clock,
-        secret: bytes,
+        secrets: Secrets,
+        keyring: Keyring | None,
         limit: int,
         limit_bytes: int,
         settings: WriterSettings,
     ) -> None:
         self.clock = clock
         self.hints = Hints()
-        self.secret = secret
+        self.secret = secrets.secret
         self.waiters = Waiters(clock)
         self._engine = engine
+        self._data_keys = DataKeys(keyring)
         self._limit = limit
         self._pending_reads = 0
         self.writer = Writer(
@@ -95,6 +103,8 @@ class Database:
             self.waiters,
             self,
             WriteQueue(self.hints, limit, limit_bytes),
+            self._data_keys,
+            secrets.deduplication_key,
             settings,
         )
         self._leader_work: LeaderWork | None = None
@@ -113,6 +123,8 @@ class Database:
         poll_seconds: float | None = None,
         settings: WriterSettings | None = None,
         engine_settings: EngineSettings | None = None,
+        keyring: Keyring | None = None,
+        encrypts: bool = True,
     ) -> Self:
         """Open the database, create or migrate its tables, and start the writer.
 
@@ -126,21 +138,24 @@ class Database:
                 notifications, and waiting receivers check for messages at this interval.
             settings: retries and timeouts of the writer.
             engine_settings: timeouts and limits of the engine.
+            keyring: the master keys, which encrypt and decrypt; without them, nothing is encrypted.
+            encrypts: if false, the master keys only decrypt.
 
         Raises:
             DatabaseUnusable: the database cannot be reached or read, belongs to something else,
-                or is locked by another process.
+                is locked by another process, or needs other master keys.
         """
         engine = _create_engine(url, connections, poll_seconds, engine_settings or EngineSettings())
         try:
-            secret = await engine.open(clock)
+            secrets = await engine.open(clock, partial(prepare, keyring=keyring, encrypts=encrypts))
         except BaseException as error:
             await engine.close()
             if not isinstance(error, Exception):
                 raise
             text = explain(error, engine.display_url(), engine.classify(error))
             raise DatabaseUnusable(text) from error
-        return cls(engine, clock, secret, limit, limit_bytes, settings or WriterSettings())
+        writer_settings = settings or WriterSettings()
+        return cls(engine, clock, secrets, keyring, limit, limit_bytes, writer_settings)
 
     async def close(self) -> None:
         """Commit the pending writes, then close all connections; a second call does nothing."""
@@ -153,6 +168,21 @@ class Database:
         if recording is not None and (error := recording.exception()) is not None:
             log.warning("time floor not recorded error=%s", error)
         await self._engine.close()
+
+    async def use_keyring(self, keyring: Keyring | None) -> None:
+        """Use other master keys from now on.
+
+        Raises:
+            DatabaseUnusable: they are not those that the database needs; nothing has changed.
+            DatabaseUnavailable: the database does not answer, or is closing.
+            DatabaseDamaged: the rows that say which keys it needs are damaged.
+        """
+        try:
+            await self.read(master_key_usage.check, keyring)
+        except UnsuitableKeyring as error:
+            text = explain(error, self._engine.display_url(), None)
+            raise DatabaseUnusable(text) from error
+        self._data_keys.use_keyring(keyring)
 
     async def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kw: P.kwargs

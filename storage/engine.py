@@ -69,8 +69,11 @@ class Engine(Protocol):
 
     capabilities: Capabilities
 
-    async def open(self, clock: Clock, /) -> bytes:
-        """Create or migrate the tables, set the clock, and return the database's secret."""
+    async def open(self, clock: Clock, prepare: Callable[[sa.Connection], T], /) -> T:
+        """Create or migrate the tables, and set the clock.
+
+        Returns the result of `prepare`, which runs in the same transaction, after the migration.
+        """
         ...
 
     def listen(self, handler: NotificationHandler, /) -> None:

@@ -37,6 +37,21 @@ class WriteConflict(Exception):
     """Two transactions changed the same rows, or deadlocked; a retry at once helps."""
 
 
+class MasterKeyMissing(Exception):
+    """The keyring of this server does not have a master key.
+
+    `name` is the name of the key; the text also says which key of that name.
+    """
+
+    def __init__(self, name: str, text: str = "") -> None:
+        super().__init__(f"the key {text or repr(name)} is not configured")
+        self.name = name
+
+
+class UnsuitableKeyring(Exception):
+    """The configured master keys are not those that the database needs; the text says why."""
+
+
 class ForeignDatabase(Exception):
     """The database holds tables, and they are not queueserver's."""
 
@@ -105,6 +120,8 @@ def explain(error: Exception, where: str, classified: Exception | None) -> str:
             f"{where} was written by an older queueserver (schema {error}): start a server of this "
             "version, which migrates it"
         )
+    if isinstance(error, UnsuitableKeyring):
+        return f"cannot use {where}: {error}"
     if isinstance(error, TimeoutError):
         return f"cannot reach {where}: no answer"
     if isinstance(error, OSError):

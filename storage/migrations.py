@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import json
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from storage.encryption import secret
 from storage.errors import ForeignDatabase, NewerSchema, OlderSchema
 from storage.queue_settings import REDRIVE_COLUMNS, QueueName
 from storage.schema import metadata, properties, queues
@@ -361,11 +361,10 @@ def migrate(connection: sa.Connection) -> None:
     found = version(connection)
     if found == 0:
         metadata.create_all(connection)
+        row = {"name": "schema_version", "value": str(VERSION)}
+        connection.execute(properties.insert(), row)
         # The secret signs receipt handles. It is stored so that they stay valid after a restart.
-        rows = {"schema_version": str(VERSION), "secret": secrets.token_hex(32)}
-        connection.execute(
-            properties.insert(), [{"name": name, "value": value} for name, value in rows.items()]
-        )
+        secret.create(connection)
         return
     if found == VERSION:
         return
@@ -388,11 +387,3 @@ def probe(connection: sa.Connection) -> None:
             for order in (sa.asc, sa.desc):
                 row = sa.select(*key).order_by(*map(order, key)).limit(1)
                 connection.execute(row).all()
-
-
-def secret(connection: sa.Connection) -> bytes:
-    """Return the 32 random bytes that were generated when the database was created."""
-    value = connection.execute(
-        sa.select(properties.c.value).where(properties.c.name == "secret")
-    ).scalar_one()
-    return bytes.fromhex(value)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from storage import schema
+from storage.encryption.data_keys import DataKeys
 from storage.engine import Capabilities
 from storage.hints import Hints
 from storage.messages.fifo_groups import FifoGroups
@@ -41,6 +42,8 @@ class Transaction:
         notifications: for receivers on all servers, and for the leader; sent with COMMIT.
         content: the bytes of message content that claims may still read.
         step: the undeliverable messages that claims may still remove.
+        data_keys: the data keys that encrypt and decrypt contents.
+        deduplication_key: makes keyed digests of deduplication ids; None while they are in clear.
         local_wakeups: wake-ups of receivers on this server only, in the form of
             `notifications.visible`.
     """
@@ -51,6 +54,8 @@ class Transaction:
         "connection",
         "content",
         "count_waiting",
+        "data_keys",
+        "deduplication_key",
         "fifo_groups",
         "hints",
         "known_queues",
@@ -71,6 +76,8 @@ class Transaction:
         known_queues: dict[int, LockedQueue],
         capabilities: Capabilities,
         step: Step,
+        data_keys: DataKeys,
+        deduplication_key: bytes | None,
         *,
         is_conflict_likely: bool,
     ) -> None:
@@ -82,6 +89,8 @@ class Transaction:
         self.known_queues = known_queues
         self.capabilities = capabilities
         self.step = step
+        self.data_keys = data_keys
+        self.deduplication_key = deduplication_key
         self.content = ContentBudget()
         self.notifications = Notifications()
         self.local_wakeups: list[tuple[int, int, int]] = []

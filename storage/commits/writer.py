@@ -26,6 +26,7 @@ import sqlalchemy as sa
 
 from storage.clock import Clock
 from storage.commits.write_queue import BATCH_LIMIT, Batch, Done, Work, WriteQueue
+from storage.encryption.data_keys import DataKeys
 from storage.engine import Engine
 from storage.errors import (
     DatabaseUnavailable,
@@ -86,6 +87,8 @@ class Writer:
         waiters: Waiters,
         handler: NotificationHandler,
         queue: WriteQueue,
+        data_keys: DataKeys,
+        deduplication_key: bytes | None,
         settings: WriterSettings,
     ) -> None:
         self._engine = engine
@@ -94,6 +97,8 @@ class Writer:
         self._waiters = waiters
         self._handler = handler
         self._queue = queue
+        self._data_keys = data_keys
+        self._deduplication_key = deduplication_key
         self._settings = settings
         self._known_queues: dict[int, LockedQueue] = {}
         self.conflicts_likely_until = -inf
@@ -231,6 +236,7 @@ class Writer:
 
     def _end(self, batch: Batch, transaction: Transaction, results: Sequence[object]) -> None:
         """Wake receivers, and pass on the results of a batch, after its COMMIT."""
+        self._data_keys.note_commit()
         try:
             # Not before COMMIT, so that a failed transaction wakes no receiver. `handle` does the
             # same for the notifications of other servers.
@@ -288,6 +294,7 @@ class Writer:
     ) -> tuple[Transaction, Sequence[object]]:
         """Do the work of a batch within its transaction, up to COMMIT."""
         capabilities = self._engine.capabilities
+        self._data_keys.begin()
         transaction = Transaction(
             connection,
             self._clock.now_ms(),
@@ -298,6 +305,8 @@ class Writer:
             {} if capabilities.has_concurrent_writers else self._known_queues,
             capabilities,
             Step(0 if self._loop.time() < self._no_steps_until else STEP_ROWS),
+            self._data_keys,
+            self._deduplication_key,
             is_conflict_likely=self._loop.time() < self.conflicts_likely_until,
         )
         results = self._apply(batch, transaction)

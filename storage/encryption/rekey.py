@@ -8,19 +8,20 @@ wrapped either by the old or by the new master key.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from storage.encryption import needed_keys, secret
+from storage.encryption import master_key_usage, secret
 from storage.encryption.aead import CannotDecrypt
 from storage.encryption.data_keys import purpose
 from storage.encryption.keyring import KeyId, Keyring, MasterKey
-from storage.encryption.needed_keys import NeededKeys
-from storage.schema import data_keys, properties
+from storage.encryption.master_key_usage import MasterKeyUsage
+from storage.errors import DatabaseDamaged, MasterKeyMissing
+from storage.schema import data_keys
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ class Rekeyed:
         self.damaged += step.damaged
 
 
-def rekey(transact: Transact, keyring: Keyring) -> tuple[Rekeyed, NeededKeys]:
+def rekey(transact: Transact, keyring: Keyring) -> tuple[Rekeyed, MasterKeyUsage]:
     """Wrap the secret and all data keys, in many transactions.
 
     Returns what was done, and which master keys the database needs afterwards. Data keys that
@@ -81,7 +82,7 @@ def rekey(transact: Transact, keyring: Keyring) -> tuple[Rekeyed, NeededKeys]:
     while last_id is not None:
         step, last_id = transact(partial(wrap_data_keys, keyring=keyring, after_id=last_id))
         done.add(step)
-    return done, transact(needed_keys.read)
+    return done, transact(master_key_usage.read)
 
 
 def wrap_secret(connection: sa.Connection, keyring: Keyring) -> Rekeyed:
@@ -90,25 +91,18 @@ def wrap_secret(connection: sa.Connection, keyring: Keyring) -> Rekeyed:
     A secret in clear stays in clear: the server wraps it when it starts to encrypt.
     """
     done = Rekeyed()
-    stored = secret.read_wrapped(connection)
-    if stored is None or stored.key_id == keyring.first.id:
-        return done
-    old = keyring.find(stored.key_id)
-    if old is None:
-        done.missing_for_secret = stored.key_id
+    stored = secret.read(connection)
+    if stored.master_key is None or stored.master_key == keyring.first.id:
         return done
     try:
-        wrapped = keyring.first.wrap(old.unwrap(stored.wrapped, secret.PURPOSE), secret.PURPOSE)
-    except CannotDecrypt:
+        value = stored.reveal(keyring)
+    except MasterKeyMissing:
+        done.missing_for_secret = stored.master_key
+    except DatabaseDamaged:
         done.secret_is_damaged = True
-        return done
-    changed = connection.execute(
-        properties.update()
-        .where(properties.c.name == "wrapped_secret", properties.c.value == stored.encode())
-        .values(value=secret.WrappedSecret(keyring.first.id, wrapped).encode())
-    )
-    if changed.rowcount:
-        done.secret = keyring.first.id
+    else:
+        if secret.wrap_again(connection, value, keyring):
+            done.secret = keyring.first.id
     return done
 
 
@@ -177,25 +171,10 @@ def _change(
     }
 
 
-def unneeded(keyring: Keyring, needed: NeededKeys) -> Sequence[KeyId]:
-    """Return the keys of the keyring that neither wrap anything now nor will wrap new data keys."""
+def unneeded(keyring: Keyring, usage: MasterKeyUsage) -> Sequence[KeyId]:
+    """Return the keys of the keyring that wrap nothing, except the first, which wraps new keys."""
     return [
-        key_id for key_id in keyring.ids if key_id not in needed.ids and key_id != keyring.first.id
+        key_id
+        for key_id in keyring.ids
+        if key_id != keyring.first.id and key_id not in usage.data_keys
     ]
-
-
-def unusable(connection: sa.Connection, keyring: Keyring) -> Iterator[tuple[int, KeyId]]:
-    """Yield the ids of data keys that their master key, which the keyring has, cannot unwrap."""
-    for row in connection.execute(sa.select(data_keys).order_by(data_keys.c.id)):
-        key_id = KeyId(row.master_key, row.fingerprint)
-        key = keyring.find(key_id)
-        if key is not None and not _can_unwrap(key, row.wrapped, row.id):
-            yield row.id, key_id
-
-
-def _can_unwrap(key: MasterKey, wrapped: bytes, data_key_id: int) -> bool:
-    try:
-        key.unwrap(wrapped, purpose(data_key_id))
-    except CannotDecrypt:
-        return False
-    return True

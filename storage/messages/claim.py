@@ -19,20 +19,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import locking
 from storage.messages import fair_queues, transitions
+from storage.messages.contents import Found
 from storage.messages.dead_letters import dead_letter
 from storage.messages.rows import (
     STATE,
     STEP_ROWS,
     DeliveryRules,
     Eligibility,
-    MessageContent,
     MessageState,
     content_columns,
 )
@@ -42,10 +42,6 @@ from storage.schema import bodies, messages
 from storage.sql.arrays import among
 from storage.sql.statement import Statement
 from storage.transaction import Transaction
-
-Found: TypeAlias = tuple[MessageState, MessageContent]
-"""A message's state, and its content."""
-
 
 _LOOK_BEHIND = 1_000
 """Ready messages among which a claim looks for one that may be delivered, if it may remove none."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from storage.encryption.data_keys import DataKeyRule
 from storage.queue_settings import QueueName
 
 R = TypeVar("R")
@@ -27,7 +28,7 @@ class NewMessage(NamedTuple):
         message_id: 16 bytes.
         body: the body.
         envelope: the attributes, as the rules encode them; opaque here.
-        size: bytes of the body, in UTF-8, and of the envelope.
+        size: bytes of the body, in UTF-8, and of the envelope, both in clear.
         group_id: the message group; on a standard queue, the tenant (AWS: fair queues). Every
             message of a FIFO queue has one.
         delay_ms: how long the message stays invisible.
@@ -160,16 +161,28 @@ class Send(QueueCommand[list[SentMessage]]):
 
     A message of a FIFO queue that has the deduplication id of one sent up to five minutes before is
     not sent again (AWS: five minutes from the first send).
+
+    Fails with `MasterKeyMissing` if the keyring does not have the key that `encryption` names.
+
+    Attributes:
+        messages: the messages.
+        encryption: how the messages are encrypted; None leaves them in clear.
     """
 
     messages: Sequence[NewMessage]
+    encryption: DataKeyRule | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Receive(QueueCommand[list[Received]]):
     """Receive up to `maximum` visible messages, perhaps none.
 
-    Fails with `InFlightLimit`, `ReceiveIncomplete` or `ReceiveAttemptExpired`.
+    A message whose content cannot be decrypted is not returned and not counted as received. It is
+    in flight like the others. If it is in a FIFO queue, so are those behind it in its group.
+
+    Fails with `InFlightLimit`, `ReceiveIncomplete` or `ReceiveAttemptExpired`. If none of the
+    messages that were found can be decrypted, it fails with `MasterKeyMissing` or
+    `DatabaseDamaged`.
 
     Attributes:
         maximum: most messages to receive (AWS: 10).

@@ -5,6 +5,7 @@ AWS: such a message is accepted, but not sent again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from operator import itemgetter
 from typing import TypeAlias
@@ -115,6 +116,48 @@ def _find(
                 expired.append((queue_id, row.key))
     _DELETE.change_all(transaction.connection, expired)
     return known
+
+
+def keyed_digest(key: str, deduplication_key: bytes) -> str:
+    """Return what stands for a key in a database with encrypted messages.
+
+    A deduplication id may be the SHA-256 digest of a body, which shows whether a body is a guessed
+    one. Ids that clients have chosen are treated alike: AWS takes the id of a client for that of a
+    body if they are equal.
+    """
+    return hashlib.blake2b(key.encode(), key=deduplication_key, digest_size=32).hexdigest()
+
+
+_PAGE = 1_000
+"""Rows that are changed at a time when a database is encrypted."""
+
+_ORDER_TYPES = (sa.BigInteger, sa.BigInteger)
+
+_REPLACE = Statement(
+    deduplications.update()
+    .where(
+        deduplications.c.queue_id == bindparam("queue"),
+        deduplications.c.key == bindparam("known_as"),
+    )
+    .values(key=bindparam("digest")),
+    ["digest", "queue", "known_as"],
+)
+
+
+def replace_ids_by_digests(connection: sa.Connection, deduplication_key: bytes) -> None:
+    """Replace all keys by their keyed digests, so that duplicates are still detected."""
+    # Not in the order of keys, which change.
+    order = (deduplications.c.sent_at_ms, deduplications.c.number)
+    page = sa.select(deduplications).order_by(*order).limit(_PAGE)
+    after = (-1, -1)
+    while rows := connection.execute(
+        page.where(sa.tuple_(*order) > sa.tuple_(*after, types=_ORDER_TYPES))
+    ).all():
+        _REPLACE.change_each(
+            connection,
+            [(keyed_digest(row.key, deduplication_key), row.queue_id, row.key) for row in rows],
+        )
+        after = rows[-1].sent_at_ms, rows[-1].number
 
 
 def free_expired(transaction: Transaction, limit: int) -> int:

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import locking, queues
+from storage.errors import DatabaseDamaged, MasterKeyMissing
 from storage.messages import in_flight, receive_attempts, transitions
-from storage.messages.claim import Claimed, Found, claim_fifo, claim_standard, with_content
+from storage.messages.claim import Claimed, claim_fifo, claim_standard, with_content
 from storage.messages.commands import (
     InFlightLimit,
     Receipt,
@@ -25,6 +26,7 @@ from storage.messages.commands import (
     Received,
     ReceiveIncomplete,
 )
+from storage.messages.contents import Found, decrypt
 from storage.messages.receive_attempts import AttemptedMessage, AttemptKey, RecordedAttempt
 from storage.messages.rows import MessageContent, MessageState
 from storage.messages.transitions import VisibilityChange
@@ -107,19 +109,25 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
     is_stuck = transaction.step.was_empty and not transaction.content.is_over
     is_complete = claimed.is_complete or is_stuck
     results: list[Result] = []
+    unreadable: list[MessageState] = []
     added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
-        received = _new_results(transaction, command, found)
+        contents = decrypt(transaction, queue, found)
+        received = _new_results(transaction, command, contents.found)
         is_done = is_complete or found or not command.maximum
-        results.append(received if is_done else ReceiveIncomplete())
+        error = contents.error if not received else None
+        results.append(error or (received if is_done else ReceiveIncomplete()))
+        unreadable += contents.unreadable
         if command.visibility_timeout_ms:
-            added += len(received)
+            added += len(found)
         else:
-            still_visible += len(received)
+            still_visible += len(found)
         if received and command.attempt is not None:
             _record(transaction, command, received, transaction.now_ms, attempts)
     if not claimed.is_in_flight:
         _make_in_flight(transaction, queue, commands, claimed)
+    if unreadable:
+        transitions.uncount(transaction, queue.id, unreadable)
     is_full = added >= remaining
     _note_claim(transaction, queue, claimed, added, is_full=is_full)
     if is_full:
@@ -280,7 +288,12 @@ def _repeat_attempt(
     try:
         recorded.check_parameters(command.attempt)
         return _return_again(transaction, command, recorded, attempts)
-    except (ReceiveAttemptExpired, ReceiveIncomplete) as error:
+    except (
+        ReceiveAttemptExpired,
+        ReceiveIncomplete,
+        DatabaseDamaged,
+        MasterKeyMissing,
+    ) as error:
         return error
 
 
@@ -295,6 +308,7 @@ def _return_again(
         ReceiveAttemptExpired: a message was deleted or changed, became visible, or is older than
             the retention.
         ReceiveIncomplete: the transaction may not read the content of all of them.
+        DatabaseDamaged, MasterKeyMissing: a message cannot be decrypted any more.
     """
     queue = transaction.known_queues[command.queue_id]
     numbers = [attempted.number for attempted in recorded.messages]
@@ -309,12 +323,16 @@ def _return_again(
         if state.visible_at_ms <= transaction.now_ms or state.sent_at_ms <= expired_ms:
             raise ReceiveAttemptExpired
     rows = [states[number] for number in numbers]
+    found = with_content(transaction, queue.id, rows)
+    if len(found) < len(rows):
+        raise ReceiveIncomplete
+    contents = decrypt(transaction, queue, found)
+    if contents.error is not None:
+        raise contents.error
     received = [
         _result(command, state, content, state.receive_count, recorded.made_at_ms)
-        for state, content in with_content(transaction, queue.id, rows)
+        for state, content in contents.found
     ]
-    if len(received) < len(rows):
-        raise ReceiveIncomplete
     until_ms = transaction.now_ms + command.visibility_timeout_ms
     transitions.restart_timeouts(
         transaction, [VisibilityChange(queue.id, row.id, row.group_id, until_ms) for row in rows]

@@ -85,7 +85,18 @@ class MessageContent(Protocol):
 
     @property
     def envelope(self) -> bytes:
-        """The attributes, as the rules encode them; opaque here."""
+        """The attributes, as the rules encode them; opaque here.
+
+        If the content is encrypted, the encrypted record of body and envelope.
+        """
+
+    @property
+    def data_key(self) -> int | None:
+        """The data key that has encrypted the content; None if it is in clear."""
+
+    @property
+    def sent_id(self) -> bytes:
+        """The message id that the sender got."""
 
 
 class GroupRow(Protocol):
@@ -159,7 +170,8 @@ def content_columns(given_id: sa.ColumnElement[bytes]) -> tuple[sa.ColumnElement
     `given_id` is the state's column `message_id`.
     """
     message_id = sa.func.coalesce(given_id, bodies.c.message_id).label("message_id")
-    return message_id, bodies.c.body, bodies.c.envelope
+    sent_id = bodies.c.message_id.label("sent_id")
+    return message_id, bodies.c.body, bodies.c.envelope, bodies.c.data_key, sent_id
 
 
 STEP_ROWS = 200

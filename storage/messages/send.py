@@ -36,6 +36,9 @@ def send(
     A duplicate has those of the message that was sent first. `groups` are the locked groups that
     `groups_sent_to` has returned. `numbers` are for the messages of standard queues; if there are
     none, they are taken here.
+
+    Raises:
+        MasterKeyMissing: a command names a master key that the keyring does not have.
     """
     new: list[NumberedMessage] = []
     results: list[list[SentMessage]] = []
@@ -44,6 +47,16 @@ def send(
     for command in commands:
         queue_id = command.queue_id
         is_standard = command.queue_kind == queues.STANDARD
+        data_key = None
+        if command.encryption is not None:
+            data_key = transaction.data_keys.for_encryption(
+                transaction.connection,
+                transaction.take_numbers,
+                transaction.now_ms,
+                queue_id,
+                command.encryption,
+                len(command.messages),
+            )
         sent: list[SentMessage] = []
         for message in command.messages:
             if is_standard:
@@ -52,7 +65,7 @@ def send(
                 identity, is_new = next(of_fifo)
             sent.append(identity)
             if is_new:
-                new.append((queue_id, message, identity.number))
+                new.append((queue_id, message, identity.number, data_key))
         results.append(sent)
     if new:
         transitions.send(transaction, new, groups)
@@ -74,7 +87,7 @@ def _deduplicate(transaction: Transaction, commands: Collection[Send]) -> Sequen
     order of the COMMITs.
     """
     candidates: list[Candidate] = [
-        (command.queue_id, _deduplication_key(command, message), message.message_id)
+        (command.queue_id, _deduplication_key(transaction, command, message), message.message_id)
         for command in commands
         if command.queue_kind != queues.STANDARD
         for message in command.messages
@@ -82,8 +95,11 @@ def _deduplicate(transaction: Transaction, commands: Collection[Send]) -> Sequen
     return deduplication.deduplicate(transaction, candidates) if candidates else ()
 
 
-def _deduplication_key(command: Send, message: NewMessage) -> str:
+def _deduplication_key(transaction: Transaction, command: Send, message: NewMessage) -> str:
     """Return the key that duplicates share; neither groups nor ids contain spaces."""
+    key = message.deduplication_id or ""
     if command.queue_kind == queues.FIFO_BY_GROUP:
-        return f"{message.group_id} {message.deduplication_id}"
-    return message.deduplication_id or ""
+        key = f"{message.group_id} {key}"
+    if transaction.deduplication_key is not None:
+        return deduplication.keyed_digest(key, transaction.deduplication_key)
+    return key

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from storage import locking
+from storage.encryption.data_keys import DataKey
 from storage.messages.commands import NewMessage
 from storage.messages.fifo_groups import LockedGroups
 from storage.messages.rows import STEP_ROWS, MessageKey, MessageState, NewInGroup
@@ -58,7 +59,7 @@ _INSERT = InsertPair(
             "earlier_receives",
         ],
     ),
-    Statement(bodies.insert(), ["queue_id", "id", "message_id", "body", "envelope"]),
+    Statement(bodies.insert(), ["queue_id", "id", "message_id", "data_key", "body", "envelope"]),
 )
 
 
@@ -74,8 +75,8 @@ def _visible_at_ms(now_ms: int, delay_ms: int, *, is_ordered: bool) -> int:
     return now_ms + delay_ms if delay_ms or is_ordered else READY_MS
 
 
-NumberedMessage: TypeAlias = tuple[int, NewMessage, int]
-"""A message that is sent: the queue id, the message, and its number."""
+NumberedMessage: TypeAlias = tuple[int, NewMessage, int, DataKey | None]
+"""A message that is sent: the queue id, the message, its number, and the key that encrypts it."""
 
 
 def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: LockedGroups) -> None:
@@ -85,11 +86,11 @@ def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: Lock
     """
     now_ms = transaction.now_ms
     states = []
-    contents = []
+    contents: list[tuple[int, int, bytes, int | None, str, bytes]] = []
     added: list[NewInGroup] = []
     visible: dict[tuple[int, int], int] = {}
     are_long = False
-    for queue_id, message, number in sent:
+    for queue_id, message, number, data_key in sent:
         message_id, body, envelope, size, group_id, delay_ms, deduplication_id = message
         if size > _LONG_BYTES:
             are_long = True
@@ -100,7 +101,11 @@ def send(transaction: Transaction, sent: Sequence[NumberedMessage], groups: Lock
         states.append(
             (queue_id, number, visible_ms, now_ms, 0, group_id, tenant_id, now_ms, number, size, 0)
         )
-        contents.append((queue_id, number, message_id, body, envelope))
+        if data_key is None:
+            contents.append((queue_id, number, message_id, None, body, envelope))
+        else:
+            encrypted = data_key.encrypt(number, message_id, body, envelope)
+            contents.append((queue_id, number, message_id, data_key.id, "", encrypted))
         key = queue_id, visible_ms
         visible[key] = visible.get(key, 0) + 1
         if group_id is not None:
@@ -140,6 +145,27 @@ def make_in_flight(
     _MAKE_IN_FLIGHT.change(transaction.connection, {**parameters, "until": until_ms})
     if rows[0].group_id is not None:
         transaction.fifo_groups.mark_in_flight(queue, rows, until_ms)
+
+
+_receives_before = messages.c.receive_count - 1
+_first_received_before = sa.case(
+    (messages.c.receive_count == 1, sa.null()), else_=messages.c.first_received_at_ms
+)
+
+_UNCOUNT = Statement(
+    messages.update()
+    .where(_are_the_messages)
+    .values(receive_count=_receives_before, first_received_at_ms=_first_received_before)
+)
+
+
+def uncount(transaction: Transaction, queue_id: int, rows: Sequence[MessageState]) -> None:
+    """Subtract the receive that this transaction has counted; the messages stay in flight.
+
+    So a message that cannot be returned does not come closer to the dead-letter queue.
+    """
+    numbers = [row.id for row in rows]
+    _UNCOUNT.change(transaction.connection, {"queue": queue_id, "numbers": numbers})
 
 
 _BACK_AFTER_RECEIVES = 3
@@ -242,11 +268,8 @@ _RELEASE = Statement(
     .where(_is_the_message, messages.c.receive_count == bindparam("count"))
     .values(
         visible_at_ms=bindparam("now"),
-        receive_count=messages.c.receive_count - 1,
-        first_received_at_ms=sa.case(
-            (messages.c.receive_count == 1, sa.null()),
-            else_=messages.c.first_received_at_ms,
-        ),
+        receive_count=_receives_before,
+        first_received_at_ms=_first_received_before,
     ),
     ["now", "queue", "number", "count"],
 )

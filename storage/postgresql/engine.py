@@ -76,17 +76,17 @@ class PostgresqlEngine:
         self._connections.add(connection)
         return connection
 
-    async def open(self, clock: Clock) -> bytes:
-        """Create or migrate the tables, set the clock, and return the database's secret."""
+    async def open(self, clock: Clock, prepare: Callable[[sa.Connection], T]) -> T:
+        """Create or migrate the tables, and set the clock; return the result of `prepare`."""
         # A migration may take any time, and so may another server's.
         connect = partial(self._address.connect, {}, has_timeouts=False)
         engine: AsyncEngine = create_async_engine(
             _DIALECT, async_creator=connect, poolclass=NullPool, hide_parameters=True
         )
         async with engine.begin() as connection:
-            secret = await connection.run_sync(_run, _migrate)
+            prepared = await connection.run_sync(_run, partial(_migrate, prepare))
         await self._listener.open(clock)
-        return secret
+        return prepared
 
     def listen(self, handler: NotificationHandler) -> None:
         """Pass the notifications of other servers, and changes of leadership, to a handler."""
@@ -246,14 +246,14 @@ class _TransactionRun:
         return result
 
 
-def _migrate(connection: sa.Connection) -> bytes:
-    """Create or migrate the tables, and return the database's secret.
+def _migrate(prepare: Callable[[sa.Connection], T], connection: sa.Connection) -> T:
+    """Create or migrate the tables, and return the result of `prepare`.
 
     Several servers may start at once: one does this, and the others wait for its lock.
     """
     connection.execute(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK).select())
     migrations.migrate(connection)
-    return migrations.secret(connection)
+    return prepare(connection)
 
 
 def _run(connection: sa.Connection, function: Callable[[sa.Connection], T]) -> T:

@@ -90,17 +90,17 @@ class SqliteEngine:
         self._read_slots = asyncio.Semaphore(_READERS)
         self._next_number = self._reserved_number = 0
 
-    async def open(self, clock: Clock) -> bytes:
-        """Create or migrate the tables, raise the clock's floor, and return the secret."""
+    async def open(self, clock: Clock, prepare: Callable[[sa.Connection], T]) -> T:
+        """Create or migrate the tables, and raise the clock's floor; return `prepare`'s result."""
         try:
-            secret, floor_ms = await self._on_thread(self._open)
+            prepared, floor_ms = await self._on_thread(lambda: self._open(prepare))
         except asyncio.CancelledError:
             self._is_abandoned = True
             raise
         clock.raise_floor(floor_ms)
-        return secret
+        return prepared
 
-    def _open(self) -> tuple[bytes, int]:
+    def _open(self, prepare: Callable[[sa.Connection], T]) -> tuple[T, int]:
         self._connection = connection = self._engine.connect()
         # A migration may take any time; if the start is cancelled, the server must stop soon.
         connection.connection.set_progress_handler(lambda: self._is_abandoned, _STEPS)
@@ -110,12 +110,12 @@ class SqliteEngine:
         connection.rollback()
         # With a write-ahead log, readers run beside the writer, and a COMMIT is one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
-        secret = self._transact(_migrate)
+        prepared = self._transact(lambda connection: _migrate(connection, prepare))
         floor_ms = _read_floor_ms(connection)
         connection.connection.set_progress_handler(None, 0)
         # From now on the event loop may meet another program's lock.
         connection.connection.execute(NO_BUSY_TIMEOUT)
-        return secret, floor_ms
+        return prepared, floor_ms
 
     def listen(self, handler: NotificationHandler) -> None:
         """Make this server the leader: there is no other."""
@@ -280,10 +280,10 @@ class SqliteEngine:
         return str(self._path or "the database in memory")
 
 
-def _migrate(connection: sa.Connection) -> bytes:
-    """Create or migrate the tables, and return the database's secret."""
+def _migrate(connection: sa.Connection, prepare: Callable[[sa.Connection], T]) -> T:
+    """Create or migrate the tables, and return the result of `prepare`."""
     migrations.migrate(connection)
-    return migrations.secret(connection)
+    return prepare(connection)
 
 
 def _read_floor_ms(connection: sa.Connection) -> int:

@@ -1,0 +1,253 @@
+"""Data keys: random keys that encrypt the contents of messages, each wrapped by a master key.
+
+A server encrypts with data keys of its own: one for each queue, until its time or its number of
+messages is over. Any server decrypts with any data key of the database, if it has the master key. A
+new data key is stored by the transaction that first uses it, so no message refers to a key that the
+database does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from storage.encryption import aead
+from storage.encryption.keyring import KeyId, Keyring
+from storage.errors import DatabaseDamaged, MasterKeyMissing
+from storage.schema import data_keys
+from storage.sql.arrays import among
+from storage.sql.statement import Statement
+
+_MESSAGES_OF_A_KEY = 2**30
+"""Messages that one data key encrypts at most. NIST SP 800-38D allows 2^32 random nonces."""
+
+_CACHED_KEYS = 10_000
+"""Data keys in each cache of a server, of about 1 KB each; a full cache is emptied."""
+
+_LABEL = b"queueserver/content/1"
+_pack_ids = struct.Struct(">QQ").pack
+_pack_length = struct.Struct(">I").pack
+_unpack_length = struct.Struct(">I").unpack_from
+_LENGTH_BYTES = 4
+
+
+class DataKeyRule(NamedTuple):
+    """How the messages that are sent to a queue are encrypted.
+
+    Attributes:
+        named_key: the name of the master key that wraps the queue's data keys (AWS:
+            KmsMasterKeyId), or None for the first key of the keyring.
+        reuse_ms: how long one data key encrypts (AWS: KmsDataKeyReusePeriodSeconds).
+    """
+
+    named_key: str | None
+    reuse_ms: int
+
+
+def purpose(data_key_id: int) -> bytes:
+    """Return the purpose for which a data key is wrapped: it is valid in its own row only."""
+    return b"data-key " + data_key_id.to_bytes(8, "big")
+
+
+def associated_data(data_key_id: int, body_id: int, message_id: bytes) -> bytes:
+    """Return the associated data of a content: it can be decrypted in its own row only.
+
+    `body_id` and `message_id` are the columns of `bodies`, which a move to another queue keeps.
+    """
+    return _LABEL + _pack_ids(data_key_id, body_id) + message_id
+
+
+class DataKey:
+    """One data key. It shows itself without its value."""
+
+    __slots__ = ("_cipher", "created_at_ms", "id", "messages_left", "named_key", "until_ms")
+
+    def __init__(
+        self,
+        data_key_id: int,
+        key: bytes,
+        named_key: str | None = None,
+        created_at_ms: int = 0,
+        until_ms: int = 0,
+    ) -> None:
+        self.id = data_key_id
+        self._cipher = aead.create_cipher(key)
+        self.named_key = named_key
+        self.created_at_ms = created_at_ms
+        self.until_ms = until_ms
+        self.messages_left = _MESSAGES_OF_A_KEY
+
+    def may_encrypt(self, rule: DataKeyRule, now_ms: int) -> bool:
+        """Return whether the key may encrypt further messages under a rule."""
+        return (
+            now_ms < self.until_ms
+            and now_ms - self.created_at_ms < rule.reuse_ms
+            and self.named_key == rule.named_key
+            and self.messages_left > 0
+        )
+
+    def encrypt(self, body_id: int, message_id: bytes, body: str, envelope: bytes) -> bytes:
+        """Return body and envelope as one encrypted record."""
+        content = _pack_length(len(envelope)) + envelope + body.encode()
+        return aead.encrypt(self._cipher, content, associated_data(self.id, body_id, message_id))
+
+    def decrypt(self, body_id: int, message_id: bytes, record: bytes) -> tuple[str, bytes]:
+        """Return the body and the envelope in an encrypted record.
+
+        Raises:
+            DatabaseDamaged: the record was changed, or belongs to another message.
+        """
+        try:
+            expected = associated_data(self.id, body_id, message_id)
+            content = aead.decrypt(self._cipher, record, expected)
+        except (aead.CannotDecrypt, struct.error) as error:
+            raise DatabaseDamaged(
+                "an encrypted content was changed, or belongs to another message"
+            ) from error
+        end = _LENGTH_BYTES + _unpack_length(content)[0]
+        return content[end:].decode(), content[_LENGTH_BYTES:end]
+
+
+_INSERT = Statement(
+    data_keys.insert(),
+    [
+        "id",
+        "master_key",
+        "fingerprint",
+        "wrapped",
+        "named_key",
+        "created_at_ms",
+        "encrypts_until_ms",
+    ],
+)
+_FIND = Statement(
+    sa.select(
+        data_keys.c.id, data_keys.c.master_key, data_keys.c.fingerprint, data_keys.c.wrapped
+    ).where(among(data_keys.c.id, "ids"))
+)
+
+
+class DataKeys:
+    """The data keys that this server uses, in memory.
+
+    The writer encrypts in one transaction at a time: it calls `begin` before, and `note_commit`
+    after the COMMIT. A transaction that fails leaves no data key behind.
+
+    `keyring` has the master keys. Without them, nothing can be encrypted or decrypted.
+    """
+
+    def __init__(self, keyring: Keyring | None) -> None:
+        self._keyring = keyring
+        self._new: dict[int, DataKey] = {}
+        self._current: dict[int, DataKey] = {}
+        self._known: dict[int, DataKey] = {}
+
+    def use_keyring(self, keyring: Keyring | None) -> None:
+        """Use other master keys from now on, and new data keys."""
+        self._keyring = keyring
+        self._current.clear()
+        self._known.clear()
+
+    def begin(self) -> None:
+        """Discard the new data keys of a transaction that has failed."""
+        self._new.clear()
+
+    def note_commit(self) -> None:
+        """Use the new data keys in later transactions, too: the database has them now."""
+        if not self._new:
+            return
+        for cache in (self._current, self._known):
+            if len(cache) > _CACHED_KEYS:
+                cache.clear()
+        self._current.update(self._new)
+        self._known.update((key.id, key) for key in self._new.values())
+        self._new.clear()
+
+    def for_encryption(
+        self,
+        connection: sa.Connection,
+        take_numbers: Callable[[int], Sequence[int]],
+        now_ms: int,
+        queue_id: int,
+        rule: DataKeyRule,
+        count: int,
+    ) -> DataKey:
+        """Return the data key that encrypts the next `count` messages of a queue.
+
+        If a new one is needed, it is stored in the transaction.
+
+        Raises:
+            MasterKeyMissing: the keyring has no key with the name that the rule has.
+        """
+        key = self._new.get(queue_id) or self._current.get(queue_id)
+        if key is None or not key.may_encrypt(rule, now_ms):
+            (number,) = take_numbers(1)
+            key = self._create(connection, number, now_ms, rule)
+            self._new[queue_id] = key
+        key.messages_left -= count
+        return key
+
+    def _create(
+        self, connection: sa.Connection, number: int, now_ms: int, rule: DataKeyRule
+    ) -> DataKey:
+        master = self._keyring.named(rule.named_key) if self._keyring else None
+        if master is None:
+            raise MasterKeyMissing(rule.named_key or "")
+        value = os.urandom(aead.KEY_BYTES)
+        until_ms = now_ms + rule.reuse_ms
+        wrapped = master.wrap(value, purpose(number))
+        row = (number, *master.id, wrapped, rule.named_key, now_ms, until_ms)
+        _INSERT.insert(connection, [row])
+        return DataKey(number, value, rule.named_key, now_ms, until_ms)
+
+    def for_decryption(
+        self, connection: sa.Connection, ids: Collection[int]
+    ) -> dict[int, DataKey | Exception]:
+        """Return the data keys with these ids.
+
+        In place of a data key that cannot be used, there is the reason: `MasterKeyMissing`, or
+        `DatabaseDamaged`.
+        """
+        found: dict[int, DataKey | Exception] = {}
+        for data_key_id in ids:
+            known = self._known.get(data_key_id)
+            if known is not None:
+                found[data_key_id] = known
+        missing = sorted(set(ids) - found.keys())
+        if not missing:
+            return found
+        for row in _FIND.rows(connection, {"ids": missing}):
+            try:
+                key = unwrap(self._keyring, row)
+            except (MasterKeyMissing, DatabaseDamaged) as error:
+                found[row.id] = error
+                continue
+            if len(self._known) > _CACHED_KEYS:
+                self._known.clear()
+            found[key.id] = self._known[key.id] = key
+        for data_key_id in missing:
+            if data_key_id not in found:
+                found[data_key_id] = DatabaseDamaged(f"data key {data_key_id} does not exist")
+        return found
+
+
+# `Any`: a row of `data_keys` with at least id, master_key, fingerprint and wrapped.
+def unwrap(keyring: Keyring | None, row: Any) -> DataKey:  # noqa: ANN401
+    """Return the data key of a row, for decryption only.
+
+    Raises:
+        MasterKeyMissing: the keyring does not have the master key that wraps it.
+        DatabaseDamaged: the row was changed.
+    """
+    key_id = KeyId(row.master_key, row.fingerprint)
+    master = keyring.find(key_id) if keyring is not None else None
+    if master is None:
+        raise MasterKeyMissing(key_id.name, str(key_id))
+    try:
+        return DataKey(row.id, master.unwrap(row.wrapped, purpose(row.id)))
+    except (aead.CannotDecrypt, ValueError, TypeError) as error:
+        raise DatabaseDamaged(f"data key {row.id} was changed") from error
