@@ -20,14 +20,15 @@ from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
 from queueserver.config import Config, load, load_database
+from queueserver.encryption import reports
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
 from queueserver.settings import SETTINGS, Setting
 from queueserver.standard_streams import OutputError, print_error, print_output
 from queueserver.start_errors import ConfigError, StartError
 from storage.errors import DatabaseUnusable, mask_password
+from storage.maintenance import check
 from storage.sqlite.backup import back_up
-from storage.sqlite.integrity import check
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,11 +87,17 @@ def _check(argv: Sequence[str]) -> int:
         "check", "Read all of a SQLite database and say what is damaged, while a server serves."
     )
     database = _database(vars(parser.parse_args(argv)))
-    findings = check(database, Envelope.can_decode)
-    verdict = "damaged: put a backup in its place" if findings else "no damage found"
-    lines = [*map(one_line, findings), f"checked {mask_password(database)}: {verdict}"]
-    print_output("".join(f"{line}\n" for line in lines))
-    return 1 if findings else 0
+    keyring = None
+    report = check(database, Envelope.can_decode, keyring)
+    verdict = reports.verdict(report, keyring)
+    _print_lines(
+        [*reports.check_lines(report, keyring), f"checked {mask_password(database)}: {verdict}"]
+    )
+    return 0 if reports.is_sound(report, keyring) else 1
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    print_output("".join(f"{one_line(line)}\n" for line in lines))
 
 
 def _keys(argv: Sequence[str]) -> int:

@@ -7,13 +7,18 @@ tables, and listens to no notifications.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 import sqlalchemy as sa
 
 from storage import migrations
+from storage.encryption import key_check
+from storage.encryption.key_check import Report
+from storage.encryption.keyring import Keyring
 from storage.errors import ClassifiedError, DatabaseUnusable, WriteConflict, explain
 from storage.postgresql.command_transactions import PostgresqlCommandTransactions
+from storage.sqlite import integrity
 from storage.sqlite.command_transactions import SqliteCommandTransactions
 
 T = TypeVar("T")
@@ -70,10 +75,31 @@ class Maintenance:
         raise AssertionError("the last attempt returns or raises")
 
 
+def check(url: str, is_envelope: Callable[[bytes], bool], keyring: Keyring | None) -> Report:
+    """Check the database at a URL; see `storage.sqlite.integrity.check`.
+
+    PostgreSQL has its own program for tables and indexes: only the keys are checked there.
+
+    Raises:
+        DatabaseUnusable: the database cannot be read, is not queueserver's, or has tables of
+            another version.
+    """
+    if not _is_postgresql(url):
+        return integrity.check(url, is_envelope, keyring)
+    report = Maintenance(url).transact(partial(key_check.check, keyring=keyring))
+    return report._replace(
+        advice="only the keys were examined: for tables and indexes use pg_amcheck"
+    )
+
+
 def _transactions_of(url: str) -> _Transactions:
-    if url.startswith("postgresql:"):
+    if _is_postgresql(url):
         return PostgresqlCommandTransactions(url)
     try:
         return SqliteCommandTransactions(sa.make_url(url))
     except (sa.exc.ArgumentError, TypeError, ValueError) as error:
         raise DatabaseUnusable(f"the database's URL cannot be read: {error}") from error
+
+
+def _is_postgresql(url: str) -> bool:
+    return url.startswith("postgresql:")

@@ -39,7 +39,7 @@ class Transact(Protocol):
 
 @dataclass(slots=True)
 class Rekeyed:
-    """What one or more transactions have wrapped, and what they could not.
+    """The result of one or more transactions of a rekey.
 
     Attributes:
         wrapped: how many data keys each master key of the keyring has wrapped.
@@ -109,7 +109,7 @@ def wrap_secret(connection: sa.Connection, keyring: Keyring) -> Rekeyed:
 def wrap_data_keys(
     connection: sa.Connection, keyring: Keyring, after_id: int, limit: int = _STEP
 ) -> tuple[Rekeyed, int | None]:
-    """Examine the next data keys, and wrap those whose master key is not the current one.
+    """Read the next data keys, and wrap those whose master key is not the current one.
 
     Returns what was done, and the id of the last data key, or None if there are no more.
     """
