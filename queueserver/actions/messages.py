@@ -21,6 +21,7 @@ from queueserver.actions.visibility_changes import VisibilityChanges
 from queueserver.context import RequestContext
 from storage.clock import Clock
 from storage.database import Database
+from storage.errors import MasterKeyMissing
 from storage.messages.commands import InFlightLimit, ReceiveAttemptExpired
 from storage.waiting import polling
 
@@ -108,7 +109,10 @@ class Messages:
         prepared = prepare(queue, context, request)
         if prepared.command is None:
             return prepared.result(())
-        outcomes = await self._database.submit(prepared.command)
+        try:
+            outcomes = await self._database.submit(prepared.command)
+        except MasterKeyMissing as error:
+            return _answer(prepared, error)
         return prepared.result(outcomes)
 
     async def _receive(
@@ -127,9 +131,14 @@ class Messages:
                 )
             else:
                 received = await polling.short_poll(self._database, prepared.command)
-        except (InFlightLimit, ReceiveAttemptExpired) as error:
-            answer = prepared.failure(error)
-            if isinstance(answer, Exception):
-                raise answer from None
-            return answer
+        except (InFlightLimit, ReceiveAttemptExpired, MasterKeyMissing) as error:
+            return _answer(prepared, error)
         return prepared.result(received)
+
+
+def _answer(prepared: PreparedAction[R, S], error: Exception) -> S:
+    """Return the result of an action whose command failed, or raise the error for its client."""
+    answer = prepared.failure(error)
+    if isinstance(answer, Exception):
+        raise answer from None
+    return answer

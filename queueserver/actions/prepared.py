@@ -14,7 +14,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from protocol.actions import BatchResultErrorEntry
-from protocol.errors import SQSError
+from protocol.errors import KmsNotFound, SQSError
+from queueserver.actions.queue_cache import CachedQueue
+from queueserver.encryption.key_ids import missing_key_text
+from storage.errors import MasterKeyMissing
 from storage.messages.commands import Command
 from storage.queues import QueueChanged
 
@@ -53,6 +56,16 @@ class PreparedAction(msgspec.Struct, Generic[R, S], gc=False):
     def must_run_again(self, outcome: Sequence[R] | Exception) -> bool:
         """Return whether the command had no effect, so that the action has to run again."""
         return isinstance(outcome, QueueChanged)
+
+
+def key_failure(queue: CachedQueue, error: Exception) -> Exception:
+    """Return KmsNotFound if a command failed for lack of a master key, or else the error.
+
+    AWS: that a key of KMS does not exist is found when a message is sent or received.
+    """
+    if isinstance(error, MasterKeyMissing):
+        return KmsNotFound(missing_key_text(error.name, queue.arn), reason=f"reason={error}")
+    return error
 
 
 def failed_entry(entry_id: str | None, error: SQSError) -> BatchResultErrorEntry:

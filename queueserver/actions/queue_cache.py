@@ -17,6 +17,7 @@ from protocol.errors import QueueDoesNotExist, SQSError
 from protocol.names import parse_queue_url, queue_arn
 from queueserver.access.authorizer import Authorizer, named_resource, resource_of
 from queueserver.context import RequestContext
+from queueserver.encryption.queue_encryption import NO_ENCRYPTION, QueueEncryption
 from queueserver.policies.evaluation import Resource
 from queueserver.rules.attributes import parse_stored
 from queueserver.rules.signed_tokens import TokenSigner
@@ -35,7 +36,7 @@ _MAXIMUM_WEIGHT = 20_000
 """Sum of the weights of the entries at which the cache is emptied."""
 
 _WEIGHED_BYTES = 200
-"""Bytes of tags and policy that weigh as much as an entry without them, of at most 1.5 KB."""
+"""Bytes of tags, policy and texts that weigh as much as an entry without, of at most 1.5 KB."""
 
 _PARSED_URLS = 4_096
 _PARSED_URL_CHARACTERS = 256
@@ -48,12 +49,14 @@ class CachedQueue:
     """The part of a queue's state that the actions on messages use, as of the last read.
 
     Its size is bounded. Tags and policies take up to 100 KB: only `resource` has the tags and the
-    access policy, and it is None if access control is off.
+    access policy, and it is None if access control is off. `encryption` says how messages that are
+    sent to the queue are encrypted.
     """
 
     __slots__ = (
         "arn",
         "attributes",
+        "encryption",
         "id",
         "kind",
         "name",
@@ -63,18 +66,26 @@ class CachedQueue:
         "weight",
     )
 
-    def __init__(self, queue: Queue, secret: bytes, resource: Resource | None = None) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        secret: bytes,
+        encryption: QueueEncryption = NO_ENCRYPTION,
+        resource: Resource | None = None,
+    ) -> None:
         self.id = queue.id
         self.revision = queue.revision
         self.kind = queue.kind
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
+        attributes = parse_stored(queue.attributes)
+        self.encryption = encryption.of(queue.full_name, attributes)
         self.attributes = msgspec.structs.replace(
-            parse_stored(queue.attributes), redrive_policy=None, redrive_allow_policy=None
+            attributes, redrive_policy=None, redrive_allow_policy=None, kms_master_key_id=None
         )
         self.signer = TokenSigner(secret, self.arn)
         self.resource = resource
-        self.weight = 1
+        self.weight = 1 + len(self.encryption.error or "") // _WEIGHED_BYTES
         if resource is not None:
             policy = queue.attributes.get("Policy", "")
             size = len(policy) + sum(len(key) + len(value) for key, value in queue.tags.items())
@@ -90,10 +101,22 @@ class QueueRequest(Protocol):
 class QueueCache:
     """Finds the queue of a request, checks access to it, and runs the action with it."""
 
-    def __init__(self, database: Database, authorizer: Authorizer) -> None:
+    def __init__(
+        self,
+        database: Database,
+        authorizer: Authorizer,
+        encryption: QueueEncryption = NO_ENCRYPTION,
+    ) -> None:
         self._database = database
         self._authorizer = authorizer
+        self._encryption = encryption
         self._entries: dict[_Name, CachedQueue] = {}
+        self._weight = 0
+
+    def use_encryption(self, encryption: QueueEncryption) -> None:
+        """Encrypt messages by other rules from now on."""
+        self._encryption = encryption
+        self._entries.clear()
         self._weight = 0
 
     async def read(self, context: RequestContext, request: QueueRequest) -> Queue:
@@ -183,7 +206,7 @@ class QueueCache:
     ) -> CachedQueue:
         found = await self._find(context, request, name)
         resource = resource_of(found) if self._authorizer.is_on else None
-        queue = CachedQueue(found, self._database.secret, resource)
+        queue = CachedQueue(found, self._database.secret, self._encryption, resource)
         self._remove(name)
         if self._weight + queue.weight > _MAXIMUM_WEIGHT:
             self._entries.clear()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from protocol import actions
 from protocol.actions import Message
-from queueserver.actions.prepared import PreparedAction
+from queueserver.actions.prepared import PreparedAction, key_failure
 from queueserver.actions.queue_cache import CachedQueue
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
@@ -91,7 +91,7 @@ class PreparedReceive(PreparedAction[Received, actions.ReceiveMessageResult], gc
             attempt = self.command.attempt
             attempt_id = attempt.attempt_id if attempt else ""
             return receive_parameters.expired_attempt_error(attempt_id)
-        return error
+        return key_failure(self.queue, error)
 
     def must_run_again(self, outcome: Sequence[Received] | Exception) -> bool:
         """Return whether the receive has found nothing, and must claim again or wait."""

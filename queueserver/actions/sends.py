@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol import actions
-from protocol.errors import SQSError
-from queueserver.actions.prepared import PreparedAction, failed_entry
+from protocol.errors import KmsNotFound, SQSError
+from queueserver.actions.prepared import PreparedAction, failed_entry, key_failure
 from queueserver.actions.queue_cache import CachedQueue
 from queueserver.context import RequestContext
 from queueserver.identifiers import as_text
 from queueserver.rules import message_parameters
 from queueserver.rules.envelope import sequence_number
 from queueserver.rules.new_message import PreparedMessage, check_fifo_ids, prepare_message
+from storage.encryption.data_keys import DataKeyRule
 from storage.messages.commands import Send, SentMessage
 
 
@@ -34,6 +35,10 @@ class PreparedSend(PreparedAction[SentMessage, actions.SendMessageResult], gc=Fa
             sequence_number(sent.number) if self.queue.attributes.fifo_queue else None,
         )
 
+    def failure(self, error: Exception) -> actions.SendMessageResult | Exception:
+        """Return the error of a send that failed."""
+        return key_failure(self.queue, error)
+
 
 def prepare_send(
     queue: CachedQueue, context: RequestContext, request: actions.SendMessage
@@ -45,7 +50,8 @@ def prepare_send(
     """
     size = message_parameters.message_bytes(request.message_body, request.message_attributes)
     message = prepare_message(context, queue.attributes, request, size)
-    command = Send(queue.id, queue.revision, queue.kind, [message.new])
+    rule = _data_key_rule(queue)
+    command = Send(queue.id, queue.revision, queue.kind, [message.new], rule)
     return PreparedSend(command, queue, message)
 
 
@@ -71,6 +77,10 @@ class PreparedSendBatch(PreparedAction[SentMessage, actions.SendMessageBatchResu
             for (entry_id, message), sent in zip(self.messages, outcomes, strict=True)
         ]
         return actions.SendMessageBatchResult(successful or None, self.failed or None)
+
+    def failure(self, error: Exception) -> actions.SendMessageBatchResult | Exception:
+        """Return the error of a send that failed."""
+        return key_failure(self.queue, error)
 
 
 def prepare_send_batch(
@@ -101,5 +111,19 @@ def prepare_send_batch(
         else:
             messages.append((entry.id or "", message))
     new = [message.new for _, message in messages]
-    command = Send(queue.id, queue.revision, queue.kind, new) if new else None
+    command = None
+    if new:
+        command = Send(queue.id, queue.revision, queue.kind, new, _data_key_rule(queue))
     return PreparedSendBatch(command, queue, messages, failed)
+
+
+def _data_key_rule(queue: CachedQueue) -> DataKeyRule | None:
+    """Return how messages for the queue are encrypted, None for not at all.
+
+    Raises:
+        KmsNotFound: the queue's key does not exist, or the queue has none and must have one.
+    """
+    rule, error = queue.encryption
+    if error is not None:
+        raise KmsNotFound(error)
+    return rule

@@ -1,9 +1,9 @@
 """Upkeep: freeing the space of rows that no request can see any more, and other late work.
 
-The rows are those of purges, deletions, expired messages and expired deduplication ids. Upkeep also
-applies a FIFO queue's new delay to the messages that the queue already has. Requests do not depend
-on it: they ignore rows that are to be freed. It works in small transactions, so a large amount of
-work does not delay the requests.
+The rows are those of purges, deletions, expired messages, expired deduplication ids and unused data
+keys. Upkeep also applies a FIFO queue's new delay to the messages that the queue already has.
+Requests do not depend on it: they ignore rows that are to be freed. It works in small transactions,
+so a large amount of work does not delay the requests.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from queueserver.rules.limits import COOLDOWN_SECONDS
 from storage import queue_delays, queues, time_floor
 from storage.clock import Clock
 from storage.database import Database
+from storage.encryption import unused_data_keys
 from storage.errors import DatabaseDamaged, DatabaseUnavailable
 from storage.messages import deduplication, dropped_queues, expiry, receive_attempts
 from storage.queues import QueueRetention
@@ -32,6 +33,15 @@ _STEP_ROWS = 500
 _PAGE_QUEUES = 200
 """Queues that one transaction checks for expired messages."""
 
+_PAGE_CONTENTS = 5_000
+"""Contents of messages whose data keys one transaction reads: about a millisecond."""
+
+_CANDIDATE_DATA_KEYS = 100_000
+"""Data keys that upkeep checks for use at a time: about 10 MB of memory."""
+
+_DATA_KEYS_MS = 3_600_000
+"""Time between two rounds that free data keys, each of which reads all contents."""
+
 
 class Upkeep:
     """Runs a round of upkeep once a minute, and when a transaction leaves work for it."""
@@ -41,6 +51,7 @@ class Upkeep:
         self._clock = clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._data_keys_due_ms = 0
 
     def start(self) -> None:
         """Start the first round now, for the work that an earlier process left."""
@@ -69,6 +80,7 @@ class Upkeep:
             self._free_dropped_queues,
             self._free_expired_ids,
             self._free_expired_messages,
+            self._free_unused_data_keys,
         ):
             try:
                 await work()
@@ -118,6 +130,30 @@ class Upkeep:
                 pass
         before_ms = self._clock.now_ms() - COOLDOWN_SECONDS * 1000
         await self._database.write(queues.free_old_deletions, before_ms)
+
+    async def _free_unused_data_keys(self) -> None:
+        """Free data keys that no message refers to, once an hour."""
+        now_ms = self._clock.now_ms()
+        if now_ms < self._data_keys_due_ms:
+            return
+        after_id = -1
+        while candidates := await self._database.read(
+            unused_data_keys.find_candidates, now_ms, after_id, _CANDIDATE_DATA_KEYS
+        ):
+            await self._free_data_keys_unless_used(candidates)
+            after_id = max(candidates)
+        self._data_keys_due_ms = now_ms + _DATA_KEYS_MS
+
+    async def _free_data_keys_unless_used(self, candidates: Collection[int]) -> None:
+        unused = set(candidates)
+        after_id: int | None = -1
+        while unused and after_id is not None:
+            used = await self._database.read(unused_data_keys.find_used, after_id, _PAGE_CONTENTS)
+            unused.difference_update(used.ids)
+            after_id = used.last_id
+        ids = sorted(unused)
+        for start in range(0, len(ids), _STEP_ROWS):
+            await self._database.write(unused_data_keys.free, ids[start : start + _STEP_ROWS])
 
     async def _free_expired_messages(self) -> None:
         after_id = 0

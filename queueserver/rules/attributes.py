@@ -178,6 +178,9 @@ class Attributes(msgspec.Struct, frozen=True, rename="pascal"):
     content_based_deduplication: bool = False
     redrive_policy: RedrivePolicy | None = None
     redrive_allow_policy: RedriveAllowPolicy | None = None
+    sqs_managed_sse_enabled: bool = True
+    kms_master_key_id: str | None = None
+    kms_data_key_reuse_period_seconds: int = 300
 
 
 def parse_stored(stored: Mapping[str, str]) -> Attributes:

@@ -108,9 +108,14 @@ class SqliteEngine:
         migrations.version(connection)
         migrations.probe(connection)
         connection.rollback()
+        # What the first start with encryption keys replaces must not stay in free pages.
+        driver = connection.connection
+        (overwrites,) = driver.execute("PRAGMA secure_delete").fetchone()
+        driver.execute("PRAGMA secure_delete=ON")
         # With a write-ahead log, readers run beside the writer, and a COMMIT is one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
         prepared = self._transact(lambda connection: _migrate(connection, prepare))
+        driver.execute(f"PRAGMA secure_delete={overwrites}")
         floor_ms = _read_floor_ms(connection)
         connection.connection.set_progress_handler(None, 0)
         # From now on the event loop may meet another program's lock.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
@@ -30,3 +32,26 @@ async def restore(url: str, version: int) -> dict[str, str]:
         await session.execute(dump)
         await session.close()
     return handles
+
+
+async def all_rows(url: str) -> dict[str, list[Mapping[str, object]]]:
+    """Return the rows of every table, in an order that does not depend on the schema version."""
+    found: dict[str, list[Mapping[str, object]]] = {}
+    if url.startswith("sqlite"):
+        tables = "SELECT name FROM sqlite_schema WHERE type = 'table'"
+        with contextlib.closing(sqlite3.connect(path_of(url))) as connection:
+            connection.row_factory = sqlite3.Row
+            for (table,) in connection.execute(tables).fetchall():
+                found[table] = [dict(row) for row in connection.execute(f"SELECT * FROM {table}")]
+    else:
+        tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        session = await asyncpg.connect(url)
+        for record in await session.fetch(tables):
+            rows = await session.fetch(f"SELECT * FROM {record['tablename']}")
+            found[record["tablename"]] = [dict(row) for row in rows]
+        await session.close()
+    return {table: sorted(rows, key=_in_order) for table, rows in found.items()}
+
+
+def _in_order(row: Mapping[str, object]) -> str:
+    return repr([row[column] for column in sorted(row) if row[column] is not None])

@@ -5,6 +5,13 @@ last commit with that version: it ran the requests below through the actions, on
 without background work, and dumped the database (`iterdump` of SQLite; `pg_dump --inserts
 --no-owner --no-acl`, without its SET lines). The first line has the receipt handles, as JSON.
 
+Version 3 has what version 2 has, migrated, and further queues: `ordered`, where a message went to
+the back after three receives and is followed by one that is ready; `contents` with a body of
+several scripts, message attributes and a trace header, and a message in flight; `invoices-dlq` with
+a dead letter of `invoices`, and `archive` with another, which a cancelled move task moved there and
+gave a new id; `hashed.fifo` with content-based deduplication, a deduplication id and a named
+receive attempt; `with-key` with a KMS key, and `without-sse` without encryption.
+
 Version 2 has what version 1 has, migrated, and further queues: `letters` with a body that is longer
 in bytes than in characters, `chained` with two dead-letter queues one after the other and a message
 in the first, received twice in `chained`, and `slow` with a delay of 60 seconds.
@@ -20,8 +27,8 @@ running one that has moved one of three messages, and one back to the sources th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -30,123 +37,22 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from protocol import actions
-from protocol.actions import Message
-from protocol.names import queue_arn
-from queueserver.actions.messages import Messages
-from queueserver.actions.move_tasks import MoveTasks
-from queueserver.actions.queue_cache import QueueCache
-from queueserver.actions.queues import Queues
 from queueserver.context import RequestContext
-from storage import migrations, move_tasks, queue_delays, queues
+from storage import migrations, queue_delays, queues
 from storage.database import Database
 from storage.errors import DatabaseUnusable
 from storage.messages import dropped_queues, expiry
 from storage.queue_settings import QueueName, Redrive
-from storage.queues import Queue
-from tests.access.modes import ACCESS_OFF
 from tests.clock import ManualClock
 from tests.engine.earlier_versions import path_of, restore
+from tests.engine.migrated_server import AWAY, DUMPED_AT_MS, HOME, Server, arn, migrated
+from tests.markdown import text_of
 
-HOME = RequestContext("000000000000", "us-east-1", "http://localhost")
-AWAY = RequestContext("111111111111", "eu-west-1", "http://localhost")
-DUMPED_AT_MS = 1_700_000_063_001
 DAYS_MS = 86_400_000
-VERSIONS = pytest.mark.parametrize("version", [1, 2])
+VERSIONS = pytest.mark.parametrize("version", [1, 2, 3])
 
 
-def arn(name: str, context: RequestContext = HOME) -> str:
-    """Return a queue's ARN."""
-    return queue_arn(context.region, context.account, name)
-
-
-class Server:
-    """The actions of a server on a migrated database, at the time of its dump."""
-
-    def __init__(
-        self, database: Database, clock: ManualClock, handles: dict[str, str], version: int
-    ) -> None:
-        self.version = version
-        self.database = database
-        self.clock = clock
-        self.handles = handles
-        cache = QueueCache(database, ACCESS_OFF)
-        self.queues = Queues(database, cache, ACCESS_OFF, clock, cooldowns=True)
-        self.messages = Messages(database, cache, clock, in_flight_limit=120_000)
-        self.tasks = MoveTasks(database, ACCESS_OFF, clock)
-
-    async def queue(self, name: str, context: RequestContext = HOME) -> Queue:
-        found = await self.database.read(queues.find, context.account, context.region, name)
-        assert found is not None
-        return found
-
-    async def receive(
-        self, name: str, timeout_s: int = 30, attempt: str | None = None
-    ) -> list[Message]:
-        received = await self.messages.receive_message(
-            HOME,
-            actions.ReceiveMessage(
-                name,
-                message_system_attribute_names=["All"],
-                max_number_of_messages=1 if attempt else 10,
-                visibility_timeout=timeout_s,
-                wait_time_seconds=0,
-                receive_request_attempt_id=attempt,
-            ),
-        )
-        return list(received.messages or [])
-
-    async def bodies(self, name: str, timeout_s: int = 30) -> list[str]:
-        return [message.body for message in await self.receive(name, timeout_s)]
-
-    async def send(
-        self, name: str, body: str, group_id: str, deduplication_id: str
-    ) -> actions.SendMessageResult:
-        message = actions.SendMessage(
-            name, body, message_group_id=group_id, message_deduplication_id=deduplication_id
-        )
-        return await self.messages.send_message(HOME, message)
-
-    async def make_visible(self, name: str, handle: str) -> None:
-        await self.messages.change_message_visibility(
-            HOME, actions.ChangeMessageVisibility(name, handle, 0)
-        )
-
-    async def counts(self, name: str) -> list[str]:
-        names = ["", "NotVisible", "Delayed"]
-        wanted = [f"ApproximateNumberOfMessages{end}" for end in names]
-        found = await self.queues.get_queue_attributes(
-            HOME, actions.GetQueueAttributes(name, wanted)
-        )
-        return [(found.attributes or {})[name] for name in wanted]
-
-    async def rows(self, *tables: str) -> list[int]:
-        def count(connection: sa.Connection) -> list[int]:
-            return [
-                connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar_one()
-                for table in tables
-            ]
-
-        return await self.database.read(count)
-
-    async def run_task(self, source: str) -> None:
-        """Run the latest move task of a queue to its end."""
-        latest = (HOME.account, HOME.region, source, 1)
-        (task,) = await self.database.read(move_tasks.latest, *latest)
-        while await self.database.write(move_tasks.step, task.id, 1) is not None:
-            pass
-
-
-@contextlib.asynccontextmanager
-async def migrated(url: str, version: int) -> AsyncIterator[Server]:
-    """Restore the dump of a version, migrate it, and yield a server on it."""
-    handles = await restore(url, version)
-    clock = ManualClock(DUMPED_AT_MS)
-    database = await Database.open(url, clock)
-    yield Server(database, clock, handles, version)
-    await database.close()
-
-
-@pytest_asyncio.fixture(params=[1, 2], ids=["from-1", "from-2"])
+@pytest_asyncio.fixture(params=[1, 2, 3], ids=["from-1", "from-2", "from-3"])
 async def server(database_url: str, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     """Yield a server on a database of each kind that was migrated from each version."""
     async with migrated(database_url, request.param) as server:
@@ -179,8 +85,11 @@ async def test_migrated_queues_keep_attributes_and_tags(server: Server) -> None:
         *("by-group.fifo", "delays.fifo", "events-dlq.fifo", "events.fifo", "orders"),
         *("orders-dlq", "purged", "short", "target"),
     ]
-    if server.version == 2:
+    if server.version >= 2:
         expected += ["letters", "second-dlq", "first-dlq", "chained", "slow"]
+    if server.version >= 3:
+        expected += ["ordered", "contents", "invoices-dlq", "invoices", "archive", "hashed.fifo"]
+        expected += ["with-key", "without-sse"]
     assert names == sorted(expected)
     shown = await server.queues.get_queue_attributes(
         HOME, actions.GetQueueAttributes("orders", ["All"])
@@ -308,7 +217,7 @@ async def test_migrated_rows_of_dropped_queues_are_freed(server: Server) -> None
         before[2] - 3,
     ]
     assert await server.rows("dropped_queues") == [0]
-    assert await server.rows("receive_attempts") == [1]
+    assert await server.rows("receive_attempts") == [2 if server.version >= 3 else 1]
 
 
 async def test_migrated_messages_have_the_size_of_their_content(server_from_2: Server) -> None:
@@ -327,6 +236,14 @@ async def test_migrated_messages_have_the_size_of_their_content(server_from_2: S
     assert size == len("größer".encode()) + len(envelope) == 8 + len(envelope)
 
 
+async def test_migrated_contents_stay_in_clear(server: Server) -> None:
+    in_clear, encrypted, data_keys = await server.rows(
+        "bodies WHERE data_key IS NULL", "bodies WHERE data_key IS NOT NULL", "data_keys"
+    )
+    assert in_clear > 0
+    assert (encrypted, data_keys) == (0, 0)
+
+
 async def test_migrated_dead_letters_are_delivered_by_a_queue_with_a_redrive_policy(
     server_from_2: Server,
 ) -> None:
@@ -339,7 +256,7 @@ async def test_migrated_dead_letters_are_delivered_by_a_queue_with_a_redrive_pol
 async def test_migrated_queues_keep_their_delays(server: Server) -> None:
     assert (await server.queue("delays.fifo")).delay_ms == 900_000
     assert (await server.queue("orders")).delay_ms == 0
-    if server.version == 2:
+    if server.version >= 2:
         assert (await server.queue("slow")).delay_ms == 60_000
 
 
@@ -364,15 +281,20 @@ async def test_queues_are_created_and_changed_after_migration(server: Server) ->
     assert (await server.queue("orders")).redrive is None
 
 
+BODIES_COLUMNS = ["queue_id", "id", "message_id", "data_key", "body", "envelope"]
+MIGRATED_BODIES_COLUMNS = ["queue_id", "id", "message_id", "body", "envelope", "data_key"]
+"""To give the new column its place among the others, the migration would write every body again."""
+
 _POSTGRESQL_CATALOGUE = {
-    "columns": "SELECT attrelid::regclass::text, attnum - (SELECT count(*) FROM pg_attribute gone "
-    "WHERE gone.attrelid = a.attrelid AND gone.attisdropped AND gone.attnum < a.attnum), attname, "
+    "columns": "SELECT attrelid::regclass::text, CASE relname WHEN 'bodies' THEN 0 ELSE "
+    "attnum - (SELECT count(*) FROM pg_attribute gone WHERE gone.attrelid = a.attrelid "
+    "AND gone.attisdropped AND gone.attnum < a.attnum) END, attname, "
     "format_type(atttypid, atttypmod), attnotnull, attstattarget, collname, "
     "pg_get_expr(adbin, adrelid) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid "
     "LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum "
     "LEFT JOIN pg_collation o ON o.oid = attcollation "
     "WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i', 'S') "
-    "AND attnum > 0 AND NOT attisdropped ORDER BY 1, 2",
+    "AND attnum > 0 AND NOT attisdropped ORDER BY 1, 2, 3",
     "tables": "SELECT relname, relkind, reloptions, relpersistence FROM pg_class "
     "WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
     "indexes": "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
@@ -383,7 +305,10 @@ _POSTGRESQL_CATALOGUE = {
 
 
 def schema_of(connection: sa.Connection) -> dict[str, object]:
-    """Return tables, columns, indexes and constraints in a form that can be compared."""
+    """Return tables, columns, indexes and constraints in a form that can be compared.
+
+    The columns of `bodies` are without their order, those of all other tables in their order.
+    """
     if connection.dialect.name == "postgresql":
         return {
             name: [tuple(row) for row in connection.exec_driver_sql(text)]
@@ -395,7 +320,10 @@ def schema_of(connection: sa.Connection) -> dict[str, object]:
     ).all():
         columns = f"PRAGMA {'table_xinfo' if kind == 'table' else 'index_xinfo'}({name})"
         rows = connection.exec_driver_sql(columns).all()
-        found[name] = (kind, table, [tuple(row) for row in rows])
+        described = [tuple(row) for row in rows]
+        if name == "bodies":
+            described = sorted(row[1:] for row in described)
+        found[name] = (kind, table, described)
     tables = sorted(map(tuple, connection.exec_driver_sql("PRAGMA table_list")))
     found["tables"] = tables
     for name in [row[1] for row in tables]:
@@ -404,6 +332,10 @@ def schema_of(connection: sa.Connection) -> dict[str, object]:
     partial = "SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql LIKE '% WHERE %'"
     found["partial indexes"] = sorted(map(tuple, connection.exec_driver_sql(partial)))
     return found
+
+
+def columns_of_bodies(connection: sa.Connection) -> list[str]:
+    return [column["name"] for column in sa.inspect(connection).get_columns("bodies")]
 
 
 async def delete_everything(url: str) -> None:
@@ -421,15 +353,25 @@ async def test_migrated_database_has_the_schema_of_a_new_one(
     database_url: str, version: int
 ) -> None:
     schemas = []
+    orders = []
     for is_migrated in (False, True):
         if is_migrated:
             await delete_everything(database_url)
             await restore(database_url, version)
-        database = await Database.open(database_url, ManualClock(DUMPED_AT_MS))
+        database = await Database.open(database_url, ManualClock(DUMPED_AT_MS[version]))
         schemas.append(await database.read(schema_of))
+        orders.append(await database.read(columns_of_bodies))
         await database.close()
     new, migrated = schemas
     assert migrated == new
+    assert orders == [BODIES_COLUMNS, MIGRATED_BODIES_COLUMNS]
+
+
+def test_page_about_upgrades_lists_every_version_up_to_the_current_one() -> None:
+    text = text_of("docs/several-servers.md")
+    assert f"The current schema is version {migrations.VERSION}:" in text
+    listed = [int(version) for version in re.findall(r"^\| (\d+) \|", text, flags=re.MULTILINE)]
+    assert listed == list(range(2, migrations.VERSION + 1))
 
 
 async def test_failed_migration_is_rolled_back(
@@ -445,7 +387,7 @@ async def test_failed_migration_is_rolled_back(
         patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, fail))
         with pytest.raises(DatabaseUnusable):
             await Database.open(database_url, ManualClock())
-    clock = ManualClock(DUMPED_AT_MS)
+    clock = ManualClock(DUMPED_AT_MS[1])
     database = await Database.open(database_url, clock)
     assert await Server(database, clock, {}, 1).counts("orders") == ["2", "1", "1"]
     await database.close()
@@ -453,7 +395,7 @@ async def test_failed_migration_is_rolled_back(
 
 async def test_servers_that_start_together_migrate_once(postgresql: str) -> None:
     await restore(postgresql, 1)
-    clock = ManualClock(DUMPED_AT_MS)
+    clock = ManualClock(DUMPED_AT_MS[1])
     opened = await asyncio.gather(*(Database.open(postgresql, clock) for _ in range(5)))
     for database in opened:
         assert await Server(database, clock, {}, 1).counts("orders") == ["2", "1", "1"]

@@ -1,0 +1,67 @@
+"""The encryption of queues: which queues encrypt their messages, and with which master key."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from queueserver.encryption.key_ids import key_name, not_found_text
+from queueserver.encryption.modes import EncryptionMode
+from queueserver.rules.attributes import Attributes
+from storage.encryption.data_keys import DataKeyRule
+from storage.encryption.keyring import Keyring
+from storage.queue_settings import QueueName
+
+_MANAGED_REUSE_MS = 24 * 3600 * 1000
+"""How long a data key encrypts in a queue without KmsMasterKeyId, for which AWS states no time."""
+
+_NOT_ENCRYPTED = (
+    "The queue has neither SqsManagedSseEnabled nor a KmsMasterKeyId, and this server accepts only "
+    "messages that it encrypts."
+)
+
+
+class SendEncryption(NamedTuple):
+    """How the messages that are sent to a queue are encrypted.
+
+    Attributes:
+        rule: the rule for their data keys, or None to leave them in clear.
+        error: the text of KmsNotFound with which sends fail, or None.
+    """
+
+    rule: DataKeyRule | None = None
+    error: str | None = None
+
+
+IN_CLEAR = SendEncryption()
+
+
+class QueueEncryption:
+    """Decides for each queue how its messages are encrypted."""
+
+    def __init__(self, mode: EncryptionMode, keyring: Keyring | None) -> None:
+        self._mode = mode
+        self._keyring = keyring
+
+    def of(self, name: QueueName, attributes: Attributes) -> SendEncryption:
+        """Return how the messages of a queue with these attributes are encrypted.
+
+        AWS: a queue has SSE with a key of KMS, SSE with a key that SQS manages, or none. SQS looks
+        up a KmsMasterKeyId when a message is sent, not when the attribute is set.
+        """
+        if self._mode is EncryptionMode.OFF or self._keyring is None:
+            return IN_CLEAR
+        key_id = attributes.kms_master_key_id
+        if key_id is not None:
+            named = key_name(key_id)
+            if self._keyring.named(named) is None:
+                return SendEncryption(error=not_found_text(key_id, name.region, name.account))
+            reuse_ms = attributes.kms_data_key_reuse_period_seconds * 1000
+            return SendEncryption(DataKeyRule(named, reuse_ms))
+        if attributes.sqs_managed_sse_enabled or self._mode is EncryptionMode.ALWAYS:
+            return SendEncryption(DataKeyRule(None, _MANAGED_REUSE_MS))
+        is_required = self._mode is EncryptionMode.REQUIRED
+        return SendEncryption(error=_NOT_ENCRYPTED) if is_required else IN_CLEAR
+
+
+NO_ENCRYPTION = QueueEncryption(EncryptionMode.OFF, None)
+"""Leaves the messages of every queue in clear."""
