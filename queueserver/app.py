@@ -29,6 +29,8 @@ from queueserver.clock import SystemClock, real_seconds
 from queueserver.config import Config, changed_settings
 from queueserver.context import RequestContext
 from queueserver.dispatch import Dispatcher
+from queueserver.encryption.modes import EncryptionMode
+from queueserver.encryption.queue_encryption import QueueEncryption
 from queueserver.http.answers import Answers
 from queueserver.http.binding import is_loopback
 from queueserver.http.browser_rules import BrowserRules
@@ -49,7 +51,8 @@ from queueserver.reload import Reloads
 from queueserver.start_errors import ConfigError, StartError
 from storage.clock import Clock
 from storage.database import Database
-from storage.errors import DatabaseUnusable, mask_password
+from storage.encryption.keyring import Keyring
+from storage.errors import DatabaseDamaged, DatabaseUnavailable, DatabaseUnusable, mask_password
 from storage.settings import EngineSettings
 
 log = logging.getLogger(__name__)
@@ -81,7 +84,9 @@ class App:
         self._database: Database
         self._now = now
         self._users = config.users
+        self._keyring = config.keyring
         self._authenticator = Authenticator(config.access, config.users, now)
+        self._cache: QueueCache
         self._listener: Listener
         self._leader_work: LeaderWork
         self.urls: tuple[str, ...] = ()
@@ -108,21 +113,25 @@ class App:
             await self._database.close()
             raise
         self._describe_access()
+        self._describe_encryption()
         upkeep = Upkeep(self._database, self._clock)
         self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
         self._database.run_on_leader(self._leader_work)
 
-    def reload(self, config: Config, number: int) -> None:
-        """Use the users of a configuration that was read again, and load the certificate again.
+    async def reload(self, config: Config, number: int) -> None:
+        """Use the users and the encryption keys of a configuration that was read again.
 
-        Other settings need a restart. `number` distinguishes the log lines of the reload.
+        The certificate is loaded again, too. Other settings need a restart. `number` distinguishes
+        the log lines of the reload.
 
         Raises:
-            ConfigError: no request could be allowed with this configuration.
+            ConfigError: no request could be allowed with this configuration, no message encrypted,
+                or one that is stored could not be decrypted.
         """
         is_off = self._config.access is AccessMode.OFF
         if not is_off and not config.users:
             raise ConfigError(f"{config.path}: no user is declared")
+        await self._use_reloaded_keys(config.keyring, number)
         changed = changed_settings(self._config, config)
         if changed:
             log.warning("reload %d: settings need a restart: %s", number, ", ".join(changed))
@@ -149,6 +158,37 @@ class App:
         log.info("reload %d: %s secrets_changed=%d", number, users.description, changed)
         _log_warnings(users, f"reload {number}")
 
+    async def _use_reloaded_keys(self, keyring: Keyring | None, number: int) -> None:
+        """Use the keys of a reload, if they are others.
+
+        Raises:
+            ConfigError: they cannot be used, and the server continues with those that it has.
+        """
+        if keyring == self._keyring:
+            return
+        if keyring is None and self._config.encryption is not EncryptionMode.OFF:
+            raise ConfigError("no encryption key is configured")
+        try:
+            await self._database.use_keyring(keyring)
+        except (DatabaseUnusable, DatabaseUnavailable, DatabaseDamaged) as error:
+            raise ConfigError(str(error)) from error
+        self._keyring = keyring
+        self._cache.use_encryption(self._queue_encryption(keyring))
+        log.info("reload %d: encryption keys: %s", number, _key_names(keyring))
+
+    def _queue_encryption(self, keyring: Keyring | None) -> QueueEncryption:
+        return QueueEncryption(self._config.encryption, keyring)
+
+    def _describe_encryption(self) -> None:
+        mode, keyring = self._config.encryption, self._keyring
+        if keyring is None:
+            log.info(
+                "encryption is off: messages are stored in clear, also in queues with "
+                "SqsManagedSseEnabled or KmsMasterKeyId; turn it on with --encryption-key-file"
+            )
+        else:
+            log.info("encryption is %s: keys: %s", mode.value, _key_names(keyring))
+
     def _describe_access(self) -> None:
         mode, addresses = self._config.access, self._listener.addresses
         if mode is not AccessMode.OFF:
@@ -173,6 +213,8 @@ class App:
                 connections=config.pool_size,
                 poll_seconds=config.poll_seconds,
                 engine_settings=self._engine_settings,
+                keyring=config.keyring,
+                encrypts=config.encryption is not EncryptionMode.OFF,
             )
         except DatabaseUnusable as error:
             raise StartError(str(error)) from error
@@ -180,7 +222,8 @@ class App:
     def _dispatcher(self) -> Dispatcher:
         database, clock, config = self._database, self._clock, self._config
         authorizer = Authorizer(config.access, self._now)
-        cache = QueueCache(database, authorizer)
+        cache = QueueCache(database, authorizer, self._queue_encryption(config.keyring))
+        self._cache = cache
         return Dispatcher(
             Queues(database, cache, authorizer, clock, cooldowns=config.cooldowns),
             Messages(database, cache, clock, in_flight_limit=config.in_flight_limit),
@@ -214,6 +257,11 @@ class App:
         self.urls = await self._listener.start()
         addressing.own_url = self.urls[0]
         rules.listen_on(self._listener.addresses)
+
+
+def _key_names(keyring: Keyring | None) -> str:
+    """Return the names and fingerprints of the keys, the first of which encrypts."""
+    return ", ".join(map(str, keyring.ids)) if keyring is not None else "none"
 
 
 def _log_warnings(users: Users, occasion: str) -> None:
@@ -327,6 +375,8 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     Raises:
         StartError: the server cannot start.
     """
+    if config.keyring is not None:
+        process_memory.disable_core_dumps()
     stdout = LineWriter(1)
     deadline = threading.Timer(_STOP_SECONDS, _end_process)
     deadline.daemon = True

@@ -20,7 +20,7 @@ from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
 from queueserver.config import Config, load, load_database
-from queueserver.encryption import reports
+from queueserver.encryption import key_sources, new_key, reports
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
 from queueserver.settings import SETTINGS, Setting
@@ -101,14 +101,15 @@ def _print_lines(lines: Sequence[str]) -> None:
 
 
 def _keys(argv: Sequence[str]) -> int:
-    """Print a new access key; write its secret to a new file if the user names one."""
+    """Print a new access key or encryption key; write it to a new file if the user names one."""
     parser = _Parser(
         prog="queueserver keys",
-        description="Make an access key from random characters, and print the lines to paste. "
-        "A running server does not know the key until it is configured.",
+        description="Make an access key, or a key for the encryption of stored messages, from "
+        "random bytes, and print the lines to paste. A running server does not know the key until "
+        "it is configured.",
         allow_abbrev=False,
     )
-    parser.add_argument("action", choices=["new"], metavar="new", help="make an access key")
+    parser.add_argument("action", choices=["new"], metavar="new", help="make a key")
     parser.add_argument(
         "--user",
         metavar="NAME",
@@ -118,10 +119,36 @@ def _keys(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--secret-file", metavar="PATH", type=Path, help="a new file for the secret, mode 0600"
     )
+    parser.add_argument(
+        "--encryption", action="store_true", help="make a key for the encryption, no access key"
+    )
+    parser.add_argument(
+        "--name",
+        help=f"the name of the key for the encryption (default: {new_key.DEFAULT_NAME})",
+    )
+    parser.add_argument(
+        "--key-file", metavar="PATH", type=Path, help="a new file for this key, mode 0600"
+    )
     given = parser.parse_args(argv)
+    _check_kind(given)
+    if given.encryption:
+        print_output(new_key.make(given.name, given.key_file))
+        return 0
     region = next(setting.default for setting in SETTINGS if setting.name == "region")
     print_output(new_keys.make(given.user, given.secret_file, region or ""))
     return 0
+
+
+def _check_kind(given: argparse.Namespace) -> None:
+    """Reject the flags that are for the other kind of keys."""
+    kind, wrong = (
+        ("an access key", {"--user": given.user, "--secret-file": given.secret_file})
+        if given.encryption
+        else ("a key of --encryption", {"--name": given.name, "--key-file": given.key_file})
+    )
+    for flag, value in wrong.items():
+        if value is not None:
+            raise ConfigError(f"{flag} is for {kind} only")
 
 
 _COMMANDS = {"backup": _back_up, "check": _check, "keys": _keys}
@@ -141,28 +168,34 @@ def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
     parser = _Parser(
         prog=program,
         description="Self-hosted, durable queue server for Amazon SQS's clients.",
-        epilog=f"{key_pair.DESCRIPTION} `queueserver serve` is the same as `queueserver`. "
+        epilog=f"{key_pair.DESCRIPTION} {key_sources.DESCRIPTION} "
+        "`queueserver serve` is the same as `queueserver`. "
         "`queueserver backup --help` explains how to copy a SQLite database in use, "
         "`queueserver check --help` how to look for damage in it, "
-        "`queueserver keys --help` how to make access keys.",
+        "`queueserver keys --help` how to make access keys and encryption keys.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
     for setting in SETTINGS:
         _add(parser, setting)
-    _reject_key_pair(argv)
+    _reject_secrets(argv)
     return _given(vars(parser.parse_args(argv)))
 
 
-def _reject_key_pair(argv: Sequence[str]) -> None:
-    """Reject flags for a key pair, whose value the error of argparse would show."""
+def _reject_secrets(argv: Sequence[str]) -> None:
+    """Reject flags for a key pair or a key, whose value the error of argparse would show."""
+    known = {setting.flag for setting in SETTINGS}
     for argument in argv:
         flag = argument.partition("=")[0]
         if flag.startswith(("--access-key", "--secret")):
-            raise ConfigError(
-                f"{flag} is not a flag, because other users can see the flags of a process: set "
-                f"{key_pair.ID_VARIABLE} and {key_pair.SECRET_VARIABLE}"
-            )
+            remedy = f"set {key_pair.ID_VARIABLE} and {key_pair.SECRET_VARIABLE}"
+        elif flag.startswith("--encryption-key") and flag not in known:
+            remedy = f"set {key_sources.SOURCES}"
+        else:
+            continue
+        raise ConfigError(
+            f"{flag} is not a flag, because other users can see the flags of a process: {remedy}"
+        )
 
 
 def _database_parser(command: str, description: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""The configuration: the values of all settings, the declared queues and the users.
+"""The configuration: the values of all settings, the declared queues, the users and the keys.
 
 A flag is used before a variable, a variable before the file, the file before the default. All
 values are checked here, before the server starts. argv and the environment are arguments; only
@@ -23,17 +23,21 @@ from queueserver.access.secret_sources import SecretSources
 from queueserver.access.user_set import UserSet
 from queueserver.access.users import Users
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.encryption import key_sources
+from queueserver.encryption.key_sources import KeySources
+from queueserver.encryption.modes import EncryptionMode
 from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 from queueserver.toml_values import header_of, list_text_of, text_of
+from storage.encryption.keyring import Keyring
 from storage.errors import mask_password
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The checked values of `SETTINGS` by name, the declared queues and the users.
+    """The checked values of `SETTINGS` by name, the declared queues, the users and the keys.
 
-    `public_url` has no final slash. `access` is `ON` if it is not given and there are users. `path`
-    is that of the file, or empty.
+    `public_url` has no final slash. `access` is `ON` if it is not given and there are users, and so
+    is `encryption` if there are keys. `path` is that of the file, or empty.
     """
 
     host: tuple[str, ...]
@@ -50,6 +54,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls_port: tuple[int, ...]
     trusted_proxies: tuple[str, ...]
     access: AccessMode
+    encryption: EncryptionMode
+    encryption_key_file: str | None
+    encryption_key_command: str | None
     loose_secret_files: bool
     cooldowns: bool
     in_flight_limit: int
@@ -64,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str
     queues: Mapping[str, DeclaredQueue]
     users: Users
+    keyring: Keyring | None
     path: str = ""
 
 
@@ -90,14 +98,18 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str], now: float = 
     key_pair.check_variables(environment, sources)
     users = user_set.users()
     values["users"] = users
-    values["access"] = _resolved_mode(values["access"], given.get("access"), users)
+    values["access"] = _access_mode(values["access"], given.get("access"), users)
+    keyring = _keyring(values, given, environment)
+    key_sources.check_variables(environment, sources.variables)
+    values["keyring"] = keyring
+    values["encryption"] = _encryption_mode(values["encryption"], given.get("encryption"), keyring)
     values["queues"] = declared_queues.read(document.get("queues", {}), path)
     values["path"] = path
     return msgspec.convert(values, Config)
 
 
 def load_database(flags: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    """Read all settings but users and queues; return the database.
+    """Read all settings but users, keys and queues; return the database.
 
     A command that reads the database needs no secrets, and may have no access to their files.
 
@@ -108,10 +120,27 @@ def load_database(flags: Mapping[str, str], environment: Mapping[str, str]) -> s
     return str(_values(given)["database"])
 
 
+def load_encryption(
+    flags: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[str, Keyring | None]:
+    """Read all settings but users and queues; return the database and the keys, if there are any.
+
+    Raises:
+        ConfigError: a value is not allowed, or a file or the keys cannot be read.
+    """
+    given, _, _ = _read_sources(flags, environment)
+    values = _values(given)
+    return str(values["database"]), _keyring(values, given, environment)
+
+
 def changed_settings(config: Config, other: Config) -> list[str]:
-    """Return the names of the settings, and of `queues`, whose values differ; not `users`."""
-    names = [name for name in Config.__struct_fields__ if name != "users"]
+    """Return the names of the settings, and of `queues`, whose change needs a restart."""
+    names = [name for name in Config.__struct_fields__ if name not in _RELOADED]
     return [name for name in names if getattr(config, name) != getattr(other, name)]
+
+
+_RELOADED = {"users", "keyring", "encryption_key_file", "encryption_key_command"}
+"""The members of a Config that a reload uses at once."""
 
 
 # A value as it was given: where it comes from, as errors name it, and its text.
@@ -143,7 +172,29 @@ def _values(given: Mapping[str, _Given]) -> dict[str, object]:
     }
 
 
-def _resolved_mode(mode: object, given: _Given | None, users: Users) -> object:
+def _keyring(
+    values: Mapping[str, object], given: Mapping[str, _Given], environment: Mapping[str, str]
+) -> Keyring | None:
+    sources = KeySources(environment, needs_private_files=not values["loose_secret_files"])
+    if "encryption_key_file" in given:
+        origin, path = given["encryption_key_file"]
+        sources.add_file(Path(path), origin)
+    if "encryption_key_command" in given:
+        origin, command = given["encryption_key_command"]
+        sources.add_command(command, origin)
+    return sources.keyring()
+
+
+def _encryption_mode(mode: object, given: _Given | None, keyring: Keyring | None) -> object:
+    """Return the mode to use: the given one, else `ON` if there are keys."""
+    if given is None:
+        return EncryptionMode.ON if keyring else EncryptionMode.OFF
+    if mode is not EncryptionMode.OFF and keyring is None:
+        raise ConfigError(f"{given[0]}: {given[1]!r} needs a key: set {key_sources.SOURCES}")
+    return mode
+
+
+def _access_mode(mode: object, given: _Given | None, users: Users) -> object:
     """Return the mode to use: the given one, else `ON` if there are users."""
     if given is None:
         return AccessMode.ON if users else AccessMode.OFF
@@ -200,7 +251,7 @@ def _value(setting: Setting, given: _Given | None) -> object:
     try:
         return setting.read(text)
     except ValueError:
-        shown = repr(mask_password(text))
+        shown = "the value" if setting.hides_text else repr(mask_password(text))
         raise ConfigError(f"{origin}: {shown} is not {setting.allowed}") from None
 
 

@@ -1,10 +1,11 @@
-"""The process's memory: fewer garbage collections, and free memory returned to the system."""
+"""The process's memory: garbage collection, free memory, and core dumps."""
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
 import gc
+import resource
 
 _INTERVAL_SECONDS = 60.0
 
@@ -18,6 +19,11 @@ def tune_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def disable_core_dumps() -> None:
+    """Set the process's limit of core dumps to 0: a core dump would contain the encryption keys."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def return_memory() -> None:

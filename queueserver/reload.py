@@ -1,10 +1,10 @@
-"""Reload on SIGHUP: read the configuration again, check all of it, and then use its users."""
+"""Reload on SIGHUP: read the configuration again, check it, and use its users and keys."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from queueserver import reload_signal
 from queueserver.config import Config
@@ -21,7 +21,9 @@ class Reloads:
     repetition of an earlier one.
     """
 
-    def __init__(self, load: Callable[[], Config], use: Callable[[Config, int], None]) -> None:
+    def __init__(
+        self, load: Callable[[], Config], use: Callable[[Config, int], Awaitable[None]]
+    ) -> None:
         self._load = load
         self._use = use
         self._number = 0
@@ -44,7 +46,7 @@ class Reloads:
         trace: BaseException | None = None
         try:
             # The files may be on a disk that is slow to answer.
-            self._use(await asyncio.to_thread(self._load), self._number)
+            await self._use(await asyncio.to_thread(self._load), self._number)
         except ConfigError as error:
             reason = str(error)
         except Exception as error:
@@ -52,7 +54,7 @@ class Reloads:
         else:
             return
         log.error(
-            "reload %d failed, the server continues with the users it has: %s",
+            "reload %d failed, the server continues as before: %s",
             self._number,
             reason,
             exc_info=trace,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from queueserver.access.modes import AccessMode
+from queueserver.encryption.modes import EncryptionMode
 from queueserver.identity.proxies import read_network
 from queueserver.origins import read_host_name, read_origin
 from queueserver.rules.limits import MAXIMUM_IN_FLIGHT
@@ -24,6 +25,7 @@ class Setting(msgspec.Struct, frozen=True):
     `read` converts a text to the value, or raises ValueError; `allowed` describes the texts that it
     accepts. A `switch` is a flag without a value. A list is a text with commas, a flag that is
     given several times, or an array in the file. `in_file` is False for the file's own path.
+    `hides_text` keeps a text that is not accepted out of the error: it may be a key.
     `unset` is the value if there is no default, and `unset_text` says in the help what it is.
     """
 
@@ -35,6 +37,7 @@ class Setting(msgspec.Struct, frozen=True):
     switch: bool = False
     is_list: bool = False
     in_file: bool = True
+    hides_text: bool = False
     unset: object = None
     unset_text: str = "none"
 
@@ -115,6 +118,16 @@ def _path(text: str) -> str:
 
 def _access_mode(text: str) -> AccessMode:
     return AccessMode(text.lower())
+
+
+def _encryption_mode(text: str) -> EncryptionMode:
+    return EncryptionMode(text.lower())
+
+
+def _not_empty(text: str) -> str:
+    if not text:
+        raise ValueError(text)
+    return text
 
 
 def _public_url(text: str) -> str:
@@ -244,6 +257,31 @@ SETTINGS: tuple[Setting, ...] = (
         "off, log or on",
         _access_mode,
         unset_text="on with users, else off",
+    ),
+    Setting(
+        "encryption",
+        None,
+        "encrypt stored messages: on in queues with SSE, always in all; required rejects others",
+        "on, always, required or off",
+        _encryption_mode,
+        hides_text=True,
+        unset_text="on with keys, else off",
+    ),
+    Setting(
+        "encryption_key_file",
+        None,
+        "file with the keys of the encryption, lines of NAME:BASE64; the first one encrypts",
+        "the path of a file that no other user can read",
+        _not_empty,
+        hides_text=True,
+    ),
+    Setting(
+        "encryption_key_command",
+        None,
+        "command that prints such lines, without a shell, at the start and at a reload",
+        "a command with its arguments",
+        _not_empty,
+        hides_text=True,
     ),
     Setting(
         "loose_secret_files",

@@ -12,6 +12,7 @@ import pytest
 from protocol.actions import ACTIONS
 from queueserver.access import key_pair
 from queueserver.config import load
+from queueserver.encryption.key_sources import KEY_VARIABLE
 from queueserver.settings import SETTINGS, Setting
 from tests.api.live_server import LiveServer, config
 from tests.clock import ManualClock
@@ -26,7 +27,7 @@ ROWS = {row.split("`")[1]: row for row in SETTINGS_PAGE.splitlines() if row.star
 def test_every_setting_has_a_row_with_its_variable_and_default(setting: Setting) -> None:
     _, _, variable, default, _, _, _ = ROWS[setting.flag].split("|")
     assert variable.strip() == f"`{setting.variable}`"
-    shown = re.match(r"`([^`]*)`|none|on with users, else off", default.strip())
+    shown = re.match(r"`([^`]*)`|none|on with (?:users|keys), else off", default.strip())
     assert shown is not None
     assert (shown[1] or shown[0]) == setting.default_text
 
@@ -41,9 +42,9 @@ def test_no_row_is_for_an_unknown_setting() -> None:
     assert set(ROWS) == {setting.flag for setting in SETTINGS}
 
 
-def test_page_lists_the_variables_of_the_key_pair() -> None:
+def test_page_lists_the_variables_that_are_no_settings() -> None:
     rows = re.findall(r"^\| `(QUEUESERVER_\w+)` \|", SETTINGS_PAGE, re.MULTILINE)
-    assert set(rows) == key_pair.VARIABLES
+    assert set(rows) == {*key_pair.VARIABLES, KEY_VARIABLE}
 
 
 def test_defaults_of_the_image_are_those_of_the_dockerfile() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 from queueserver.access.named_policies import MANAGED_POLICIES, SHORT_FORMS, document_of
 from queueserver.access.secret_sources import SecretSources
 from queueserver.access.secrets import Secret
-from queueserver.access.text_files import read_text
 from queueserver.access.user_set import DeclaredKey, DeclaredPolicy, UserSet, check_access_key_id
 from queueserver.access.users import user_principal
 from queueserver.policies.documents import PolicyKind
 from queueserver.policies.errors import PolicyError
 from queueserver.policies.policy import compile_policy
 from queueserver.start_errors import ConfigError
+from queueserver.text_files import read_text
 from queueserver.toml_values import (
     array_of,
     boolean_of,

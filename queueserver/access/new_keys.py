@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import string
 from pathlib import Path
 
 from queueserver.access import key_pair
 from queueserver.access.declared_users import check_name
-from queueserver.start_errors import StartError
+from queueserver.text_files import create_private_file
 from queueserver.toml_values import header_of
 
 _ID_PREFIX = "AKQS"
@@ -37,7 +36,7 @@ def make(user: str | None, secret_file: Path | None, region: str) -> str:
     secret = _random(_SECRET_CHARACTERS, _SECRET_LENGTH)
     file = None if secret_file is None else str(secret_file.absolute())
     if file is not None:
-        _write_new_file(file, secret)
+        create_private_file(file, f"{secret}\n", "--secret-file")
     return "\n".join(
         [
             "# For the client: in ~/.aws/credentials; if the profile exists, replace its two lines",
@@ -87,17 +86,3 @@ def _table(user: str, access_key_id: str, secret: str, file: str | None) -> list
 
 def _random(characters: str, length: int) -> str:
     return "".join(secrets.choice(characters) for _ in range(length))
-
-
-def _write_new_file(path: str, secret: str) -> None:
-    try:
-        # O_EXCL fails on an existing file, also on a symbolic link.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            os.fchmod(descriptor, 0o600)
-            file.write(f"{secret}\n")
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise StartError(f"--secret-file: cannot create {path!r}: {reason}") from error

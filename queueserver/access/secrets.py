@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 from pathlib import Path
 
-from queueserver.access.text_files import read_text
+from queueserver.text_files import read_text
 
 _LONGEST_FILE = 4_096
 """The longest file of a secret, in bytes; a longer one was named by mistake."""

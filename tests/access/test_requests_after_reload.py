@@ -121,7 +121,7 @@ def test_reload_that_fails_keeps_users_and_rejections(server: AccessServer, tmp_
     stranger = server.client_with(key_pair("stranger"))
     for number, document in enumerate(["", "access = 'off'", "[users]", "[user.x]", "x"], 1):
         (tmp_path / CONFIG_FILE).write_text(document)
-        reload(server, number, " failed, the server continues with the users it has: ")
+        reload(server, number, " failed, the server continues as before: ")
         send(server.client(SHOP))
         assert error(stranger) == UNKNOWN_KEY
         assert error(server.anonymous()) == DENIED

@@ -175,7 +175,7 @@ def test_reload_of_a_file_with_a_mistake_keeps_the_users(files: UserFiles) -> No
             files.path.write_text(document)
             (failure,) = reload(process, number)
             assert failure.startswith(
-                f"reload {number} failed, the server continues with the users it has: "
+                f"reload {number} failed, the server continues as before: "
                 + line.format(path=files.path)
             )
         files.path.write_text(user("alice"))

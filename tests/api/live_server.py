@@ -20,6 +20,7 @@ from queueserver.app import App
 from queueserver.clock import real_seconds
 from queueserver.config import Config
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.encryption.modes import EncryptionMode
 from queueserver.http.clients.connections import ClientConnection, ClientConnections
 from queueserver.http.clients.endpoint import (
     DirectConnection,
@@ -78,8 +79,12 @@ def config(
         log_format="text",
         queues=queues or {},
         access=AccessMode.OFF,
+        encryption=EncryptionMode.OFF,
+        encryption_key_file=None,
+        encryption_key_command=None,
         loose_secret_files=False,
         users=Users(),
+        keyring=None,
     )
 
 
@@ -236,12 +241,8 @@ class LiveServer:
         )
 
     def reload(self, settings: Config, number: int) -> None:
-        """Use the users of a configuration that was read again."""
-
-        async def reload() -> None:
-            self._app.reload(settings, number)
-
-        self._run(reload())
+        """Use the users and keys of a configuration that was read again."""
+        self._run(self._app.reload(settings, number))
 
     def close(self) -> None:
         self._run(self._app.stop())

@@ -13,6 +13,7 @@ from queueserver import cli
 from queueserver.access import key_pair
 from queueserver.cli import main, parse
 from queueserver.config import Config, load
+from queueserver.encryption.key_sources import KEY_VARIABLE
 from queueserver.settings import SETTINGS, Setting
 from queueserver.start_errors import ConfigError
 
@@ -38,7 +39,10 @@ def test_flag_that_is_repeated_adds_to_a_list_or_overrides(setting: Setting) -> 
         assert parse([setting.flag, "x", setting.flag, "y"]) == {setting.name: given}
 
 
-DEFAULTS_IN_WORDS = {"access": "on with users, else off"}
+DEFAULTS_IN_WORDS = {
+    "access": "on with users, else off",
+    "encryption": "on with keys, else off",
+}
 
 
 def test_help_shows_every_flag_with_its_default_and_variable(
@@ -54,7 +58,7 @@ def test_help_shows_every_flag_with_its_default_and_variable(
         assert f"(default:{default};{setting.variable})".replace(" ", "") in shown
         assert setting.flag in shown
         assert setting.help.replace(" ", "") in shown
-    for name in key_pair.VARIABLES:
+    for name in {*key_pair.VARIABLES, KEY_VARIABLE}:
         assert name in shown
 
 
@@ -95,6 +99,17 @@ def test_key_pair_is_not_accepted_as_flags_nor_shown(flag: str, separator: str) 
     assert str(caught.value) == (
         f"{flag} is not a flag, because other users can see the flags of a process: set "
         "QUEUESERVER_ACCESS_KEY_ID and QUEUESERVER_SECRET_ACCESS_KEY"
+    )
+
+
+@pytest.mark.parametrize("flag", ["--encryption-key", "--encryption-keys", "--encryption-key-path"])
+@pytest.mark.parametrize("separator", ["=", " "])
+def test_encryption_key_is_not_accepted_as_a_flag_nor_shown(flag: str, separator: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"--port 0 {flag}{separator}main:THE-SECRET".split())
+    assert str(caught.value) == (
+        f"{flag} is not a flag, because other users can see the flags of a process: set "
+        "--encryption-key-file, --encryption-key-command or QUEUESERVER_ENCRYPTION_KEY"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from queueserver.access.modes import AccessMode
 from queueserver.access.users import Users
 from queueserver.config import Config, changed_settings, load, load_database
 from queueserver.declared_queues import DeclaredQueue
+from queueserver.encryption.modes import EncryptionMode
 from queueserver.settings import SETTINGS
 from queueserver.start_errors import ConfigError
 from storage.errors import mask_password
@@ -41,8 +43,12 @@ DEFAULTS = Config(
     log_format="text",
     queues={},
     access=AccessMode.OFF,
+    encryption=EncryptionMode.OFF,
+    encryption_key_file=None,
+    encryption_key_command=None,
     loose_secret_files=False,
     users=Users(),
+    keyring=None,
 )
 
 KEY_PAIR = {
@@ -81,10 +87,18 @@ VALUES: dict[str, tuple[str, object]] = {
     "pool_size": ("20", 20),
     "poll_seconds": ("0.5", 0.5),
     "access": ("LOG", AccessMode.LOG),
+    "encryption": ("Always", EncryptionMode.ALWAYS),
+    "encryption_key_file": ("keys", "keys"),
+    "encryption_key_command": ("cat keys", "cat keys"),
     "loose_secret_files": ("yes", True),
     "log_level": ("DEBUG", "debug"),
     "log_format": ("json", "json"),
 }
+
+KEYS = f"main:{base64.b64encode(bytes(range(32))).decode()}\n"
+
+NEEDED = {"encryption": {"QUEUESERVER_ENCRYPTION_KEY": KEYS}}
+"""The variables that a setting of `VALUES` needs besides `KEY_PAIR`."""
 
 EVERY_SETTING = pytest.mark.parametrize("name", VALUES)
 
@@ -105,9 +119,18 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "queueserver.toml"
 
 
+@pytest.fixture(autouse=True)
+def _keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the file that the settings of the encryption name."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "keys"
+    path.touch(0o600)
+    path.write_text(KEYS)
+
+
 def test_every_setting_is_covered_by_these_tests() -> None:
     assert {setting.name for setting in SETTINGS} == {*VALUES, "config"}
-    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users", "path"}
+    assert {*Config.__struct_fields__} == {*VALUES, "queues", "users", "keyring", "path"}
 
 
 def test_settings_that_are_not_given_have_their_defaults() -> None:
@@ -122,7 +145,7 @@ def test_empty_variable_counts_as_unset() -> None:
 def test_flag_overrides_variable_and_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
-    environment = {variable(name): "variable", **KEY_PAIR}
+    environment = {variable(name): "variable", **KEY_PAIR, **NEEDED.get(name, {})}
     config = load({name: text, "config": str(file)}, environment)
     assert getattr(config, name) == value
 
@@ -132,6 +155,7 @@ def test_variable_overrides_file(name: str, file: Path) -> None:
     text, value = VALUES[name]
     file.write_text(f"{name} = 'file'\n")
     environment = {variable(name): text, variable("config"): str(file), **KEY_PAIR}
+    environment |= NEEDED.get(name, {})
     config = load({}, environment)
     assert getattr(config, name) == value
 
@@ -142,7 +166,7 @@ def test_file_overrides_default(name: str, dashes: bool, file: Path) -> None:
     text, value = VALUES[name]
     key = name.replace("_", "-") if dashes else name
     file.write_text(f'{key} = "{text}"\n')
-    config = load({"config": str(file)}, KEY_PAIR)
+    config = load({"config": str(file)}, {**KEY_PAIR, **NEEDED.get(name, {})})
     assert getattr(config, name) == value
     assert getattr(DEFAULTS, name) != value
 
@@ -230,6 +254,9 @@ BAD = [
     *[("trusted_proxies", text) for text in ("10.0.0.1,", "10.0.0.1:80", "[::1]", "::ffff:0:1/96")],
     *[("cooldowns", text) for text in ("", "maybe", "2", "true ")],
     *[("access", text) for text in ("", "true", "soft", "on,", " on", "disabled")],
+    *[("encryption", text) for text in ("", "true", "sse", "on ", f"main:{KEYS}")],
+    ("encryption_key_file", ""),
+    ("encryption_key_command", ""),
     *[("loose_secret_files", text) for text in ("", "0600", "all")],
     *[("log_level", text) for text in ("", "verbose", "critical")],
     *[("log_format", text) for text in ("", "xml", "jsonl")],
@@ -243,7 +270,7 @@ def test_error_for_an_invalid_value_names_its_source_and_the_allowed_values(
     name: str, text: str, file: Path
 ) -> None:
     setting = next(setting for setting in SETTINGS if setting.name == name)
-    shown = repr(mask_password(text))
+    shown = "the value" if setting.hides_text else repr(mask_password(text))
     flag = "--" + name.replace("_", "-")
     assert error({name: text}) == f"{flag}: {shown} is not {setting.allowed}"
     if text:

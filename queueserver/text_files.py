@@ -1,10 +1,12 @@
-"""Reading the small files that the configuration names: secrets and policies."""
+"""The small files that the configuration names: secrets, keys and policies."""
 
 from __future__ import annotations
 
 import os
 import stat
 from pathlib import Path
+
+from queueserver.start_errors import StartError
 
 
 def read_text(path: Path, limit: int, *, is_private: bool) -> str:
@@ -30,6 +32,25 @@ def read_text(path: Path, limit: int, *, is_private: bool) -> str:
         return content.decode()
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8") from None
+
+
+def create_private_file(path: str, text: str, flag: str) -> None:
+    """Create a file that only its owner can access; `flag` names it in the error.
+
+    Raises:
+        StartError: the file exists already, or cannot be written.
+    """
+    try:
+        # O_EXCL fails on an existing file, also on a symbolic link.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            os.fchmod(descriptor, 0o600)
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StartError(f"{flag}: cannot create {path!r}: {reason}") from error
 
 
 def _open(path: str, flags: int) -> int:
