@@ -20,16 +20,15 @@ def rekey_lines(done: Rekeyed, usage: MasterKeyUsage, keyring: Keyring) -> Itera
     if done.is_complete and not done.wrapped and done.secret is None:
         yield "nothing to do: the keys that wrap the data keys and the secret are up to date"
     for key_id, count in done.missing.items():
-        yield f"not done: {_data_keys(count)} need the key {key_id}, {_absence(key_id, keyring)}"
+        yield f"cannot wrap {_data_keys(count)}: {_absence(key_id, keyring)}"
     if done.missing_for_secret is not None:
-        key_id = done.missing_for_secret
-        yield f"not done: the secret needs the key {key_id}, {_absence(key_id, keyring)}"
+        yield f"cannot wrap the secret: {_absence(done.missing_for_secret, keyring)}"
     for number, key_id in done.damaged:
-        yield f"not done: data key {number} was changed, and the key {key_id} cannot unwrap it"
+        yield f"cannot wrap data key {number}: it was changed, the key {key_id} cannot unwrap it"
     if done.secret_is_damaged:
-        yield "not done: the secret was changed, and its key cannot unwrap it"
+        yield "cannot wrap the secret: it was changed, its key cannot unwrap it"
     for key_id in usage.data_keys:
-        yield f"the database needs the key {key_id}: {_dependents(usage, key_id)}"
+        yield _need(key_id, usage)
     for key_id in rekey.unneeded(keyring, usage):
         yield _removal(key_id, keyring)
 
@@ -40,9 +39,10 @@ def check_lines(report: Report, keyring: Keyring | None) -> Iterator[str]:
     usage = report.usage
     if usage is not None:
         for key_id in usage.data_keys:
-            is_missing = keyring is not None and keyring.find(key_id) is None
-            absence = f", {_absence(key_id, keyring)}" if keyring and is_missing else ""
-            yield f"the database needs the key {key_id}{absence}: {_dependents(usage, key_id)}"
+            yield _need(key_id, usage)
+        if keyring is not None:
+            for key_id in report.missing(keyring):
+                yield _absence(key_id, keyring)
         if keyring is None and any(usage.data_keys.values()):
             yield "encrypted contents were not examined, because no key is configured"
     if report.advice is not None:
@@ -63,11 +63,20 @@ def verdict(report: Report, keyring: Keyring | None) -> str:
     return "no damage found"
 
 
+def _need(key_id: KeyId, usage: MasterKeyUsage) -> str:
+    count = usage.data_keys[key_id]
+    dependents = [_data_keys(count)] if count else []
+    if usage.secret == key_id:
+        dependents.append("the secret")
+    return f"the database needs the key {key_id} for {' and '.join(dependents)}"
+
+
 def _absence(key_id: KeyId, keyring: Keyring) -> str:
     other = keyring.named(key_id.name)
     if other is None:
-        return "which is not among the configured keys"
-    return f"and the configured key of this name has the fingerprint {other.id.fingerprint}"
+        return f"the key {key_id} is not among the configured keys"
+    fingerprint = other.id.fingerprint
+    return f"the key {key_id} is missing, the configured one has the fingerprint {fingerprint}"
 
 
 def _removal(key_id: KeyId, keyring: Keyring) -> str:
@@ -76,13 +85,6 @@ def _removal(key_id: KeyId, keyring: Keyring) -> str:
     if current is not None and current.id == key_id:
         line += "unless a queue names it as its KmsMasterKeyId, "
     return f"{line}it can be removed once no backup that needs it is kept"
-
-
-def _dependents(usage: MasterKeyUsage, key_id: KeyId) -> str:
-    count = usage.data_keys[key_id]
-    if usage.secret != key_id:
-        return _data_keys(count)
-    return f"{_data_keys(count)} and the secret" if count else "the secret"
 
 
 def _data_keys(count: int) -> str:

@@ -25,8 +25,6 @@ from tests.encryption.filled_databases import (
 )
 from tests.engine.earlier_versions import path_of
 
-ABSENT = "which is not among the configured keys"
-
 
 def examine(url: str, keyring: Keyring | None) -> Report:
     return check(url, Envelope.can_decode, keyring)
@@ -50,8 +48,8 @@ def test_check_with_all_keys_finds_no_damage_and_shows_which_are_needed(database
     fill(database_url, ring(new, old), 1)
     keyring = ring(new, old, spare)
     assert lines(examine(database_url, keyring), keyring) == [
-        f"the database needs the key {new.id}: 1 data key",
-        f"the database needs the key {old.id}: 2 data keys and the secret",
+        f"the database needs the key {new.id} for 1 data key",
+        f"the database needs the key {old.id} for 2 data keys and the secret",
         "no damage found",
     ]
 
@@ -63,7 +61,7 @@ def test_check_without_keys_shows_which_are_needed_and_what_is_not_examined(
     fill(database_url, ring(key), 2)
     report = examine(database_url, None)
     assert lines(report, None) == [
-        f"the database needs the key {key.id}: 2 data keys and the secret",
+        f"the database needs the key {key.id} for 2 data keys and the secret",
         "encrypted contents were not examined, because no key is configured",
         "no damage found",
     ]
@@ -73,7 +71,7 @@ def test_check_without_keys_shows_which_are_needed_and_what_is_not_examined(
 def test_check_shows_a_key_that_wraps_only_the_secret(sqlite: str) -> None:
     key = master_key("main")
     start_and_stop(sqlite, ring(key))
-    expected = [f"the database needs the key {key.id}: the secret", "no damage found"]
+    expected = [f"the database needs the key {key.id} for the secret", "no damage found"]
     assert lines(examine(sqlite, ring(key)), ring(key)) == expected
     assert lines(examine(sqlite, None), None) == expected
 
@@ -89,8 +87,9 @@ def test_check_names_a_missing_key_and_examines_the_rest(database_url: str) -> N
     assert not reports.is_sound(report, ring(key))
     assert lines(report, ring(key)) == [
         f"data key {last[0]} was changed",
-        f"the database needs the key {lost.id}, {ABSENT}: 2 data keys and the secret",
-        f"the database needs the key {key.id}: 2 data keys",
+        f"the database needs the key {lost.id} for 2 data keys and the secret",
+        f"the database needs the key {key.id} for 2 data keys",
+        f"the key {lost.id} is not among the configured keys",
         "damaged: put a backup in its place",
     ]
 
@@ -100,9 +99,10 @@ def test_missing_key_is_no_damage_but_a_finding(database_url: str) -> None:
     fill(database_url, ring(older), 1)
     report = examine(database_url, ring(newer))
     assert not reports.is_sound(report, ring(newer))
-    other = f"and the configured key of this name has the fingerprint {newer.id.fingerprint}"
+    other = f"the configured one has the fingerprint {newer.id.fingerprint}"
     assert lines(report, ring(newer)) == [
-        f"the database needs the key {older.id}, {other}: 1 data key and the secret",
+        f"the database needs the key {older.id} for 1 data key and the secret",
+        f"the key {older.id} is missing, {other}",
         "keys are missing: configure them",
     ]
 
@@ -213,7 +213,7 @@ def test_check_of_postgresql_refers_to_its_own_program(postgresql: str) -> None:
     key = master_key("main")
     fill(postgresql, ring(key), 1)
     assert list(reports.check_lines(examine(postgresql, ring(key)), ring(key))) == [
-        f"the database needs the key {key.id}: 1 data key and the secret",
+        f"the database needs the key {key.id} for 1 data key and the secret",
         "only the keys were examined: for tables and indexes use pg_amcheck",
     ]
 
