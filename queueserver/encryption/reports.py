@@ -18,7 +18,7 @@ def rekey_lines(done: Rekeyed, usage: MasterKeyUsage, keyring: Keyring) -> Itera
     if done.secret is not None:
         yield f"wrapped the secret with the key {done.secret}"
     if done.is_complete and not done.wrapped and done.secret is None:
-        yield "nothing to do: the keys that wrap the data keys and the secret are up to date"
+        yield "nothing to do: the keys that wrap the data keys and the secret are current"
     for key_id, count in done.missing.items():
         yield f"cannot wrap {_data_keys(count)}: {_absence(key_id, keyring)}"
     if done.missing_for_secret is not None:

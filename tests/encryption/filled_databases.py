@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sqlite3
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 
+import asyncpg
 import sqlalchemy as sa
 
+from queueserver.clock import SystemClock
 from queueserver.rules.envelope import Envelope
 from storage import queues
 from storage.database import Database
 from storage.encryption import master_key_usage
-from storage.encryption.data_keys import DataKeyRule
+from storage.encryption.data_keys import DataKeyRule, purpose
 from storage.encryption.keyring import Keyring, MasterKey
 from storage.maintenance import Maintenance
 from storage.messages.commands import NewMessage, Receive, Send
 from storage.schema import data_keys
-from tests.clock import ManualClock
+from tests.engine.earlier_versions import path_of
 from tests.engine.queue_client import ACCOUNT, REGION, SETTINGS
 from tests.engine.recorder import recording_settings
 
@@ -60,6 +64,27 @@ async def _fill(url: str, keyring: Keyring, count: int, named_key: str | None) -
         await database.close()
 
 
+def add_unused_data_keys(url: str, keyring: Keyring, count: int) -> None:
+    """Add data keys that no message refers to, which is faster than sending messages."""
+    master = keyring.first
+    rows = [
+        {
+            "id": number,
+            "master_key": master.id.name,
+            "fingerprint": master.id.fingerprint,
+            "wrapped": master.wrap(os.urandom(32), purpose(number)),
+            "created_at_ms": 0,
+            "encrypts_until_ms": 0,
+        }
+        for number in range(10**9, 10**9 + count)
+    ]
+
+    def insert(connection: sa.Connection) -> None:
+        connection.execute(data_keys.insert(), rows)
+
+    Maintenance(url).transact(insert)
+
+
 def read_all(url: str, keyring: Keyring) -> set[str]:
     """Start with a keyring, receive all messages, and return their bodies."""
     return asyncio.run(_read_all(url, keyring))
@@ -86,7 +111,7 @@ async def _read_all(url: str, keyring: Keyring) -> set[str]:
         await database.close()
 
 
-def start_and_stop(url: str, keyring: Keyring, *, encrypts: bool = True) -> bytes:
+def start_and_stop(url: str, keyring: Keyring | None, *, encrypts: bool = True) -> bytes:
     """Open and close the database as a server does; return its secret."""
 
     async def run() -> bytes:
@@ -97,10 +122,12 @@ def start_and_stop(url: str, keyring: Keyring, *, encrypts: bool = True) -> byte
     return asyncio.run(run())
 
 
-async def _open(url: str, keyring: Keyring, *, encrypts: bool = True) -> Database:
+async def _open(url: str, keyring: Keyring | None, *, encrypts: bool = True) -> Database:
     settings = recording_settings()
+    # Servers in other processes have the real time, by which messages must not have expired.
+    clock = SystemClock()
     return await Database.open(
-        url, ManualClock(), keyring=keyring, encrypts=encrypts, engine_settings=settings
+        url, clock, keyring=keyring, encrypts=encrypts, engine_settings=settings
     )
 
 
@@ -121,6 +148,25 @@ def usage(url: str) -> tuple[dict[str, int], str | None]:
     found = Maintenance(url).transact(master_key_usage.read)
     secret = found.secret.name if found.secret else None
     return {key_id.name: count for key_id, count in found.data_keys.items()}, secret
+
+
+def count_wrapped_by(url: str, name: str) -> int:
+    """Return how many data keys a master key wraps, without waiting for a writer."""
+    query = f"SELECT count(*) FROM data_keys WHERE master_key = '{name}'"
+    if url.startswith("sqlite:"):
+        with closing(sqlite3.connect(path_of(url))) as connection:
+            count: int = connection.execute(query).fetchone()[0]
+            return count
+    return asyncio.run(_fetch_value(url, query))
+
+
+async def _fetch_value(url: str, query: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        value: int = await connection.fetchval(query)
+        return value
+    finally:
+        await connection.close()
 
 
 def rows_of_data_keys(url: str) -> Sequence[tuple[object, ...]]:
