@@ -1,7 +1,7 @@
 """The database's secret, in clear or wrapped by a master key.
 
-All servers of the database share it: it signs receipt handles and page tokens. Whoever has it can
-forge them.
+All servers of the database share it: it signs receipt handles and page tokens, which a thief of the
+secret can forge.
 """
 
 from __future__ import annotations
