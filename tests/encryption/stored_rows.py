@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -49,7 +49,7 @@ class StoredRows:
             named = {str(number): value for number, value in enumerate(values, 1)}
             return self._file.execute(statement, named).fetchall()
 
-    async def _fetch(self, statement: str, values: tuple[object, ...]) -> list[asyncpg.Record[Any]]:
+    async def _fetch(self, statement: str, values: tuple[object, ...]) -> Sequence[Sequence[Any]]:
         return await self._connection.fetch(statement, *values)
 
     def contents(self) -> list[Content]:
