@@ -1,0 +1,66 @@
+"""Attacks on encryption: failovers, reloads at the wrong time, and damage that must stay alone."""
+
+from __future__ import annotations
+
+import gc
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from storage.errors import DatabaseDamaged
+from storage.messages.contents import Readable
+from storage.schema import bodies
+from storage.transaction import Transaction
+from tests.encryption.encrypted_client import MAIN, OTHER, EncryptedClient
+from tests.encryption.encrypting_server import Start
+from tests.encryption.encrypting_server import bodies as bodies_of
+from tests.encryption.stored_rows import StoredRows
+
+
+@pytest_asyncio.fixture
+async def client(database_url: str) -> AsyncIterator[EncryptedClient]:
+    """Yield a client of an empty standard queue, on each kind of database."""
+    client = await EncryptedClient.with_keys(database_url, MAIN, OTHER)
+    yield client
+    await client.database.close()
+
+
+@pytest.fixture
+def collect_by_hand() -> Iterator[None]:
+    """Keep cycles of objects: the garbage collector is off."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+# Damage
+
+
+def test_message_with_a_damaged_id_is_rejected_alone(
+    start: Start, rows: StoredRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start()
+    server.create("q")
+    server.send("q", "damaged", "sound")
+    content = rows.contents()[0]
+    rows.restore(content._replace(message_id=content.message_id[:-1]))
+    assert bodies_of(server.receive("q")) == ["sound"]
+    assert f"message_id={content.message_id[:-1].hex()} " in caplog.text
+
+
+async def test_failed_receive_leaves_no_contents_to_the_garbage_collector(
+    client: EncryptedClient, collect_by_hand: None
+) -> None:
+    await client.send("x" * 1000)
+
+    def damage(transaction: Transaction) -> None:
+        transaction.connection.execute(bodies.update().values(message_id=uuid.uuid4().bytes))
+
+    await client.database.write(damage)
+    with pytest.raises(DatabaseDamaged) as raised:
+        await client.receive(timeout_s=0)
+    del raised
+    assert [kept for kept in gc.get_objects() if isinstance(kept, Readable)] == []
