@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +18,7 @@ from storage.transaction import Transaction
 from tests.encryption.encrypted_client import MAIN, OTHER, EncryptedClient
 from tests.encryption.encrypting_server import Start
 from tests.encryption.encrypting_server import bodies as bodies_of
-from tests.encryption.stored_rows import StoredRows
+from tests.encryption.stored_rows import StoredRows, stored_rows
 
 
 @pytest_asyncio.fixture
@@ -34,6 +36,36 @@ def collect_by_hand() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+# Data keys that the database has lost
+
+
+def fail_over(rows: StoredRows) -> None:
+    """Close all connections and lose the data keys, as a standby that lags behind does."""
+    rows.run("DELETE FROM data_keys")
+    rows.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+    )
+
+
+async def test_server_encrypts_with_no_data_key_that_was_lost_in_a_failover(
+    postgresql: str,
+) -> None:
+    client = await EncryptedClient.with_keys(postgresql)
+    await client.send("before")
+    with contextlib.ExitStack() as stack:
+        rows = await asyncio.to_thread(stack.enter_context, stored_rows(postgresql))
+        await asyncio.to_thread(fail_over, rows)
+        await client.send("after")
+        await asyncio.to_thread(stack.close)
+    lost, after = await client.keys_of_contents()
+    assert await client.data_keys() == [after] != [lost]
+    await client.database.close()
+    client = await EncryptedClient.with_keys(postgresql, clock=client.clock)
+    assert await client.bodies() == ["after"]
+    await client.database.close()
 
 
 # Damage
