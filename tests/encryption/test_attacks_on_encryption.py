@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from storage.errors import DatabaseDamaged
+from storage.encryption.data_keys import DataKeyRule
+from storage.encryption.keyring import Keyring
+from storage.errors import DatabaseDamaged, DatabaseUnusable, MasterKeyMissing
 from storage.messages.contents import Readable
 from storage.schema import bodies
 from storage.transaction import Transaction
-from tests.encryption.encrypted_client import MAIN, OTHER, EncryptedClient
+from tests.encryption.encrypted_client import MAIN, OTHER, REUSE_S, EncryptedClient
 from tests.encryption.encrypting_server import Start
 from tests.encryption.encrypting_server import bodies as bodies_of
 from tests.encryption.stored_rows import StoredRows, stored_rows
@@ -66,6 +68,38 @@ async def test_server_encrypts_with_no_data_key_that_was_lost_in_a_failover(
     client = await EncryptedClient.with_keys(postgresql, clock=client.clock)
     assert await client.bodies() == ["after"]
     await client.database.close()
+
+
+# Other master keys while messages are sent
+
+
+async def test_no_message_is_encrypted_with_a_master_key_that_a_reload_removes(
+    client: EncryptedClient,
+) -> None:
+    for number in range(20):
+        queue = await client.another_encrypted(f"q{number}")
+        queue.rule = DataKeyRule("other", REUSE_S * 1000)
+        reload = asyncio.create_task(client.database.use_keyring(Keyring([MAIN])))
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        is_sent = True
+        try:
+            await queue.send("x")
+        except MasterKeyMissing:
+            is_sent = False
+        if is_sent:
+            with pytest.raises(DatabaseUnusable, match="'other'"):
+                await reload
+            assert await queue.bodies() == ["x"]
+        else:
+            await reload
+            assert await client.data_keys() == []
+            await client.database.use_keyring(Keyring([MAIN, OTHER]))
+        await client.database.write(_delete_data_keys)
+
+
+def _delete_data_keys(transaction: Transaction) -> None:
+    transaction.connection.exec_driver_sql("DELETE FROM data_keys")
 
 
 # Damage
