@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from queueserver import reload_signal, stop_signals
+from queueserver import process_memory, reload_signal, stop_signals
 from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
@@ -63,7 +63,11 @@ def _serve(argv: Sequence[str]) -> int:
 
 
 def _load(flags: Mapping[str, str]) -> Config:
-    return load(flags, os.environ, SystemClock().now_ms() / 1_000)
+    """Load the configuration, at the start and at each reload."""
+    config = load(flags, os.environ, SystemClock().now_ms() / 1_000)
+    if config.keyring is not None:
+        process_memory.disable_core_dumps()
+    return config
 
 
 def _back_up(argv: Sequence[str]) -> int:
