@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
-from tests.api.server_process import ServerProcess, command, environment
+from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
 from tests.encryption.key_configuration import OLD, VARIABLE, check_no_secrets, write
+from tests.waiting import wait_until
 
 
 def run(
@@ -103,6 +106,51 @@ def test_missing_package_stops_the_start_with_one_line(tmp_path: Path) -> None:
         f"queueserver: error: {VARIABLE}: encryption needs the package cryptography: "
         "pip install 'queueserver[encryption]'\n"
     )
+
+
+# Stop
+
+
+SLOW = "#!/bin/sh\necho $$ > pid\nexec sleep 60\n"
+"""A command that writes its process ID to a file and then prints nothing."""
+
+
+def wait_for_command(folder: Path) -> Path:
+    """Wait until the command runs; return the file with its state."""
+    path = folder / "pid"
+    wait_until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return Path(f"/proc/{path.read_text().strip()}/stat")
+
+
+def has_ended(state: Path) -> bool:
+    """Return whether a process has ended; its parent need not have read its exit status."""
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_stop_while_the_command_runs_at_the_start_kills_it(tmp_path: Path) -> None:
+    write(tmp_path / "vault", SLOW, 0o700)
+    words = command("--port", "0", "--encryption-key-command", "./vault")
+    with subprocess.Popen(words, cwd=tmp_path, env=environment()) as process:
+        state = wait_for_command(tmp_path)
+        process.terminate()
+        assert process.wait(STOP_SECONDS / 2) == 0
+    assert has_ended(state)
+
+
+def test_stop_while_the_command_runs_at_a_reload_kills_it(tmp_path: Path) -> None:
+    vault = write(tmp_path / "vault", f"#!/bin/sh\necho '{OLD}'\n", 0o700)
+    arguments = ("--encryption-key-command", "./vault")
+    with ServerProcess(*arguments, directory=tmp_path) as server:
+        write(tmp_path / "slow", SLOW, 0o700).rename(vault)
+        server.send_signal(signal.SIGHUP)
+        state = wait_for_command(tmp_path)
+        started = perf_counter()
+        status, output, errors = server.stop()
+        assert (status, output) == (0, "")
+        assert "ERROR" not in errors
+        assert "Traceback" not in errors
+        assert perf_counter() - started < STOP_SECONDS / 2
+    assert has_ended(state)
 
 
 # Core dumps
