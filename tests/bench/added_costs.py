@@ -1,6 +1,6 @@
-"""Added costs: the CPU time that access control and TLS add to a send, in turns with a plain one.
+"""Added costs: the CPU time that access control, TLS and encryption add, in turns with plain calls.
 
-All servers get requests with real signatures. They are signed before the measured time, because the
+All servers get sends with real signatures. They are signed before the measured time, because the
 load would otherwise limit the servers.
 """
 
@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tests.access.declared_users import key_pair
 from tests.access.load_access import OFF, LoadAccess, access_on
@@ -20,8 +20,9 @@ from tests.bench import workloads
 from tests.bench.client import ACCOUNT, Connection, Step, json_request
 from tests.bench.processes import Server, started
 from tests.bench.scenarios import BODY, Bench, Size, ask
-from tests.bench.workloads import Measured, Workload
+from tests.bench.workloads import Workload
 from tests.certificates import write_files
+from tests.encryption.load_encryption import encryption_on
 from tests.request_signer import RequestSigner
 
 _SHARE = 0.5
@@ -56,21 +57,36 @@ _STATEMENTS = (
 QUEUE_POLICY = json.dumps({"Version": "2012-10-17", "Statement": _STATEMENTS})
 """A policy of three statements: one allows the load, one has a condition that is compared."""
 
-_OFF, _LOG, _ON, _HTTPS = "off", "log", "on", "https"
+_OFF, _LOG, _ON, _HTTPS, _ENCRYPTED = "off", "log", "on", "https", "encrypted"
+
+
+Measurement: TypeAlias = tuple[str, Workload]
+"""Which of the servers is measured, and by which calls."""
 
 
 class Case(NamedTuple):
-    """A send that costs more than a plain one.
+    """A call that costs more than a plain one.
 
     Attributes:
         server: which of the servers is measured.
-        target_us: the most CPU time in microseconds to aim at, above that of a plain send.
+        plain: the call that it is compared with, to the server without anything added.
+        target_us: the most CPU time in microseconds to aim at, above that of a plain call.
+        target_share: the same, as a share of the plain call's.
     """
 
     name: str
     server: str
     workload: Workload
+    plain: Workload
     target_us: float | None = None
+    target_share: float | None = None
+
+    @property
+    def target(self) -> str:
+        """The text of the target."""
+        if self.target_us is not None:
+            return f"CPU <= +{self.target_us:.0f} us"
+        return "" if self.target_share is None else f"CPU <= +{self.target_share:.0%}"
 
 
 class Cost(NamedTuple):
@@ -80,7 +96,7 @@ class Cost(NamedTuple):
     checkout: str
     cpu_us: float
     plain_us: float
-    target_us: float | None
+    target: str
 
 
 async def _signed_sends(policy: str | None, bench: Bench, messages: int) -> Step:
@@ -99,13 +115,19 @@ async def _signed_sends(policy: str | None, bench: Bench, messages: int) -> Step
 
 _SEND = Workload("send", partial(_signed_sends, None))
 _SEND_BY_POLICY = Workload("send", partial(_signed_sends, QUEUE_POLICY))
+_RECEIVE = workloads.RECEIVE
+_SEND_IN_TENS, _RECEIVE_IN_TENS = workloads.SEND_IN_TENS, workloads.RECEIVE_IN_TENS
+_MOST_FOR_ENCRYPTION = 0.06
 CASES = (
-    Case("send, access on", _ON, _SEND, 45),
-    Case("send, on, queue policy", _ON, _SEND_BY_POLICY, 45),
-    Case("send, access log", _LOG, _SEND, 45),
-    Case("send, HTTPS", _HTTPS, _SEND),
+    Case("send, access on", _ON, _SEND, _SEND, 45),
+    Case("send, on, queue policy", _ON, _SEND_BY_POLICY, _SEND, 45),
+    Case("send, access log", _LOG, _SEND, _SEND, 45),
+    Case("send, HTTPS", _HTTPS, _SEND, _SEND),
+    Case("send, encrypted", _ENCRYPTED, _SEND, _SEND, target_share=_MOST_FOR_ENCRYPTION),
+    Case("receive, encrypted", _ENCRYPTED, _RECEIVE, _RECEIVE, target_share=_MOST_FOR_ENCRYPTION),
+    Case("send in tens, encrypted", _ENCRYPTED, _SEND_IN_TENS, _SEND_IN_TENS),
+    Case("receive in tens, encrypted", _ENCRYPTED, _RECEIVE_IN_TENS, _RECEIVE_IN_TENS),
 )
-_PLAIN = Case("send", _OFF, _SEND)
 
 
 async def measure(directory: Path, size: Size, checkouts: Mapping[str, Path]) -> list[Cost]:
@@ -116,24 +138,34 @@ async def measure(directory: Path, size: Size, checkouts: Mapping[str, Path]) ->
         if (checkout / "queueserver" / "access").is_dir()
     }
     messages = int(size.messages * _SHARE)
-    rounds: defaultdict[tuple[str, str], list[Measured]] = defaultdict(list)
+    rounds: defaultdict[tuple[str, Measurement], list[float]] = defaultdict(list)
     with contextlib.ExitStack() as stack:
         servers = {}
         for number, (name, checkout) in enumerate(able.items()):
             place = directory / f"added-{number}"
             place.mkdir()
             servers[name] = stack.enter_context(_servers(place, checkout))
+        plain = [(_OFF, case.plain) for case in CASES]
+        measurements = dict.fromkeys([*plain, *((case.server, case.workload) for case in CASES)])
         for _ in range(size.rounds):
-            for case in (_PLAIN, *CASES):
+            for server, workload in measurements:
                 for name in able:
-                    bench = Bench(servers[name][case.server], size)
-                    measured = await workloads.measure(bench, case.workload, messages)
-                    rounds[case.name, name].append(measured)
-    least = {key: min(each.cpu_us for each in found) for key, found in rounds.items()}
+                    if server in servers[name]:
+                        bench = Bench(servers[name][server], size)
+                        measured = await workloads.measure(bench, workload, messages)
+                        rounds[name, (server, workload)].append(measured.cpu_us)
+    least = {key: min(found) for key, found in rounds.items()}
     return [
-        Cost(case.name, name, least[case.name, name], least[_PLAIN.name, name], case.target_us)
+        Cost(
+            case.name,
+            name,
+            least[name, (case.server, case.workload)],
+            least[name, (_OFF, case.plain)],
+            case.target,
+        )
         for case in CASES
         for name in able
+        if (name, (case.server, case.workload)) in least
     ]
 
 
@@ -148,6 +180,8 @@ def _servers(directory: Path, checkout: Path) -> Iterator[Mapping[str, Server]]:
         _ON: (access, ()),
         _HTTPS: (OFF, files.flags),
     }
+    if (checkout / "storage" / "encryption").is_dir():
+        arguments[_ENCRYPTED] = (OFF, encryption_on(directory).arguments)
     with contextlib.ExitStack() as stack:
         servers = {}
         for name, (used, given) in arguments.items():
@@ -161,10 +195,12 @@ def _servers(directory: Path, checkout: Path) -> Iterator[Mapping[str, Server]]:
 
 def table(costs: Iterable[Cost]) -> Iterable[str]:
     """Return the lines of a table."""
-    yield f"{'workload':<26}{'of':<26}{'us':>8}{'plain us':>10}{'added us':>10}  target"
+    yield (
+        f"{'workload':<28}{'of':<26}{'us':>8}{'plain us':>10}{'added us':>10}{'added':>8}  target"
+    )
     for row in costs:
-        target = "" if row.target_us is None else f"CPU <= +{row.target_us:.0f} us"
+        added_us = row.cpu_us - row.plain_us
         yield (
-            f"{row.name:<26}{row.checkout[-24:]:<26}{row.cpu_us:>8.1f}{row.plain_us:>10.1f}"
-            f"{row.cpu_us - row.plain_us:>+10.1f}  {target}"
+            f"{row.name:<28}{row.checkout[-24:]:<26}{row.cpu_us:>8.1f}{row.plain_us:>10.1f}"
+            f"{added_us:>+10.1f}{added_us / row.plain_us:>+8.1%}  {row.target}"
         )

@@ -18,12 +18,15 @@ def main() -> int:
     )
     parser.add_argument("--minutes", type=float, help="duration of the steady load")
     parser.add_argument("--access", action="store_true", help="check access, and sign requests")
+    parser.add_argument("--encryption", action="store_true", help="encrypt all messages")
     parser.add_argument("--only", help="run the tests whose names match this expression of pytest")
     arguments = parser.parse_args()
     if arguments.long:
         os.environ["QUEUESERVER_CLUSTER_LONG"] = "1"
     if arguments.access:
         os.environ["QUEUESERVER_CLUSTER_ACCESS"] = "1"
+    if arguments.encryption:
+        os.environ["QUEUESERVER_CLUSTER_ENCRYPTION"] = "1"
     if arguments.minutes:
         os.environ["QUEUESERVER_CLUSTER_MINUTES"] = str(arguments.minutes)
     chosen = ["-k", arguments.only] if arguments.only else []

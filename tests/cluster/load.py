@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
+from tests.cluster.servers import Servers
 from tests.histories.checker import Finding, Setting, check
 from tests.histories.client import Addresses, CallCounts
 from tests.histories.history import History
@@ -48,8 +49,9 @@ class Load:
         counts: counts of their calls.
     """
 
-    def __init__(self, urls: Sequence[str], size: Size, *, is_fifo: bool) -> None:
-        self._addresses = Addresses(*urls)
+    def __init__(self, servers: Servers, size: Size, *, is_fifo: bool) -> None:
+        self._addresses = Addresses(*servers.urls)
+        self._encryption = servers.encryption
         self._size = size
         self.is_fifo = is_fifo
         self._queue = FIFO_QUEUE if is_fifo else QUEUE
@@ -64,7 +66,9 @@ class Load:
     async def run(self, is_over: asyncio.Event | None = None) -> None:
         """Create the queue and run all clients; producers continue at least until `is_over`."""
         async with self._client(0) as client:
-            attributes = {"FifoQueue": "true"} if self.is_fifo else {}
+            attributes = self._encryption.attributes(int(self.is_fifo))
+            if self.is_fifo:
+                attributes["FifoQueue"] = "true"
             await client.call_until_done(
                 "CreateQueue", QueueName=self._queue, Attributes=attributes
             )

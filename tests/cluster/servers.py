@@ -16,6 +16,8 @@ from tests.access.load_access import OFF, LoadAccess, access_on
 from tests.api.server_process import environment
 from tests.cluster.postgres import Postgres, free_port
 from tests.databases import create_database, drop_database
+from tests.encryption import load_encryption
+from tests.encryption.load_encryption import encryption_on
 from tests.histories.client import Addresses, Client
 
 SERVERS = 4
@@ -91,15 +93,19 @@ class Servers:
     """Several servers on one database; leaving the block kills those that still run.
 
     If the block fails, it prints the first traceback of each server's log. The servers check access
-    if QUEUESERVER_CLUSTER_ACCESS is set; `access` is how a load reaches them.
+    if QUEUESERVER_CLUSTER_ACCESS is set; `access` is how a load reaches them. They encrypt if
+    QUEUESERVER_CLUSTER_ENCRYPTION is set.
     """
 
     def __init__(
         self, directory: Path, database: str, count: int, *arguments: str, ahead_seconds: int = 0
     ) -> None:
         """Prepare servers; the clock of every second one is `ahead_seconds` ahead."""
-        given = ("--database", database, *arguments)
         self.access = access_on(directory) if "QUEUESERVER_CLUSTER_ACCESS" in os.environ else OFF
+        self.encryption = load_encryption.OFF
+        if "QUEUESERVER_CLUSTER_ENCRYPTION" in os.environ:
+            self.encryption = encryption_on(directory)
+        given = ("--database", database, *self.encryption.arguments, *arguments)
         self.all: Sequence[ClusterServer] = [
             ClusterServer(directory, self.access, *given, ahead_seconds=ahead_seconds * (place % 2))
             for place in range(count)

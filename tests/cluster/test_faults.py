@@ -27,7 +27,7 @@ def size(is_long: bool, *, visibility_seconds: int = 30) -> Size:
 def standard_and_fifo(servers: Servers, is_long: bool) -> list[Load]:
     """Return a load of each kind, with a short visibility timeout."""
     each = size(is_long, visibility_seconds=4 if is_long else 2)
-    return [Load(servers.urls, each, is_fifo=is_fifo) for is_fifo in (False, True)]
+    return [Load(servers, each, is_fifo=is_fifo) for is_fifo in (False, True)]
 
 
 def report(title: str, load: Load, began: float) -> None:
@@ -47,7 +47,7 @@ async def test_four_servers_lose_nothing_and_deliver_each_message_once(
     primary: Postgres, directory: Path, is_long: bool, is_fifo: bool
 ) -> None:
     async with cluster(primary, directory) as servers:
-        load = Load(servers.urls, size(is_long), is_fifo=is_fifo)
+        load = Load(servers, size(is_long), is_fifo=is_fifo)
         began = time.monotonic()
         await load.run()
         report("undisturbed", load, began)

@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.access.load_access import OFF, LoadAccess
 from tests.api.server_process import ServerProcess
 from tests.crash.load import SETTING, Load
+from tests.encryption import load_encryption
+from tests.encryption.load_encryption import LoadEncryption, StoredContents, count_contents
 from tests.histories.checker import Finding, check
 from tests.histories.client import CallCounts
 from tests.histories.history import History
@@ -25,6 +27,7 @@ class Report:
 
     Attributes:
         failures: server errors: answers with status 5xx, and errors in the server's log.
+        stored: the contents in the database when the load ended.
     """
 
     seed: int
@@ -33,6 +36,7 @@ class Report:
     findings: list[Finding]
     failures: list[str]
     counts: CallCounts
+    stored: StoredContents
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
@@ -51,21 +55,28 @@ class Report:
         return [
             summary,
             f"  calls that succeeded: {', '.join(sorted(done))}",
+            f"  contents at the end: {self.stored.clear} clear, {self.stored.encrypted} encrypted",
             *(f"  {finding.rule}: {finding.detail}" for finding in self.findings[:20]),
             *(f"  failure: {failure}" for failure in self.failures[:20]),
         ]
 
 
 async def crash(
-    database: str, directory: Path, crashes: int, seed: int, access: LoadAccess = OFF
+    database: str,
+    directory: Path,
+    crashes: int,
+    seed: int,
+    access: LoadAccess = OFF,
+    encryption: LoadEncryption = load_encryption.OFF,
 ) -> Report:
     """Kill a server `crashes` times, empty its queues at the end, and check the history."""
-    arguments = ("--database", database, *access.arguments)
+    arguments = ("--database", database, *access.arguments, *encryption.arguments)
     rng = random.Random(seed)
-    load = Load(seed)
+    load = Load(seed, encryption)
     log = directory / "stderr"
     log_errors: list[str] = []
     acting: asyncio.Task[None] | None = None
+    stored = StoredContents(0, 0)
     for number in range(crashes + 1):
         with await asyncio.to_thread(ServerProcess, *arguments, directory=directory) as server:
             assert ("access on" in server.line) == (access is not OFF), server.line
@@ -83,6 +94,7 @@ async def crash(
             else:
                 load.end()
                 await acting
+                stored = await count_contents(database)
                 await load.empty_queues()
                 assert server.stop()[0] == 0
             log_errors += [line for line in log.read_text().splitlines() if " ERROR " in line]
@@ -90,4 +102,4 @@ async def crash(
             await acting
     findings = check(load.history, SETTING)
     failures = [*load.counts.server_errors, *log_errors]
-    return Report(seed, crashes, load.history, findings, failures, load.counts)
+    return Report(seed, crashes, load.history, findings, failures, load.counts, stored)

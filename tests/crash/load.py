@@ -12,6 +12,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Sequence
 
+from tests.encryption.load_encryption import OFF, LoadEncryption
 from tests.histories.checker import Setting
 from tests.histories.client import Addresses, Call, CallCounts, queue_arn
 from tests.histories.history import History, Message
@@ -48,7 +49,8 @@ class Load:
         counts: counts of their calls.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, encryption: LoadEncryption = OFF) -> None:
+        self._encryption = encryption
         self.addresses = Addresses()
         self.history = History()
         self.counts = CallCounts()
@@ -66,7 +68,7 @@ class Load:
         """Create the queues, dead-letter queues first."""
         async with self._client() as client:
             for name in sorted(ROUTES):
-                attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS)}
+                attributes = self._attributes(name)
                 if name.endswith(".fifo"):
                     attributes["FifoQueue"] = "true"
                 if name.startswith("source"):
@@ -75,6 +77,11 @@ class Load:
                     attributes["RedrivePolicy"] = json.dumps(policy)
                 call = await client.call("CreateQueue", QueueName=name, Attributes=attributes)
                 assert call.outcome == "done", call
+
+    def _attributes(self, name: str) -> dict[str, str]:
+        """Return the attributes that a queue has in any case."""
+        encryption = self._encryption.attributes(sorted(ROUTES).index(name))
+        return {"VisibilityTimeout": str(VISIBILITY_SECONDS), **encryption}
 
     async def run(self) -> None:
         """Run all actors until `end`."""
@@ -216,6 +223,6 @@ class Load:
 
     async def _recreate(self, client: RecordingClient) -> None:
         await client.delete_queue("recreated")
-        attributes = {"VisibilityTimeout": str(VISIBILITY_SECONDS)}
+        attributes = self._attributes("recreated")
         await client.call_until_done("CreateQueue", QueueName="recreated", Attributes=attributes)
         await asyncio.sleep(0.3)
