@@ -113,7 +113,10 @@ class App:
             await self._database.close()
             raise
         self._describe_access()
-        self._describe_encryption()
+        if config.keyring is not None:
+            log.info(
+                "encryption is %s: keys: %s", config.encryption.value, _key_names(config.keyring)
+            )
         upkeep = Upkeep(self._database, self._clock)
         self._leader_work = LeaderWork(upkeep, MoveTaskRunner(self._database, self._clock))
         self._database.run_on_leader(self._leader_work)
@@ -178,16 +181,6 @@ class App:
 
     def _queue_encryption(self, keyring: Keyring | None) -> QueueEncryption:
         return QueueEncryption(self._config.encryption, keyring)
-
-    def _describe_encryption(self) -> None:
-        mode, keyring = self._config.encryption, self._keyring
-        if keyring is None:
-            log.info(
-                "encryption is off: messages are stored in clear, also in queues with "
-                "SqsManagedSseEnabled or KmsMasterKeyId; turn it on with --encryption-key-file"
-            )
-        else:
-            log.info("encryption is %s: keys: %s", mode.value, _key_names(keyring))
 
     def _describe_access(self) -> None:
         mode, addresses = self._config.access, self._listener.addresses

@@ -1,4 +1,4 @@
-"""The command `queueserver`: `serve` (the default), `backup`, `check` and `keys`.
+"""The command `queueserver`: `serve` (the default), `backup`, `check`, `keys` and `rekey`.
 
 The only module that reads argv and the environment. An error prints one line to stderr and exits
 with status 2, and so does a stdout that cannot be written. Only the server continues without.
@@ -19,16 +19,18 @@ from queueserver import reload_signal, stop_signals
 from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
-from queueserver.config import Config, load, load_database
-from queueserver.encryption import key_sources, new_key
+from queueserver.config import Config, load, load_database, load_encryption
+from queueserver.encryption import key_sources, new_key, reports
 from queueserver.logs import one_line, start_logging
 from queueserver.rules.envelope import Envelope
 from queueserver.settings import SETTINGS, Setting
 from queueserver.standard_streams import OutputError, print_error, print_output
 from queueserver.start_errors import ConfigError, StartError
+from storage.encryption.keyring import Keyring
+from storage.encryption.rekey import rekey
 from storage.errors import DatabaseUnusable, mask_password
+from storage.maintenance import Maintenance, check
 from storage.sqlite.backup import back_up
-from storage.sqlite.integrity import check
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,16 +84,46 @@ def _back_up(argv: Sequence[str]) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    """Read a SQLite database and print what is damaged; return 1 if anything is."""
-    parser = _database_parser(
-        "check", "Read all of a SQLite database and say what is damaged, while a server serves."
+    """Read a database and print what is damaged; return 1 if anything is, or a key is missing."""
+    database, keyring = _database_and_keys(
+        "check",
+        "Read all of a SQLite database and say what is damaged, while a server serves. With the "
+        "encryption keys, also decrypt all that is encrypted. For PostgreSQL, check only the keys.",
+        argv,
     )
-    database = _database(vars(parser.parse_args(argv)))
-    findings = check(database, Envelope.can_decode)
-    verdict = "damaged: put a backup in its place" if findings else "no damage found"
-    lines = [*map(one_line, findings), f"checked {mask_password(database)}: {verdict}"]
-    print_output("".join(f"{line}\n" for line in lines))
-    return 1 if findings else 0
+    report = check(database, Envelope.can_decode, keyring)
+    verdict = reports.verdict(report, keyring)
+    _print_lines(
+        [*reports.check_lines(report, keyring), f"checked {mask_password(database)}: {verdict}"]
+    )
+    return 0 if reports.is_sound(report, keyring) else 1
+
+
+def _rekey(argv: Sequence[str]) -> int:
+    """Wrap the keys in a database by the configured keys; return 1 if some cannot be wrapped."""
+    database, keyring = _database_and_keys(
+        "rekey",
+        "Wrap the data keys and the secret in a database with the first of the encryption keys, "
+        "or with the one that a queue names, while servers serve. All servers need that key "
+        "before. Then say which keys the database still needs. Messages are not encrypted again, "
+        "because their data keys stay the same.",
+        argv,
+    )
+    if keyring is None:
+        raise ConfigError(f"there are no encryption keys: set {key_sources.SOURCES}")
+    done, usage = rekey(Maintenance(database).transact, keyring)
+    verdict = "done" if done.is_complete else "not complete"
+    _print_lines(
+        [
+            *reports.rekey_lines(done, usage, keyring),
+            f"rekeyed {mask_password(database)}: {verdict}",
+        ]
+    )
+    return 0 if done.is_complete else 1
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    print_output("".join(f"{one_line(line)}\n" for line in lines))
 
 
 def _keys(argv: Sequence[str]) -> int:
@@ -145,7 +177,7 @@ def _check_kind(given: argparse.Namespace) -> None:
             raise ConfigError(f"{flag} is for {kind} only")
 
 
-_COMMANDS = {"backup": _back_up, "check": _check, "keys": _keys}
+_COMMANDS = {"backup": _back_up, "check": _check, "keys": _keys, "rekey": _rekey}
 
 _INTERRUPTED = 130
 """The exit status of a command that SIGINT has ended, as shells have it."""
@@ -166,7 +198,8 @@ def parse(argv: Sequence[str], program: str = "queueserver") -> dict[str, str]:
         "`queueserver serve` is the same as `queueserver`. "
         "`queueserver backup --help` explains how to copy a SQLite database in use, "
         "`queueserver check --help` how to look for damage in it, "
-        "`queueserver keys --help` how to make access keys and encryption keys.",
+        "`queueserver keys --help` how to make access keys and encryption keys, "
+        "`queueserver rekey --help` how to replace an encryption key.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"queueserver {_version()}")
@@ -192,16 +225,32 @@ def _reject_secrets(argv: Sequence[str]) -> None:
         )
 
 
-def _database_parser(command: str, description: str) -> argparse.ArgumentParser:
+def _database_parser(command: str, description: str, *names: str) -> argparse.ArgumentParser:
+    """Return a parser with flags for the database and for the settings with these names."""
     parser = _Parser(prog=f"queueserver {command}", description=description, allow_abbrev=False)
     for setting in SETTINGS:
-        if setting.name in {"database", "config"}:
+        if setting.name in {"database", "config", *names}:
             _add(parser, setting)
     return parser
 
 
 def _database(flags: Mapping[str, str | None]) -> str:
     return load_database(_given(flags), os.environ)
+
+
+def _database_and_keys(
+    command: str, description: str, argv: Sequence[str]
+) -> tuple[str, Keyring | None]:
+    """Parse the flags of a command that reads encryption keys; return the database and the keys."""
+    parser = _database_parser(
+        command,
+        f"{description} {key_sources.DESCRIPTION}",
+        "encryption_key_file",
+        "encryption_key_command",
+        "loose_secret_files",
+    )
+    _reject_secrets(argv)
+    return load_encryption(_given(vars(parser.parse_args(argv))), os.environ)
 
 
 def _given(flags: Mapping[str, str | None]) -> dict[str, str]:

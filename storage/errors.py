@@ -60,6 +60,10 @@ class NewerSchema(Exception):
     """The database was written by a later queueserver than this one."""
 
 
+class OlderSchema(Exception):
+    """The database was written by an earlier queueserver than this one."""
+
+
 ClassifiedError: TypeAlias = DatabaseDamaged | DatabaseUnavailable | WriteConflict
 """The error for the process that an engine makes of an error of its driver."""
 
@@ -111,6 +115,11 @@ def explain(error: Exception, where: str, classified: Exception | None) -> str:
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
     if isinstance(error, NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
+    if isinstance(error, OlderSchema):
+        return (
+            f"{where} was written by an older queueserver (schema {error}): start a server of this "
+            "version, which migrates it"
+        )
     if isinstance(error, UnsuitableKeyring):
         return f"cannot use {where}: {error}"
     if isinstance(error, TimeoutError):

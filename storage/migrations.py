@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.encryption import secret
-from storage.errors import ForeignDatabase, NewerSchema
+from storage.errors import ForeignDatabase, NewerSchema, OlderSchema
 from storage.queue_settings import REDRIVE_COLUMNS, QueueName
 from storage.schema import metadata, properties, queues
 
@@ -334,6 +334,20 @@ def version(connection: sa.Connection) -> int:
     if int(found) > VERSION:
         raise NewerSchema(found)
     return int(found)
+
+
+def require_version(connection: sa.Connection) -> None:
+    """Reject a database whose tables are not those of `storage.schema`.
+
+    Raises:
+        ForeignDatabase, NewerSchema: as `version` does.
+        OlderSchema: the version is earlier than `VERSION`.
+    """
+    found = version(connection)
+    if found == 0:
+        raise ForeignDatabase
+    if found < VERSION:
+        raise OlderSchema(found)
 
 
 def migrate(connection: sa.Connection) -> None:

@@ -1,4 +1,6 @@
-"""What a starting server does to encryption in its database, in the transaction that opens it.
+"""Opening a database: the changes for encryption that a starting server makes in it.
+
+They are made in the transaction that creates or migrates the tables.
 
 The first start with keys wraps the secret, and replaces the deduplication ids of the last five
 minutes by keyed digests: an id may be the SHA-256 digest of a body. From then on, all servers of

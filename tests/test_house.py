@@ -34,6 +34,7 @@ DIALECT_MODULES = (
     "storage/postgresql/",
     "storage/sqlite/",
     "storage/database.py",  # chooses the engine
+    "storage/maintenance.py",  # chooses the transactions of a command
     "storage/settings.py",  # timeouts and limits of each database
     "storage/schema.py",  # DDL
     "storage/migrations.py",  # DDL

@@ -8,6 +8,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -15,19 +16,37 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 LOCKS = {
-    "run.txt": [Requirement(text) for text in PROJECT["project"]["dependencies"]],
+    "run.txt": [
+        *(Requirement(text) for text in PROJECT["project"]["dependencies"]),
+        *(Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["encryption"]),
+    ],
     "build.txt": [Requirement(text) for text in PROJECT["build-system"]["requires"]],
 }
 ARCHITECTURES = ("x86_64", "aarch64")
 
 
+def image_of(architecture: str) -> dict[str, str]:
+    """Return the environment of the image, for the markers of requirements."""
+    return {
+        "implementation_name": "cpython",
+        "platform_machine": architecture,
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": "3.13.0",
+        "python_version": "3.13",
+        "sys_platform": "linux",
+    }
+
+
 def locked_versions(name: str) -> dict[str, str]:
-    """Return the versions in a lock file; each must have hashes and apply on every platform."""
+    """Return the versions in a lock file; each must have hashes and apply to every image."""
     versions = {}
     entries = re.split(r"\n(?=\S)", (ROOT / "locks" / name).read_text())
     for entry in entries:
-        pin = re.match(r"([\w.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}\b", entry)
+        pin = re.match(r"([\w.-]+)==(\S+)(?: ; (.+))? \\\n    --hash=sha256:[0-9a-f]{64}\b", entry)
         assert pin, entry[:80]
+        marker = Marker(pin[3] or "sys_platform == 'linux'")
+        assert all(marker.evaluate(image_of(each)) for each in ARCHITECTURES), entry[:80]
         versions[pin[1]] = pin[2]
     return versions
 
@@ -43,13 +62,7 @@ def test_locked_versions_are_within_the_ranges_of_the_project(name: str) -> None
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_all_dependencies_and_no_other_packages_are_locked(architecture: str) -> None:
     versions = locked_versions("run.txt")
-    image = {
-        "platform_machine": architecture,
-        "python_version": "3.13",
-        "python_full_version": "3.13.0",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-    }
+    image = image_of(architecture)
     visited: set[str] = set()
     pending = list(LOCKS["run.txt"])
     while pending:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 from queueserver.encryption.key_ids import key_name, not_found_text
@@ -10,6 +11,8 @@ from queueserver.rules.attributes import Attributes
 from storage.encryption.data_keys import DataKeyRule
 from storage.encryption.keyring import Keyring
 from storage.queue_settings import QueueName
+
+log = logging.getLogger(__name__)
 
 _MANAGED_REUSE_MS = 24 * 3600 * 1000
 """How long a data key encrypts in a queue without KmsMasterKeyId, for which AWS states no time."""
@@ -41,6 +44,7 @@ class QueueEncryption:
     def __init__(self, mode: EncryptionMode, keyring: Keyring | None) -> None:
         self._mode = mode
         self._keyring = keyring
+        self._has_logged = False
 
     def of(self, name: QueueName, attributes: Attributes) -> SendEncryption:
         """Return how the messages of a queue with these attributes are encrypted.
@@ -49,6 +53,7 @@ class QueueEncryption:
         up a KmsMasterKeyId when a message is sent, not when the attribute is set.
         """
         if self._mode is EncryptionMode.OFF or self._keyring is None:
+            self._log_once(name, attributes)
             return IN_CLEAR
         key_id = attributes.kms_master_key_id
         if key_id is not None:
@@ -61,6 +66,19 @@ class QueueEncryption:
             return SendEncryption(DataKeyRule(None, _MANAGED_REUSE_MS))
         is_required = self._mode is EncryptionMode.REQUIRED
         return SendEncryption(error=_NOT_ENCRYPTED) if is_required else IN_CLEAR
+
+    def _log_once(self, name: QueueName, attributes: Attributes) -> None:
+        """Log the first queue that asks for encryption in vain."""
+        asks = attributes.kms_master_key_id is not None or attributes.sqs_managed_sse_enabled
+        if self._has_logged or not asks:
+            return
+        self._has_logged = True
+        log.info(
+            "messages are stored in clear, although queues have SqsManagedSseEnabled or "
+            "KmsMasterKeyId, because encryption is off; to turn it on, see --encryption-key-file: "
+            "first queue=%s",
+            name.name,
+        )
 
 
 NO_ENCRYPTION = QueueEncryption(EncryptionMode.OFF, None)

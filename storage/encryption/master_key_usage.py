@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +18,23 @@ def count_data_keys(connection: sa.Connection) -> dict[KeyId, int]:
     columns = (data_keys.c.master_key, data_keys.c.fingerprint)
     counted = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
     return {KeyId(name, mark): count for name, mark, count in connection.execute(counted)}
+
+
+class MasterKeyUsage(NamedTuple):
+    """The master keys that a database needs.
+
+    Attributes:
+        data_keys: by master key, how many data keys it wraps.
+        secret: the master key that wraps the secret, or None if the secret is in clear.
+    """
+
+    data_keys: Mapping[KeyId, int]
+    secret: KeyId | None
+
+
+def read(connection: sa.Connection) -> MasterKeyUsage:
+    """Return the master keys that the database needs, and for what."""
+    return MasterKeyUsage(required(connection), secret.read(connection).master_key)
 
 
 def required(connection: sa.Connection) -> Mapping[KeyId, int]:

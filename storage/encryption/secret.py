@@ -1,7 +1,7 @@
 """The database's secret, in clear or wrapped by a master key.
 
-All servers of the database share it: it signs receipt handles and page tokens. Whoever has it can
-forge them.
+All servers of the database share it: it signs receipt handles and page tokens, which a thief of the
+secret can forge.
 """
 
 from __future__ import annotations
@@ -71,16 +71,29 @@ def read(connection: sa.Connection) -> StoredSecret:
 
 def wrap(connection: sa.Connection, secret: bytes, keyring: Keyring) -> None:
     """Store the secret wrapped by the first master key, and nowhere else."""
-    wrapped = keyring.first.wrap(secret, _PURPOSE)
-    name, fingerprint = keyring.first.id
     _delete(connection)
-    _store(connection, _WRAPPED, f"{name} {fingerprint} {wrapped.hex()}")
+    _store(connection, _WRAPPED, _wrapped(secret, keyring))
+
+
+def wrap_again(connection: sa.Connection, secret: bytes, keyring: Keyring) -> bool:
+    """Replace the wrapped secret by one that the first master key wraps.
+
+    Returns False if the secret is not wrapped any more.
+    """
+    is_wrapped = properties.c.name == _WRAPPED
+    replace = properties.update().where(is_wrapped).values(value=_wrapped(secret, keyring))
+    return bool(connection.execute(replace).rowcount)
 
 
 def store_clear(connection: sa.Connection, secret: bytes) -> None:
     """Store the secret in clear."""
     _delete(connection)
     _store(connection, _CLEAR, secret.hex())
+
+
+def _wrapped(secret: bytes, keyring: Keyring) -> str:
+    name, fingerprint = keyring.first.id
+    return f"{name} {fingerprint} {keyring.first.wrap(secret, _PURPOSE).hex()}"
 
 
 def _delete(connection: sa.Connection) -> None:

@@ -24,10 +24,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from storage import locking
+from storage import locking, queues
 from storage.messages import fair_queues, transitions
 from storage.messages.contents import Found
-from storage.messages.dead_letters import dead_letter
 from storage.messages.rows import (
     STATE,
     STEP_ROWS,
@@ -226,9 +225,26 @@ def _remove(
             exhausted.append(row)
     transitions.delete_locked(transaction, queue.id, transaction.step.deleted(expired))
     moved = transaction.step.moved(exhausted)
-    if moved and not dead_letter(transaction, queue, moved):
+    if moved and not _dead_letter(transaction, queue, moved):
         return rules.without_redrive()
     return rules
+
+
+def _dead_letter(
+    transaction: Transaction, source: LockedQueue, rows: Sequence[MessageState]
+) -> bool:
+    """Move exhausted messages to their queue's dead-letter queue; return whether there is one.
+
+    If the dead-letter queue does not exist, or is the queue itself, messages stay in their queue,
+    which continues to deliver them (AWS: observed). Locks the dead-letter queue.
+    """
+    if source.redrive is None:
+        return False
+    target = queues.lock(transaction, *source.redrive.target)
+    if target is None or target.id == source.id:
+        return False
+    transitions.dead_letter(transaction, source.id, target.id, rows, source.name)
+    return True
 
 
 def _prefer_quiet_tenants(

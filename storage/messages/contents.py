@@ -44,7 +44,7 @@ class Readable(NamedTuple):
 
 
 def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]) -> Readable:
-    """Decrypt the contents of the messages that one receive has found in a queue.
+    """Return the contents, in clear, of the messages that one receive has found in a queue.
 
     A message of a FIFO queue whose content cannot be decrypted blocks its group: those behind it
     are unreadable too.

@@ -133,30 +133,33 @@ _PAGE = 1_000
 
 _ORDER_TYPES = (sa.BigInteger, sa.BigInteger)
 
-_REPLACE = Statement(
-    deduplications.update()
-    .where(
-        deduplications.c.queue_id == bindparam("queue"),
-        deduplications.c.key == bindparam("known_as"),
-    )
-    .values(key=bindparam("digest")),
-    ["digest", "queue", "known_as"],
-)
-
 
 def replace_ids_by_digests(connection: sa.Connection, deduplication_key: bytes) -> None:
     """Replace all keys by their keyed digests, so that duplicates are still detected."""
     # Not in the order of keys, which change.
     order = (deduplications.c.sent_at_ms, deduplications.c.number)
     page = sa.select(deduplications).order_by(*order).limit(_PAGE)
+    change = (
+        deduplications.update()
+        .where(
+            deduplications.c.queue_id == bindparam("queue"),
+            deduplications.c.key == bindparam("known_as"),
+        )
+        .values(key=bindparam("digest"))
+    )
     after = (-1, -1)
     while rows := connection.execute(
         page.where(sa.tuple_(*order) > sa.tuple_(*after, types=_ORDER_TYPES))
     ).all():
-        _REPLACE.change_each(
-            connection,
-            [(keyed_digest(row.key, deduplication_key), row.queue_id, row.key) for row in rows],
-        )
+        values = [
+            {
+                "queue": row.queue_id,
+                "known_as": row.key,
+                "digest": keyed_digest(row.key, deduplication_key),
+            }
+            for row in rows
+        ]
+        connection.execute(change, values)
         after = rows[-1].sent_at_ms, rows[-1].number
 
 

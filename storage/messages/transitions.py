@@ -147,16 +147,13 @@ def make_in_flight(
         transaction.fifo_groups.mark_in_flight(queue, rows, until_ms)
 
 
-_receives_before = messages.c.receive_count - 1
-_first_received_before = sa.case(
-    (messages.c.receive_count == 1, sa.null()), else_=messages.c.first_received_at_ms
-)
-
-_UNCOUNT = Statement(
-    messages.update()
-    .where(_are_the_messages)
-    .values(receive_count=_receives_before, first_received_at_ms=_first_received_before)
-)
+_before_the_receive = {
+    "receive_count": messages.c.receive_count - 1,
+    "first_received_at_ms": sa.case(
+        (messages.c.receive_count == 1, sa.null()), else_=messages.c.first_received_at_ms
+    ),
+}
+_UNCOUNT = Statement(messages.update().where(_are_the_messages).values(_before_the_receive))
 
 
 def uncount(transaction: Transaction, queue_id: int, rows: Sequence[MessageState]) -> None:
@@ -164,8 +161,8 @@ def uncount(transaction: Transaction, queue_id: int, rows: Sequence[MessageState
 
     So a message that cannot be returned does not come closer to the dead-letter queue.
     """
-    numbers = [row.id for row in rows]
-    _UNCOUNT.change(transaction.connection, {"queue": queue_id, "numbers": numbers})
+    parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
+    _UNCOUNT.change(transaction.connection, parameters)
 
 
 _BACK_AFTER_RECEIVES = 3
@@ -266,11 +263,7 @@ def _set_visible_at(transaction: Transaction, changes: Sequence[VisibilityChange
 _RELEASE = Statement(
     messages.update()
     .where(_is_the_message, messages.c.receive_count == bindparam("count"))
-    .values(
-        visible_at_ms=bindparam("now"),
-        receive_count=_receives_before,
-        first_received_at_ms=_first_received_before,
-    ),
+    .values(visible_at_ms=bindparam("now"), **_before_the_receive),
     ["now", "queue", "number", "count"],
 )
 

@@ -108,7 +108,7 @@ class SqliteEngine:
         migrations.version(connection)
         migrations.probe(connection)
         connection.rollback()
-        # What the first start with encryption keys replaces must not stay in free pages.
+        # The first start with encryption keys replaces values that must not stay in free pages.
         driver = connection.connection
         (overwrites,) = driver.execute("PRAGMA secure_delete").fetchone()
         driver.execute("PRAGMA secure_delete=ON")

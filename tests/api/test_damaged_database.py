@@ -319,8 +319,8 @@ def test_check_of_an_undamaged_database_in_use_succeeds_and_blocks_no_request(fi
         pytest.param("sqlite:///none.db", "there is no file none.db", id="missing file"),
         pytest.param("sqlite:///foreign.db", "not queueserver's", id="foreign database"),
         pytest.param("sqlite:///text", "file is not a database", id="no database"),
-        pytest.param("sqlite://", "only a SQLite file", id="in memory"),
-        pytest.param("postgresql://u:secret@h/d", "pg_amcheck", id="postgresql"),
+        pytest.param("sqlite://", "in memory cannot be checked", id="in memory"),
+        pytest.param("postgresql://u:secret@127.0.0.1:1/d", "cannot reach", id="postgresql"),
     ],
 )
 def test_failed_check_command_prints_one_line(tmp_path: Path, url: str, text: str) -> None:

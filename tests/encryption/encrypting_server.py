@@ -30,9 +30,16 @@ def keyring(keys: Mapping[str, bytes]) -> Keyring:
 class EncryptingServer:
     """A running server, and the calls that tests make to it."""
 
-    def __init__(self, url: str, clock: ManualClock, keys: Mapping[str, bytes]) -> None:
-        settings = structs.replace(config(url), encryption=EncryptionMode.ON, keyring=keyring(keys))
-        self._server: LiveServer | None = LiveServer(settings, clock)
+    def __init__(
+        self,
+        url: str,
+        clock: ManualClock,
+        keys: Mapping[str, bytes] = KEYS,
+        mode: EncryptionMode = EncryptionMode.ON,
+    ) -> None:
+        self._settings = structs.replace(config(url), encryption=mode, keyring=keyring(keys))
+        self._server: LiveServer | None = LiveServer(self._settings, clock)
+        self._reloads = 0
         self.url = self._server.url
 
     def close(self) -> None:
@@ -40,6 +47,12 @@ class EncryptingServer:
         server, self._server = self._server, None
         if server is not None:
             server.close()
+
+    def reload(self, keys: Mapping[str, bytes]) -> None:
+        """Use other master keys, as after a reload of the configuration."""
+        assert self._server is not None
+        self._reloads += 1
+        self._server.reload(structs.replace(self._settings, keyring=keyring(keys)), self._reloads)
 
     def call(self, action: str, **parameters: object) -> dict[str, Any]:
         """Call an action that must succeed; return its result."""
@@ -68,7 +81,10 @@ class EncryptingServer:
 
     def receive(self, queue: str, **parameters: object) -> list[Message]:
         """Receive up to ten messages with their attributes."""
-        return self.call("ReceiveMessage", **_receive(queue, parameters)).get("Messages", [])
+        received: list[Message] = self.call("ReceiveMessage", **_receive(queue, parameters)).get(
+            "Messages", []
+        )
+        return received
 
     def receive_error(
         self, queue: str, protocol: str = "json", **parameters: object

@@ -58,7 +58,7 @@ async def test_each_path_to_a_file_leads_to_one_log(name: str, here: Path) -> No
     client = await QueueClient.open(name.format(here=here))
     await client.send("a")
     assert {*permissions(here, "*")} == {"folder", "q.db", "q.db-shm", "q.db-wal", "symbolic.db"}
-    assert check(name.format(here=here), lambda _: True) == []
+    assert check(name.format(here=here), lambda _: True, None).damage == []
     back_up(name.format(here=here), here / "backup.db")
     await client.database.close()
     for database in ("sqlite:///q.db", "sqlite:///backup.db"):

@@ -155,11 +155,11 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    for command in ("backup", "check", "keys"):
+    for command in ("backup", "check", "keys", "rekey"):
         assert f"`queueserver {command} --help`" in shown
 
 
-@pytest.mark.parametrize("command", ["backup", "check", "serve"])
+@pytest.mark.parametrize("command", ["backup", "check", "rekey", "serve"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])

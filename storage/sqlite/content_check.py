@@ -1,0 +1,117 @@
+"""The check of all contents in a SQLite database, in clear or encrypted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from storage.encryption import data_keys
+from storage.encryption.data_keys import DataKey
+from storage.encryption.keyring import Keyring
+from storage.errors import DatabaseDamaged, MasterKeyMissing
+
+_CONTENTS = (
+    "SELECT messages.queue_id, messages.id, bodies.id, bodies.message_id, data_key, body, envelope "
+    "FROM messages LEFT JOIN bodies ON bodies.id = messages.body_id"
+)
+_DATA_KEY = "SELECT id, master_key, fingerprint, wrapped FROM data_keys WHERE id = ?"
+
+_CACHED_KEYS = 1_000
+"""Data keys in memory, of about 1 KB each. Those of one queue are needed one after another."""
+
+
+class _Row(NamedTuple):
+    """A row of `data_keys`."""
+
+    id: int
+    master_key: str
+    fingerprint: str
+    wrapped: bytes
+
+
+class ContentCheck:
+    """Reads all contents through a connection that returns text as bytes.
+
+    `is_envelope` returns whether the bytes stored beside a body can be decoded.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        is_envelope: Callable[[bytes], bool],
+        keyring: Keyring | None,
+    ) -> None:
+        self._connection = connection
+        self._is_envelope = is_envelope
+        self._keyring = keyring
+        self._data_key = lru_cache(_CACHED_KEYS)(self._find)
+
+    def findings(self) -> Iterator[str]:
+        """Yield a line for each message that cannot be delivered.
+
+        There is none for a message whose data key cannot be unwrapped: the check of the keys
+        reports that once for all its messages.
+        """
+        for queue_id, number, body_id, *content in self._connection.execute(_CONTENTS):
+            place = f"message {number} of queue {queue_id}"
+            if body_id is None:
+                yield f"{place} has no content"
+            elif problem := self._problem(place, body_id, *content):
+                yield problem
+
+    def _problem(
+        self,
+        place: str,
+        body_id: int,
+        message_id: bytes,
+        data_key_id: int | None,
+        body: bytes,
+        envelope: bytes,
+    ) -> str | None:
+        if data_key_id is not None:
+            try:
+                data_key = self._data_key(data_key_id)
+            except DatabaseDamaged:
+                return f"the data key {data_key_id} of {place} does not exist"
+            if data_key is None:
+                return None
+            try:
+                text, envelope = data_key.decrypt(body_id, message_id, envelope)
+            except DatabaseDamaged:
+                return f"the content of {place} cannot be decrypted"
+            body = text.encode()
+        if not _is_text(body):
+            return f"the body of {place} is no text"
+        if not self._is_envelope(envelope):
+            return f"the envelope of {place} cannot be read"
+        return None
+
+    def _find(self, data_key_id: int) -> DataKey | None:
+        """Return a data key, or None if it cannot be unwrapped.
+
+        Raises:
+            DatabaseDamaged: the database does not have it.
+        """
+        found = self._connection.execute(_DATA_KEY, [data_key_id]).fetchone()
+        if found is None:
+            raise DatabaseDamaged
+        number, name, fingerprint, wrapped = found
+        row = _Row(number, _text(name), _text(fingerprint), wrapped)
+        try:
+            return data_keys.unwrap(self._keyring, row)
+        except (DatabaseDamaged, MasterKeyMissing):
+            return None
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode(errors="replace")
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
