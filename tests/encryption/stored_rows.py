@@ -44,13 +44,13 @@ class StoredRows:
     def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Run a statement in a transaction of its own; return its rows."""
         if self._file is None:
-            return [tuple(row) for row in self._runner.run(self._fetch(statement, values))]
+            return self._runner.run(self._fetch(statement, values))
         with self._file:
             named = {str(number): value for number, value in enumerate(values, 1)}
             return self._file.execute(statement, named).fetchall()
 
-    async def _fetch(self, statement: str, values: tuple[object, ...]) -> list[asyncpg.Record[Any]]:
-        return await self._connection.fetch(statement, *values)
+    async def _fetch(self, statement: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        return [tuple(row) for row in await self._connection.fetch(statement, *values)]
 
     def contents(self) -> list[Content]:
         """Return the contents of all messages, in the order of sending."""

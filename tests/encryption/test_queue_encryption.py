@@ -114,9 +114,7 @@ def test_send_to_a_queue_with_an_unknown_key_fails(
     for _ in range(2):  # the second time without a task
         for error in (
             server.error("SendMessage", protocol, QueueUrl="q", **message),
-            server.error(
-                "SendMessageBatch", protocol, QueueUrl="q", Entries=[{"Id": "a", **message}]
-            ),
+            server.error("SendMessageBatch", protocol, QueueUrl="q", Entries=entries),
         ):
             assert error == expected
     assert server.receive("q") == []
