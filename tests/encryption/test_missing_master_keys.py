@@ -15,9 +15,9 @@ import pytest
 from tests.clock import ManualClock
 from tests.encryption.encrypting_server import (
     KEYS,
-    VISIBILITY_SECONDS,
     EncryptingServer,
     bodies,
+    end_visibility_timeouts,
     receive_count,
     starting,
 )
@@ -47,11 +47,6 @@ def servers(postgresql: str, clock: ManualClock) -> Iterator[Servers]:
         yield Servers(start(KEYS), lacking)
 
 
-def later(clock: ManualClock) -> None:
-    """Let the visibility timeout of received messages end."""
-    clock.advance(VISIBILITY_SECONDS + 1)
-
-
 def create_with_dead_letters(servers: Servers) -> None:
     """Create a queue `q` with the other key, which a message leaves after one receive."""
     servers.complete.create("dead")
@@ -74,7 +69,7 @@ def test_receive_without_the_key_answers_the_error_of_kms(
     for _ in range(3):
         error = lacking.receive_error("q", protocol)
         assert error == (400, error_type, "KMS.NotFoundException", TEXT)
-        later(clock)
+        end_visibility_timeouts(clock)
     assert bodies(lacking.receive("first")) == ["b"]
     (message,) = complete.receive("q")
     assert (message["Body"], receive_count(message)) == ("a", "1")
@@ -106,7 +101,7 @@ def test_messages_of_other_keys_are_received_beside_one_whose_key_is_missing(
     (line,) = (text for text in caplog.messages if "cannot be decrypted" in text)
     assert "queue=q message_id=" in line
     assert "reason=the key 'other' (fingerprint " in line
-    later(clock)
+    end_visibility_timeouts(clock)
     received = [(each["Body"], receive_count(each)) for each in complete.receive("q")]
     assert received == [("a", "2"), ("b", "1"), ("c", "2")]
 
@@ -134,7 +129,7 @@ def test_fifo_message_whose_key_is_missing_blocks_only_its_group(
     complete.send("q.fifo", "b2", MessageGroupId="blocked")
     complete.send("q.fifo", "s1", MessageGroupId="sound")
     assert bodies(lacking.receive("q.fifo")) == ["s1"]
-    later(clock)
+    end_visibility_timeouts(clock)
     received = [(each["Body"], receive_count(each)) for each in complete.receive("q.fifo")]
     assert sorted(received) == [("b1", "1"), ("b2", "1"), ("s1", "2")]
 
@@ -146,11 +141,11 @@ def test_server_without_the_key_moves_the_message_to_the_dead_letter_queue_and_b
     create_with_dead_letters(servers)
     complete.send("q", "a")
     assert bodies(complete.receive("q")) == ["a"]
-    later(clock)
+    end_visibility_timeouts(clock)
     assert lacking.receive("q") == []
     assert lacking.count("dead") == 1
     assert lacking.receive_error("dead").text == TEXT
-    later(clock)
+    end_visibility_timeouts(clock)
     lacking.call("StartMessageMoveTask", SourceArn=queue_arn("dead"))
     wait_until(lambda: complete.count("q") == 1)
     (message,) = complete.receive("q")
@@ -162,7 +157,7 @@ def test_reload_with_the_key_lets_receives_succeed(servers: Servers, clock: Manu
     complete.create("q", **KEY)
     complete.send("q", "a")
     assert lacking.receive_error("q").text == TEXT
-    later(clock)
+    end_visibility_timeouts(clock)
     lacking.reload(KEYS)
     (message,) = lacking.receive("q")
     assert (message["Body"], receive_count(message)) == ("a", "1")
