@@ -126,6 +126,9 @@ class Servers:
 
     async def __aexit__(self, failure: object, *_: object) -> None:
         await self._end()
+        if not failure:
+            is_on = self.encryption is not load_encryption.OFF
+            assert all(("encryption is on" in each.errors()) == is_on for each in self.all)
         for server in self.all if failure else ():
             before, found, traceback = server.errors().partition("Traceback")
             if found:

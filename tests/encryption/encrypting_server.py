@@ -114,6 +114,11 @@ def _receive(queue: str, parameters: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def end_visibility_timeouts(clock: ManualClock) -> None:
+    """Advance the clock beyond the visibility timeout of all received messages."""
+    clock.advance(VISIBILITY_SECONDS + 1)
+
+
 def bodies(messages: list[Message]) -> list[str]:
     """Return the bodies of received messages."""
     return [message["Body"] for message in messages]

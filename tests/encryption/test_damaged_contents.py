@@ -16,10 +16,10 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.encryption.encrypting_server import (
-    VISIBILITY_SECONDS,
     EncryptingServer,
     Start,
     bodies,
+    end_visibility_timeouts,
     receive_count,
 )
 from tests.encryption.stored_rows import Content, StoredRows
@@ -33,11 +33,6 @@ DAY_SECONDS = 86_400
 
 ATTRIBUTES = {"colour": {"DataType": "String", "StringValue": "red"}}
 RETENTION = {"MessageRetentionPeriod": str(14 * DAY_SECONDS)}
-
-
-def later(clock: ManualClock) -> None:
-    """Let the visibility timeout of received messages end."""
-    clock.advance(VISIBILITY_SECONDS + 1)
 
 
 def name_in_log(content: Content) -> str:
@@ -252,13 +247,13 @@ def test_damaged_message_is_rejected_and_not_counted_until_it_is_repaired(
     server.delete("q", *received)
     # One more receive than the redrive policy allows would move it to the dead-letter queue.
     for _ in range(3):
-        later(clock)
+        end_visibility_timeouts(clock)
         error = server.receive_error("q")
         assert (error.status, error.code) == expected
         assert server.receive("q") == []  # in flight
     assert (server.count("q"), server.count("dead")) == (1, 0)
     stored.repair()
-    later(clock)
+    end_visibility_timeouts(clock)
     (message,) = server.receive("q")
     assert (message["Body"], receive_count(message)) == ("b", "1")
     assert message["Attributes"]["ApproximateFirstReceiveTimestamp"] == str(clock.now_ms())
@@ -281,7 +276,7 @@ def test_swapped_rows_are_both_rejected(
     server, (first, second, _) = stored.server, stored.contents
     exchange(stored.rows, first, second)
     assert bodies(server.receive("q")) == ["c"]
-    later(clock)
+    end_visibility_timeouts(clock)
     exchange(stored.rows, second, first) if exchange is swap_numbers else stored.repair()
     assert [(each["Body"], receive_count(each)) for each in server.receive("q")] == [
         ("a", "1"),
@@ -297,7 +292,7 @@ def test_wrapped_keys_of_two_data_keys_cannot_be_swapped(
         stored.rows.run("UPDATE data_keys SET id = $1 WHERE id = $2", new, old)
     assert bodies(stored.server.receive("q")) == ["c"]
     stored.repair()
-    later(clock)
+    end_visibility_timeouts(clock)
     assert [receive_count(each) for each in stored.server.receive("q")][:2] == ["1", "1"]
 
 
@@ -314,7 +309,7 @@ def test_batch_of_ten_with_one_damaged_message_returns_nine(
     assert bodies(received) == [str(number) for number in range(10) if number != 4]
     server.delete("q", *received)
     rows.restore(damaged)
-    later(clock)
+    end_visibility_timeouts(clock)
     assert [receive_count(each) for each in server.receive("q")] == ["1"]
 
 
@@ -334,7 +329,7 @@ def test_clear_messages_and_other_queues_are_served_beside_damaged_ones(
     assert [content.data_key is None for content in rows.contents()] == [False, True, False]
     assert bodies(server.receive("q")) == ["clear"]
     assert bodies(server.receive("other")) == ["encrypted"]
-    later(clock)
+    end_visibility_timeouts(clock)
     assert server.call("PurgeQueue", QueueUrl="q") == {}
     assert server.receive("q") == []
 

@@ -8,11 +8,11 @@ import pytest
 
 from tests.clock import ManualClock
 from tests.encryption.encrypting_server import (
-    VISIBILITY_SECONDS,
     EncryptingServer,
     Message,
     Start,
     bodies,
+    end_visibility_timeouts,
     receive_count,
 )
 from tests.encryption.stored_rows import Content, StoredRows
@@ -31,11 +31,6 @@ def damage(rows: StoredRows, place: int) -> Content:
     content = rows.contents()[place]
     rows.restore(content._replace(envelope=content.envelope[:-1]))
     return content
-
-
-def later(clock: ManualClock) -> None:
-    """Let the visibility timeout of received messages end."""
-    clock.advance(VISIBILITY_SECONDS + 1)
 
 
 def received(messages: list[Message]) -> list[tuple[str, str]]:
@@ -62,7 +57,7 @@ def test_damaged_head_blocks_its_group_and_no_other(
     assert received(sound) == [("s1", "1"), ("s2", "1")]
     server.delete(QUEUE, *sound)
     for _ in range(3):
-        later(clock)
+        end_visibility_timeouts(clock)
         error = server.receive_error(QUEUE)
         assert (error.status, error.code) == (500, "InternalFailure")
         assert server.receive(QUEUE) == []  # in flight
@@ -72,7 +67,7 @@ def test_damaged_head_blocks_its_group_and_no_other(
         server.delete(QUEUE, other)
     assert (server.count(QUEUE), server.count(DEAD)) == (3, 0)
     rows.restore(head)
-    later(clock)
+    end_visibility_timeouts(clock)
     assert received(server.receive(QUEUE)) == [("b1", "1"), ("b2", "1"), ("b3", "1")]
 
 
@@ -84,10 +79,10 @@ def test_messages_behind_a_damaged_one_are_not_delivered_before_it(
     first = server.receive(QUEUE)
     assert received(first) == [("m1", "1")]
     server.delete(QUEUE, *first)
-    later(clock)
+    end_visibility_timeouts(clock)
     assert server.receive_error(QUEUE).status == 500
     rows.restore(middle)
-    later(clock)
+    end_visibility_timeouts(clock)
     assert received(server.receive(QUEUE)) == [("m2", "1"), ("m3", "1")]
     assert server.count(DEAD) == 0
 
@@ -99,7 +94,7 @@ def test_message_before_a_damaged_one_is_delivered_again_if_it_is_not_deleted(
     send(server, "g", "m1", "m2", "m3")
     damage(rows, 1)
     assert received(server.receive(QUEUE)) == [("m1", "1")]
-    later(clock)
+    end_visibility_timeouts(clock)
     assert received(server.receive(QUEUE)) == [("m1", "2")]
 
 
@@ -145,7 +140,7 @@ def test_attempt_that_met_a_damaged_message_repeats_only_the_others(
     rows.restore(content)
     assert received(server.receive(QUEUE, ReceiveRequestAttemptId="attempt")) == [("m1", "1")]
     server.delete(QUEUE, *first)
-    later(clock)
+    end_visibility_timeouts(clock)
     assert received(server.receive(QUEUE)) == [("m2", "1")]
 
 
@@ -156,6 +151,6 @@ def test_attempt_that_found_only_a_damaged_message_is_not_recorded(
     content = damage(rows, 0)
     assert server.receive_error(QUEUE, ReceiveRequestAttemptId="attempt").status == 500
     rows.restore(content)
-    later(clock)
+    end_visibility_timeouts(clock)
     again = server.receive(QUEUE, ReceiveRequestAttemptId="attempt")
     assert received(again) == [("m1", "1")]
