@@ -153,13 +153,15 @@ _before_the_receive = {
         (messages.c.receive_count == 1, sa.null()), else_=messages.c.first_received_at_ms
     ),
 }
-_UNCOUNT = Statement(messages.update().where(_are_the_messages).values(_before_the_receive))
+_uncounted = {**_before_the_receive, "queued_at_ms": messages.c.visible_at_ms + 1}
+_UNCOUNT = Statement(messages.update().where(_are_the_messages).values(_uncounted))
 
 
 def uncount(transaction: Transaction, queue_id: int, rows: Sequence[MessageState]) -> None:
     """Subtract the receive that this transaction has counted; the messages stay in flight.
 
-    So a message that cannot be returned does not come closer to the dead-letter queue.
+    For messages that cannot be returned: they come no closer to the dead-letter queue. In a
+    standard queue they go to the back, because receives must not find them before all others.
     """
     parameters = {"queue": queue_id, "numbers": [row.id for row in rows]}
     _UNCOUNT.change(transaction.connection, parameters)

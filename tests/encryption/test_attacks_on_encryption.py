@@ -17,8 +17,9 @@ from storage.errors import DatabaseDamaged, DatabaseUnusable, MasterKeyMissing
 from storage.messages.contents import Readable
 from storage.schema import bodies
 from storage.transaction import Transaction
+from tests.clock import ManualClock
 from tests.encryption.encrypted_client import MAIN, OTHER, REUSE_S, EncryptedClient
-from tests.encryption.encrypting_server import Start
+from tests.encryption.encrypting_server import VISIBILITY_SECONDS, Start
 from tests.encryption.encrypting_server import bodies as bodies_of
 from tests.encryption.stored_rows import StoredRows, stored_rows
 
@@ -115,6 +116,20 @@ def test_message_with_a_damaged_id_is_rejected_alone(
     rows.restore(content._replace(message_id=content.message_id[:-1]))
     assert bodies_of(server.receive("q")) == ["sound"]
     assert f"message_id={content.message_id[:-1].hex()} " in caplog.text
+
+
+@pytest.mark.parametrize("timeout_s", [0, VISIBILITY_SECONDS])
+def test_damaged_messages_go_to_the_back_of_a_standard_queue(
+    start: Start, rows: StoredRows, clock: ManualClock, timeout_s: int
+) -> None:
+    server = start()
+    server.create("q")
+    server.send("q", *("damaged" for _ in range(12)))
+    rows.run("UPDATE bodies SET envelope = $1", b"")
+    server.send("q", "sound")
+    assert server.receive_error("q", VisibilityTimeout=timeout_s).status == 500
+    clock.advance(timeout_s + 1)
+    assert bodies_of(server.receive("q", VisibilityTimeout=timeout_s)) == ["sound"]
 
 
 async def test_failed_receive_leaves_no_contents_to_the_garbage_collector(
