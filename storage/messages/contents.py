@@ -50,7 +50,7 @@ def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]
     are unreadable too.
     """
     ids = {content.data_key for _, content in found if content.data_key is not None}
-    if not ids:
+    if not ids and all(content.body for _, content in found):
         return Readable(found)
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
@@ -82,6 +82,9 @@ def _in_clear(
         MasterKeyMissing: the keyring does not have the master key of its data key.
     """
     if content.data_key is None:
+        if not content.body:
+            # No client can send an empty body (AWS: at least one character).
+            raise DatabaseDamaged("the reference of an encrypted content to its data key is lost")
         return content
     key = keys[content.data_key]
     if isinstance(key, Exception):
