@@ -49,9 +49,12 @@ def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]
     A message of a FIFO queue whose content cannot be decrypted blocks its group: those behind it
     are unreadable too.
     """
-    ids = {content.data_key for _, content in found if content.data_key is not None}
-    if not ids and all(content.body for _, content in found):
+    for _, content in found:
+        if content.data_key is not None or not content.body:
+            break
+    else:
         return Readable(found)
+    ids = {content.data_key for _, content in found if content.data_key is not None}
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
     unreadable: list[MessageState] = []
