@@ -49,9 +49,12 @@ def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]
     A message of a FIFO queue whose content cannot be decrypted blocks its group: those behind it
     are unreadable too.
     """
-    ids = {content.data_key for _, content in found if content.data_key is not None}
-    if not ids:
+    for _, content in found:
+        if content.data_key is not None or not content.body:
+            break
+    else:
         return Readable(found)
+    ids = {content.data_key for _, content in found if content.data_key is not None}
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
     unreadable: list[MessageState] = []
@@ -84,6 +87,9 @@ def _in_clear(
         MasterKeyMissing: the keyring does not have the master key of its data key.
     """
     if content.data_key is None:
+        if not content.body:
+            # No client can send an empty body (AWS: at least one character).
+            raise DatabaseDamaged("the reference of an encrypted content to its data key is lost")
         return content
     key = keys[content.data_key]
     if isinstance(key, Exception):
