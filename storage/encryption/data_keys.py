@@ -26,7 +26,7 @@ _MESSAGES_OF_A_KEY = 2**30
 """Messages that one data key encrypts at most. NIST SP 800-38D allows 2^32 random nonces."""
 
 _CACHED_KEYS = 10_000
-"""Data keys in each cache of a server, of about 1 KB each; a full cache is emptied."""
+"""Data keys in each cache of a server, of about 3 KB each; a full cache is emptied."""
 
 _LABEL = b"queueserver/content/1"
 _pack_ids = struct.Struct(">QQ").pack
@@ -104,7 +104,7 @@ class DataKey:
         try:
             expected = associated_data(self.id, body_id, message_id)
             content = aead.decrypt(self._cipher, record, expected)
-        except (aead.CannotDecrypt, struct.error) as error:
+        except (aead.CannotDecrypt, struct.error, TypeError) as error:
             raise DatabaseDamaged(
                 "an encrypted content was changed, or belongs to another message"
             ) from error

@@ -19,7 +19,7 @@ from storage.schema import bodies
 from storage.transaction import Transaction
 from tests.clock import ManualClock
 from tests.encryption.encrypted_client import MAIN, OTHER, REUSE_S, EncryptedClient
-from tests.encryption.encrypting_server import VISIBILITY_SECONDS, Start
+from tests.encryption.encrypting_server import VISIBILITY_SECONDS, Start, starting
 from tests.encryption.encrypting_server import bodies as bodies_of
 from tests.encryption.stored_rows import StoredRows, stored_rows
 
@@ -116,6 +116,19 @@ def test_message_with_a_damaged_id_is_rejected_alone(
     rows.restore(content._replace(message_id=content.message_id[:-1]))
     assert bodies_of(server.receive("q")) == ["sound"]
     assert f"message_id={content.message_id[:-1].hex()} " in caplog.text
+
+
+def test_message_whose_record_is_a_number_is_rejected_alone(
+    sqlite: str, clock: ManualClock
+) -> None:
+    # SQLite stores values of any type in any column.
+    with starting(sqlite, clock) as start:
+        server = start()
+        server.create("q")
+        server.send("q", "damaged", "sound")
+        with stored_rows(sqlite) as rows:
+            rows.run("UPDATE bodies SET envelope = 5 WHERE id = $1", rows.contents()[0].id)
+        assert bodies_of(server.receive("q")) == ["sound"]
 
 
 @pytest.mark.parametrize("timeout_s", [0, VISIBILITY_SECONDS])
