@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
 
@@ -26,7 +26,7 @@ _MESSAGES_OF_A_KEY = 2**30
 """Messages that one data key encrypts at most. NIST SP 800-38D allows 2^32 random nonces."""
 
 _CACHED_KEYS = 10_000
-"""Data keys in each cache of a server, of about 3 KB each; a full cache is emptied."""
+"""Data keys in each cache of a server, of about 3 KB each."""
 
 _LABEL = b"queueserver/content/1"
 _pack_ids = struct.Struct(">QQ").pack
@@ -131,6 +131,12 @@ _FIND = Statement(
 )
 
 
+_Slot: TypeAlias = int | str
+"""The place of a data key in the cache: the queue's id, or the named key of queues that share one.
+
+Queues share one while the cache is full: else each send to them would store a new data key."""
+
+
 class DataKeys:
     """The data keys that this server uses, in memory.
 
@@ -147,8 +153,8 @@ class DataKeys:
     def __init__(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
         self._connection: sa.Connection | None = None
-        self._new: dict[int, DataKey] = {}
-        self._current: dict[int, DataKey] = {}
+        self._new: dict[_Slot, DataKey] = {}
+        self._current: dict[_Slot, DataKey] = {}
         self._known: dict[int, DataKey] = {}
 
     def use_keyring(self, keyring: Keyring | None) -> None:
@@ -174,9 +180,8 @@ class DataKeys:
         """Use the new data keys in later transactions, too: the database has them now."""
         if not self._new:
             return
-        for cache in (self._current, self._known):
-            if len(cache) > _CACHED_KEYS:
-                cache.clear()
+        if len(self._known) > _CACHED_KEYS:
+            self._known.clear()
         self._current.update(self._new)
         self._known.update((key.id, key) for key in self._new.values())
         self._new.clear()
@@ -197,13 +202,22 @@ class DataKeys:
         Raises:
             MasterKeyMissing: the keyring has no key with the name that the rule has.
         """
-        key = self._new.get(queue_id) or self._current.get(queue_id)
+        is_full = len(self._current) >= _CACHED_KEYS
+        is_shared = is_full and queue_id not in self._current
+        slot = (rule.named_key or "") if is_shared else queue_id
+        key = self._new.get(slot) or self._current.get(slot)
         if key is None or not key.may_encrypt(rule, now_ms):
+            if is_shared:
+                self._discard_expired(now_ms)
             (number,) = take_numbers(1)
             key = self._create(connection, number, now_ms, rule)
-            self._new[queue_id] = key
+            self._new[slot] = key
         key.messages_left -= count
         return key
+
+    def _discard_expired(self, now_ms: int) -> None:
+        """Make room in the cache for the data keys of other queues."""
+        self._current = {slot: key for slot, key in self._current.items() if now_ms < key.until_ms}
 
     def _create(
         self, connection: sa.Connection, number: int, now_ms: int, rule: DataKeyRule

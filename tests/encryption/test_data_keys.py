@@ -101,6 +101,29 @@ async def test_data_key_is_renewed_after_its_number_of_messages(
     assert await client.bodies() == list("abcdef")
 
 
+async def test_queues_beyond_the_limit_of_the_cache_share_data_keys(
+    client: EncryptedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_keys, "_CACHED_KEYS", 2)
+    queues = [client, *[await client.another_encrypted(f"q{number}") for number in range(4)]]
+    queues[-1].rule = DataKeyRule("other", REUSE_S * 1000)
+    for _ in range(3):
+        for queue in queues:
+            await queue.send("x")
+    of_queues = await client.query("SELECT DISTINCT queue_id, data_key FROM bodies ORDER BY 1")
+    first, second, third, fourth, named = [key for _, key in of_queues]
+    assert third == fourth
+    assert await client.data_keys() == [first, second, third, named]
+    client.clock.advance(REUSE_S)
+    for queue in (queues[2], queues[2], queues[3]):
+        await queue.send("x")
+    # The first send has made room, so the second one has a data key of its own queue.
+    shared, own, shared_too = (await client.keys_of_contents())[-3:]
+    assert shared == shared_too != own
+    for queue in queues:
+        assert set(await queue.bodies()) == {"x"}
+
+
 async def test_restart_makes_a_new_data_key_and_reads_with_the_old_one(
     database_url: str,
 ) -> None:
