@@ -67,9 +67,13 @@ def _serve(argv: Sequence[str]) -> int:
 def _load(flags: Mapping[str, str]) -> Config:
     """Load the configuration, at the start and at each reload."""
     config = load(flags, os.environ, SystemClock().now_ms() / 1_000)
-    if config.keyring is not None:
-        process_memory.disable_core_dumps()
+    _protect(config.keyring)
     return config
+
+
+def _protect(keyring: Keyring | None) -> None:
+    if keyring is not None:
+        process_memory.disable_core_dumps()
 
 
 def _back_up(argv: Sequence[str]) -> int:
@@ -254,7 +258,9 @@ def _database_and_keys(
         "loose_secret_files",
     )
     _reject_secrets(argv)
-    return load_encryption(_given(vars(parser.parse_args(argv))), os.environ)
+    database, keyring = load_encryption(_given(vars(parser.parse_args(argv))), os.environ)
+    _protect(keyring)
+    return database, keyring
 
 
 def _given(flags: Mapping[str, str | None]) -> dict[str, str]:

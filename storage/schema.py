@@ -274,7 +274,8 @@ bodies = Table(
 `id` and `queue_id` are those of the message when it was sent; `messages.body_id` refers to `id`.
 
 If `data_key` is not null, the content is encrypted with the row of `data_keys` that has this
-id: body and envelope are one encrypted record in `envelope`, and `body` is empty.
+id: body and envelope are one encrypted record in `envelope`, and `body` is empty. A body in clear
+is never empty, so a lost `data_key` is detected.
 
 On SQLite the id is the row id, which keeps large rows out of the inner pages of the tree, and
 appending writes to one page for any number of queues.

@@ -86,7 +86,7 @@ class Sequence:
             connection.commit()
 
     def leave_in_free_pages(self, text: str) -> None:
-        """Delete a row without overwriting it, as SQLite does by default (Debian's overwrites)."""
+        """Delete a row, as a SQLite does that does not overwrite deleted rows."""
         self.execute(
             "PRAGMA secure_delete = OFF", f"CREATE TABLE t AS SELECT '{text}'", "DROP TABLE t"
         )

@@ -13,6 +13,7 @@ from time import perf_counter
 
 import pytest
 
+from queueserver.cli import main
 from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
 from tests.encryption.key_configuration import OLD, VARIABLE, check_no_secrets, write
 from tests.waiting import wait_until
@@ -155,15 +156,52 @@ def test_stop_while_the_command_runs_at_a_reload_kills_it(tmp_path: Path) -> Non
 
 # Core dumps
 
-
-@pytest.mark.skipif(
+POSSIBLE = pytest.mark.skipif(
     resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no process can write core dumps"
 )
+WITH_CORE_DUMPS = ("sh", "-c", 'ulimit -Sc "$(ulimit -Hc)" && exec "$@"', "sh")
+"""A command that executes its arguments, with the highest possible limit of core dumps."""
+
+
+def writes_core_dumps(server: ServerProcess) -> bool:
+    """Return whether the system writes a core dump if a process crashes."""
+    limits = Path(f"/proc/{server.pid}/limits").read_text()
+    (limit,) = re.findall(r"^Max core file size +(\S+)", limits, re.MULTILINE)
+    return bool(limit != "0")
+
+
+@POSSIBLE
 @pytest.mark.parametrize("settings", [{}, {VARIABLE: OLD}], ids=["no keys", "keys"])
 def test_process_with_keys_writes_no_core_dumps(settings: dict[str, str], tmp_path: Path) -> None:
-    unlimited = ("sh", "-c", 'ulimit -Sc "$(ulimit -Hc)" && exec "$@"', "sh")
-    with ServerProcess(directory=tmp_path, settings=settings, within=unlimited) as server:
-        limits = Path(f"/proc/{server.pid}/limits").read_text()
+    with ServerProcess(directory=tmp_path, settings=settings, within=WITH_CORE_DUMPS) as server:
+        assert writes_core_dumps(server) != bool(settings)
         check_no_secrets(server.errors() + server.line)
-    (limit,) = re.findall(r"^Max core file size +(\S+) +(\S+)", limits, re.MULTILINE)
-    assert (limit == ("0", "0")) == bool(settings)
+
+
+@POSSIBLE
+def test_process_with_keys_of_a_reload_writes_no_core_dumps(tmp_path: Path) -> None:
+    file = write(tmp_path / "queueserver.toml", "encryption = 'off'")
+    write(tmp_path / "keys", OLD)
+    arguments = ("--config", str(file))
+    with ServerProcess(*arguments, directory=tmp_path, within=WITH_CORE_DUMPS) as server:
+        assert writes_core_dumps(server)
+        write(file, "encryption = 'off'\nencryption-key-file = 'keys'")
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reload 1" in server.errors())
+        assert not writes_core_dumps(server)
+        check_no_secrets(server.errors())
+
+
+@POSSIBLE
+@pytest.mark.parametrize("name", ["check", "rekey"])
+def test_command_with_keys_writes_no_core_dumps(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, OLD)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        assert main([name, "--database", f"sqlite:///{tmp_path}/none"]) == 2
+        assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)

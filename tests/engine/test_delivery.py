@@ -10,7 +10,7 @@ from storage.messages.commands import Outcome, Receipt, Release
 from tests.engine.queue_client import QueueClient, new_message
 
 ODD_TEXTS = [
-    pytest.param("", id="empty"),
+    pytest.param(" ", id="one-space"),
     pytest.param("\t\n\r\r\n a \r", id="white-space"),
     pytest.param("\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467", id="emoji"),
     pytest.param("\ufffd\ue000\ud7ff", id="limits-of-the-basic-plane"),
