@@ -62,7 +62,7 @@ class Cluster:
         write(self._directories[name] / "keys", "\n".join(keys))
 
     def reload(self, name: str, *keys: str) -> ServerProcess:
-        """Reload a server with other keys, and wait until its log names them."""
+        """Write other keys and reload a server; wait until its log names them."""
         self.write_keys(name, *keys)
         server = self._running[name]
         server.send_signal(signal.SIGHUP)
