@@ -368,8 +368,6 @@ def run(config: Config, load: Callable[[], Config]) -> int:
     Raises:
         StartError: the server cannot start.
     """
-    if config.keyring is not None:
-        process_memory.disable_core_dumps()
     stdout = LineWriter(1)
     deadline = threading.Timer(_STOP_SECONDS, _end_process)
     deadline.daemon = True

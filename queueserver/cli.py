@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from queueserver import reload_signal, stop_signals
+from queueserver import process_memory, reload_signal, stop_signals
 from queueserver.access import key_pair, new_keys
 from queueserver.app import run
 from queueserver.clock import SystemClock
@@ -65,7 +65,15 @@ def _serve(argv: Sequence[str]) -> int:
 
 
 def _load(flags: Mapping[str, str]) -> Config:
-    return load(flags, os.environ, SystemClock().now_ms() / 1_000)
+    """Load the configuration, at the start and at each reload."""
+    config = load(flags, os.environ, SystemClock().now_ms() / 1_000)
+    _protect(config.keyring)
+    return config
+
+
+def _protect(keyring: Keyring | None) -> None:
+    if keyring is not None:
+        process_memory.disable_core_dumps()
 
 
 def _back_up(argv: Sequence[str]) -> int:
@@ -250,7 +258,9 @@ def _database_and_keys(
         "loose_secret_files",
     )
     _reject_secrets(argv)
-    return load_encryption(_given(vars(parser.parse_args(argv))), os.environ)
+    database, keyring = load_encryption(_given(vars(parser.parse_args(argv))), os.environ)
+    _protect(keyring)
+    return database, keyring
 
 
 def _given(flags: Mapping[str, str | None]) -> dict[str, str]:

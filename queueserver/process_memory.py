@@ -23,7 +23,8 @@ def tune_garbage_collector() -> None:
 
 def disable_core_dumps() -> None:
     """Set the process's limit of core dumps to 0: a core dump would contain the encryption keys."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def return_memory() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from queueserver import reload_signal
+from queueserver import daemon_threads, reload_signal
 from queueserver.config import Config
 from queueserver.start_errors import ConfigError
 
@@ -41,12 +41,18 @@ class Reloads:
     def _request(self) -> None:
         self._loop.call_soon_threadsafe(self._requested.set)
 
+    async def _read(self) -> Config:
+        """Read the configuration in a thread: a disk, or the command that prints keys, may be slow.
+
+        The event loop would wait for one of its own threads, and the server could not stop in time.
+        """
+        return await asyncio.wrap_future(daemon_threads.start(self._load, "reload"))
+
     async def _reload(self) -> None:
         self._number += 1
         trace: BaseException | None = None
         try:
-            # The files may be on a disk that is slow to answer.
-            await self._use(await asyncio.to_thread(self._load), self._number)
+            await self._use(await self._read(), self._number)
         except ConfigError as error:
             reason = str(error)
         except Exception as error:

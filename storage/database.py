@@ -177,12 +177,17 @@ class Database:
             DatabaseUnavailable: the database does not answer, or is closing.
             DatabaseDamaged: the rows that say which keys it needs are damaged.
         """
+
+        def check_and_use(transaction: Transaction) -> None:
+            master_key_usage.check(transaction.connection, keyring)
+            self._data_keys.use_keyring(keyring)
+
         try:
-            await self.read(master_key_usage.check, keyring)
+            # In one transaction, so that no data key is made between the check and the change.
+            await self.write(check_and_use)
         except UnsuitableKeyring as error:
             text = explain(error, self._engine.display_url(), None)
             raise DatabaseUnusable(text) from error
-        self._data_keys.use_keyring(keyring)
 
     async def read(
         self, function: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kw: P.kwargs

@@ -27,6 +27,7 @@ FOREIGN_FLAGS = {
     "aws": "--endpoint-url --profile",
     "fallocate": "--length",
     "pip": "--quiet --editable",
+    "psql": "--dbname --command",
     "pip-audit": "--requirement --require-hashes --disable-pip",
 }
 """The flags of other projects' programs that the pages use: a flag that is missing is a typo."""

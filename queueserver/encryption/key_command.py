@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import select
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping
+from functools import partial
 from time import perf_counter
 from typing import IO, cast
+
+from queueserver import daemon_threads
 
 TIMEOUT_SECONDS = 10.0
 
@@ -21,18 +26,26 @@ MAXIMUM_BYTES = 65_536
 """The longest output of a command and the longest file of keys; no keyring is as long."""
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+
+_starting = threading.Lock()
+"""Locked while a command is started, so that `_kill_all` finds it among those that run."""
+
+
 def read_output(command: str, environment: Mapping[str, str]) -> str:
     """Run a command without a shell and without input; return what it prints to stdout.
 
     Its error output is discarded: it may quote keys. A command that is not ready in time is killed,
-    with the processes that it has started.
+    with the processes that it has started, and so is one that runs when this process ends.
 
     Raises:
         ValueError: the command cannot be started, fails, is too slow, or prints too much or what is
             not UTF-8. The error contains neither the command nor what it prints.
     """
     try:
-        output = _output_of(_split(command), environment)
+        run = partial(_output_of, _split(command), environment)
+        # In the main thread, a signal could raise an exception before the process is known.
+        output = daemon_threads.start(run, "key command").result()
     except OSError as error:
         raise ValueError(f"cannot start the command: {error.strerror or 'system error'}") from None
     try:
@@ -53,15 +66,17 @@ def _split(command: str) -> list[str]:
 
 def _output_of(words: list[str], environment: Mapping[str, str]) -> bytes:
     deadline = perf_counter() + TIMEOUT_SECONDS
-    process = subprocess.Popen(  # noqa: S603 - the command is the operator's
-        words,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        # A process group of its own, which can be killed.
-        start_new_session=True,
-    )
+    with _starting:
+        process = subprocess.Popen(  # noqa: S603 - the command is the operator's
+            words,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            # A process group of its own, which can be killed.
+            start_new_session=True,
+        )
+        _running.add(process)
     try:
         with cast("IO[bytes]", process.stdout) as pipe:
             output = _read(pipe, deadline)
@@ -69,9 +84,8 @@ def _output_of(words: list[str], environment: Mapping[str, str]) -> bytes:
     except (TimeoutError, subprocess.TimeoutExpired):
         raise ValueError(f"the command was killed after {TIMEOUT_SECONDS:g} s") from None
     finally:
-        # Once the process was waited for, another group may have its number.
-        if process.returncode is None:
-            _kill(process)
+        _kill(process)
+        _running.discard(process)
     if status:
         ended = f"exit status {status}" if status > 0 else f"signal {-status}"
         raise ValueError(
@@ -80,9 +94,24 @@ def _output_of(words: list[str], environment: Mapping[str, str]) -> bytes:
     return output
 
 
+@atexit.register
+def _kill_all() -> None:
+    """Kill the commands that run at the end of this process, and keep others from starting."""
+    _starting.acquire()
+    for process in list(_running):
+        _kill(process)
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # The system denies it if the command runs as another user, for example by sudo.
-    with contextlib.suppress(PermissionError, subprocess.TimeoutExpired):
+    """Kill the group of a process, unless the process has ended and was waited for.
+
+    Another group may have its number then.
+    """
+    if process.returncode is not None:
+        return
+    # The system denies it if the command runs as another user, for example by sudo. The thread that
+    # waits for the process may notice its end at the same time.
+    with contextlib.suppress(PermissionError, ProcessLookupError, subprocess.TimeoutExpired):
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(_KILL_SECONDS)
 

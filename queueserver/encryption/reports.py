@@ -38,6 +38,8 @@ def check_lines(report: Report, keyring: Keyring | None) -> Iterator[str]:
     yield from report.damage
     usage = report.usage
     if usage is not None:
+        if report.clear_contents and (keyring is not None or usage.data_keys):
+            yield _clear_messages(report.clear_contents)
         for key_id in usage.data_keys:
             yield _need(key_id, usage)
         if keyring is not None:
@@ -61,6 +63,10 @@ def verdict(report: Report, keyring: Keyring | None) -> str:
     if not is_sound(report, keyring):
         return "keys are missing: configure them"
     return "no damage found"
+
+
+def _clear_messages(count: int) -> str:
+    return "1 message is stored in clear" if count == 1 else f"{count} messages are stored in clear"
 
 
 def _need(key_id: KeyId, usage: MasterKeyUsage) -> str:

@@ -294,7 +294,7 @@ class Writer:
     ) -> tuple[Transaction, Sequence[object]]:
         """Do the work of a batch within its transaction, up to COMMIT."""
         capabilities = self._engine.capabilities
-        self._data_keys.begin()
+        self._data_keys.begin(connection)
         transaction = Transaction(
             connection,
             self._clock.now_ms(),

@@ -137,24 +137,38 @@ class DataKeys:
     The writer encrypts in one transaction at a time: it calls `begin` before, and `note_commit`
     after the COMMIT. A transaction that fails leaves no data key behind.
 
+    After a reconnect, no key in memory is used: PostgreSQL may have failed over to a standby
+    that lacks the last transactions, or a backup may have been restored. Messages that the server
+    encrypted with a data key that was lost could never be decrypted.
+
     `keyring` has the master keys. Without them, nothing can be encrypted or decrypted.
     """
 
     def __init__(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
+        self._connection: sa.Connection | None = None
         self._new: dict[int, DataKey] = {}
         self._current: dict[int, DataKey] = {}
         self._known: dict[int, DataKey] = {}
 
     def use_keyring(self, keyring: Keyring | None) -> None:
-        """Use other master keys from now on, and new data keys."""
+        """Use other master keys from now on, and new data keys.
+
+        Only within the writer's transactions: none of them then uses two keyrings.
+        """
         self._keyring = keyring
+        self._discard()
+
+    def begin(self, connection: sa.Connection) -> None:
+        """Begin a transaction: discard the new data keys of one that has failed."""
+        self._new.clear()
+        if connection is not self._connection:
+            self._connection = connection
+            self._discard()
+
+    def _discard(self) -> None:
         self._current.clear()
         self._known.clear()
-
-    def begin(self) -> None:
-        """Discard the new data keys of a transaction that has failed."""
-        self._new.clear()
 
     def note_commit(self) -> None:
         """Use the new data keys in later transactions, too: the database has them now."""

@@ -11,6 +11,7 @@ from storage.encryption import data_keys, master_key_usage, secret
 from storage.encryption.keyring import KeyId, Keyring
 from storage.encryption.master_key_usage import MasterKeyUsage
 from storage.errors import DatabaseDamaged, MasterKeyMissing
+from storage.schema import bodies
 from storage.schema import data_keys as table
 
 
@@ -20,11 +21,13 @@ class Report(NamedTuple):
     Attributes:
         usage: the master keys that the database needs, or None if damaged rows hide them.
         damage: a line for each problem.
+        clear_contents: how many messages are stored in clear.
         advice: what the check has not examined, and how to do that, or None.
     """
 
     usage: MasterKeyUsage | None
     damage: Sequence[str]
+    clear_contents: int = 0
     advice: str | None = None
 
     def missing(self, keyring: Keyring) -> Sequence[KeyId]:
@@ -36,11 +39,15 @@ class Report(NamedTuple):
 def check(connection: sa.Connection, keyring: Keyring | None) -> Report:
     """Check all keys in a database: unwrap those whose master key the keyring has.
 
+    Also counts the messages that no key encrypts.
+
     Raises:
         DatabaseDamaged: the secret cannot be read.
     """
     damage = _damage(connection, keyring) if keyring else ()
-    return Report(master_key_usage.read(connection), list(damage))
+    in_clear = sa.select(sa.func.count()).where(bodies.c.data_key.is_(None))
+    clear_contents = connection.scalar(in_clear) or 0
+    return Report(master_key_usage.read(connection), list(damage), clear_contents)
 
 
 def _damage(connection: sa.Connection, keyring: Keyring) -> Iterator[str]:

@@ -49,9 +49,12 @@ def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]
     A message of a FIFO queue whose content cannot be decrypted blocks its group: those behind it
     are unreadable too.
     """
-    ids = {content.data_key for _, content in found if content.data_key is not None}
-    if not ids and all(content.body for _, content in found):
+    for _, content in found:
+        if content.data_key is not None or not content.body:
+            break
+    else:
         return Readable(found)
+    ids = {content.data_key for _, content in found if content.data_key is not None}
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
     unreadable: list[MessageState] = []
@@ -64,6 +67,8 @@ def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]
         try:
             readable.append((state, _in_clear(keys, state, content)))
         except (DatabaseDamaged, MasterKeyMissing) as error:
+            # Its traceback has this frame with the contents, until the garbage collector finds it.
+            error.__traceback__ = error.__cause__ = error.__context__ = None
             first_error = first_error or error
             unreadable.append(state)
             if state.group_id is not None:
@@ -98,6 +103,11 @@ def _log_unreadable(queue: LockedQueue, content: MessageContent, error: Exceptio
         "a message cannot be decrypted, not returning it and not counting the receive; find all "
         "such messages with `queueserver check`: queue=%s message_id=%s reason=%s",
         queue.name.name,
-        uuid.UUID(bytes=content.message_id),
+        _message_id_text(content.message_id),
         error,
     )
+
+
+def _message_id_text(message_id: bytes) -> str:
+    # A damaged id has any length.
+    return str(uuid.UUID(bytes=message_id)) if len(message_id) == 16 else message_id.hex()

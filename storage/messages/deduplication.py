@@ -118,14 +118,15 @@ def _find(
     return known
 
 
-def keyed_digest(key: str, deduplication_key: bytes) -> str:
-    """Return what stands for a key in a database with encrypted messages.
+def keyed_digest(queue_id: int, key: str, deduplication_key: bytes) -> str:
+    """Return what stands for a key of a queue in a database with encrypted messages.
 
     A deduplication id may be the SHA-256 digest of a body, which shows whether a body is a guessed
     one. Ids that clients have chosen are treated alike: AWS takes the id of a client for that of a
-    body if they are equal.
+    body if they are equal. With the queue in the digest, equal bodies in two queues do not show.
     """
-    return hashlib.blake2b(key.encode(), key=deduplication_key, digest_size=32).hexdigest()
+    content = f"{queue_id} {key}".encode()
+    return hashlib.blake2b(content, key=deduplication_key, digest_size=32).hexdigest()
 
 
 _PAGE = 1_000
@@ -155,7 +156,7 @@ def replace_ids_by_digests(connection: sa.Connection, deduplication_key: bytes) 
             {
                 "queue": row.queue_id,
                 "known_as": row.key,
-                "digest": keyed_digest(row.key, deduplication_key),
+                "digest": keyed_digest(row.queue_id, row.key, deduplication_key),
             }
             for row in rows
         ]

@@ -101,5 +101,6 @@ def _deduplication_key(transaction: Transaction, command: Send, message: NewMess
     if command.queue_kind == queues.FIFO_BY_GROUP:
         key = f"{message.group_id} {key}"
     if transaction.deduplication_key is not None:
-        return deduplication.keyed_digest(key, transaction.deduplication_key)
+        deduplication_key = transaction.deduplication_key
+        return deduplication.keyed_digest(command.queue_id, key, deduplication_key)
     return key

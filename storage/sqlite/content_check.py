@@ -54,38 +54,38 @@ class ContentCheck:
         There is none for a message whose data key cannot be unwrapped: the check of the keys
         reports that once for all its messages.
         """
-        for queue_id, number, body_id, *content in self._connection.execute(_CONTENTS):
-            place = f"message {number} of queue {queue_id}"
-            if body_id is None:
-                yield f"{place} has no content"
-            elif problem := self._problem(place, body_id, *content):
-                yield problem
+        for queue_id, number, *content in self._connection.execute(_CONTENTS):
+            problem = self._problem(*content)
+            if problem is not None:
+                yield problem.format(f"message {number} of queue {queue_id}")
 
     def _problem(
         self,
-        place: str,
-        body_id: int,
+        body_id: int | None,
         message_id: bytes,
         data_key_id: int | None,
         body: bytes,
         envelope: bytes,
     ) -> str | None:
+        """Return the problem of a content, with `{}` in the place of its message, or None."""
+        if body_id is None:
+            return "{} has no content"
         if data_key_id is not None:
             try:
                 data_key = self._data_key(data_key_id)
             except DatabaseDamaged:
-                return f"the data key {data_key_id} of {place} does not exist"
+                return f"the data key {data_key_id} of {{}} does not exist"
             if data_key is None:
                 return None
             try:
                 text, envelope = data_key.decrypt(body_id, message_id, envelope)
             except DatabaseDamaged:
-                return f"the content of {place} cannot be decrypted"
+                return "the content of {} cannot be decrypted"
             body = text.encode()
         if not _is_text(body):
-            return f"the body of {place} is no text"
+            return "the body of {} is no text"
         if not self._is_envelope(envelope):
-            return f"the envelope of {place} cannot be read"
+            return "the envelope of {} cannot be read"
         return None
 
     def _find(self, data_key_id: int) -> DataKey | None:

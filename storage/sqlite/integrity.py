@@ -91,7 +91,8 @@ def _examine(
         connection.text_factory = bytes
         contents = ContentCheck(connection, is_envelope, keyring)
         findings = islice(_findings(connection, contents), _MOST_FINDINGS)
-        return Report(of_keys.usage, [*of_keys.damage, *findings][:_MOST_FINDINGS])
+        damage = [*of_keys.damage, *findings][:_MOST_FINDINGS]
+        return of_keys._replace(damage=damage)
 
 
 def _open(path: Path, *, is_at_rest: bool) -> sqlite3.Connection:

@@ -222,7 +222,7 @@ def test_reload_reads_secrets_and_files_of_the_environment_again(files: UserFile
         assert f"digest={first} " not in line
         files.write("secret", "short")
         (failure,) = reload(process, 2)
-        assert "users it has: QUEUESERVER_SECRET_ACCESS_KEY_FILE: the secret has" in failure
+        assert "as before: QUEUESERVER_SECRET_ACCESS_KEY_FILE: the secret has" in failure
 
 
 def test_reload_names_the_settings_that_need_a_restart(files: UserFiles) -> None:

@@ -137,6 +137,11 @@ def test_damage_is_logged_in_one_line_and_other_queues_keep_working(
     assert "body" not in log.replace("column 'body'", "")
 
 
+def warnings(log: str) -> list[str]:
+    """Return the lines of a log that are warnings or errors."""
+    return [line for line in log.splitlines() if " INFO " not in line]
+
+
 def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         (first,) = connection.execute("SELECT min(id) FROM bodies").fetchone()
@@ -148,7 +153,7 @@ def test_receive_skips_a_message_with_a_damaged_envelope(file: Path) -> None:
         assert [body.split()[0] for body in bodies] == ["0", "1", "2", "4", "5", "6", "7", "8", "9"]
         status, _, log = server.stop()
     assert status == 0
-    (line,) = log.splitlines()
+    (line,) = warnings(log)
     assert re.search(r" a message is damaged, .* queue=damaged message=\d+ reason=\S", line)
 
 
@@ -165,7 +170,7 @@ def test_receive_of_only_damaged_envelopes_is_answered_internal_failure(file: Pa
         r".*: the database is damaged, .* request_id=\S+ reason=",
         log,
     )
-    assert len(log.splitlines()) == 2
+    assert len(warnings(log)) == 2
 
 
 def test_server_starts_with_damaged_messages(file: Path) -> None:

@@ -41,18 +41,22 @@ def ring(*keys: MasterKey) -> Keyring:
     return Keyring(keys)
 
 
-def fill(url: str, keyring: Keyring, count: int, named_key: str | None = None) -> set[str]:
-    """Send messages, each encrypted with a data key of its own; return their bodies."""
+def fill(url: str, keyring: Keyring | None, count: int, named_key: str | None = None) -> set[str]:
+    """Send messages, each encrypted with a data key of its own; return their bodies.
+
+    Without a keyring, they are stored in clear.
+    """
     return asyncio.run(_fill(url, keyring, count, named_key))
 
 
-async def _fill(url: str, keyring: Keyring, count: int, named_key: str | None) -> set[str]:
+async def _fill(url: str, keyring: Keyring | None, count: int, named_key: str | None) -> set[str]:
     database = await _open(url, keyring)
     try:
         queue = await _queue(database)
-        bodies = [f"{keyring.first.id.name} {uuid.uuid4().hex}" for _ in range(count)]
+        prefix = keyring.first.id.name if keyring else "clear"
+        bodies = [f"{prefix} {uuid.uuid4().hex}" for _ in range(count)]
         # A data key that may be used for no time encrypts the messages of one command.
-        rule = DataKeyRule(named_key, 0)
+        rule = DataKeyRule(named_key, 0) if keyring else None
         for first in range(0, count, _SENT_AT_ONCE):
             sending = [
                 database.submit(Send(queue.id, queue.revision, queue.kind, [_message(body)], rule))

@@ -54,6 +54,20 @@ def test_check_with_all_keys_finds_no_damage_and_shows_which_are_needed(database
     ]
 
 
+@pytest.mark.parametrize(
+    ("count", "line"), [(1, "1 message is stored in clear"), (2, "2 messages are stored in clear")]
+)
+def test_check_counts_the_messages_in_clear(database_url: str, count: int, line: str) -> None:
+    key = master_key("main")
+    keyring = ring(key)
+    fill(database_url, None, count)
+    in_clear = examine(database_url, None)
+    assert lines(in_clear, None) == ["no damage found"]
+    assert lines(in_clear, keyring) == [line, "no damage found"]
+    fill(database_url, keyring, 1)
+    assert lines(examine(database_url, None), None)[0] == line
+
+
 def test_check_without_keys_shows_which_are_needed_and_what_is_not_examined(
     database_url: str,
 ) -> None:

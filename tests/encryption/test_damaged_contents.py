@@ -92,7 +92,7 @@ def test_changed_bit_in_a_long_record_is_rejected(start: Start, rows: StoredRows
 # Other damages: three messages with a data key each, of which the second is damaged
 
 Damage: TypeAlias = Callable[[StoredRows, Content, Content], None]
-"""Damage the second of the given contents; `swap` damages both."""
+"""Changes the second of the given contents; `swap` changes both."""
 
 
 def set_envelope(change: Callable[[bytes], bytes]) -> Damage:

@@ -27,7 +27,7 @@ def send(server: EncryptingServer, group: str, *messages: str) -> None:
 
 
 def damage(rows: StoredRows, place: int) -> Content:
-    """Damage the content that was sent at a place of the order; return it as it was."""
+    """Change the content that was sent at a place of the order; return it as it was."""
     content = rows.contents()[place]
     rows.restore(content._replace(envelope=content.envelope[:-1]))
     return content

@@ -47,6 +47,16 @@ async def test_digests_of_two_databases_differ(sqlite: str, postgresql: str) -> 
     assert keys[0] != keys[1]
 
 
+async def test_digests_of_equal_bodies_in_two_queues_differ(database_url: str) -> None:
+    client = await EncryptedClient.with_keys(database_url, kind=FIFO)
+    other = await client.another_encrypted("invoices")
+    await send(client, DIGEST)
+    await send(other, DIGEST)
+    first, second = await stored_keys(client)
+    assert first != second
+    await client.database.close()
+
+
 @KINDS
 async def test_duplicates_are_detected_until_five_minutes_have_passed(
     kind: str, database_url: str

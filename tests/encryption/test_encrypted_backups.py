@@ -10,8 +10,16 @@ from storage.sqlite.backup import back_up
 from tests.api.server_process import failed_start
 from tests.encryption.filled_databases import fill, read_all
 from tests.encryption.key_commands import KeyCommands, id_of, new_key, ring_of
+from tests.encryption.key_configuration import FILE
+from tests.markdown import text_of
 
 OLD, NEW = new_key("old"), new_key("new")
+
+
+def test_documentation_shows_how_to_check_with_keys_and_which_a_backup_needs() -> None:
+    page = text_of("docs/backup.md")
+    assert f"queueserver check --database sqlite:///queueserver.db {FILE} keys" in page
+    assert "`queueserver check --database sqlite:///backup.db`" in page
 
 
 @pytest.fixture

@@ -62,6 +62,32 @@ def test_key_in_the_place_of_the_mode_is_not_shown(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        pytest.param(
+            f"encryption-key = '{OLD}'", "encryption-key is not a setting", id="no setting"
+        ),
+        pytest.param(
+            f"encryption-key-file = ['{OLD}']",
+            "encryption-key-file must be a string, an integer or a boolean",
+            id="array",
+        ),
+        pytest.param(
+            f"[encryption]\nkey = '{OLD}'",
+            "encryption must be a string, an integer or a boolean",
+            id="table",
+        ),
+        pytest.param(f"encryption-key-file = {OLD}", "Invalid value", id="no quotation marks"),
+    ],
+)
+def test_key_in_the_configuration_file_is_not_shown(
+    document: str, words: str, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "queueserver.toml", document)
+    assert words in error({"config": str(file)})
+
+
+@pytest.mark.parametrize(
     ("flags", "environment", "names"),
     [
         pytest.param({"encryption_key_file": "a"}, KEYS, [VARIABLE, FILE], id="variable, file"),

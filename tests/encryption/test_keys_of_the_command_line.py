@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 
-from tests.api.server_process import ServerProcess, command, environment
+from queueserver.cli import main
+from tests.api.server_process import STOP_SECONDS, ServerProcess, command, environment
 from tests.encryption.key_configuration import OLD, VARIABLE, check_no_secrets, write
+from tests.waiting import wait_until
 
 
 def run(
@@ -105,17 +109,99 @@ def test_missing_package_stops_the_start_with_one_line(tmp_path: Path) -> None:
     )
 
 
+# Stop
+
+
+SLOW = "#!/bin/sh\necho $$ > pid\nexec sleep 60\n"
+"""A command that writes its process ID to a file and then prints nothing."""
+
+
+def wait_for_command(folder: Path) -> Path:
+    """Wait until the command runs; return the file with its state."""
+    path = folder / "pid"
+    wait_until(lambda: path.exists() and path.read_text().endswith("\n"))
+    return Path(f"/proc/{path.read_text().strip()}/stat")
+
+
+def has_ended(state: Path) -> bool:
+    """Return whether a process has ended; its parent need not have read its exit status."""
+    return not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_stop_while_the_command_runs_at_the_start_kills_it(tmp_path: Path) -> None:
+    write(tmp_path / "vault", SLOW, 0o700)
+    words = command("--port", "0", "--encryption-key-command", "./vault")
+    with subprocess.Popen(words, cwd=tmp_path, env=environment()) as process:
+        state = wait_for_command(tmp_path)
+        process.terminate()
+        assert process.wait(STOP_SECONDS / 2) == 0
+    assert has_ended(state)
+
+
+def test_stop_while_the_command_runs_at_a_reload_kills_it(tmp_path: Path) -> None:
+    vault = write(tmp_path / "vault", f"#!/bin/sh\necho '{OLD}'\n", 0o700)
+    arguments = ("--encryption-key-command", "./vault")
+    with ServerProcess(*arguments, directory=tmp_path) as server:
+        write(tmp_path / "slow", SLOW, 0o700).rename(vault)
+        server.send_signal(signal.SIGHUP)
+        state = wait_for_command(tmp_path)
+        started = perf_counter()
+        status, output, errors = server.stop()
+        assert (status, output) == (0, "")
+        assert "ERROR" not in errors
+        assert "Traceback" not in errors
+        assert perf_counter() - started < STOP_SECONDS / 2
+    assert has_ended(state)
+
+
 # Core dumps
 
-
-@pytest.mark.skipif(
+POSSIBLE = pytest.mark.skipif(
     resource.getrlimit(resource.RLIMIT_CORE)[1] == 0, reason="no process can write core dumps"
 )
+WITH_CORE_DUMPS = ("sh", "-c", 'ulimit -Sc "$(ulimit -Hc)" && exec "$@"', "sh")
+"""A command that executes its arguments, with the highest possible limit of core dumps."""
+
+
+def writes_core_dumps(server: ServerProcess) -> bool:
+    """Return whether the system writes a core dump if a process crashes."""
+    limits = Path(f"/proc/{server.pid}/limits").read_text()
+    (limit,) = re.findall(r"^Max core file size +(\S+)", limits, re.MULTILINE)
+    return bool(limit != "0")
+
+
+@POSSIBLE
 @pytest.mark.parametrize("settings", [{}, {VARIABLE: OLD}], ids=["no keys", "keys"])
 def test_process_with_keys_writes_no_core_dumps(settings: dict[str, str], tmp_path: Path) -> None:
-    unlimited = ("sh", "-c", 'ulimit -Sc "$(ulimit -Hc)" && exec "$@"', "sh")
-    with ServerProcess(directory=tmp_path, settings=settings, within=unlimited) as server:
-        limits = Path(f"/proc/{server.pid}/limits").read_text()
+    with ServerProcess(directory=tmp_path, settings=settings, within=WITH_CORE_DUMPS) as server:
+        assert writes_core_dumps(server) != bool(settings)
         check_no_secrets(server.errors() + server.line)
-    (limit,) = re.findall(r"^Max core file size +(\S+) +(\S+)", limits, re.MULTILINE)
-    assert (limit == ("0", "0")) == bool(settings)
+
+
+@POSSIBLE
+def test_process_with_keys_of_a_reload_writes_no_core_dumps(tmp_path: Path) -> None:
+    file = write(tmp_path / "queueserver.toml", "encryption = 'off'")
+    write(tmp_path / "keys", OLD)
+    arguments = ("--config", str(file))
+    with ServerProcess(*arguments, directory=tmp_path, within=WITH_CORE_DUMPS) as server:
+        assert writes_core_dumps(server)
+        write(file, "encryption = 'off'\nencryption-key-file = 'keys'")
+        server.send_signal(signal.SIGHUP)
+        wait_until(lambda: "reload 1" in server.errors())
+        assert not writes_core_dumps(server)
+        check_no_secrets(server.errors())
+
+
+@POSSIBLE
+@pytest.mark.parametrize("name", ["check", "rekey"])
+def test_command_with_keys_writes_no_core_dumps(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, OLD)
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    try:
+        assert main([name, "--database", f"sqlite:///{tmp_path}/none"]) == 2
+        assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
