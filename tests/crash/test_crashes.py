@@ -27,7 +27,7 @@ def test_every_promise_is_kept_through_crashes(
 
 def test_encrypted_messages_survive_crashes(database_url: str, tmp_path: Path) -> None:
     encryption = encryption_on(tmp_path)
-    report = asyncio.run(crash(database_url, tmp_path, CRASHES // 2, seed=2, encryption=encryption))
+    report = asyncio.run(crash(database_url, tmp_path, CRASHES // 3, seed=2, encryption=encryption))
     summary = "\n".join(report.lines())
     assert not report.findings, summary
     assert not report.failures, summary

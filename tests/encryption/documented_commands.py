@@ -1,6 +1,6 @@
 """The commands of the page about encryption, run as the page has them, and their outputs.
 
-What differs between two runs is masked in both: times, fingerprints, IDs, sizes and paths.
+Times, fingerprints, IDs, sizes and paths are masked in both: they differ between two runs.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ from tests.encryption.stored_bytes import (
     VALUES,
     WAL,
 )
+from tests.markdown import text_of
 
 DATABASE_KINDS = pytest.mark.parametrize("kind", DATABASES)
 RunOnce: TypeAlias = Callable[[str, str], Search]
@@ -134,6 +135,14 @@ def test_every_column_is_listed_as_clear_or_encrypted_or_internal() -> None:
     assert Counter(listed) == Counter(
         f"{table.name}.{column.name}" for table in metadata.tables.values() for column in table.c
     )
+
+
+def test_documentation_lists_what_stays_in_clear() -> None:
+    _, _, table = text_of("docs/encryption.md").partition(
+        "| stays in clear | for example |\n|---|---|\n"
+    )
+    rows = table.partition("\n\n")[0].splitlines()
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == list(STAYS_CLEAR)
 
 
 @DATABASE_KINDS

@@ -334,6 +334,20 @@ def test_clear_messages_and_other_queues_are_served_beside_damaged_ones(
     assert server.receive("q") == []
 
 
+def test_messages_behind_more_damaged_ones_than_a_receive_takes_are_served_by_the_next(
+    start: Start, rows: StoredRows
+) -> None:
+    server = start()
+    server.create("q")
+    server.send("q", *(str(number) for number in range(13)))
+    for damaged in rows.contents()[:12]:
+        rows.restore(damaged._replace(envelope=b""))
+    for maximum in (10, 1, 1):
+        error = server.receive_error("q", MaxNumberOfMessages=maximum)
+        assert (error.status, error.code) == INTERNAL_FAILURE
+    assert bodies(server.receive("q", MaxNumberOfMessages=1)) == ["12"]
+
+
 # Long polls
 
 

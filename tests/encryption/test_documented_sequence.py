@@ -25,6 +25,7 @@ from tests.encryption.documented_commands import (
 )
 from tests.waiting import wait_until
 
+HANDLED = "received in clear, deleted later by its receipt handle"
 BEFORE, AFTER, LATER = "before " * 3_000, "after " * 50, "later"
 NEW = "d20c4be1906f7a35"
 """The fingerprint of the new key on the page."""
@@ -40,7 +41,13 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
 
 
 class Sequence:
-    """The steps, on the database in a directory."""
+    """The steps, on the database in a directory.
+
+    Attributes:
+        handle: the receipt handle of the message `HANDLED`.
+    """
+
+    handle: str
 
     def __init__(self, directory: Path, clients: Clients) -> None:
         self.commands = DocumentedCommands(directory)
@@ -88,6 +95,9 @@ class Sequence:
 
     def store_in_clear(self) -> None:
         with self.commands.start() as server:
+            self.send(server, HANDLED)
+            (message,) = self.sqs(server).receive_message(QueueUrl="orders")["Messages"]
+            self.handle = message["ReceiptHandle"]
             self.send(server, BEFORE)
             wait_for_line(server, shown("messages are stored in clear, although"))
             self.stop(server)
@@ -97,6 +107,7 @@ class Sequence:
         self.commands.run("--name key-2026")
         with self.commands.start_as(step("encryption is on: keys: 'key-2026'")) as server:
             self.send(server, AFTER)
+            self.sqs(server).delete_message(QueueUrl="orders", ReceiptHandle=self.handle)
             self.commands.run("is stored in clear")
             self.take(server, BEFORE, AFTER)
             self.send(server, AFTER)
