@@ -209,11 +209,11 @@ class DataKeys:
             MasterKeyMissing: the keyring has no key with the name that the rule has.
         """
         is_full = len(self._current) >= _CACHED_KEYS
-        is_common = is_full and queue_id not in self._current
-        slot = (rule.named_key or "") if is_common else queue_id
+        has_no_room = is_full and queue_id not in self._current
+        slot = (rule.named_key or "") if has_no_room else queue_id
         key = self._new.get(slot) or self._current.get(slot)
         if key is None or not key.may_encrypt(rule, now_ms):
-            if is_common:
+            if has_no_room:
                 self._discard_expired(now_ms)
             (number,) = take_numbers(1)
             key = self._create(connection, number, now_ms, rule)
