@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -29,7 +29,7 @@ _CACHED_KEYS = 10_000
 """Data keys in each cache of a server, of about 3 KB each."""
 
 _LABEL = b"queueserver/content/1"
-_pack_ids = struct.Struct(">QQ").pack
+_pack_id = struct.Struct(">Q").pack
 _pack_length = struct.Struct(">I").pack
 _unpack_length = struct.Struct(">I").unpack_from
 _LENGTH_BYTES = 4
@@ -53,18 +53,23 @@ def purpose(data_key_id: int) -> bytes:
     return b"data-key " + data_key_id.to_bytes(8, "big")
 
 
-def associated_data(data_key_id: int, body_id: int, message_id: bytes) -> bytes:
-    """Return the associated data of a content: it can be decrypted in its own row only.
-
-    `body_id` and `message_id` are the columns of `bodies`, which a move to another queue keeps.
-    """
-    return _LABEL + _pack_ids(data_key_id, body_id) + message_id
-
-
 class DataKey:
-    """One data key. It shows itself without its value."""
+    """One data key. It shows itself without its value.
 
-    __slots__ = ("_cipher", "created_at_ms", "id", "messages_left", "named_key", "until_ms")
+    A content can be decrypted in its own row of `bodies` only: its associated data has the ids of
+    the data key, of the body, and of the message as its sender got it. A move to another queue
+    changes none of them.
+    """
+
+    __slots__ = (
+        "_cipher",
+        "_place",
+        "created_at_ms",
+        "id",
+        "messages_left",
+        "named_key",
+        "until_ms",
+    )
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class DataKey:
         until_ms: int = 0,
     ) -> None:
         self.id = data_key_id
+        self._place = _LABEL + _pack_id(data_key_id)
         self._cipher = aead.create_cipher(key)
         self.named_key = named_key
         self.created_at_ms = created_at_ms
@@ -93,7 +99,7 @@ class DataKey:
     def encrypt(self, body_id: int, message_id: bytes, body: str, envelope: bytes) -> bytes:
         """Return body and envelope as one encrypted record."""
         content = _pack_length(len(envelope)) + envelope + body.encode()
-        return aead.encrypt(self._cipher, content, associated_data(self.id, body_id, message_id))
+        return aead.encrypt(self._cipher, content, self._place + _pack_id(body_id) + message_id)
 
     def decrypt(self, body_id: int, message_id: bytes, record: bytes) -> tuple[str, bytes]:
         """Return the body and the envelope in an encrypted record.
@@ -102,8 +108,8 @@ class DataKey:
             DatabaseDamaged: the record was changed, or belongs to another message.
         """
         try:
-            expected = associated_data(self.id, body_id, message_id)
-            content = aead.decrypt(self._cipher, record, expected)
+            place = self._place + _pack_id(body_id) + message_id
+            content = aead.decrypt(self._cipher, record, place)
         except (aead.CannotDecrypt, struct.error, TypeError) as error:
             raise DatabaseDamaged(
                 "an encrypted content was changed, or belongs to another message"
@@ -203,11 +209,11 @@ class DataKeys:
             MasterKeyMissing: the keyring has no key with the name that the rule has.
         """
         is_full = len(self._current) >= _CACHED_KEYS
-        is_shared = is_full and queue_id not in self._current
-        slot = (rule.named_key or "") if is_shared else queue_id
+        is_common = is_full and queue_id not in self._current
+        slot = (rule.named_key or "") if is_common else queue_id
         key = self._new.get(slot) or self._current.get(slot)
         if key is None or not key.may_encrypt(rule, now_ms):
-            if is_shared:
+            if is_common:
                 self._discard_expired(now_ms)
             (number,) = take_numbers(1)
             key = self._create(connection, number, now_ms, rule)
@@ -234,20 +240,28 @@ class DataKeys:
 
     def for_decryption(
         self, connection: sa.Connection, ids: Collection[int]
-    ) -> dict[int, DataKey | Exception]:
-        """Return the data keys with these ids.
+    ) -> Mapping[int, DataKey | Exception]:
+        """Return data keys by their ids: at least those with the given ids.
 
         In place of a data key that cannot be used, there is the reason: `MasterKeyMissing`, or
         `DatabaseDamaged`.
         """
-        found: dict[int, DataKey | Exception] = {}
+        known = self._known
         for data_key_id in ids:
-            known = self._known.get(data_key_id)
-            if known is not None:
-                found[data_key_id] = known
+            if data_key_id not in known:
+                return self._load(connection, ids)
+        return known
+
+    def _load(
+        self, connection: sa.Connection, ids: Collection[int]
+    ) -> Mapping[int, DataKey | Exception]:
+        """Return the data keys with these ids, and read those from the database that are new."""
+        found: dict[int, DataKey | Exception] = {
+            data_key_id: self._known[data_key_id]
+            for data_key_id in ids
+            if data_key_id in self._known
+        }
         missing = sorted(set(ids) - found.keys())
-        if not missing:
-            return found
         for row in _FIND.rows(connection, {"ids": missing}):
             try:
                 key = unwrap(self._keyring, row)

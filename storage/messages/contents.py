@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from storage.encryption.data_keys import DataKey
 from storage.errors import DatabaseDamaged, MasterKeyMissing
@@ -29,56 +30,58 @@ class ClearContent(NamedTuple):
     sent_id: bytes
 
 
-class Readable(NamedTuple):
-    """The messages of one receive whose contents are in clear.
+class Unreadable(NamedTuple):
+    """A message whose content cannot be returned.
 
-    Attributes:
-        found: the messages that can be returned.
-        unreadable: those that cannot.
-        error: why the first of these cannot: `MasterKeyMissing` or `DatabaseDamaged`.
+    `error` is `MasterKeyMissing` or `DatabaseDamaged`, or None for a message behind such a one.
     """
 
-    found: Sequence[Found]
-    unreadable: Sequence[MessageState] = ()
-    error: Exception | None = None
+    state: MessageState
+    error: Exception | None
 
 
-def decrypt(transaction: Transaction, queue: LockedQueue, found: Sequence[Found]) -> Readable:
-    """Return the contents, in clear, of the messages that one receive has found in a queue.
+def decrypt(
+    transaction: Transaction,
+    queue: LockedQueue,
+    found: Sequence[Found],
+    unreadable: list[Unreadable],
+) -> Sequence[Found]:
+    """Return the messages that one receive has found in a queue, with their contents in clear.
 
-    A message of a FIFO queue whose content cannot be decrypted blocks its group: those behind it
-    are unreadable too.
+    Adds the messages whose contents cannot be decrypted to `unreadable`. Such a message of a FIFO
+    queue blocks its group: those behind it are unreadable too.
     """
     for _, content in found:
         if content.data_key is not None or not content.body:
             break
     else:
-        return Readable(found)
+        return found
     ids = {content.data_key for _, content in found if content.data_key is not None}
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
-    unreadable: list[MessageState] = []
     blocked: set[str] = set()
-    first_error: Exception | None = None
     for state, content in found:
-        if state.group_id in blocked:
-            unreadable.append(state)
+        if blocked and state.group_id in blocked:
+            unreadable.append(Unreadable(state, None))
             continue
         try:
             readable.append((state, _in_clear(keys, state, content)))
         except (DatabaseDamaged, MasterKeyMissing) as error:
             # Its traceback has this frame with the contents, until the garbage collector finds it.
             error.__traceback__ = error.__cause__ = error.__context__ = None
-            first_error = first_error or error
-            unreadable.append(state)
+            unreadable.append(Unreadable(state, error))
             if state.group_id is not None:
                 blocked.add(state.group_id)
             _log_unreadable(queue, content, error)
-    return Readable(readable, unreadable, first_error)
+    return readable
+
+
+# `Any`: type checkers do not know `tuple.__new__`. The class itself takes three times as long.
+_clear_content: Callable[[tuple[Any, ...]], ClearContent] = partial(tuple.__new__, ClearContent)
 
 
 def _in_clear(
-    keys: dict[int, DataKey | Exception], state: MessageState, content: MessageContent
+    keys: Mapping[int, DataKey | Exception], state: MessageState, content: MessageContent
 ) -> MessageContent:
     """Return a content in clear.
 
@@ -86,16 +89,18 @@ def _in_clear(
         DatabaseDamaged: it was changed, or its data key was.
         MasterKeyMissing: the keyring does not have the master key of its data key.
     """
-    if content.data_key is None:
+    data_key = content.data_key
+    if data_key is None:
         if not content.body:
             # No client can send an empty body (AWS: at least one character).
             raise DatabaseDamaged("the reference of an encrypted content to its data key is lost")
         return content
-    key = keys[content.data_key]
-    if isinstance(key, Exception):
+    key = keys[data_key]
+    if not isinstance(key, DataKey):
         raise key
-    body, envelope = key.decrypt(state.body_id, content.sent_id, content.envelope)
-    return ClearContent(content.message_id, body, envelope, content.data_key, content.sent_id)
+    sent_id = content.sent_id
+    body, envelope = key.decrypt(state.body_id, sent_id, content.envelope)
+    return _clear_content((content.message_id, body, envelope, data_key, sent_id))
 
 
 def _log_unreadable(queue: LockedQueue, content: MessageContent, error: Exception) -> None:

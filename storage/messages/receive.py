@@ -26,7 +26,7 @@ from storage.messages.commands import (
     Received,
     ReceiveIncomplete,
 )
-from storage.messages.contents import Found, decrypt
+from storage.messages.contents import Found, Unreadable, decrypt
 from storage.messages.receive_attempts import AttemptedMessage, AttemptKey, RecordedAttempt
 from storage.messages.rows import MessageContent, MessageState
 from storage.messages.transitions import VisibilityChange
@@ -109,15 +109,17 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
     is_stuck = transaction.step.was_empty and not transaction.content.is_over
     is_complete = claimed.is_complete or is_stuck
     results: list[Result] = []
-    unreadable: list[MessageState] = []
+    unreadable: list[Unreadable] = []
     added = still_visible = 0
     for command, found in zip(commands, claimed.shares, strict=True):
-        contents = decrypt(transaction, queue, found)
-        received = _new_results(transaction, command, contents.found)
+        known = len(unreadable)
+        readable = decrypt(transaction, queue, found, unreadable)
+        received = _new_results(transaction, command, readable)
         is_done = is_complete or found or not command.maximum
-        error = contents.error if not received else None
-        results.append(error or (received if is_done else ReceiveIncomplete()))
-        unreadable += contents.unreadable
+        result: Result = received if is_done else ReceiveIncomplete()
+        if not received and len(unreadable) > known:
+            result = unreadable[known].error or result
+        results.append(result)
         if command.visibility_timeout_ms:
             added += len(found)
         else:
@@ -127,7 +129,7 @@ def _serve(transaction: Transaction, commands: Sequence[Receive], attempts: Atte
     if not claimed.is_in_flight:
         _make_in_flight(transaction, queue, commands, claimed)
     if unreadable:
-        transitions.uncount(transaction, queue.id, unreadable)
+        transitions.uncount(transaction, queue.id, [one.state for one in unreadable])
     is_full = added >= remaining
     _note_claim(transaction, queue, claimed, added, is_full=is_full)
     if is_full:
@@ -326,12 +328,14 @@ def _return_again(
     found = with_content(transaction, queue.id, rows)
     if len(found) < len(rows):
         raise ReceiveIncomplete
-    contents = decrypt(transaction, queue, found)
-    if contents.error is not None:
-        raise contents.error
+    unreadable: list[Unreadable] = []
+    readable = decrypt(transaction, queue, found, unreadable)
+    for one in unreadable:
+        if one.error is not None:
+            raise one.error
     received = [
         _result(command, state, content, state.receive_count, recorded.made_at_ms)
-        for state, content in contents.found
+        for state, content in readable
     ]
     until_ms = transaction.now_ms + command.visibility_timeout_ms
     transitions.restart_timeouts(

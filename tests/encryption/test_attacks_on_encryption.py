@@ -14,7 +14,7 @@ import pytest_asyncio
 from storage.encryption.data_keys import DataKeyRule
 from storage.encryption.keyring import Keyring
 from storage.errors import DatabaseDamaged, DatabaseUnusable, MasterKeyMissing
-from storage.messages.contents import Readable
+from storage.messages.contents import Unreadable
 from storage.schema import bodies
 from storage.transaction import Transaction
 from tests.clock import ManualClock
@@ -157,4 +157,4 @@ async def test_failed_receive_leaves_no_contents_to_the_garbage_collector(
     with pytest.raises(DatabaseDamaged) as raised:
         await client.receive(timeout_s=0)
     del raised
-    assert [kept for kept in gc.get_objects() if isinstance(kept, Readable)] == []
+    assert [kept for kept in gc.get_objects() if isinstance(kept, Unreadable)] == []

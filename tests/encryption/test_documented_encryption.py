@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from queueserver.config import load
 from queueserver.encryption import key_command, queue_encryption
+from queueserver.encryption import new_key as new_key_lines
 from queueserver.encryption.key_ids import key_name, not_found_text
 from queueserver.encryption.key_texts import NAME_RULE, parse_keys
 from queueserver.encryption.modes import EncryptionMode
@@ -175,6 +176,13 @@ def test_text_of_keys_can_be_read() -> None:
     assert [key.id.name for key in parse_keys(example)] == ["key-2027", "key-2026"]
     assert "1 to 128 letters, digits and characters of ._/-" in NAME_RULE
     assert "128 letters, digits and characters of `._/-`" in " ".join(PAGE.split())
+
+
+def test_new_key_is_printed_as_a_line_and_as_the_variable() -> None:
+    assert "prints a new key as a line of a file and as this variable" in " ".join(PAGE.split())
+    lines = new_key_lines.make(None, None).splitlines()
+    (variable,) = (line for line in lines if line.startswith("QUEUESERVER_ENCRYPTION_KEY="))
+    assert variable.partition("=")[2] in lines
 
 
 @pytest.mark.parametrize("program", ["vault", "aws"])

@@ -103,7 +103,8 @@ def test_messages_of_other_keys_are_received_beside_one_whose_key_is_missing(
     assert "reason=the key 'other' (fingerprint " in line
     end_visibility_timeouts(clock)
     received = [(each["Body"], receive_count(each)) for each in complete.receive("q")]
-    assert received == [("a", "2"), ("c", "2"), ("b", "1")]  # at the back
+    # A message that could not be decrypted has gone to the back of the queue.
+    assert received == [("a", "2"), ("c", "2"), ("b", "1")]
 
 
 def test_long_poll_that_finds_only_a_message_whose_key_is_missing_is_answered_at_once(
