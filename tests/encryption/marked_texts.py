@@ -80,8 +80,8 @@ class MarkedTexts:
         for found in self._pattern.finditer(content):
             state, kind = found.groups(default=b"")
             yield Hit(TEXT, state.decode(), kind.decode())
-        needles = [*encoded(self.tag), *self._digests.items()]
-        for needle, form in needles:
+        needles = {**dict(encoded(self.tag)), **self._digests}
+        for needle, form in needles.items():
             yield from itertools.repeat(Hit(form), content.count(needle))
 
 

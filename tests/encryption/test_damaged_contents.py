@@ -348,6 +348,20 @@ def test_messages_behind_more_damaged_ones_than_a_receive_takes_are_served_by_th
     assert bodies(server.receive("q", MaxNumberOfMessages=1)) == ["12"]
 
 
+def test_damaged_message_that_stays_visible_does_not_keep_others_from_being_served(
+    start: Start, rows: StoredRows, clock: ManualClock
+) -> None:
+    server = start()
+    server.create("q", VisibilityTimeout="0")
+    server.send("q", "damaged", "sound")
+    damaged, _ = rows.contents()
+    rows.restore(damaged._replace(envelope=b""))
+    assert server.receive_error("q", MaxNumberOfMessages=1).status == 500
+    clock.advance(1)
+    for _ in range(2):
+        assert bodies(server.receive("q", MaxNumberOfMessages=1)) == ["sound"]
+
+
 # Long polls
 
 
