@@ -3,8 +3,8 @@
 They are made in the transaction that creates or migrates the tables.
 
 The first start with keys wraps the secret, and replaces the deduplication ids of the last five
-minutes by keyed digests: an id may be the SHA-256 digest of a body. From then on, all servers of
-the database use keyed digests. A start that turns encryption off stores the secret in clear again.
+minutes by keyed digests: an id may be the SHA-256 digest of a body. Servers that start later use
+keyed digests, too. A start that turns encryption off stores the secret in clear again.
 """
 
 from __future__ import annotations

@@ -72,8 +72,7 @@ class KeySources:
                 raise ConfigError(f"{origin}: {error}") from None
             except EncryptionUnavailable:
                 raise ConfigError(
-                    f"{origin}: encryption needs the package cryptography: "
-                    "pip install 'queueserver[encryption]'"
+                    f"{origin}: encryption needs the package cryptography: pip install cryptography"
                 ) from None
         return None
 

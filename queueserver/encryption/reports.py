@@ -90,7 +90,10 @@ def _removal(key_id: KeyId, keyring: Keyring) -> str:
     current = keyring.named(key_id.name)
     if current is not None and current.id == key_id:
         line += "unless a queue names it as its KmsMasterKeyId, "
-    return f"{line}it can be removed once no backup that needs it is kept"
+    return (
+        f"{line}it can be removed once no server encrypts with it, and no backup that needs it is "
+        "kept"
+    )
 
 
 def _data_keys(count: int) -> str:

@@ -13,7 +13,8 @@ from typing import Protocol
 KEY_BYTES = 32
 """Length of every key."""
 
-_VERSION = b"\x01"
+_VERSION = 1
+_FIRST_BYTE = bytes([_VERSION])
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
 _NONCES = 256
@@ -66,7 +67,7 @@ def encrypt(cipher: Cipher, content: bytes, associated_data: bytes) -> bytes:
     if not _nonces:
         _fetch_nonces()
     nonce = _nonces.pop()
-    return _VERSION + nonce + cipher.encrypt(nonce, content, associated_data)
+    return _FIRST_BYTE + nonce + cipher.encrypt(nonce, content, associated_data)
 
 
 def decrypt(cipher: Cipher, record: bytes, associated_data: bytes) -> bytes:
@@ -75,12 +76,12 @@ def decrypt(cipher: Cipher, record: bytes, associated_data: bytes) -> bytes:
     Raises:
         CannotDecrypt: the record is damaged, or the key or the associated data is another one.
     """
-    if record[:1] != _VERSION:
-        raise CannotDecrypt
     try:
-        return cipher.decrypt(record[1:13], record[13:], associated_data)
-    except Exception as error:  # InvalidTag, or ValueError for a record that is too short
+        if record[0] == _VERSION:
+            return cipher.decrypt(record[1:13], record[13:], associated_data)
+    except Exception as error:  # InvalidTag, or the error of a record that is too short
         raise CannotDecrypt from error
+    raise CannotDecrypt
 
 
 def _fetch_nonces() -> None:

@@ -61,40 +61,21 @@ class DataKey:
     changes none of them.
     """
 
-    __slots__ = (
-        "_cipher",
-        "_place",
-        "created_at_ms",
-        "id",
-        "messages_left",
-        "named_key",
-        "until_ms",
-    )
+    __slots__ = ("_cipher", "_place", "_rule", "id", "messages_left", "until_ms")
 
     def __init__(
-        self,
-        data_key_id: int,
-        key: bytes,
-        named_key: str | None = None,
-        created_at_ms: int = 0,
-        until_ms: int = 0,
+        self, data_key_id: int, key: bytes, rule: DataKeyRule | None = None, until_ms: int = 0
     ) -> None:
         self.id = data_key_id
         self._place = _LABEL + _pack_id(data_key_id)
         self._cipher = aead.create_cipher(key)
-        self.named_key = named_key
-        self.created_at_ms = created_at_ms
+        self._rule = rule
         self.until_ms = until_ms
         self.messages_left = _MESSAGES_OF_A_KEY
 
     def may_encrypt(self, rule: DataKeyRule, now_ms: int) -> bool:
-        """Return whether the key may encrypt further messages under a rule."""
-        return (
-            now_ms < self.until_ms
-            and now_ms - self.created_at_ms < rule.reuse_ms
-            and self.named_key == rule.named_key
-            and self.messages_left > 0
-        )
+        """Return whether the key may encrypt further messages: it was made by the same rule."""
+        return now_ms < self.until_ms and self.messages_left > 0 and self._rule == rule
 
     def encrypt(self, body_id: int, message_id: bytes, body: str, envelope: bytes) -> bytes:
         """Return body and envelope as one encrypted record."""
@@ -137,8 +118,8 @@ _FIND = Statement(
 )
 
 
-_Slot: TypeAlias = int | str
-"""The place of a data key in the cache: the queue's id, or the named key of queues that share one.
+_Slot: TypeAlias = int | DataKeyRule
+"""The place of a data key in the cache: the queue's id, or the rule of queues that share one.
 
 Queues share one while the cache is full: else each send to them would store a new data key."""
 
@@ -154,6 +135,9 @@ class DataKeys:
     encrypted with a data key that was lost could never be decrypted.
 
     `keyring` has the master keys. Without them, nothing can be encrypted or decrypted.
+
+    Attributes:
+        known: data keys by id, for decryption; others are in the database.
     """
 
     def __init__(self, keyring: Keyring | None) -> None:
@@ -161,7 +145,7 @@ class DataKeys:
         self._connection: sa.Connection | None = None
         self._new: dict[_Slot, DataKey] = {}
         self._current: dict[_Slot, DataKey] = {}
-        self._known: dict[int, DataKey] = {}
+        self.known: dict[int, DataKey] = {}
 
     def use_keyring(self, keyring: Keyring | None) -> None:
         """Use other master keys from now on, and new data keys.
@@ -180,16 +164,16 @@ class DataKeys:
 
     def _discard(self) -> None:
         self._current.clear()
-        self._known.clear()
+        self.known.clear()
 
     def note_commit(self) -> None:
         """Use the new data keys in later transactions, too: the database has them now."""
         if not self._new:
             return
-        if len(self._known) > _CACHED_KEYS:
-            self._known.clear()
+        if len(self.known) > _CACHED_KEYS:
+            self.known.clear()
         self._current.update(self._new)
-        self._known.update((key.id, key) for key in self._new.values())
+        self.known.update((key.id, key) for key in self._new.values())
         self._new.clear()
 
     def for_encryption(
@@ -208,16 +192,18 @@ class DataKeys:
         Raises:
             MasterKeyMissing: the keyring has no key with the name that the rule has.
         """
-        is_full = len(self._current) >= _CACHED_KEYS
-        has_no_room = is_full and queue_id not in self._current
-        slot = (rule.named_key or "") if has_no_room else queue_id
-        key = self._new.get(slot) or self._current.get(slot)
+        slot: _Slot = queue_id
+        key = self._current.get(slot)
+        if key is None and len(self._current) >= _CACHED_KEYS:
+            slot = rule
+            key = self._current.get(slot)
         if key is None or not key.may_encrypt(rule, now_ms):
-            if has_no_room:
+            key = self._new.get(slot)
+        if key is None or not key.may_encrypt(rule, now_ms):
+            if slot == rule:
                 self._discard_expired(now_ms)
             (number,) = take_numbers(1)
-            key = self._create(connection, number, now_ms, rule)
-            self._new[slot] = key
+            key = self._new[slot] = self._create(connection, number, now_ms, rule)
         key.messages_left -= count
         return key
 
@@ -236,30 +222,18 @@ class DataKeys:
         wrapped = master.wrap(value, purpose(number))
         row = (number, *master.id, wrapped, rule.named_key, now_ms, until_ms)
         _INSERT.insert(connection, [row])
-        return DataKey(number, value, rule.named_key, now_ms, until_ms)
+        return DataKey(number, value, rule, until_ms)
 
     def for_decryption(
         self, connection: sa.Connection, ids: Collection[int]
     ) -> Mapping[int, DataKey | Exception]:
-        """Return data keys by their ids: at least those with the given ids.
+        """Return the data keys with these ids; those that are not known come from the database.
 
         In place of a data key that cannot be used, there is the reason: `MasterKeyMissing`, or
         `DatabaseDamaged`.
         """
-        known = self._known
-        for data_key_id in ids:
-            if data_key_id not in known:
-                return self._load(connection, ids)
-        return known
-
-    def _load(
-        self, connection: sa.Connection, ids: Collection[int]
-    ) -> Mapping[int, DataKey | Exception]:
-        """Return the data keys with these ids, and read those from the database that are new."""
         found: dict[int, DataKey | Exception] = {
-            data_key_id: self._known[data_key_id]
-            for data_key_id in ids
-            if data_key_id in self._known
+            data_key_id: self.known[data_key_id] for data_key_id in ids if data_key_id in self.known
         }
         missing = sorted(set(ids) - found.keys())
         for row in _FIND.rows(connection, {"ids": missing}):
@@ -268,9 +242,9 @@ class DataKeys:
             except (MasterKeyMissing, DatabaseDamaged) as error:
                 found[row.id] = error
                 continue
-            if len(self._known) > _CACHED_KEYS:
-                self._known.clear()
-            found[key.id] = self._known[key.id] = key
+            if len(self.known) > _CACHED_KEYS:
+                self.known.clear()
+            found[key.id] = self.known[key.id] = key
         for data_key_id in missing:
             if data_key_id not in found:
                 found[data_key_id] = DatabaseDamaged(f"data key {data_key_id} does not exist")

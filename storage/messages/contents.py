@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from storage.encryption.data_keys import DataKey
 from storage.errors import DatabaseDamaged, MasterKeyMissing
-from storage.messages.rows import MessageContent, MessageState
+from storage.messages.rows import MessageContent, MessageState, message_id_text
 from storage.queue_settings import LockedQueue
 from storage.transaction import Transaction
 
 log = logging.getLogger(__name__)
+
+_NO_KEY = 0
+"""The id of no data key."""
 
 Found: TypeAlias = tuple[MessageState, MessageContent]
 """A message's state, and its content."""
@@ -56,6 +58,19 @@ def decrypt(
             break
     else:
         return found
+    try:
+        return _decrypt_all(transaction.data_keys.known, found)
+    except (KeyError, DatabaseDamaged):
+        return _decrypt_readable(transaction, queue, found, unreadable)
+
+
+def _decrypt_readable(
+    transaction: Transaction,
+    queue: LockedQueue,
+    found: Sequence[Found],
+    unreadable: list[Unreadable],
+) -> Sequence[Found]:
+    """Do the work of `decrypt` if a message is unreadable or in clear, or a data key is unknown."""
     ids = {content.data_key for _, content in found if content.data_key is not None}
     keys = transaction.data_keys.for_decryption(transaction.connection, ids)
     readable: list[Found] = []
@@ -65,7 +80,7 @@ def decrypt(
             unreadable.append(Unreadable(state, None))
             continue
         try:
-            readable.append((state, _in_clear(keys, state, content)))
+            readable.append(_readable(keys, state, content))
         except (DatabaseDamaged, MasterKeyMissing) as error:
             # Its traceback has this frame with the contents, until the garbage collector finds it.
             error.__traceback__ = error.__cause__ = error.__context__ = None
@@ -80,27 +95,42 @@ def decrypt(
 _clear_content: Callable[[tuple[Any, ...]], ClearContent] = partial(tuple.__new__, ClearContent)
 
 
-def _in_clear(
+def _decrypt_all(keys: Mapping[int, DataKey], found: Sequence[Found]) -> list[Found]:
+    """Return messages, all of which are encrypted, with their contents in clear.
+
+    Raises:
+        KeyError: a message is not encrypted, or its data key is unknown.
+        DatabaseDamaged: a content was changed.
+    """
+    readable: list[Found] = []
+    for state, content in found:
+        data_key = content.data_key or _NO_KEY
+        sent_id = content.sent_id
+        body, envelope = keys[data_key].decrypt(state.body_id, sent_id, content.envelope)
+        clear = _clear_content((content.message_id, body, envelope, data_key, sent_id))
+        readable.append((state, clear))
+    return readable
+
+
+def _readable(
     keys: Mapping[int, DataKey | Exception], state: MessageState, content: MessageContent
-) -> MessageContent:
-    """Return a content in clear.
+) -> Found:
+    """Return a message with its content in clear.
 
     Raises:
         DatabaseDamaged: it was changed, or its data key was.
         MasterKeyMissing: the keyring does not have the master key of its data key.
     """
-    data_key = content.data_key
-    if data_key is None:
+    if content.data_key is None:
         if not content.body:
             # No client can send an empty body (AWS: at least one character).
             raise DatabaseDamaged("the reference of an encrypted content to its data key is lost")
-        return content
-    key = keys[data_key]
+        return state, content
+    key = keys[content.data_key]
     if not isinstance(key, DataKey):
         raise key
-    sent_id = content.sent_id
-    body, envelope = key.decrypt(state.body_id, sent_id, content.envelope)
-    return _clear_content((content.message_id, body, envelope, data_key, sent_id))
+    (readable,) = _decrypt_all({content.data_key: key}, [(state, content)])
+    return readable
 
 
 def _log_unreadable(queue: LockedQueue, content: MessageContent, error: Exception) -> None:
@@ -108,11 +138,6 @@ def _log_unreadable(queue: LockedQueue, content: MessageContent, error: Exceptio
         "a message cannot be decrypted, not returning it and not counting the receive; find all "
         "such messages with `queueserver check`: queue=%s message_id=%s reason=%s",
         queue.name.name,
-        _message_id_text(content.message_id),
+        message_id_text(content.message_id),
         error,
     )
-
-
-def _message_id_text(message_id: bytes) -> str:
-    # A damaged id has any length.
-    return str(uuid.UUID(bytes=message_id)) if len(message_id) == 16 else message_id.hex()

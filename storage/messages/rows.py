@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import uuid
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -172,6 +173,11 @@ def content_columns(given_id: sa.ColumnElement[bytes]) -> tuple[sa.ColumnElement
     message_id = sa.func.coalesce(given_id, bodies.c.message_id).label("message_id")
     sent_id = bodies.c.message_id.label("sent_id")
     return message_id, bodies.c.body, bodies.c.envelope, bodies.c.data_key, sent_id
+
+
+def message_id_text(message_id: bytes) -> str:
+    """Return a message id as clients know it; a damaged one, of any length, in hexadecimal."""
+    return str(uuid.UUID(bytes=message_id)) if len(message_id) == 16 else message_id.hex()
 
 
 STEP_ROWS = 200

@@ -11,10 +11,17 @@ from storage.encryption import data_keys
 from storage.encryption.data_keys import DataKey
 from storage.encryption.keyring import Keyring
 from storage.errors import DatabaseDamaged, MasterKeyMissing
+from storage.messages.rows import message_id_text
 
 _CONTENTS = (
     "SELECT messages.queue_id, messages.id, bodies.id, bodies.message_id, data_key, body, envelope "
     "FROM messages LEFT JOIN bodies ON bodies.id = messages.body_id"
+)
+_NAMES = (
+    "SELECT queues.name, coalesce(messages.message_id, bodies.message_id) FROM messages "
+    "LEFT JOIN bodies ON bodies.id = messages.body_id "
+    "LEFT JOIN queues ON queues.id = messages.queue_id "
+    "WHERE messages.queue_id = ? AND messages.id = ?"
 )
 _DATA_KEY = "SELECT id, master_key, fingerprint, wrapped FROM data_keys WHERE id = ?"
 
@@ -57,7 +64,16 @@ class ContentCheck:
         for queue_id, number, *content in self._connection.execute(_CONTENTS):
             problem = self._problem(*content)
             if problem is not None:
-                yield problem.format(f"message {number} of queue {queue_id}")
+                place = f"message {number} of queue {queue_id}"
+                yield f"{problem.format(place)}{self._names(queue_id, number)}"
+
+    def _names(self, queue_id: int, number: int) -> str:
+        """Return the end of a finding: queue and message as the server's log names them."""
+        found = self._connection.execute(_NAMES, [queue_id, number]).fetchone()
+        if found is None or None in found:
+            return ""
+        name, message_id = found
+        return f": queue={_text(name)} message_id={message_id_text(message_id)}"
 
     def _problem(
         self,

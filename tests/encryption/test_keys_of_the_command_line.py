@@ -105,7 +105,7 @@ def test_missing_package_stops_the_start_with_one_line(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
         f"queueserver: error: {VARIABLE}: encryption needs the package cryptography: "
-        "pip install 'queueserver[encryption]'\n"
+        "pip install cryptography\n"
     )
 
 

@@ -161,7 +161,8 @@ def test_rekey_names_a_missing_key_and_wraps_the_others(sqlite: str, tmp_path: P
 def removable(key: str) -> str:
     return (
         f"the database does not need the key {id_of(key)}: unless a queue names it as its "
-        "KmsMasterKeyId, it can be removed once no backup that needs it is kept"
+        "KmsMasterKeyId, it can be removed once no server encrypts with it, and no backup that "
+        "needs it is kept"
     )
 
 
