@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -108,19 +109,32 @@ class SqliteEngine:
         migrations.version(connection)
         migrations.probe(connection)
         connection.rollback()
-        # The first start with encryption keys replaces values that must not stay in free pages.
-        driver = connection.connection
-        (overwrites,) = driver.execute("PRAGMA secure_delete").fetchone()
-        driver.execute("PRAGMA secure_delete=ON")
         # With a write-ahead log, readers run beside the writer, and a COMMIT is one sync.
         connection.connection.execute("PRAGMA journal_mode=WAL")
-        prepared = self._transact(lambda connection: _migrate(connection, prepare))
-        driver.execute(f"PRAGMA secure_delete={overwrites}")
+        prepared = self._migrate(prepare)
         floor_ms = _read_floor_ms(connection)
         connection.connection.set_progress_handler(None, 0)
         # From now on the event loop may meet another program's lock.
         connection.connection.execute(NO_BUSY_TIMEOUT)
         return prepared, floor_ms
+
+    def _migrate(self, prepare: Callable[[sa.Connection], T]) -> T:
+        """Create or migrate the tables, and return the result of `prepare`.
+
+        The first start with encryption keys replaces values in clear: they must stay neither in
+        free pages nor in the pages of the file that the log replaces.
+        """
+        driver = self._connection.connection
+        (overwrites,) = driver.execute("PRAGMA secure_delete").fetchone()
+        driver.execute("PRAGMA secure_delete=ON")
+        before = driver.total_changes
+        prepared = self._transact(lambda connection: _migrate(connection, prepare))
+        driver.execute(f"PRAGMA secure_delete={overwrites}")
+        if driver.total_changes > before:
+            # On a full disk, a later checkpoint does it.
+            with contextlib.suppress(sqlite3.OperationalError):
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return prepared
 
     def listen(self, handler: NotificationHandler) -> None:
         """Make this server the leader: there is no other."""
