@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from storage.encryption.keyring import MasterKey
+from tests.api.raw_http import parse_error
 from tests.api.server_process import ServerProcess, failed_start
+from tests.encryption.documented_commands import step
 from tests.encryption.load_encryption import key_lines, new_keys, write_keys
 from tests.encryption.stored_rows import stored_rows
 
@@ -110,6 +113,24 @@ def test_server_without_the_key_that_a_queue_names_does_not_start(database: Data
     both = {"first": KEYS["first"], "other": OTHER_VALUES["other"]}
     assert database.error(both) == f"{OTHER}, {wrong('other')}"
     assert database.received(KEYS) == ["stored"]
+
+
+def test_messages_of_a_lost_key_can_be_given_up_as_documented(database: Database) -> None:
+    database.send(KEYS, KmsMasterKeyId="other")
+    assert database.error(only("first")) == f"{OTHER}, {MISSING}"
+    program, _, statement = shlex.split(step("DELETE FROM data_keys").command)
+    assert program == "sqlite3"
+    with stored_rows(database.url) as rows:
+        rows.run(statement.rstrip(";").replace("payments", "other"))
+    with database.server(only("first")) as server:
+        answer = server.call("ReceiveMessage", QueueUrl="q")
+        assert (answer.status, parse_error(answer).code) == (500, "InternalFailure")
+        assert server.call("PurgeQueue", QueueUrl="q").status == 200
+        attributes = {"KmsMasterKeyId": ""}
+        server.call("SetQueueAttributes", QueueUrl="q", Attributes=attributes)
+        assert server.call("SendMessage", QueueUrl="q", MessageBody="new").status == 200
+        assert server.stop()[0] == 0
+    assert database.received(only("first")) == ["new"]
 
 
 def test_key_that_only_the_secret_needs_is_needed_at_start(either: Database) -> None:
