@@ -146,6 +146,9 @@ def test_check_finds_a_secret_that_cannot_be_read(sqlite: str) -> None:
     assert not reports.is_sound(report, ring(key))
 
 
+NAMES = r": queue=q message_id=[0-9a-f-]{36}"
+"""The end of a finding: the queue and the message as the log of the server names them."""
+
 FLIPPED = "x'01' || substr(envelope, 2, 20) || x'00' || substr(envelope, 23)"
 
 
@@ -154,33 +157,33 @@ FLIPPED = "x'01' || substr(envelope, 2, 20) || x'00' || substr(envelope, 23)"
     [
         pytest.param(
             f"UPDATE bodies SET envelope = {FLIPPED} WHERE id = ?",
-            r"the content of message {} of queue \d+ cannot be decrypted",
+            r"the content of message {} of queue \d+ cannot be decrypted{names}",
             id="changed byte",
         ),
         pytest.param(
             "UPDATE bodies SET envelope = x'' WHERE id = ?",
-            r"the content of message {} of queue \d+ cannot be decrypted",
+            r"the content of message {} of queue \d+ cannot be decrypted{names}",
             id="empty record",
         ),
         pytest.param(
             "UPDATE bodies SET message_id = zeroblob(16) WHERE id = ?",
-            r"the content of message {} of queue \d+ cannot be decrypted",
+            r"the content of message {} of queue \d+ cannot be decrypted{names}",
             id="other message id",
         ),
         pytest.param(
             "UPDATE bodies SET (data_key, envelope) = (SELECT data_key, envelope FROM bodies "
             "ORDER BY id LIMIT 1) WHERE id = ?",
-            r"the content of message {} of queue \d+ cannot be decrypted",
+            r"the content of message {} of queue \d+ cannot be decrypted{names}",
             id="copied content",
         ),
         pytest.param(
             "UPDATE bodies SET data_key = NULL WHERE id = ?",
-            r"the envelope of message {} of queue \d+ cannot be read",
+            r"the envelope of message {} of queue \d+ cannot be read{names}",
             id="marked as clear",
         ),
         pytest.param(
             "UPDATE bodies SET data_key = 77 WHERE id = ?",
-            r"the data key 77 of message {} of queue \d+ does not exist",
+            r"the data key 77 of message {} of queue \d+ does not exist{names}",
             id="unknown data key",
         ),
         pytest.param(
@@ -199,7 +202,7 @@ def test_check_finds_a_content_that_cannot_be_decrypted(
         (number,) = connection.execute("SELECT max(id) FROM bodies").fetchone()
     execute(sqlite, statement, number)
     (line,) = examine(sqlite, ring(key)).damage
-    assert re.fullmatch(finding.format(number), line)
+    assert re.fullmatch(finding.format(number, names=NAMES), line)
 
 
 def test_messages_of_one_damaged_data_key_are_one_finding(sqlite: str) -> None:
