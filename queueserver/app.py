@@ -168,6 +168,10 @@ class App:
             ConfigError: they cannot be used, and the server continues with those that it has.
         """
         if keyring == self._keyring:
+            if keyring is not None:
+                log.info(
+                    "reload %d: encryption keys are unchanged: %s", number, _key_names(keyring)
+                )
             return
         if keyring is None and self._config.encryption is not EncryptionMode.OFF:
             raise ConfigError("no encryption key is configured")

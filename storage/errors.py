@@ -56,6 +56,10 @@ class ForeignDatabase(Exception):
     """The database holds tables, and they are not queueserver's."""
 
 
+class NoTables(Exception):
+    """The database is empty."""
+
+
 class NewerSchema(Exception):
     """The database was written by a later queueserver than this one."""
 
@@ -113,6 +117,8 @@ def explain(error: Exception, where: str, classified: Exception | None) -> str:
     """
     if isinstance(error, ForeignDatabase):
         return f"{where} holds tables that are not queueserver's: give it a database of its own"
+    if isinstance(error, NoTables):
+        return f"{where} has no tables: no server has used it"
     if isinstance(error, NewerSchema):
         return f"{where} was written by a newer queueserver (schema {error}): upgrade this one"
     if isinstance(error, OlderSchema):

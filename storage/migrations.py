@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from storage.encryption import secret
-from storage.errors import ForeignDatabase, NewerSchema, OlderSchema
+from storage.errors import ForeignDatabase, NewerSchema, NoTables, OlderSchema
 from storage.queue_settings import REDRIVE_COLUMNS, QueueName
 from storage.schema import metadata, properties, queues
 
@@ -340,12 +340,13 @@ def require_version(connection: sa.Connection) -> None:
     """Reject a database whose tables are not those of `storage.schema`.
 
     Raises:
+        NoTables: the database is empty.
         ForeignDatabase, NewerSchema: as `version` does.
         OlderSchema: the version is earlier than `VERSION`.
     """
     found = version(connection)
     if found == 0:
-        raise ForeignDatabase
+        raise NoTables
     if found < VERSION:
         raise OlderSchema(found)
 

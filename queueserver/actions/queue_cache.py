@@ -38,6 +38,8 @@ _MAXIMUM_WEIGHT = 20_000
 _WEIGHED_BYTES = 200
 """Bytes of tags, policy and texts that weigh as much as an entry without, of at most 1.5 KB."""
 
+_ENCRYPTION_ATTRIBUTES = {"KmsMasterKeyId", "SqsManagedSseEnabled"}
+
 _PARSED_URLS = 4_096
 _PARSED_URL_CHARACTERS = 256
 """Number and length of the URLs whose parsing is remembered: at most 1.5 KB each."""
@@ -79,7 +81,8 @@ class CachedQueue:
         self.name = queue.name
         self.arn = queue_arn(queue.region, queue.account, queue.name)
         attributes = parse_stored(queue.attributes)
-        self.encryption = encryption.of(queue.full_name, attributes)
+        is_asked_for = not _ENCRYPTION_ATTRIBUTES.isdisjoint(queue.attributes)
+        self.encryption = encryption.of(queue.full_name, attributes, is_asked_for=is_asked_for)
         self.attributes = msgspec.structs.replace(
             attributes, redrive_policy=None, redrive_allow_policy=None, kms_master_key_id=None
         )

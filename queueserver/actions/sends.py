@@ -125,5 +125,5 @@ def _data_key_rule(queue: CachedQueue) -> DataKeyRule | None:
     """
     rule, error = queue.encryption
     if error is not None:
-        raise KmsNotFound(error)
+        raise KmsNotFound(error, reason=f"queue={queue.name} reason=it cannot be encrypted")
     return rule

@@ -46,14 +46,19 @@ class QueueEncryption:
         self._keyring = keyring
         self._has_logged = False
 
-    def of(self, name: QueueName, attributes: Attributes) -> SendEncryption:
+    def of(
+        self, name: QueueName, attributes: Attributes, *, is_asked_for: bool = False
+    ) -> SendEncryption:
         """Return how the messages of a queue with these attributes are encrypted.
+
+        `is_asked_for` says that a client has set one of the attributes of encryption.
 
         AWS: a queue has SSE with a key of KMS, SSE with a key that SQS manages, or none. SQS looks
         up a KmsMasterKeyId when a message is sent, not when the attribute is set.
         """
         if self._mode is EncryptionMode.OFF or self._keyring is None:
-            self._log_once(name, attributes)
+            if is_asked_for:
+                self._log_once(name, attributes)
             return IN_CLEAR
         key_id = attributes.kms_master_key_id
         if key_id is not None:
@@ -68,15 +73,15 @@ class QueueEncryption:
         return SendEncryption(error=_NOT_ENCRYPTED) if is_required else IN_CLEAR
 
     def _log_once(self, name: QueueName, attributes: Attributes) -> None:
-        """Log the first queue that asks for encryption in vain."""
+        """Log the first queue for which encryption was asked in vain."""
         asks = attributes.kms_master_key_id is not None or attributes.sqs_managed_sse_enabled
         if self._has_logged or not asks:
             return
         self._has_logged = True
         log.info(
-            "messages are stored in clear, although queues have SqsManagedSseEnabled or "
-            "KmsMasterKeyId, because encryption is off; to turn it on, see --encryption-key-file: "
-            "first queue=%s",
+            "encryption is off: messages are stored in clear, also in queues for which "
+            "SqsManagedSseEnabled or KmsMasterKeyId was set; to turn it on, see "
+            "--encryption-key-file: first queue=%s",
             name.name,
         )
 

@@ -55,7 +55,9 @@ def back_up(url: str, file: Path) -> int:
             raise DatabaseUnusable(f"cannot write {file}: {error.strerror}") from error
         raise DatabaseUnusable(explain(error, str(source), classify(error))) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        # On a read-only file system, there is none, and the error is that it cannot be written.
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
     return file.stat().st_size
 
 

@@ -25,6 +25,7 @@ from storage.errors import (
     DatabaseUnusable,
     ForeignDatabase,
     NewerSchema,
+    NoTables,
     OlderSchema,
     explain,
 )
@@ -66,6 +67,7 @@ def check(url: str, is_envelope: Callable[[bytes], bool], keyring: Keyring | Non
         sa.exc.SQLAlchemyError,
         ForeignDatabase,
         NewerSchema,
+        NoTables,
         OlderSchema,
     ) as error:
         raise DatabaseUnusable(explain(error, str(path), classify(error))) from error

@@ -265,7 +265,7 @@ def test_check_finds_damage_in_every_tree_and_changes_no_file(
         ),
         pytest.param(
             DAMAGE_ENVELOPE,
-            r"the envelope of message {} of queue \d+ cannot be read",
+            r"the envelope of message {} of queue \d+ cannot be read: queue=sound message_id=\S+",
             id="envelope",
         ),
     ],

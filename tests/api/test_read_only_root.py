@@ -57,8 +57,7 @@ def call(server: ServerProcess, action: str, **parameters: object) -> Answer:
 def test_server_writes_only_to_its_data_directory(tmp_path: Path, data: Path) -> None:
     database = f"sqlite:///{data / 'q.db'}"
     with ServerProcess("--database", database, directory=tmp_path, within=within(data)) as server:
-        # A queue that asks for encryption in vain would be logged.
-        attributes = {"FifoQueue": "true", "SqsManagedSseEnabled": "false"}
+        attributes = {"FifoQueue": "true"}
         call(server, "CreateQueue", QueueName="q.fifo", Attributes=attributes)
         entries = [
             {

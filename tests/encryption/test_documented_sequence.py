@@ -95,11 +95,13 @@ class Sequence:
 
     def store_in_clear(self) -> None:
         with self.commands.start() as server:
+            attributes = {"SqsManagedSseEnabled": "true"}
+            self.sqs(server).create_queue(QueueName="orders", Attributes=attributes)
             self.send(server, HANDLED)
             (message,) = self.sqs(server).receive_message(QueueUrl="orders")["Messages"]
             self.handle = message["ReceiptHandle"]
             self.send(server, BEFORE)
-            wait_for_line(server, shown("messages are stored in clear, although"))
+            wait_for_line(server, shown("encryption is off: messages are stored in clear"))
             self.stop(server)
         assert self.stores(BEFORE)
 

@@ -153,7 +153,7 @@ def test_older_schema_is_rejected_and_not_migrated(database_url: str) -> None:
 def test_empty_database_is_rejected_and_stays_empty(database_url: str) -> None:
     if database_url.startswith("sqlite:"):
         path_of(database_url).touch()
-    assert "not queueserver's" in failure(database_url)
+    assert "has no tables" in failure(database_url)
     create(database_url)
 
 
