@@ -65,19 +65,18 @@ class ServerProcess:
         within: Sequence[str] = (),
         program: Sequence[str] = PROGRAM,
     ) -> None:
-        path = directory / "stderr"
-        path.write_text("")
-        # The process shares the offset of this file: only in this mode does it write at the end
-        # while `errors` reads from the beginning.
-        self._errors = path.open("a+")
-        self._process = subprocess.Popen(
-            [*within, *program, "--port", "0", *arguments],
-            cwd=directory,
-            env=environment(**(settings or {})),
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-        )
+        self._errors = directory / "stderr"
+        # The process has this file to itself: a read through the same descriptor would begin where
+        # the process has just written.
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [*within, *program, "--port", "0", *arguments],
+                cwd=directory,
+                env=environment(**(settings or {})),
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         self.pid = self._process.pid
         assert self._process.stdout is not None
         self._output: IO[str] = self._process.stdout
@@ -98,7 +97,6 @@ class ServerProcess:
         self._process.kill()
         self._process.wait()
         self._output.close()
-        self._errors.close()
 
     def _first_line(self) -> str:
         ready, _, _ = select.select([self._output], [], [], TIMEOUT_SECONDS)
@@ -110,8 +108,7 @@ class ServerProcess:
 
     def errors(self) -> str:
         """Return the error output so far."""
-        self._errors.seek(0)
-        return self._errors.read()
+        return self._errors.read_text()
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal."""
