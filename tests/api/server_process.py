@@ -66,9 +66,9 @@ class ServerProcess:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self._errors = directory / "stderr"
-        # The process has this file to itself: a read through the same descriptor would begin where
-        # the process has just written.
-        with self._errors.open("w") as errors:
+        self._errors.write_text("")
+        # A read through the descriptor of the process would begin where that has just written.
+        with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
                 [*within, *program, "--port", "0", *arguments],
                 cwd=directory,
