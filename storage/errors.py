@@ -65,7 +65,7 @@ class NewerSchema(Exception):
 
 
 class OlderSchema(Exception):
-    """The database was written by an earlier queueserver than this one."""
+    """The database has an earlier schema version, which only a start of the server migrates."""
 
 
 ClassifiedError: TypeAlias = DatabaseDamaged | DatabaseUnavailable | WriteConflict

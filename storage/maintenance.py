@@ -24,7 +24,7 @@ from storage.sqlite.command_transactions import SqliteCommandTransactions
 T = TypeVar("T")
 
 _ATTEMPTS = 5
-"""How often a transaction is run that conflicts with those of servers."""
+"""Most attempts to run a transaction that conflicts with those of servers."""
 
 
 class _Transactions(Protocol):

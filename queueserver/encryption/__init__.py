@@ -1,1 +1,1 @@
-"""Encryption at rest as it is configured: its mode, its keys, and where the keys come from."""
+"""The configuration of encryption at rest: its mode, its keys, and the sources of the keys."""

@@ -15,7 +15,7 @@ from storage.queue_settings import QueueName
 log = logging.getLogger(__name__)
 
 _MANAGED_REUSE_MS = 24 * 3600 * 1000
-"""How long a data key encrypts in a queue without KmsMasterKeyId, for which AWS states no time."""
+"""Time for which a data key encrypts in a queue without KmsMasterKeyId. AWS documents none."""
 
 _NOT_ENCRYPTED = (
     "The queue has neither SqsManagedSseEnabled nor a KmsMasterKeyId, and this server accepts only "
@@ -24,7 +24,7 @@ _NOT_ENCRYPTED = (
 
 
 class SendEncryption(NamedTuple):
-    """How the messages that are sent to a queue are encrypted.
+    """The encryption of new messages of a queue, or the error that rejects them.
 
     Attributes:
         rule: the rule for their data keys, or None to leave them in clear.
@@ -49,7 +49,7 @@ class QueueEncryption:
     def of(
         self, name: QueueName, attributes: Attributes, *, is_asked_for: bool = False
     ) -> SendEncryption:
-        """Return how the messages of a queue with these attributes are encrypted.
+        """Return the encryption of new messages of a queue with these attributes.
 
         `is_asked_for` says that a client has set one of the attributes of encryption.
 

@@ -36,7 +36,7 @@ _LENGTH_BYTES = 4
 
 
 class DataKeyRule(NamedTuple):
-    """How the messages that are sent to a queue are encrypted.
+    """The rule for the data keys that encrypt new messages of a queue.
 
     Attributes:
         named_key: the name of the master key that wraps the queue's data keys (AWS:
@@ -74,7 +74,7 @@ class DataKey:
         self.messages_left = _MESSAGES_OF_A_KEY
 
     def may_encrypt(self, rule: DataKeyRule, now_ms: int) -> bool:
-        """Return whether the key may encrypt further messages: it was made by the same rule."""
+        """Return whether the key may encrypt more messages, and was made by the same rule."""
         return now_ms < self.until_ms and self.messages_left > 0 and self._rule == rule
 
     def encrypt(self, body_id: int, message_id: bytes, body: str, envelope: bytes) -> bytes:

@@ -13,18 +13,11 @@ from storage.errors import UnsuitableKeyring
 from storage.schema import data_keys
 
 
-def count_data_keys(connection: sa.Connection) -> dict[KeyId, int]:
-    """Return how many data keys each master key wraps."""
-    columns = (data_keys.c.master_key, data_keys.c.fingerprint)
-    counted = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
-    return {KeyId(name, mark): count for name, mark, count in connection.execute(counted)}
-
-
 class MasterKeyUsage(NamedTuple):
     """The master keys that a database needs.
 
     Attributes:
-        data_keys: by master key, how many data keys it wraps.
+        data_keys: by master key, how many data keys it wraps; 0 if it wraps only the secret.
         secret: the master key that wraps the secret, or None if the secret is in clear.
     """
 
@@ -33,20 +26,18 @@ class MasterKeyUsage(NamedTuple):
 
 
 def read(connection: sa.Connection) -> MasterKeyUsage:
-    """Return the master keys that the database needs, and for what."""
-    return MasterKeyUsage(required(connection), secret.read(connection).master_key)
+    """Return the master keys that the database needs, and for what.
 
-
-def required(connection: sa.Connection) -> Mapping[KeyId, int]:
-    """Return the master keys that the database needs, and how many data keys each wraps.
-
-    The number is 0 for a master key that wraps only the secret.
+    Raises:
+        DatabaseDamaged: the secret cannot be read.
     """
-    needed = count_data_keys(connection)
-    stored = secret.read(connection)
-    if stored.master_key is not None:
-        needed.setdefault(stored.master_key, 0)
-    return needed
+    columns = (data_keys.c.master_key, data_keys.c.fingerprint)
+    counted = sa.select(*columns, sa.func.count()).group_by(*columns).order_by(*columns)
+    needed = {KeyId(name, mark): count for name, mark, count in connection.execute(counted)}
+    of_secret = secret.read(connection).master_key
+    if of_secret is not None:
+        needed.setdefault(of_secret, 0)
+    return MasterKeyUsage(needed, of_secret)
 
 
 def check(connection: sa.Connection, keyring: Keyring | None) -> None:
@@ -55,7 +46,7 @@ def check(connection: sa.Connection, keyring: Keyring | None) -> None:
     Raises:
         UnsuitableKeyring: it lacks one, or has another key under its name.
     """
-    for key_id in required(connection):
+    for key_id in read(connection).data_keys:
         if keyring is None:
             raise UnsuitableKeyring(
                 f"it is encrypted with the key {key_id}, and no key is configured"

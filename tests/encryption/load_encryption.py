@@ -1,4 +1,4 @@
-"""How a load's servers encrypt: not at all, or with the keys of a file."""
+"""The encryption of the servers of a load: none, or with the keys of a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COUNT = "SELECT count(*), count(data_key) FROM bodies"
 
 
 class StoredContents(NamedTuple):
-    """How many contents of messages a database has."""
+    """The numbers of contents in a database, in clear and encrypted."""
 
     clear: int
     encrypted: int
